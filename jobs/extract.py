@@ -1,0 +1,63 @@
+"""Keyphrases for any number of documents, on Ray: `python jobs/extract.py --input PATH --output DIR`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from kpray.cluster.batch import BatchConfig, BatchRun, check_manifest, predict_files
+from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
+from kpray.cluster.session import ray_session
+from kpray.corpus.limits import Limits
+from kpray.corpus.sources import find_sources
+from kpray.registry import pin_config
+from kpray.samrank.config import SAMRankConfig
+from kpray.settings import parse_settings, run_main
+
+
+class ExtractJob(JobSettings):
+    """What the extract job takes."""
+
+    input: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files and folders: JSON lines (also .gz), Parquet, CSV, text, Markdown, PDF."""
+    output: Path
+    """Folder for the predictions (Parquet) and rejects.jsonl."""
+    predictor: str = "samrank"
+    """samrank, or the folder of a saved predictor."""
+    top: Annotated[int, Field(ge=1)] = 10
+    """Most keyphrases of a document."""
+    lang: str = "en"
+    """Language of records that name none."""
+    limits: Limits = Limits()
+    batch: BatchConfig = BatchConfig()
+    samrank: SAMRankConfig = SAMRankConfig()
+
+
+def main() -> int:
+    job = parse_settings(ExtractJob, sys.argv[1:], prog="jobs/extract.py", description=__doc__)
+    sources = find_sources(job.input)
+    if job.dry_run:
+        print_plan(job, describe_sources(sources, job.limits))
+        return 0
+    run = BatchRun(
+        output=job.output.resolve(),
+        predictor=job.predictor,
+        config=pin_config(job.predictor, job.samrank.model_dump(exclude_unset=True)),
+        top=job.top,
+        lang=job.lang,
+        limits=job.limits,
+        chunk_records=job.batch.chunk_records,
+    )
+    check_manifest(run, sources)
+    write_configuration(job, job.output)
+    with ray_session(job.address):
+        counts = predict_files(run, sources, job.batch)
+    print(f"{counts.written:,} documents written to {job.output}, {counts.rejected:,} rejected (rejects.jsonl)")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,33 @@
+"""Keyphrases for documents: `Document` in, ranked `Keyphrase`s out, by way of a `Predictor`."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kpray.document import Document, Keyphrase
+    from kpray.predictor import Predictor
+    from kpray.registry import open_predictor
+
+__all__ = ["Document", "Keyphrase", "Predictor", "__version__", "open_predictor"]
+
+__version__ = "0.1.0"
+
+# Where each name lives: imported at first use, so that `import kpray` takes no torch.
+_MODULES = {
+    "Document": "kpray.document",
+    "Keyphrase": "kpray.document",
+    "Predictor": "kpray.predictor",
+    "open_predictor": "kpray.registry",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

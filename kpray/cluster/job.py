@@ -1,0 +1,58 @@
+"""What every job has in common: where it runs, the dry run, and the record of its configuration."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from kpray.corpus.limits import Limits
+from kpray.corpus.reading import read_chunks
+from kpray.corpus.sources import Source
+from kpray.corpus.writing import write_text
+from kpray.errors import UserError
+from kpray.settings import Settings, dump_settings, versions
+
+
+class JobSettings(Settings):
+    """What every job takes."""
+
+    address: str | None = None
+    """Ray cluster to run on (auto, host:6379, ray://host:10001); null: the one submitted to, else a local Ray."""
+    dry_run: bool = False
+    """Print the resolved configuration, the resources and the data, and start nothing."""
+
+
+def print_plan(job: JobSettings, data: str) -> None:
+    """What a dry run prints: the resolved configuration, the resources, the data."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    resources = f"Ray at {job.address}" if job.address else f"this machine: {os.cpu_count()} cores, {memory:.0f} GiB"
+    print(f"{dump_settings(job)}\n# resources: {resources}\n# data: {data}")
+
+
+def write_configuration(job: JobSettings, output: Path) -> None:
+    """Write the resolved configuration and the versions beside the output.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        write_text(dump_settings(job), output / "config.yaml")
+        write_text(json.dumps(versions(), indent=2) + "\n", output / "versions.json")
+    except OSError as error:
+        raise UserError(
+            f"cannot write: {error.strerror or error}", where=str(output), fix="choose another folder"
+        ) from error
+
+
+def describe_sources(sources: Sequence[Source], limits: Limits) -> str:
+    """Count what there is to read: one line for each format."""
+    lines = []
+    for form in sorted({source.format for source in sources}):
+        files = [source for source in sources if source.format == form]
+        records = sum(len(chunk.items) for source in files for chunk in read_chunks(source, 1000, limits))
+        size = sum(source.bytes for source in files) / 2**20
+        lines.append(f"{len(files):,} {form} files, {records:,} records, {size:,.1f} MiB")
+    return "\n#       ".join(lines)

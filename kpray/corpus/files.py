@@ -1,0 +1,82 @@
+"""Files that are one document each: text, Markdown and PDF."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from pathlib import Path
+
+from kpray.corpus.fields import decode, make_document
+from kpray.corpus.items import too_large
+from kpray.corpus.limits import Limits
+from kpray.corpus.pdf import pdf_text
+from kpray.document import Record
+from kpray.errors import RejectedDocument, UserError
+
+# Only where it begins with a field: text between two rules is text.
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?=[\w-]+[ \t]*:).*?^(---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE)
+
+
+def parse_file(path: Path, format: str, *, source: str, lang: str, limits: Limits) -> Record:
+    """Record of a file that is one document; its id is the name of the file.
+
+    Args:
+        path: the file.
+        format: "text", "markdown" or "pdf".
+        source: name of the file.
+        lang: language of the document.
+        limits: sizes beyond which it is rejected.
+
+    Raises:
+        RejectedDocument: the file is too large or damaged, is not UTF-8, or is a PDF without text.
+        UserError: the file is gone, or the system does not let it be read.
+    """
+    try:
+        with path.open("rb") as file:
+            contents = file.read(limits.max_record_bytes + 1)
+    except OSError as error:
+        raise UserError(f"the file cannot be read: {error.strerror or error}", where=source) from error
+    return parse_contents(contents, format, source=source, lang=lang, limits=limits)
+
+
+def parse_contents(contents: bytes, format: str, *, source: str, lang: str, limits: Limits) -> Record:
+    """Record of the contents of a file, as `parse_file` does."""
+    if len(contents) > limits.max_record_bytes:
+        raise RejectedDocument(too_large("the file", limits.max_record_bytes).reason)
+    title, body = "", ""
+    if format == "pdf":
+        body = pdf_text(contents, limits.max_characters)
+    elif format == "markdown":
+        title, body = markdown_text(decode(contents))
+    else:
+        body = decode(contents)
+    return Record(make_document(id=source, body=body, title=title, lang=lang, limits=limits), source=source)
+
+
+def markdown_text(markdown: str) -> tuple[str, str]:
+    """Title (the first heading of level 1) and plain text of a Markdown document, without code blocks and HTML."""
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
+
+    def plain(tokens: list[Token]) -> str:
+        parts = []
+        for token in tokens:
+            if token.type == "image":
+                parts.append(plain(token.children or []))
+            elif token.type in ("softbreak", "hardbreak"):
+                parts.append("\n")
+            elif token.type != "html_inline":
+                parts.append(token.content)
+        return "".join(parts)
+
+    tokens = MarkdownIt("commonmark").enable("table").parse(_FRONT_MATTER.sub("", markdown))
+    title, lines = "", []
+    for before, token in pairwise(tokens):  # text never comes first: it stands in a heading, a paragraph, a cell
+        if token.type != "inline":
+            continue
+        text = plain(token.children or [])
+        if not title and before.type == "heading_open" and before.tag == "h1":
+            title = text
+        else:
+            lines.append(text)
+    return title, "\n".join(lines)

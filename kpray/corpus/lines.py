@@ -1,0 +1,175 @@
+"""Raw records of JSON files: one a line, plain or gzip, or one JSON value for the whole file."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Iterator
+from itertools import count
+from typing import BinaryIO
+
+from kpray.corpus.items import Item, Items, lost_rest, too_large
+from kpray.corpus.limits import Limits
+
+_BLOCK = 64 * 1024
+_WHITE_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+def bounded_lines(file: BinaryIO | gzip.GzipFile, limit: int) -> Iterator[tuple[int, bytes]]:
+    """Number the lines of a file, blank ones too, and cut those over `limit` bytes to their first `limit` + 1.
+
+    The end of a line that was cut is read past and never held. Byte-order marks are dropped.
+    """
+    for number in count(1):
+        line = file.readline(limit + 1)
+        if not line:
+            return
+        if is_cut(line, limit):
+            blank, rest = not line.strip(), line
+            while rest and not rest.endswith(b"\n"):
+                rest = file.readline(_BLOCK)
+                blank = blank and not rest.strip()
+            line = b"\n" if blank else line
+        else:
+            line = line.removeprefix(codecs.BOM_UTF8)
+        yield number, line
+
+
+def is_cut(line: bytes, limit: int) -> bool:
+    """Whether a line of `bounded_lines` is only the beginning of one that is too long."""
+    return len(line) > limit and not line.endswith(b"\n")
+
+
+def line_item(number: int, line: bytes, limits: Limits) -> Item:
+    """Raw record of one line that is not blank."""
+    if is_cut(line, limits.max_record_bytes):
+        return Item(number, too_large("the line", limits.max_record_bytes))
+    return Item(number, line.rstrip(b"\r\n"))
+
+
+def read_json_lines(file: BinaryIO, limits: Limits) -> Items:
+    """Raw records of a JSON lines file; blank lines are none."""
+    for number, line in bounded_lines(file, limits.max_record_bytes):
+        if line.strip():
+            yield line_item(number, line, limits), file.tell()
+
+
+def read_gzip_json_lines(file: BinaryIO, limits: Limits) -> Items:
+    """Raw records of a JSON lines file in gzip; a damaged file gives the lines before the damage and one reject."""
+    number = 0
+    try:
+        # Closing the GzipFile leaves `file` open: it belongs to the caller.
+        with gzip.GzipFile(fileobj=file) as lines:
+            for number, line in bounded_lines(lines, limits.max_record_bytes):
+                if line.strip():
+                    yield line_item(number, line, limits), file.tell()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        yield Item(number + 1, lost_rest(error)), file.tell()
+
+
+def read_json(file: BinaryIO, limits: Limits) -> Items:
+    """Raw records of a .json file: one object a line, one object, or one array of objects.
+
+    An array is read element by element, so its length does not matter.
+    """
+    first = next((line for _, line in bounded_lines(file, limits.max_record_bytes) if line.strip()), b"")
+    file.seek(0)
+    if _is_object(first) or (is_cut(first, limits.max_record_bytes) and first.lstrip().startswith(b"{")):
+        yield from read_json_lines(file, limits)
+    elif first:
+        yield from _read_json_value(file, limits)
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):  # then the value goes on after this line, or it is rejected when it is read
+        return False
+
+
+def _read_json_value(file: BinaryIO, limits: Limits) -> Items:
+    # Bytes that are not UTF-8 go through as surrogates and come out as they were: only their own record is rejected.
+    with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        for item in _json_values(_Cursor(text, limits.max_record_bytes)):
+            yield item, file.tell()
+
+
+def _json_values(cursor: _Cursor) -> Iterator[Item]:
+    try:
+        if cursor.peek() != "[":
+            yield cursor.value()
+        else:
+            cursor.skip()
+            while cursor.peek() != "]":
+                yield cursor.value()
+                if cursor.peek() == ",":
+                    cursor.skip()
+                elif cursor.peek() != "]":
+                    raise ValueError("Expecting ',' or ']' after an element of the array")
+            cursor.skip()
+        if cursor.peek():
+            raise ValueError("there is text after the JSON value")
+    except RecursionError:
+        yield Item(cursor.line, lost_rest("JSON is nested too deeply"))
+    except ValueError as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else error
+        yield Item(cursor.line, lost_rest(f"not JSON: {reason}"))
+
+
+class _Cursor:
+    """A place in a JSON text that is read block by block."""
+
+    def __init__(self, text: io.TextIOWrapper, limit: int) -> None:
+        self._text, self._limit = text, limit
+        self._decoder = json.JSONDecoder()
+        self._buffer, self._at = "", 0
+        self.line = 1
+
+    def peek(self) -> str:
+        """Next character that is not white space, or "" at the end."""
+        while True:
+            match = _WHITE_SPACE.match(self._buffer, self._at)
+            assert match  # the pattern fits everywhere
+            self._go_to(match.end())
+            if self._at < len(self._buffer):
+                return self._buffer[self._at]
+            if not self._read(_BLOCK):
+                return ""
+
+    def skip(self) -> None:
+        """Step over the character that `peek` gave."""
+        self._at += 1
+
+    def value(self) -> Item:
+        """Raw record of the JSON value that starts at the next character."""
+        self.peek()
+        ended = False
+        while True:
+            held = len(self._buffer) - self._at
+            try:
+                end = self._decoder.raw_decode(self._buffer, self._at)[1]
+                if end < len(self._buffer) or ended:  # a number at the end of the buffer may go on behind it
+                    break
+            except json.JSONDecodeError:
+                if ended:
+                    raise
+            if held > self._limit:
+                raise ValueError(f"a value is malformed, or larger than {self._limit} bytes (max_record_bytes)")
+            ended = not self._read(max(_BLOCK, held))  # twice as much each time: linear work in all
+        raw = self._buffer[self._at : end].encode("utf-8", "surrogateescape")
+        item = Item(self.line, raw if len(raw) <= self._limit else too_large("the value", self._limit))
+        self._go_to(end)
+        return item
+
+    def _go_to(self, place: int) -> None:
+        self.line += self._buffer.count("\n", self._at, place)
+        self._at = place
+
+    def _read(self, characters: int) -> bool:
+        block = self._text.read(characters)
+        self._buffer, self._at = self._buffer[self._at :] + block, 0
+        return bool(block)

@@ -1,0 +1,159 @@
+"""Raw records of tables: CSV, TSV and Parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from kpray.corpus.fields import FIELDS
+from kpray.corpus.items import Item, Items, Raw, Unreadable, lost_rest, too_large
+from kpray.corpus.limits import Limits
+
+if TYPE_CHECKING:
+    import pyarrow
+
+_BLOCK = 64 * 1024
+_PARQUET_BATCH_ROWS = 64  #: rows decoded at once; small, since a row may be a whole book
+
+
+class _LongRowError(Exception):
+    """Raised through the csv reader."""
+
+
+class _Lines:
+    """Lines for the csv reader, which bounds what one row may take and tells where the row stands."""
+
+    def __init__(self, text: io.TextIOWrapper, limit: int) -> None:
+        self._text, self._limit = text, limit
+        self.number = 0  # of the last line given
+        self.row_start = 1
+        self.ended = False
+        self._row_characters = 0
+
+    def start_row(self) -> None:
+        self.row_start, self._row_characters = self.number + 1, 0
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._text.readline(self._limit + 1)
+        if not line:
+            self.ended = True
+            raise StopIteration
+        self.number += 1
+        self._row_characters += len(line)
+        if self._row_characters > self._limit:
+            while line and not line.endswith(("\n", "\r")):
+                line = self._text.readline(_BLOCK)
+            raise _LongRowError
+        return line
+
+
+def read_csv(file: BinaryIO, limits: Limits) -> Items:
+    """Raw rows of a CSV file with a header line; a row that is not UTF-8 or does not fit the header is rejected."""
+    return _read_delimited(file, limits, ",")
+
+
+def read_tsv(file: BinaryIO, limits: Limits) -> Items:
+    """Raw rows of a CSV file whose fields are separated by tabs."""
+    return _read_delimited(file, limits, "\t")
+
+
+def _read_delimited(file: BinaryIO, limits: Limits, delimiter: str) -> Items:
+    # The csv module has one limit for the whole process, too small for a full paper; `_Lines` has the real one.
+    csv.field_size_limit(max(csv.field_size_limit(), limits.max_record_bytes))
+    # Bytes that are not UTF-8 go through as surrogates, so that only their own row is rejected.
+    with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        for item in _rows(_Lines(text, limits.max_record_bytes), limits, delimiter):
+            yield item, file.tell()
+
+
+def _rows(lines: _Lines, limits: Limits, delimiter: str) -> Iterator[Item]:
+    rows = csv.reader(lines, delimiter=delimiter)
+    header: list[str] = []
+    while True:
+        lines.start_row()
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except _LongRowError:
+            if not header or lines.number > lines.row_start:  # there is no telling where the next row starts
+                reason = "a row is too long (max_record_bytes), or its quote is never closed"
+                yield Item(lines.row_start, lost_rest(reason))
+                return
+            yield Item(lines.row_start, too_large("the row", limits.max_record_bytes))
+            continue
+        if lines.ended:
+            yield Item(lines.row_start, lost_rest("a quote is never closed"))
+            return
+        if not row:
+            continue
+        if not header:
+            header = [name.strip().lower() for name in row]
+        else:
+            yield Item(lines.row_start, _table_row(header, row))
+
+
+def _table_row(header: list[str], row: list[str]) -> Raw:
+    if len(row) != len(header):
+        return Unreadable(f"the row has {len(row)} fields, the header {len(header)}")
+    joined = "".join(row)
+    if "\0" in joined:
+        return Unreadable("the row has NUL bytes")
+    try:
+        joined.encode("utf-8")
+    except UnicodeEncodeError:
+        return Unreadable("not UTF-8")
+    return {name: value for name, value in zip(header, row, strict=True) if name in FIELDS}
+
+
+def read_parquet(file: BinaryIO, limits: Limits) -> Items:
+    """Raw rows of a Parquet file; of its columns only those that kpray knows are read.
+
+    The position that comes with a row is its share of the file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    size = file.seek(0, io.SEEK_END)
+    row = 0
+    try:
+        parquet = pq.ParquetFile(file)
+        total = parquet.metadata.num_rows
+        columns = [name for name in parquet.schema_arrow.names if name in FIELDS]
+        for group in range(parquet.num_row_groups):
+            batches = parquet.iter_batches(_PARQUET_BATCH_ROWS, [group], columns=columns, use_threads=False)
+            for batch in batches:
+                for raw in _batch_rows(batch):
+                    row += 1
+                    fits = not isinstance(raw, dict) or _characters(raw) <= limits.max_record_bytes
+                    item = Item(row, raw if fits else too_large("the row", limits.max_record_bytes))
+                    yield item, size * row // total
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # the disk's fault; Arrow's own have no number
+            raise
+        yield Item(row + 1, lost_rest(error)), size
+
+
+def _batch_rows(batch: pyarrow.RecordBatch) -> list[Raw]:
+    try:
+        rows: list[Raw] = batch.to_pylist()
+        return rows
+    except UnicodeDecodeError:  # in one row or more: find which
+        return [_batch_row(batch.slice(index, 1)) for index in range(batch.num_rows)]
+
+
+def _batch_row(one: pyarrow.RecordBatch) -> Raw:
+    try:
+        row: dict[str, Any] = one.to_pylist()[0]
+        return row
+    except UnicodeDecodeError:
+        return Unreadable("not UTF-8")
+
+
+def _characters(row: dict[str, Any]) -> int:
+    return sum(len(value) for value in row.values() if isinstance(value, str | bytes | list))

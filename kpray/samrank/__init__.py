@@ -1,0 +1,1 @@
+"""SAMRank: keyphrases from the self-attention maps of a language model, without training."""

@@ -1,0 +1,165 @@
+"""Token scores of chosen heads of any transformers model, without computing what they do not need.
+
+The model runs with an attention function of ours. In a layer with a chosen head it takes that head's queries and keys,
+turns its map into token scores (`scores.py`) at once and lets the map go; then it goes on with PyTorch's fused
+attention. After the last layer with a chosen head the forward pass stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from kpray.samrank.scores import Redistribution, Weighting, attention_maps, global_scores, proportional_scores
+
+ATTENTION_NAME = "kpray_samrank"
+
+
+class _Finished(Exception):
+    """Leaves the forward pass after the last layer that has a chosen head."""
+
+
+@dataclass
+class _Collector:
+    heads_by_layer: dict[int, Tensor]  # layer -> int64 [heads], both from 0
+    real_BN: Tensor
+    muted_BN: Tensor
+    redistribution: Redistribution
+    weighting: Weighting
+    found: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    kpray_collector: _Collector | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """An attention function of transformers: query [B, H, N, D], key and value [B, key heads, N, D]."""
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    if kpray_collector is not None and layer in kpray_collector.heads_by_layer:
+        heads = kpray_collector.heads_by_layer[layer]
+        queries_per_key = query.shape[1] // key.shape[1]  # more than one in grouped-query attention (Llama)
+        maps_BHNN = attention_maps(
+            query[:, heads],
+            key[:, heads // queries_per_key],
+            query.shape[-1] ** -0.5 if scaling is None else scaling,
+            attention_mask,
+            bool(getattr(module, "is_causal", False)),
+        )
+        global_BHN = global_scores(maps_BHNN, kpray_collector.real_BN, kpray_collector.muted_BN)
+        proportional_BHN = proportional_scores(
+            maps_BHNN, global_BHN, kpray_collector.real_BN, kpray_collector.redistribution, kpray_collector.weighting
+        )
+        kpray_collector.found[layer] = (global_BHN, proportional_BHN)
+        if layer == max(kpray_collector.heads_by_layer):
+            raise _Finished
+    return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+
+
+AttentionInterface.register(ATTENTION_NAME, _attend)
+AttentionMaskInterface.register(ATTENTION_NAME, sdpa_mask)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadScores:
+    """Scores of one segment's tokens.
+
+    Attributes:
+        global_: float32 [heads, tokens], Eq. 2.
+        proportional: float32 [heads, tokens], Eq. 5.
+    """
+
+    global_: np.ndarray
+    proportional: np.ndarray
+
+
+def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
+    """Indices of sequences of like length, each batch at most `batch_tokens` with its padding, or one sequence."""
+    batches: list[list[int]] = []
+    for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
+        if batches and (len(batches[-1]) + 1) * lengths[index] <= batch_tokens:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+    return batches
+
+
+@torch.inference_mode()
+def head_scores(
+    model: PreTrainedModel,
+    sequences: Sequence[np.ndarray],
+    heads: Sequence[tuple[int, int]],
+    *,
+    muted: int,
+    batch_tokens: int,
+    redistribution: Redistribution,
+    weighting: Weighting,
+) -> list[HeadScores]:
+    """Score the tokens of each sequence by each head.
+
+    Args:
+        model: a transformers model loaded with `attn_implementation=ATTENTION_NAME`.
+        sequences: int64 [tokens] token ids each, special tokens included.
+        heads: (layer, head), both from 0, in the order wanted in the result.
+        muted: position of the token whose global score is set to 0; -1 is the last one.
+        batch_tokens: the most tokens of one forward pass, padding included.
+
+    Returns:
+        One `HeadScores` per sequence, in order, special tokens included.
+    """
+    device = model.device
+    by_layer: dict[int, list[int]] = {}
+    for layer, head in heads:
+        by_layer.setdefault(layer, []).append(head)
+    heads_by_layer = {
+        layer: torch.tensor(sorted(set(found)), device=device) for layer, found in sorted(by_layer.items())
+    }
+    rows = {
+        head: row
+        for row, head in enumerate((layer, int(head)) for layer, found in heads_by_layer.items() for head in found)
+    }
+    order = [rows[head] for head in heads]
+
+    results: list[HeadScores | None] = [None] * len(sequences)
+    for batch in batches_by_length([len(sequence) for sequence in sequences], batch_tokens):
+        lengths = [len(sequences[index]) for index in batch]
+        ids = np.zeros((len(batch), max(lengths)), dtype=np.int64)
+        real = np.zeros_like(ids, dtype=np.float32)
+        muted_positions = np.zeros_like(real)
+        for row, (index, length) in enumerate(zip(batch, lengths, strict=True)):
+            ids[row, :length] = sequences[index]
+            real[row, :length] = 1
+            muted_positions[row, muted % length] = 1
+        real_BN = torch.from_numpy(real).to(device)
+        collector = _Collector(
+            heads_by_layer, real_BN, torch.from_numpy(muted_positions).to(device), redistribution, weighting
+        )
+        padded = min(lengths) < max(lengths)
+        with suppress(_Finished):  # the way out of `_attend` once the last chosen head is scored
+            model(
+                input_ids=torch.from_numpy(ids).to(device),
+                attention_mask=real_BN.long() if padded else None,
+                use_cache=False,
+                kpray_collector=collector,
+            )
+        global_BHN = torch.cat([collector.found[layer][0] for layer in heads_by_layer], dim=1)[:, order].cpu().numpy()
+        proportional_BHN = (
+            torch.cat([collector.found[layer][1] for layer in heads_by_layer], dim=1)[:, order].cpu().numpy()
+        )
+        for row, (index, length) in enumerate(zip(batch, lengths, strict=True)):
+            results[index] = HeadScores(global_BHN[row, :, :length], proportional_BHN[row, :, :length])
+    return [result for result in results if result is not None]

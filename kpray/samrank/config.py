@@ -1,0 +1,92 @@
+"""Configuration of SAMRank."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from kpray.errors import UserError
+from kpray.settings import Settings
+
+_HEAD = re.compile(r"([1-9]\d*)-([1-9]\d*)")
+
+
+def parse_head(head: str) -> tuple[int, int]:
+    """`4-12`, the paper's layer-head counted from 1, as (layer, head) counted from 0.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    match = _HEAD.fullmatch(head)
+    if match is None:
+        raise ValueError("a head is written layer-head, both counted from 1, like 4-12")
+    return int(match[1]) - 1, int(match[2]) - 1
+
+
+def head_name(layer: int, head: int) -> str:
+    """The inverse of `parse_head`."""
+    return f"{layer + 1}-{head + 1}"
+
+
+def check_heads(heads: tuple[tuple[int, int], ...], layers: int, heads_per_layer: int) -> None:
+    """Raise `UserError` when a model has not the heads asked for."""
+    last = head_name(layers - 1, heads_per_layer - 1)
+    for layer, head in heads:
+        if layer >= layers or head >= heads_per_layer:
+            raise UserError(
+                f"the model has no head {head_name(layer, head)}",
+                where="heads",
+                fix=f"it has {layers} layers of {heads_per_layer} heads: 1-1 to {last}",
+            )
+
+
+def _check_head(head: str) -> str:
+    parse_head(head)
+    return head
+
+
+class SAMRankConfig(Settings):
+    """SAMRank as the paper has it, with the named options where kpray's default goes beyond it."""
+
+    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """A transformers model of BERT, GPT-2 or Llama type: folder or hub id."""
+    heads: Annotated[tuple[Annotated[str, AfterValidator(_check_head)], ...], Field(min_length=1)] = (
+        "6-11",
+        "5-5",
+        "6-9",
+        "4-10",
+        "6-3",
+        "6-5",
+        "6-2",
+        "6-4",
+    )
+    """Layer-head pairs counted from 1; with several, each head's scores are divided by their maximum and averaged."""
+    score: Literal["both", "global", "proportional"] = "both"
+    """Eq. 6 (`both`), or one of its two parts (Table 4)."""
+    redistribution: Literal["backward", "forward"] = "backward"
+    """Direction in which the global score is redistributed (Table 5)."""
+    weighting: Literal["unit", "global"] = "global"
+    """What an important token hands out: a mass of 1 (`unit`, the paper's Eq. 4) or its global score."""
+    candidates: Literal["paper", "extended"] = "extended"
+    """English candidate phrases: EmbedRank's noun phrases (`paper`), or kpray's."""
+    position_scale: Annotated[float, Field(gt=0)] | None = 300.0
+    """A phrase first seen after this many words counts half, 1 / (1 + words / scale); null: as the paper."""
+    merge_stems: bool = True
+    """Add up the scores of phrases with the same stems; otherwise each is ranked, as in the paper."""
+    tagger: Literal["auto", "nltk", "textblob"] = "auto"
+    """Tagger of English; `auto` is NLTK's where its data is found, else TextBlob's."""
+    segment_tokens: Annotated[int, Field(ge=8)] | None = None
+    """Most tokens of a segment of a long document; null: what the model takes."""
+    batch_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens of one forward pass, padding included; null: 1,024 on a CPU, 65,536 on a GPU."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of the model; `auto`: float32 on a CPU, float16 on a GPU. Attention scores are float32 always."""
+    device: str = "auto"
+    """Where the model runs: `cpu`, `cuda`, `cuda:1`; `auto`: a GPU if there is one."""
+
+    @property
+    def layer_heads(self) -> tuple[tuple[int, int], ...]:
+        """The heads as (layer, head) counted from 0."""
+        return tuple(parse_head(head) for head in self.heads)

@@ -1,0 +1,71 @@
+"""F1 of every head of a model from one pass over the documents (the paper's Fig. 3 and 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+
+import numpy as np
+
+from kpray.document import Record
+from kpray.metrics.evaluate import gold_phrases
+from kpray.metrics.protocols import PROTOCOLS
+from kpray.samrank.config import SAMRankConfig, head_name
+from kpray.samrank.predictor import PreparedDocument, SAMRank, group_scores
+
+CUTOFFS = (5, 10, 15)
+_DOCUMENTS_AT_ONCE = 64
+
+
+def all_heads(model: str) -> tuple[str, ...]:
+    """Names of all heads of a model, layer by layer."""
+    from transformers import AutoConfig
+
+    from kpray.pretrained import load_pretrained
+
+    architecture = load_pretrained(AutoConfig, model)
+    layers, heads = architecture.num_hidden_layers, architecture.num_attention_heads
+    return tuple(head_name(layer, head) for layer in range(layers) for head in range(heads))
+
+
+def f1_of_heads(config: SAMRankConfig, records: Iterable[Record]) -> np.ndarray:
+    """Mean F1@5, F1@10 and F1@15, each head by itself, under the protocol `samrank`.
+
+    Words, tags, stems, tokens and the forward pass of a document serve all heads.
+
+    Args:
+        config: its `heads` are ignored.
+        records: documents with gold keyphrases; those without are skipped.
+
+    Returns:
+        float64 [layers, heads, 3], in percent.
+    """
+    names = all_heads(config.model)
+    predictor = SAMRank(config.model_copy(update={"heads": names}))
+    waiting = iter(records)
+    documents: list[np.ndarray] = []
+    while batch := list(islice(waiting, _DOCUMENTS_AT_ONCE)):
+        labelled = [(record, gold) for record in batch if (gold := gold_phrases(record, PROTOCOLS["samrank"]))]
+        prepared = [predictor.prepare(record.document) for record, _ in labelled]
+        scores = iter(predictor.score_segments([segment for document in prepared for segment in document.segments]))
+        for document, (_, gold) in zip(prepared, labelled, strict=True):
+            tokens = [next(scores) for _ in document.segments]
+            if tokens:
+                by_phrase = predictor.phrase_scores(predictor.token_scores(tokens), document.occurrences)
+                documents.append(_f1(by_phrase, document, set(gold), config.merge_stems))
+            else:
+                documents.append(np.zeros((len(names), len(CUTOFFS))))
+    layers = predictor.model.config.num_hidden_layers
+    means: np.ndarray = 100 * np.mean(documents, axis=0)
+    return means.reshape(layers, -1, len(CUTOFFS))
+
+
+def _f1(scores: np.ndarray, document: PreparedDocument, gold: set[str], merge: bool) -> np.ndarray:
+    """F1 at each cutoff, float64 [heads, cutoffs], of the scores [heads, phrases] of one document."""
+    by_group = group_scores(scores, document.groups, merge)
+    correct = np.array([stem in gold for stem in document.stems])[np.argsort(-by_group, axis=1, kind="stable")]
+    hits = np.cumsum(correct, axis=1)
+    predicted = np.minimum(CUTOFFS, hits.shape[1])
+    # F1 = 2 P R / (P + R) with P = hits / predicted and R = hits / |gold|
+    f1: np.ndarray = 2 * hits[:, predicted - 1] / (predicted + len(gold))
+    return f1

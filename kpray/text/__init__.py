@@ -1,0 +1,1 @@
+"""Words with offsets, stems, noun-phrase candidates, present and absent."""

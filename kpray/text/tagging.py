@@ -1,0 +1,76 @@
+"""Part-of-speech tags of English words, from NLTK's perceptron tagger or, where its data is missing, TextBlob's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from kpray.errors import UserError
+from kpray.text.words import Words
+
+TaggerName = Literal["auto", "nltk", "textblob"]
+NLTK_TAGGER = "averaged_perceptron_tagger_eng"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tagger:
+    """A tagger and the name that stands in every output it had a part in."""
+
+    name: str
+    tag_sentence: Callable[[list[str]], list[str]]
+
+    def tag(self, words: Words) -> list[str]:
+        """Penn Treebank tag of each word."""
+        ends = [*words.sentences[1:], len(words.texts)]
+        return [
+            tag
+            for start, end in zip(words.sentences, ends, strict=True)
+            for tag in self.tag_sentence(words.texts[start:end])
+        ]
+
+
+@cache
+def load_tagger(name: TaggerName) -> Tagger:
+    """Load a tagger once per process; `auto` takes NLTK's when its data is there, else TextBlob's, and says so.
+
+    Raises:
+        UserError: the tagger, or its data, is not installed.
+    """
+    if name in ("auto", "nltk"):
+        try:
+            return _nltk_tagger()
+        except LookupError:
+            missing = f"NLTK's tagger data {NLTK_TAGGER} was not found"
+            if name == "nltk":
+                raise UserError(
+                    missing, where="tagger", fix="set NLTK_DATA to its folder, or run `kpray download-nltk`"
+                ) from None
+    try:
+        tagger = _textblob_tagger()
+    except ImportError:
+        raise UserError(
+            "no tagger for English is installed",
+            where="tagger",
+            fix="run `kpray download-nltk`, or `pip install 'kpray[offline]'`",
+        ) from None
+    if name == "auto":
+        logger.warning("%s: TextBlob's tagger is used (set NLTK_DATA, or run `kpray download-nltk`)", missing)
+    return tagger
+
+
+def _nltk_tagger() -> Tagger:
+    from nltk.tag.perceptron import PerceptronTagger
+
+    tagger = PerceptronTagger()
+    return Tagger("nltk", lambda words: [tag for _, tag in tagger.tag(words)])
+
+
+def _textblob_tagger() -> Tagger:
+    from textblob.en import parser
+
+    return Tagger("textblob", lambda words: [tag for _, tag in parser.find_tags(words)])

@@ -1,0 +1,56 @@
+"""Words with character offsets, and the sentences they stand in; needs no data and no model."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# One alternative per kind of word, first match wins:
+#   -LRB-        a bracket as the Penn Treebank writes it
+#   does|n't     the negation apart from its verb, as the Penn Treebank has it
+#   's           likewise the other clitics
+#   C++, F#      names of languages
+#   peer-to-peer hyphens, dots, slashes, ampersands inside a word keep it whole
+#   .            any other character that is not white space
+_WORD = re.compile(
+    r"-[LR][RSC]B-"
+    r"|\w+?(?=n['’]t\b)|n['’]t\b"
+    r"|['’](?:s|re|ve|ll|d|m)\b"
+    r"|\w+(?:[-‐‑./&+]\w+)*(?:\+\+|\#)?"
+    r"|[^\w\s]",
+    re.IGNORECASE,
+)
+_SENTENCE_BREAK = re.compile(r"[.!?。！？…]+[\"'”’)\]]*(?=\s+[^a-z\s])|[。！？]|\n\s*\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """The words of one text.
+
+    Attributes:
+        texts: the words as written, punctuation marks included.
+        spans: (start, end) character offsets of each word.
+        sentences: index of the first word of each sentence, in order.
+    """
+
+    texts: list[str]
+    spans: list[tuple[int, int]]
+    sentences: list[int]
+
+
+def split_words(text: str) -> Words:
+    """Split a text of a language that writes spaces between words."""
+    return words_from_spans(text, [match.span() for match in _WORD.finditer(text)])
+
+
+def words_from_spans(text: str, spans: list[tuple[int, int]]) -> Words:
+    """Words at the given spans, which are in order and do not overlap, with the sentences of the text."""
+    breaks = [match.end() for match in _SENTENCE_BREAK.finditer(text)]
+    sentences: list[int] = []
+    next_break = 0
+    for index, (start, _) in enumerate(spans):
+        if index == 0 or (next_break < len(breaks) and start >= breaks[next_break]):
+            sentences.append(index)
+            while next_break < len(breaks) and start >= breaks[next_break]:
+                next_break += 1
+    return Words([text[start:end] for start, end in spans], spans, sentences)

@@ -1,0 +1,79 @@
+"""Fixtures for reading and writing documents."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from kpray.corpus.limits import Limits
+from kpray.corpus.reading import Chunk, read_chunks
+from kpray.corpus.records import Reject, parse_chunk
+from kpray.corpus.sources import find_sources
+from kpray.document import Record
+
+Read = Callable[..., list[Record | Reject]]
+Chunks = Callable[..., list[Chunk]]
+
+
+@pytest.fixture
+def chunks(tmp_path: Path) -> Chunks:
+    """Write a file and give its chunks."""
+
+    def read(name: str, contents: bytes, records_per_chunk: int = 2, limits: Limits | None = None) -> list[Chunk]:
+        (tmp_path / name).write_bytes(contents)
+        [source] = find_sources([str(tmp_path / name)])
+        return list(read_chunks(source, records_per_chunk, limits or Limits()))
+
+    return read
+
+
+@pytest.fixture
+def read(chunks: Chunks) -> Read:
+    """Write a file and give its records and rejects."""
+
+    def parse(name: str, contents: bytes, limits: Limits | None = None) -> list[Record | Reject]:
+        limits = limits or Limits()
+        return [item for chunk in chunks(name, contents, 2, limits) for item in parse_chunk(chunk, "en", limits)]
+
+    return parse
+
+
+@pytest.fixture
+def bodies() -> Callable[[Sequence[Record | Reject]], list[str]]:
+    """The body of each record, and "line: reason" of each reject."""
+
+    def show(results: Sequence[Record | Reject]) -> list[str]:
+        return [f"{r.line}: {r.reason}" if isinstance(r, Reject) else r.document.body for r in results]
+
+    return show
+
+
+@pytest.fixture(scope="session")
+def pdf() -> Callable[[Sequence[Sequence[str]]], bytes]:
+    """The smallest PDF that shows these lines of ASCII text, page by page."""
+    return _pdf
+
+
+def _pdf(pages: Sequence[Sequence[str]]) -> bytes:
+    count = len(pages)
+    kids = " ".join(f"{4 + 2 * page} 0 R" for page in range(count))
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {count} >>",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    for page, lines in enumerate(pages):
+        shown = " ".join(f"({line}) Tj T*" for line in lines)
+        content = f"BT /F1 12 Tf 14 TL 72 720 Td {shown} ET"
+        resources = "/Resources << /Font << /F1 3 0 R >> >> /MediaBox [0 0 612 792]"
+        objects.append(f"<< /Type /Page /Parent 2 0 R {resources} /Contents {5 + 2 * page} 0 R >>")
+        objects.append(f"<< /Length {len(content)} >>\nstream\n{content}\nendstream")
+    body, offsets = "%PDF-1.4\n", []
+    for number, text in enumerate(objects, start=1):
+        offsets.append(len(body))
+        body += f"{number} 0 obj\n{text}\nendobj\n"
+    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
+    trailer = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF\n"
+    return f"{body}xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}".encode("ascii")

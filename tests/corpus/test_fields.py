@@ -1,0 +1,207 @@
+"""Records of JSON objects: what counts as text, as id, as gold; and every reason to reject one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kpray.corpus.fields import FIELDS, parse_fields, parse_json
+from kpray.corpus.limits import Limits
+from kpray.document import Document, Record
+from kpray.errors import RejectedDocument
+
+
+def parse(fields: dict[str, Any], lang: str = "en", limits: Limits | None = None) -> Record:
+    return parse_fields(fields, source="in/a.jsonl", line=7, lang=lang, limits=limits or Limits())
+
+
+def test_full_record() -> None:
+    fields = {
+        "id": "C-1",
+        "lang": "fr",
+        "title": "A title ",
+        "abstract": "An abstract.",
+        "text": "The text.",
+        "keyphrases": ["b phrase", "a phrase"],
+        "keyphrases_stem": ["b phrase+phrase b"],
+        "year": 2001,
+    }
+    document = Document(id="C-1", title="A title", body="An abstract.\nThe text.", lang="fr")
+    assert parse(fields) == Record(document, ("b phrase", "a phrase"), ("b phrase+phrase b",), "in/a.jsonl", 7)
+
+
+@pytest.mark.parametrize("name", ["text", "document", "body", "content", "contents", "src", "abstract"])
+def test_body_fields(name: str) -> None:
+    assert parse({name: "The body."}).document == Document(id="in/a.jsonl:7", body="The body.")
+
+
+@pytest.mark.parametrize(
+    ("fields", "title", "body"),
+    [
+        ({"title": "T"}, "T", ""),
+        ({"title": "T", "text": None}, "T", ""),
+        ({"title": None, "text": "B"}, "", "B"),
+        ({"title": "T", "text": ""}, "T", ""),
+        ({"text": ""}, "", ""),  # empty, but there: a document without keyphrases
+        ({"abstract": " \n"}, "", ""),
+        ({"abstract": "", "text": "B"}, "", "B"),
+        ({"abstract": "A", "text": ""}, "", "A"),
+        ({"abstract": None, "text": "B"}, "", "B"),
+        ({"text": "", "body": "B"}, "", "B"),
+        ({"text": "B", "body": "C"}, "", "B"),
+    ],
+)
+def test_which_text_counts(fields: dict[str, Any], title: str, body: str) -> None:
+    document = parse(fields).document
+    assert (document.title, document.body) == (title, body)
+
+
+@pytest.mark.parametrize(
+    ("fields", "id"),
+    [
+        ({"id": "a"}, "a"),
+        ({"id": 12}, "12"),
+        ({"_id": "a"}, "a"),
+        ({"doc_id": "a"}, "a"),
+        ({"paper_id": "a"}, "a"),
+        ({"name": "a"}, "a"),
+        ({"name": "b", "id": "a"}, "a"),
+        ({"id": None, "name": "b"}, "b"),
+        ({"id": ""}, "in/a.jsonl:7"),
+        ({"id": 0}, "0"),
+    ],
+)
+def test_id(fields: dict[str, Any], id: str) -> None:
+    assert parse({"text": "B", **fields}).document.id == id
+
+
+@pytest.mark.parametrize(
+    ("fields", "lang"),
+    [
+        ({}, "ko"),
+        ({"lang": None}, "ko"),
+        ({"lang": ""}, "ko"),
+        ({"lang": "zh_CN"}, "zh_CN"),
+        ({"language": "de"}, "de"),
+    ],
+)
+def test_lang(fields: dict[str, Any], lang: str) -> None:
+    assert parse({"text": "B", **fields}, lang="ko").document.lang == lang
+
+
+@pytest.mark.parametrize(
+    ("fields", "keyphrases", "stemmed"),
+    [
+        ({}, (), None),
+        ({"keyphrases": None}, (), None),
+        ({"keyphrases": []}, (), None),
+        ({"keywords": ["a b", " c ", "", "a b"]}, ("a b", "c", "a b"), None),
+        ({"keyword": "a b;c; ;d"}, ("a b", "c", "d"), None),
+        ({"tags": ["a"]}, ("a",), None),
+        ({"kps": "a"}, ("a",), None),
+        ({"keyphrases": ["a"], "keywords": ["b"], "present": ["c"]}, ("a",), None),
+        ({"present": ["b", "a"], "absent": ["c", "a"]}, ("b", "a", "c"), None),
+        ({"absent": "c;d"}, ("c", "d"), None),
+        ({"keyphrases": [], "present": ["a"]}, (), None),
+        ({"keyphrases_stem": "a;b"}, (), ("a", "b")),
+        ({"keyphrases_stem": []}, (), ()),
+    ],
+)
+def test_gold(fields: dict[str, Any], keyphrases: tuple[str, ...], stemmed: tuple[str, ...] | None) -> None:
+    record = parse({"text": "B", **fields})
+    assert (record.keyphrases, record.stemmed) == (keyphrases, stemmed)
+
+
+NO_TEXT = "no text: needs one of the fields title, abstract, text, document, body, content, contents, src"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, NO_TEXT),
+        ({"id": "a", "keyphrases": ["b"]}, NO_TEXT),
+        ({"text": None, "title": None}, NO_TEXT),
+        ({"title": "  "}, NO_TEXT),
+        ({"text": 3}, "field text: a number where a string is needed"),
+        ({"text": True}, "field text: a boolean where a string is needed"),
+        ({"document": ["a", "b"]}, "field document: a list where a string is needed"),
+        ({"abstract": {}, "text": "B"}, "field abstract: an object where a string is needed"),
+        ({"title": 1.5, "text": "B"}, "field title: a number where a string is needed"),
+        ({"text": b"bytes"}, "field text: bytes where a string is needed"),
+        ({"text": "B", "lang": ["en"]}, "field lang: a list where a string is needed"),
+        ({"text": "B", "id": 1.5}, "field id: a number where a string or a whole number is needed"),
+        ({"text": "B", "id": True}, "field id: a boolean where a string or a whole number is needed"),
+        ({"text": "B", "keyphrases": 3}, "field keyphrases: a number where a list of strings is needed"),
+        ({"text": "B", "keywords": {"a": 1}}, "field keywords: an object where a list of strings is needed"),
+        ({"text": "B", "keyphrases": ["a", None]}, "field keyphrases: item 2 is null, not a string"),
+        ({"text": "B", "keyphrases": [["a"]]}, "field keyphrases: item 1 is a list, not a string"),
+        ({"text": "B", "keyphrases_stem": [1]}, "field keyphrases_stem: item 1 is a number, not a string"),
+        ({"text": "B", "present": True}, "field present: a boolean where a list of strings is needed"),
+        ({"text": "a \ud800 b"}, "field text: invalid Unicode (a lone surrogate)"),
+        ({"text": "B", "id": "\udfff"}, "field id: invalid Unicode (a lone surrogate)"),
+        ({"text": "B", "kps": ["\ud800"]}, "field kps: invalid Unicode (a lone surrogate)"),
+    ],
+)
+def test_rejected_fields(fields: dict[str, Any], reason: str) -> None:
+    with pytest.raises(RejectedDocument) as raised:
+        parse(fields)
+    assert raised.value.reason == reason
+
+
+def test_length_counts_title_and_body() -> None:
+    fields = {"title": "12345.", "text": "12"}  # joined by a space
+    assert len(parse(fields, limits=Limits(max_characters=6 + 1 + 2)).document.text) == 6 + 1 + 2
+    with pytest.raises(RejectedDocument, match=r"^the text has 9 characters, more than 8 \(max_characters\)$"):
+        parse(fields, limits=Limits(max_characters=8))
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (b'{"text": "a"', "not JSON: Expecting ',' delimiter at column 13"),
+        (b"plain text", "not JSON: Expecting value at column 1"),
+        (b'{"text": "a"} {}', "not JSON: Extra data at column 15"),
+        (b'{"text": "a\tb"}', "not JSON: Invalid control character at column 12"),
+        (b"[1, 2]", "not a JSON object but a list"),
+        (b'"text"', "not a JSON object but a string"),
+        (b"12", "not a JSON object but a number"),
+        (b"null", "not a JSON object but null"),
+        (b'{"text": "caf\xe9"}', "not UTF-8 at byte 14"),
+        ('{"text": "a"}'.encode("utf-16"), "not UTF-8 at byte 1"),
+        (b'{"a":' * 200_000, "JSON is nested too deeply"),
+        (b'{"id": ' + b"1" * 5000 + b"}", "not JSON: a number has too many digits"),
+    ],
+)
+def test_rejected_json(raw: bytes, reason: str) -> None:
+    with pytest.raises(RejectedDocument) as raised:
+        parse_json(raw)
+    assert raised.value.reason == reason
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(deadline=None)
+@given(fields=st.dictionaries(st.sampled_from(sorted(FIELDS)), json_values))
+def test_any_object_is_a_record_that_can_be_stored_or_a_reject(fields: dict[str, Any]) -> None:
+    try:
+        record: Record | str = parse(parse_json(json.dumps(fields).encode()))
+    except RejectedDocument as error:
+        record = error.reason
+    if isinstance(record, str):
+        assert record
+        assert "\n" not in record
+    else:
+        strings = [record.document.text, record.document.id, record.document.lang, *record.keyphrases]
+        assert all(string.encode() is not None for string in strings)
+        assert record.document.id
+        assert record.document.lang
+        assert all(phrase == phrase.strip() != "" for phrase in record.keyphrases)

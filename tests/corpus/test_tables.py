@@ -1,0 +1,155 @@
+"""CSV, TSV and Parquet."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kpray.corpus.limits import Limits
+from kpray.document import Document, Record
+
+
+def parquet(table: Any, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, **options)
+    return buffer.getvalue()
+
+
+def test_csv_row_is_a_record_with_the_line_it_starts_on(read: Any, tmp_path: Any) -> None:
+    contents = b'ID, Title ,Abstract,keywords,year\n\n1,"A ""title""","two\nlines","a b;c",2001\n2,,body,,\n'
+    source = f"{tmp_path}/a.csv"
+    assert read("a.csv", contents) == [
+        Record(Document("1", "two\nlines", 'A "title"'), ("a b", "c"), source=source, line=3),
+        Record(Document("2", "body"), source=source, line=5),
+    ]
+
+
+NO_TEXT = "no text: needs one of the fields title, abstract, text, document, body, content, contents, src"
+REST = "the rest of the file cannot be read:"
+
+
+@pytest.mark.parametrize(
+    ("contents", "expected"),
+    [
+        (b"", []),
+        (b"text\n", []),
+        (b"text\n\n\n", []),
+        (b"\xef\xbb\xbftext,id\na,1\n", ["a"]),
+        (b"text,id\r\na,1\r\nb,2", ["a", "b"]),
+        (b"text,id\ra,1\rb,2\r", ["a", "b"]),
+        (b"text,id\n,\n", [""]),
+        (b'text,id\n5" disk,1\n', ['5" disk']),
+        ("text,id\ncafé,1\n".encode(), ["café"]),
+        (b"text,id\ncaf\xe9,1\nb,2\n", ["2: not UTF-8", "b"]),
+        (b"text,id\na\0,1\nb,2\n", ["2: the row has NUL bytes", "b"]),
+        (b"text,id\na\nb,2\n", ["2: the row has 1 fields, the header 2", "b"]),
+        (b"text,id\na,1,2\nb,2\n", ["2: the row has 3 fields, the header 2", "b"]),
+        (b'text,id\na,1\n"b,2\nc,3\n', ["a", f"3: {REST} a quote is never closed"]),
+        (b'"text,id\na,1\n', [f"1: {REST} a quote is never closed"]),
+        (b"author\nx\n", [f"2: {NO_TEXT}"]),
+    ],
+)
+def test_csv(contents: bytes, expected: list[str], read: Any, bodies: Any) -> None:
+    assert bodies(read("a.csv", contents)) == expected
+    assert bodies(read("a.tsv", contents.replace(b",", b"\t"))) == expected
+
+
+@pytest.mark.parametrize(
+    ("contents", "expected"),
+    [
+        (b"text,id\n12345678,1\n123456789,2\n" + b"x" * 90_000 + b"\nb,3\n", ["12345678", 3, 4, "b"]),
+        (
+            b'text,id\na,1\n"b\n' + b"x\n" * 10_000,
+            ["a", f"3: {REST} a row is too long (max_record_bytes), or its quote"],
+        ),
+        (b"x" * 100 + b"\na,1\n", [f"1: {REST} a row is too long"]),
+    ],
+)
+def test_oversize_rows(contents: bytes, expected: list[str | int], read: Any, bodies: Any) -> None:
+    too_large = "the row is larger than 11 bytes (max_record_bytes)"
+    starts = [text if isinstance(text, str) else f"{text}: {too_large}" for text in expected]
+    found = bodies(read("a.csv", contents, Limits(max_record_bytes=11)))
+    assert [text[: len(start)] for text, start in zip(found, starts, strict=True)] == starts
+
+
+def test_field_longer_than_the_csv_modules_own_limit(read: Any, bodies: Any) -> None:
+    assert bodies(read("a.csv", b'text\n"' + b"x" * 200_000 + b'"\n')) == ["x" * 200_000]
+
+
+def test_parquet_columns_and_rows(read: Any, tmp_path: Any) -> None:
+    table = pa.table(
+        {
+            "id": pa.array([7, 8, 9]),
+            "title": pa.array(["T", None, None]).dictionary_encode(),
+            "abstract": pa.array(["A", "", None], pa.large_string()),
+            "keyphrases": pa.array([["a", "b"], None, []]),
+            "embedding": pa.array([[1.0], [2.0], [3.0]]),
+        }
+    )
+    [first, second, third] = read("a.parquet", parquet(table, row_group_size=2))
+    source = f"{tmp_path}/a.parquet"
+    assert first == Record(Document("7", "A", "T"), ("a", "b"), source=source, line=1)
+    assert second == Record(Document("8", ""), source=source, line=2)
+    assert (third.line, third.reason[:8]) == (3, "no text:")
+
+
+@pytest.mark.parametrize(
+    ("column", "expected"),
+    [
+        (pa.array(["a", None]), ["a", None]),
+        (pa.array([1, 2]), ["1: field text: a number where a string is needed", "2: field text: a number where"]),
+        (pa.array([b"a", b"b"]), ["1: field text: bytes where a string is needed", "2: field text: bytes where"]),
+        (pa.array([["a"], None]), ["1: field text: a list where a string is needed", None]),
+        (pa.array([{"a": 1}, None]), ["1: field text: an object where a string is needed", None]),
+        (pa.array(["x" * 51, "y" * 50]), ["1: the row is larger than 50 bytes (max_record_bytes)", "y" * 50]),
+    ],
+)
+def test_parquet_values(column: Any, expected: list[str | None], read: Any, bodies: Any) -> None:
+    starts = [text or "2: no text: needs" for text in expected]
+    found = bodies(read("a.parquet", parquet(pa.table({"text": column})), Limits(max_record_bytes=50)))
+    assert [text[: len(start)] for text, start in zip(found, starts, strict=True)] == starts
+
+
+def test_parquet_without_a_known_column_rejects_every_row(read: Any) -> None:
+    results = read("a.parquet", parquet(pa.table({"author": ["a", "b", "c"]})))
+    assert [(result.line, result.reason[:8]) for result in results] == [(n, "no text:") for n in (1, 2, 3)]
+
+
+def test_parquet_row_that_is_not_utf8_is_one_reject(read: Any, bodies: Any) -> None:
+    raw = pa.array([b"good", b"\xff\xfe", b"fine"])
+    text = pa.Array.from_buffers(pa.string(), 3, raw.buffers())
+    assert bodies(read("a.parquet", parquet(pa.table({"text": text})))) == ["good", "2: not UTF-8", "fine"]
+
+
+@pytest.mark.parametrize("contents", [b"PAR1", b"plain text", b"PAR1" + b"x" * 100 + b"PAR1"])
+def test_file_that_is_no_parquet_is_one_reject(contents: bytes, read: Any) -> None:
+    [reject] = read("a.parquet", contents)
+    assert reject.line == 1
+    assert reject.reason.startswith("the rest of the file cannot be read: Parquet ")
+
+
+def test_truncated_parquet_is_one_reject(read: Any) -> None:
+    contents = parquet(pa.table({"text": ["a"] * 100}))
+    [reject] = read("a.parquet", contents[:-20])
+    assert reject.reason.startswith("the rest of the file cannot be read: Parquet magic bytes not found in footer")
+
+
+def test_damaged_parquet_gives_the_row_groups_before_the_damage(read: Any, bodies: Any) -> None:
+    table = pa.table({"text": [f"text {n}" for n in range(300)]})
+    contents = bytearray(parquet(table, row_group_size=100, use_dictionary=False))
+    groups = pq.ParquetFile(io.BytesIO(contents)).metadata
+    start = groups.row_group(1).column(0).data_page_offset
+    contents[start : start + groups.row_group(1).column(0).total_compressed_size] = b"\xff" * (
+        groups.row_group(1).column(0).total_compressed_size
+    )
+    *records, reject = bodies(read("a.parquet", bytes(contents)))
+    assert records == [f"text {n}" for n in range(100)]
+    assert reject.startswith("101: the rest of the file cannot be read: ")
+
+
+def test_empty_parquet(read: Any) -> None:
+    assert read("a.parquet", parquet(pa.table({"text": pa.array([], pa.string())}))) == []

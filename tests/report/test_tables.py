@@ -1,0 +1,63 @@
+"""Rows of numbers as Markdown and on the console."""
+
+from __future__ import annotations
+
+import math
+
+from rich.console import Console
+
+from kpray.report.tables import Cell, console_table, markdown_table
+
+ROWS: list[dict[str, Cell]] = [
+    {"data": "Inspec", "F1@5": 33.957, "documents": 1500},
+    {"data": "SemEval2010", "F1@5": 9.5, "documents": 100, "note": "long"},
+]
+
+
+def printed(rows: list[dict[str, Cell]], title: str = "") -> str:
+    console = Console(width=100, color_system=None)
+    with console.capture() as capture:
+        console.print(console_table(rows, title=title))
+    return capture.get()
+
+
+def test_markdown() -> None:
+    assert markdown_table(ROWS) == (
+        "| data        |  F1@5 | documents | note |\n"
+        "| ----------- | ----: | --------: | ---- |\n"
+        "| Inspec      | 33.96 |     1,500 | –    |\n"
+        "| SemEval2010 |  9.50 |       100 | long |\n"
+    )
+
+
+def test_markdown_digits_and_missing_numbers() -> None:
+    table = markdown_table([{"a": 1.25}, {"a": None}, {"a": math.nan}, {"a": 2}], digits=1)
+    assert [line.strip("| ") for line in table.splitlines()] == ["a", "--:", "1.2", "–", "–", "2"]
+
+
+def test_markdown_cells_cannot_break_the_table() -> None:
+    assert markdown_table([{"a|b": "c|d\ne\\"}]).splitlines() == [
+        "| a\\|b     |",
+        "| -------- |",
+        "| c\\|d e\\\\ |",
+    ]
+
+
+def test_no_rows() -> None:
+    assert markdown_table([]) == ""
+    assert printed([]).strip() == ""
+
+
+def test_console_aligns_numbers_right_and_texts_left() -> None:
+    lines = [line for line in printed(ROWS).splitlines() if "Inspec" in line or "SemEval" in line or "data" in line]
+    header, first, second = lines
+    assert first.index("Inspec") == second.index("SemEval2010") == header.index("data")
+    assert first.index("33.96") + 5 == second.index("9.50") + 4 == header.index("F1@5") + 4
+    assert first.index("1,500") + 5 == second.index("100") + 3
+
+
+def test_console_shows_brackets_as_they_are() -> None:
+    text = printed([{"token [b]": "[CLS]"}], title="heads [7]")
+    assert "[CLS]" in text
+    assert "token [b]" in text
+    assert "heads [7]" in text

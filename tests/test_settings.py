@@ -1,0 +1,381 @@
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Literal
+
+import hypothesis.strategies as st
+import pydantic
+import pytest
+from hypothesis import example, given, settings
+
+import kpray.settings
+from kpray.errors import UserError
+from kpray.settings import Settings, dump_settings, parse_settings, run_main, validate_settings, versions
+
+Head = Annotated[str, pydantic.Field(pattern=r"^\d+-\d+$")]
+
+
+class Optim(Settings):
+    """How to step."""
+
+    lr: float = pydantic.Field(default=1e-5, gt=0)
+    """Peak learning rate."""
+    warmup_steps: int = pydantic.Field(default=0, ge=0, le=1000)
+    """Steps until the peak."""
+    amp: bool = False
+    """Compute in bfloat16."""
+    stage: Literal[0, 1, 2, 3] = 1
+    """ZeRO stage."""
+
+
+class Heads(Settings):
+    names: tuple[Head, ...] = ("4-12",)
+    """Attention heads, `layer-head`, both from 1."""
+    mode: Literal["both", "global", "proportional"] = "both"
+    """Which scores to add."""
+    range: tuple[int, int] = (0, 10)
+    """First and last."""
+
+    @pydantic.model_validator(mode="after")
+    def _in_order(self) -> Heads:
+        if self.range[0] > self.range[1]:
+            raise ValueError(f"range goes backward: {self.range[0]} to {self.range[1]}")
+        return self
+
+
+class Job(Settings):
+    """A job."""
+
+    input: Path
+    """File to read."""
+    label: Annotated[str, pydantic.Field(max_length=1000)] | None = None
+    """Shown in the table."""
+    dry_run: bool = False
+    """Print the configuration, start nothing."""
+    optim: Optim = Optim()
+    """Optimiser."""
+    samrank: Heads = Heads()
+    """SAMRank."""
+
+
+class FilesJob(Settings):
+    files: tuple[Path, ...]
+    """Documents."""
+    explain: bool = False
+    """Show the scores."""
+    top: int = 10
+    """Most keyphrases."""
+
+
+def job(*arguments: str) -> Job:
+    return parse_settings(Job, arguments, prog="job.py", description="Does a job.")
+
+
+def files_job(*arguments: str) -> FilesJob:
+    return parse_settings(FilesJob, arguments, prog="files", description="Reads files.", positional="files")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[[str], str]:
+    def write(text: str) -> str:
+        path = tmp_path / "job.yaml"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def message(call: Callable[[], object]) -> str:
+    with pytest.raises(UserError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_command_line_types() -> None:
+    arguments = "--input a/b.jsonl --optim.lr 3e-5 --optim.warmup-steps=7 --optim.stage 3 --dry-run --label x"
+    read = job(
+        *arguments.split(), "--samrank.names", "4-12", "2-3", "--samrank.range", "3", "5", "--samrank.mode=global"
+    )
+    assert read == Job(
+        input=Path("a/b.jsonl"),
+        label="x",
+        dry_run=True,
+        optim=Optim(lr=3e-5, warmup_steps=7, stage=3),
+        samrank=Heads(names=("4-12", "2-3"), range=(3, 5), mode="global"),
+    )
+
+
+def test_defaults_then_file_then_command_line(write: Callable[[str], str]) -> None:
+    config = write("input: a\nlabel: from file\noptim:\n  lr: 3e-5\n  warmup_steps: 5\n")
+    read = job("--config", config, "--optim.warmup-steps", "6")
+    assert (read.optim.stage, read.optim.lr, read.optim.warmup_steps, read.label) == (1, 3e-5, 6, "from file")
+
+
+@pytest.mark.parametrize("empty", ["", "# only a comment\n", "{}"])
+def test_empty_file(write: Callable[[str], str], empty: str) -> None:
+    assert job("--config", write(empty), "--input", "a") == Job(input=Path("a"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--optim.amp"], True),
+        (["--optim.amp", "true"], True),
+        (["--optim.amp=True"], True),
+        (["--optim.amp", "false"], False),
+        (["--optim.no-amp"], False),
+        ([], True),  # as the file has it
+    ],
+)
+def test_switch(write: Callable[[str], str], arguments: list[str], expected: bool) -> None:
+    assert job("--config", write("input: a\noptim: {amp: true}"), *arguments).optim.amp is expected
+
+
+def test_underscores_and_hyphens_are_one() -> None:
+    assert job("--input", "a", "--dry_run", "--optim.warmup_steps", "3").optim.warmup_steps == 3
+    assert job("--input", "a_b", "--label=c_d").label == "c_d"
+
+
+def test_none_and_the_last_of_two(write: Callable[[str], str]) -> None:
+    config = write("input: a\nlabel: text")
+    assert job("--config", config, "--label", "none").label is None
+    assert job("--config", config, "--label", "b", "--label", "c").label == "c"
+    assert job("--config", config, "--input", "none").input == Path("none")  # which may not be None
+
+
+def test_positional_arguments() -> None:
+    assert files_job("a.txt", "--top", "3", "-") == FilesJob(files=(Path("a.txt"), Path("-")), top=3)
+    assert files_job("--explain", "a.txt") == FilesJob(files=(Path("a.txt"),), explain=True)
+    assert message(files_job) == "files is required (give files, or files in a configuration file)"
+
+
+def test_frozen_and_picklable() -> None:
+    read = job("--input", "a")
+    with pytest.raises(pydantic.ValidationError):
+        read.label = "b"
+    assert pickle.loads(pickle.dumps(read)) == read
+
+
+COMMAND_LINE_MISTAKES = {
+    "": "input is required (give --input, or input in a configuration file)",
+    "--input": "--input: expected 1 argument (see --help; a value that begins with - is written --option=VALUE)",
+    "--inptu a": "unknown option --inptu (did you mean --input?)",
+    "--input a --lr 1": "unknown option --lr (did you mean --optim.lr?)",
+    "--input a --optim.no-ampp": "unknown option --optim.no-ampp (did you mean --optim.no-amp?)",
+    "--optim.lr=1 --xyzzy=2": "unknown option --xyzzy (see --help)",
+    "--input a b": "unexpected argument 'b' (every value follows an option; see --help)",
+    "--input a --optim.lr 0": "--optim.lr is '0' (it should be greater than 0)",
+    "--input a --optim.lr nan": "--optim.lr is 'nan' (it should be a finite number)",
+    "--input a --optim.warmup-steps x": "--optim.warmup-steps is 'x' (it should be a valid integer, unable to parse "
+    "string as an integer)",
+    "--input a --optim.stage 4": "--optim.stage is '4' (it should be 0, 1, 2 or 3)",
+    "--input a --samrank.mode glob": "--samrank.mode is 'glob' (it should be 'both', 'global' or 'proportional')",
+    "--input a --samrank.names 1-2 12": r"item 2 of --samrank.names is '12' (it should match pattern '^\d+-\d+$')",
+    "--input a --samrank.range 3": "item 2 of --samrank.range is missing",
+    "--input a --samrank.range 3 2": "samrank: range goes backward: 3 to 2",
+    "--input a --optim.amp=maybe": "--optim.amp is 'maybe' (it should be a valid boolean, unable to interpret input)",
+    "--config none.yaml": "--config: no configuration 'none.yaml' (give a file, or one that ships: large, small)",
+    "--config .": "--config: cannot read '.': Is a directory",
+}
+
+
+@pytest.mark.parametrize("arguments", COMMAND_LINE_MISTAKES)
+def test_mistakes_on_the_command_line(arguments: str, shipped: None) -> None:
+    assert message(lambda: job(*arguments.split())) == COMMAND_LINE_MISTAKES[arguments]
+
+
+MEND = "(mend the indentation, quotes or colons there)"
+FILE_MISTAKES = {
+    "input: a\noptim:\n  lrr: 1\n": "FILE:3: unknown field optim.lrr (did you mean optim.lr?)",
+    "input: a\nlr: 1\n": "FILE:2: unknown field lr (did you mean optim.lr?)",
+    "inptu: a\n": "FILE:1: unknown field inptu (did you mean input?)",  # rather than that input is missing
+    "input: a\noptim:\n  xyzzy: 1": "FILE:3: unknown field optim.xyzzy (fields there: lr, warmup_steps, amp, stage)",
+    "1: a\ninput: a": "FILE:1: unknown field 1 (fields there: input, label, dry_run, optim, samrank)",
+    "label: a\n": "FILE: input is required (give --input, or input in a configuration file)",
+    "input: a\nsamrank:\n  names:\n    - 1-2\n    - 12\n": "FILE:3: item 2 of samrank.names is 12 "
+    "(it should be a string: put it in quotes)",
+    "input: a\nlabel: no\n": "FILE:2: label is False (it should be a string: put it in quotes)",
+    "input: a\nlabel: {b: c}\n": "FILE:2: label is {'b': 'c'} (it should be a string: put it in quotes)",
+    "input: null": "FILE:1: input is null (it should be a path)",
+    "input: a\n\noptim: 3\n": "FILE:3: optim is 3 "
+    "(it should be a section with the fields lr, warmup_steps, amp, stage)",
+    "input: a\nsamrank:\n  range: [3, 2]\n": "FILE:2: range goes backward: 3 to 2",
+    "input: a\nsamrank:\n  range: [3, 2, 1]\n": "FILE:3: samrank.range is [3, 2, 1] "
+    "(it should have at most 2 items after validation, not 3)",
+    "input: a\ninput: b\n": "FILE:2: input stands there again, after line 1 (keep one of the two)",
+    "optim:\n  lr: 1\n  lr: 2\n": "FILE:3: optim.lr stands there again, after line 2 (keep one of the two)",
+    "- input\n": "FILE: is not a mapping (a configuration is lines of `field: value`)",
+    "optim: {lr: 1\n": f"FILE:2:1: not valid YAML: expected ',' or '}}', but got '<stream end>' {MEND}",
+    "input: !!python/name:os.system\n": "FILE:1:8: not valid YAML: could not determine a constructor for the tag "
+    f"'tag:yaml.org,2002:python/name:os.system' {MEND}",
+    "input: 2020-13-45\n": "FILE: not valid YAML: month must be in 1..12",
+}
+
+
+@pytest.mark.parametrize("text", FILE_MISTAKES)
+def test_mistakes_in_the_file(write: Callable[[str], str], text: str) -> None:
+    config = write(text)
+    assert message(lambda: job("--config", config)).replace(config, "FILE") == FILE_MISTAKES[text]
+
+
+@pytest.mark.parametrize("content", [b"input: \xff\xfe\xfa", b"input: \0"])
+def test_file_that_is_not_text(tmp_path: Path, content: bytes) -> None:
+    config = tmp_path / "job.yaml"
+    config.write_bytes(content)
+    assert message(lambda: job("--config", str(config))).startswith(f"{config}: not valid YAML: ")
+
+
+def test_command_line_mends_a_wrong_value_of_the_file_but_not_a_wrong_section(write: Callable[[str], str]) -> None:
+    assert job("--config", write("input: a\noptim: {lr: -1}"), "--optim.lr", "1").optim.lr == 1
+    config = write("input: a\noptim: 3")
+    assert "job.yaml:2: optim is 3" in message(lambda: job("--config", config, "--optim.lr", "1"))
+
+
+def test_long_values_are_cut() -> None:
+    assert len(message(lambda: job("--input", "a", "--optim.lr", "9" * 5000 + "x"))) < 300
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "configurations"
+    folder.mkdir()
+    (folder / "small.yaml").write_text("input: a\nlabel: small one\n")
+    (folder / "large.yaml").write_text("input: a\nlabell: large one\n")
+    monkeypatch.setattr(kpray.settings, "CONFIGURATIONS", folder)
+
+
+def test_configuration_that_ships(shipped: None) -> None:
+    assert job("--config", "small", "--optim.lr=1").label == "small one"
+    assert message(lambda: job("--config", "large")) == "large:2: unknown field labell (did you mean label?)"
+
+
+def test_values_from_elsewhere() -> None:
+    assert validate_settings(Job, {"input": "a", "optim": {"lr": 1}}, where="kpray.json") == Job(
+        input=Path("a"), optim=Optim(lr=1)
+    )
+    found = message(lambda: validate_settings(Job, {"input": "a", "top": 1}, where="kpray.json"))
+    assert found == "kpray.json: unknown field top (fields there: input, label, dry_run, optim, samrank)"
+
+
+def test_help_shows_every_field(capsys: pytest.CaptureFixture[str], shipped: None) -> None:
+    with pytest.raises(SystemExit) as exited:
+        job("--help", "--nonsense")
+    assert exited.value.code == 0
+    shown = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+    assert "Does a job." in shown
+    for option, text in [
+        ("--config FILE", "one of: large, small"),
+        ("--input PATH", "File to read. (required)"),
+        ("--dry-run, --no-dry-run", "start nothing. (default: False)"),
+        ("--optim.lr FLOAT", "Peak learning rate. (default: 1e-05)"),
+        ("--optim.amp, --optim.no-amp", "Compute in bfloat16. (default: False)"),
+        ("--optim.stage {0,1,2,3}", "ZeRO stage. (default: 1)"),
+        ("--samrank.mode {both,global,proportional}", "Which scores to add. (default: both)"),
+        ("--samrank.names [STR [STR ...]]", "both from 1. (default: 4-12)"),
+    ]:
+        assert option in shown
+        assert text in shown
+
+
+def test_help_shows_positional_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        files_job("-h")
+    shown = capsys.readouterr().out
+    assert "FILES" in shown.upper()
+    assert "--files" not in shown
+
+
+paths = st.text(st.characters(exclude_characters="\0", codec="utf-8")).map(Path)
+heads = st.from_regex(r"[0-9]+-[0-9]+", fullmatch=True)
+pairs = st.tuples(st.integers(), st.integers()).filter(lambda pair: pair[0] <= pair[1])
+jobs = st.builds(
+    Job,
+    input=paths,
+    label=st.none() | st.text(max_size=1000),
+    dry_run=st.booleans(),
+    optim=st.builds(
+        Optim,
+        lr=st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+        warmup_steps=st.integers(0, 1000),
+        amp=st.booleans(),
+        stage=st.sampled_from([0, 1, 2, 3]),
+    ),
+    samrank=st.builds(
+        Heads,
+        names=st.lists(heads).map(tuple),
+        mode=st.sampled_from(["both", "global", "proportional"]),
+        range=pairs,
+    ),
+)
+
+
+@settings(deadline=None)
+@given(jobs)
+@example(Job(input=Path("文件\u2028"), label="\x85"))
+def test_dump_reads_back(tmp_path_factory: pytest.TempPathFactory, dumped: Job) -> None:
+    path = tmp_path_factory.getbasetemp() / "dumped.yaml"
+    text = dump_settings(dumped)
+    path.write_text(text, encoding="utf-8", newline="")
+    assert job("--config", str(path)) == dumped
+    assert dump_settings(job("--config", str(path))) == text
+    sections = [line.split(":")[0] for line in text.splitlines() if re.match(r"(input|dry_run|optim|samrank):", line)]
+    assert sections == ["input", "dry_run", "optim", "samrank"]  # the schema's order
+
+
+def test_versions_import_nothing() -> None:
+    program = "import sys; from kpray.settings import versions; print(len(versions()), 'torch' in sys.modules)"
+    finished = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert finished.stdout.split() == [str(len(versions())), "False"]
+    assert versions()["python"] == ".".join(str(part) for part in sys.version_info[:3])
+    assert versions()["torch"] == version("torch")
+
+
+def fail(error: BaseException) -> Callable[[], int | None]:
+    def main() -> int | None:
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("main", "code", "error"),
+    [
+        (lambda: None, 0, ""),
+        (lambda: 3, 3, ""),
+        (fail(UserError("no file", where="a", fix="give one")), 2, "kpray: error: a: no file (give one)\n"),
+        (fail(KeyboardInterrupt()), 130, "kpray: interrupted; the same command goes on from here\n"),
+    ],
+)
+def test_run_main(main: Callable[[], int | None], code: int, error: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        run_main(main)
+    assert (exited.value.code, capsys.readouterr().err) == (code, error)
+
+
+@pytest.mark.parametrize(
+    "body", ["for n in range(100000): print(n)", "print('short')", "print(1)\nraise UserError('a')"]
+)
+def test_run_main_when_nobody_reads(body: str) -> None:
+    program = "from kpray.errors import UserError\nfrom kpray.settings import run_main\ndef main():\n"
+    program += "".join(f"    {line}\n" for line in body.splitlines()) + "run_main(main)\n"
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-c", program]
+    finished = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert finished.returncode == 128 + signal.SIGPIPE
+    assert "Broken" not in finished.stderr
+
+
+def test_run_main_does_not_hide_another_broken_pipe() -> None:
+    with pytest.raises(BrokenPipeError, match="a socket"):
+        run_main(fail(BrokenPipeError("a socket")))
