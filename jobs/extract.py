@@ -13,7 +13,6 @@ from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_c
 from kpray.cluster.session import ray_session
 from kpray.corpus.limits import Limits
 from kpray.corpus.sources import find_sources
-from kpray.registry import pin_config
 from kpray.samrank.config import SAMRankConfig
 from kpray.settings import parse_settings, run_main
 
@@ -42,15 +41,7 @@ def main() -> int:
     if job.dry_run:
         print_plan(job, describe_sources(sources, job.limits))
         return 0
-    run = BatchRun(
-        output=job.output.resolve(),
-        predictor=job.predictor,
-        config=pin_config(job.predictor, job.samrank.model_dump(exclude_unset=True)),
-        top=job.top,
-        lang=job.lang,
-        limits=job.limits,
-        chunk_records=job.batch.chunk_records,
-    )
+    run = BatchRun.pinned(job.output, job.predictor, job.samrank, job.top, job.lang, job.limits, job.batch)
     check_manifest(run, sources)
     write_configuration(job, job.output)
     with ray_session(job.address):

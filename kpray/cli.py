@@ -15,7 +15,7 @@ from pydantic import Field
 from kpray import __version__
 from kpray.corpus.limits import Limits
 from kpray.corpus.records import Reject, read_records
-from kpray.document import Document, Record
+from kpray.document import Document
 from kpray.errors import RejectedDocument, UserError
 from kpray.predictor import Explanation
 from kpray.samrank.config import SAMRankConfig
@@ -89,17 +89,22 @@ def _extract(settings: ExtractCommand) -> int:
     predictor = open_predictor(settings.predictor, settings.samrank.model_dump(exclude_unset=True))
     rejects: list[Reject] = []
 
+    def reject(source: str, line: int, reason: str) -> None:
+        rejects.append(Reject(source, line, reason))
+        if settings.rejects is None:
+            print(f"kpray: rejected {source}:{line}: {reason}", file=sys.stderr)
+
     def documents() -> Iterator[tuple[Document, object]]:
         for record in records:
+            if isinstance(record, Reject):
+                reject(record.source, record.line, record.reason)
+                continue
             try:
-                if isinstance(record, Record):
-                    yield record.document, predictor.prepare(record.document)
-                    continue
+                prepared = predictor.prepare(record.document)
             except RejectedDocument as error:
-                record = Reject(record.source, record.line, error.reason)
-            rejects.append(record)
-            if settings.rejects is None:
-                print(f"kpray: rejected {record.source}:{record.line}: {record.reason}", file=sys.stderr)
+                reject(record.source, record.line, error.reason)
+            else:
+                yield record.document, prepared
 
     with Printer(settings.format, predictor.describe(), settings.explain_page if settings.explain else None) as printer:
         waiting = documents()

@@ -40,11 +40,15 @@ def open_predictor(name: str, config: dict[str, Any] | None = None) -> Predictor
 
 
 def pin_config(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with choices that depend on the machine made here, so that every worker makes the same."""
-    if name == "samrank" and config.get("tagger", "auto") == "auto":
+    """The configuration with choices that depend on the machine made here, so that every worker makes the same.
+
+    Raises:
+        UserError: a choice cannot be met on this machine.
+    """
+    if name == "samrank":
         from kpray.text.tagging import load_tagger
 
-        return {**config, "tagger": load_tagger("auto").name}
+        return {**config, "tagger": load_tagger(config.get("tagger", "auto")).name}
     return config
 
 

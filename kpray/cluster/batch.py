@@ -31,8 +31,9 @@ from kpray.corpus.writing import write_predictions, write_rejects, write_text
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
 from kpray.predictor import Predictor
-from kpray.registry import open_predictor
+from kpray.registry import open_predictor, pin_config
 from kpray.report.progress import Progress
+from kpray.samrank.config import SAMRankConfig
 from kpray.settings import Settings, versions
 
 STATE_FOLDER = "_kpray"  # readers of Parquet folders pass over names that start with an underscore
@@ -72,6 +73,21 @@ class BatchRun:
     lang: str
     limits: Limits
     chunk_records: int
+
+    @classmethod
+    def pinned(
+        cls,
+        output: Path,
+        predictor: str,
+        samrank: SAMRankConfig,
+        top: int,
+        lang: str,
+        limits: Limits,
+        batch: BatchConfig,
+    ) -> BatchRun:
+        """The run that a job's settings describe, with what depends on the machine decided here, for all workers."""
+        config = pin_config(predictor, samrank.model_dump(mode="json", exclude_unset=True))
+        return cls(output.resolve(), predictor, config, top, lang, limits, batch.chunk_records)
 
     @property
     def state(self) -> Path:

@@ -65,14 +65,7 @@ def read_predictions(folder: Path) -> dict[tuple[str, str], list[Keyphrase]]:
         UserError: there is no such file, one is damaged or has another schema, or a document occurs twice.
     """
     predictions: dict[tuple[str, str], list[Keyphrase]] = {}
-    files = sorted(
-        file
-        for file in folder.rglob("*.parquet")
-        if not any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
-    )
-    if not files:
-        raise UserError("no predictions (*.parquet)", where=str(folder), fix="give the --output of an extract job")
-    for file in files:
+    for file in _prediction_files(folder):
         for row in _prediction_rows(file):
             key = (row["lang"], row["id"])
             if key in predictions:
@@ -83,6 +76,26 @@ def read_predictions(folder: Path) -> dict[tuple[str, str], list[Keyphrase]]:
                 )
             predictions[key] = [Keyphrase(**keyphrase) for keyphrase in row["keyphrases"]]
     return predictions
+
+
+def read_made_by(folder: Path) -> dict[str, Any]:
+    """Read what made the predictions in a folder (`write_predictions`), from the first of its files."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_metadata(_prediction_files(folder)[0]).metadata or {}
+    made_by: dict[str, Any] = json.loads(metadata.get(b"kpray", b"{}"))
+    return made_by
+
+
+def _prediction_files(folder: Path) -> list[Path]:
+    files = sorted(
+        file
+        for file in folder.rglob("*.parquet")
+        if not any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
+    )
+    if not files:
+        raise UserError("no predictions (*.parquet)", where=str(folder), fix="give the --output of an extract job")
+    return files
 
 
 def _prediction_rows(file: Path) -> Iterator[dict[str, Any]]:

@@ -60,6 +60,17 @@ def f1_of_heads(config: SAMRankConfig, records: Iterable[Record]) -> np.ndarray:
     return means.reshape(layers, -1, len(CUTOFFS))
 
 
+def head_rows(scores: np.ndarray) -> list[dict[str, str | int | float | None]]:
+    """The result of `f1_of_heads` as rows of a table, the best head at the last cutoff first."""
+    rows: list[dict[str, str | int | float | None]] = [
+        {"head": head_name(layer, head)}
+        | {f"F1@{cutoff}": float(f1) for cutoff, f1 in zip(CUTOFFS, scores[layer, head], strict=True)}
+        for layer, head in np.ndindex(scores.shape[:2])
+    ]
+    best_first = np.argsort(-scores[:, :, -1], axis=None, kind="stable")
+    return [rows[place] for place in best_first]
+
+
 def _f1(scores: np.ndarray, document: PreparedDocument, gold: set[str], merge: bool) -> np.ndarray:
     """F1 at each cutoff, float64 [heads, cutoffs], of the scores [heads, phrases] of one document."""
     by_group = group_scores(scores, document.groups, merge)
