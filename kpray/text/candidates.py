@@ -21,6 +21,8 @@ from kpray.text.words import Words
 CandidateRule = Literal["paper", "extended"]
 
 MOST_WORDS = 5
+MOST_RUN_WORDS = 3  # of a run of content words that is taken as it stands
+MOST_PART_WORDS = 2  # of the parts that a longer run is cut into
 LEAST_CHARACTERS = 3
 MOST_CHARACTERS = 100  # a longer "word" is data, not language
 
@@ -100,10 +102,21 @@ def _is_word(word: str) -> bool:
 
 
 def _runs(words: Words, stops: frozenset[str], least_characters: int) -> list[tuple[int, int]]:
+    """Runs of words between stop words and punctuation; of a long one, which holds a verb or two, its short parts."""
     letters = "".join(
-        "W"
-        if len(word) >= least_characters and _is_word(word) and not word.isdigit() and word.lower() not in stops
-        else "x"
+        "x" if word.lower() in stops or len(word) < least_characters or not _is_word(word) or word.isdigit() else "W"
         for word in words.texts
     )
-    return [match.span() for match in _RUN.finditer(letters) if match.end() - match.start() <= MOST_WORDS]
+    spans = []
+    for match in _RUN.finditer(letters):
+        start, end = match.span()
+        if end - start <= MOST_RUN_WORDS:
+            spans.append((start, end))
+        else:
+            spans += [
+                (first, first + length)
+                for first in range(start, end)
+                for length in range(1, MOST_PART_WORDS + 1)
+                if first + length <= end
+            ]
+    return spans
