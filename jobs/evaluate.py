@@ -13,7 +13,7 @@ from pydantic import Field
 from rich.console import Console
 
 from kpray.cluster.batch import BatchConfig, BatchRun, check_manifest, predict_files
-from kpray.cluster.job import JobSettings, describe_sources, print_plan
+from kpray.cluster.job import JobSettings, describe_sources, print_plan, writing
 from kpray.cluster.session import ray_session
 from kpray.corpus.limits import Limits
 from kpray.corpus.records import Reject, read_records
@@ -66,7 +66,7 @@ def main() -> int:
     if job.dry_run:
         print_plan(job, describe_sources(sources, job.limits))
         return 0
-    other = None if job.compare is None else Report.from_json(job.compare.read_text("utf-8"), str(job.compare))
+    other = None if job.compare is None else read_report(job.compare)
     records = [record for record in read_records(job.input, job.lang, job.limits) if not isinstance(record, Reject)]
     with tempfile.TemporaryDirectory() as folder:
         predictions = job.predictions or Path(folder)
@@ -86,9 +86,10 @@ def main() -> int:
     heads = []
     if job.heat_map is not None:
         scores = f1_of_heads(job.samrank, records)
-        draw_heads(
-            {", ".join(Path(name).stem for name in job.input): scores[:, :, -1]}, job.heat_map, f"F1@{CUTOFFS[-1]}"
-        )
+        with writing(job.heat_map):
+            draw_heads(
+                {", ".join(Path(name).stem for name in job.input): scores[:, :, -1]}, job.heat_map, f"F1@{CUTOFFS[-1]}"
+            )
         heads = head_rows(scores)
         tables["heads, the best ten"] = heads[:10]
     for title, rows in tables.items():
@@ -97,8 +98,18 @@ def main() -> int:
     print("predictions by", json.dumps(made_by, ensure_ascii=False))
     if job.output is not None:
         extra = {"made_by": made_by, "heads": heads, "config": job.model_dump(mode="json"), "versions": versions()}
-        write_text(json.dumps({**json.loads(report.to_json()), **extra}, ensure_ascii=False) + "\n", job.output)
+        with writing(job.output):
+            write_text(json.dumps({**json.loads(report.to_json()), **extra}, ensure_ascii=False) + "\n", job.output)
     return 0
+
+
+def read_report(path: Path) -> Report:
+    try:
+        return Report.from_json(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"the file cannot be read: {error}", where=str(path), fix="give an --output of this job"
+        ) from error
 
 
 if __name__ == "__main__":

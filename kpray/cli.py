@@ -82,7 +82,7 @@ def _main() -> int:
 
 
 def _extract(settings: ExtractCommand) -> int:
-    from kpray.printing import Printer
+    from kpray.printing import Printer, write_file
     from kpray.registry import open_predictor
 
     records = read_records(settings.files, settings.lang, settings.limits)
@@ -113,9 +113,8 @@ def _extract(settings: ExtractCommand) -> int:
             for (document, _), explanation in zip(batch, explanations, strict=True):
                 printer.print(document, explanation)
     if settings.rejects is not None:
-        settings.rejects.write_text(
-            "".join(json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in rejects), encoding="utf-8"
-        )
+        lines = (json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in rejects)
+        write_file("".join(lines), settings.rejects)
     if rejects and printer.documents == 0:
         raise UserError(f"none of {len(rejects)} records could be processed", where=", ".join(settings.files))
     return 0

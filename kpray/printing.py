@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,10 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from kpray.errors import UserError
+
 if TYPE_CHECKING:
     from kpray.document import Document
     from kpray.predictor import Explanation
 
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _SHADES = ("", "on grey15", "on grey23", "on dark_green", "on green4", "bold black on green3")
 _PAGE_HEAD = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -61,7 +65,7 @@ class Printer:
             tagger = self.made_by.get("tagger")
             print(f"{self.made_by['predictor']}" + (f", {tagger} tagger" if tagger else ""), file=sys.stderr)
         if self.page is not None:
-            self.page.write_text(_PAGE_HEAD + "".join(self.page_parts) + "</html>\n", encoding="utf-8")
+            write_file(_PAGE_HEAD + "".join(self.page_parts) + "</html>\n", self.page)
             print(f"token scores: {self.page}", file=sys.stderr)
 
     def print(self, document: Document, explanation: Explanation) -> None:
@@ -91,29 +95,43 @@ class Printer:
         console = Console(highlight=False, soft_wrap=True)
         if self.documents:
             console.print()
-        console.print(Text(document.id, style="bold"))
+        console.print(Text(_printable(document.id), style="bold"))
         for keyphrase in explanation.keyphrases:
             console.print(
-                Text(f"{keyphrase.score:10.4f}  {keyphrase.text}" + ("" if keyphrase.present else "  (absent)"))
+                Text(
+                    f"{keyphrase.score:10.4f}  {_printable(keyphrase.text)}"
+                    + ("" if keyphrase.present else "  (absent)")
+                )
             )
         if not explanation.keyphrases:
             console.print("  (no keyphrases)")
         if self.page is not None:
             shaded = Text("\n")
             for piece, share in shaded_pieces(document.text, explanation):
-                shaded.append(piece, style=_SHADES[min(int(share * len(_SHADES)), len(_SHADES) - 1)])
+                shaded.append(_printable(piece), style=_SHADES[min(int(share * len(_SHADES)), len(_SHADES) - 1)])
             console.print(shaded)
 
 
-def shaded_pieces(text: str, explanation: Explanation) -> list[tuple[str, float]]:
-    """Cut a text at its tokens: each piece with its share of the highest score, 0 for what lies between tokens.
+def write_file(text: str, path: Path) -> None:
+    """Write a text file, UTF-8.
 
-    A share is the rank of the score among the document's tokens to the third power, so that the few highest stand out
-    whatever the model's scale is.
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot write: {error.strerror or error}", where=str(path), fix="give another path") from error
+
+
+def shaded_pieces(text: str, explanation: Explanation) -> list[tuple[str, float]]:
+    """Cut a text at its tokens: each piece with its share, 0 for what lies between tokens.
+
+    A share is the part of the document's other tokens that score lower, to the third power, so that the few highest
+    stand out whatever the model's scale is.
     """
     scores = explanation.scores
-    ranks = np.argsort(np.argsort(scores, kind="stable")) + 1 if len(scores) else scores
-    shares = (ranks / max(len(scores), 1)) ** 3
+    shares = (np.searchsorted(np.sort(scores), scores) / max(len(scores) - 1, 1)) ** 3
     pieces: list[tuple[str, float]] = []
     place = 0
     for (start, end), share in zip(explanation.spans.tolist(), shares.tolist(), strict=True):
@@ -122,6 +140,11 @@ def shaded_pieces(text: str, explanation: Explanation) -> list[tuple[str, float]
         pieces.append((text[max(start, place) : end], share))
         place = max(place, end)
     return [*pieces, (text[place:], 0.0)]
+
+
+def _printable(text: str) -> str:
+    """The text without characters that would steer the terminal (escape sequences)."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def _page_part(document: Document, explanation: Explanation) -> str:

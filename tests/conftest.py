@@ -6,7 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# No test asserts a time: on a busy machine hypothesis' own limit on one example would fail at random.
+hypothesis.settings.register_profile("kpray", deadline=None)
+hypothesis.settings.load_profile("kpray")
 
 # Data that is not part of the project stands in a folder beside it, on some machines.
 SHARED = Path(__file__).parents[2] / "shared"

@@ -23,6 +23,7 @@ import ray
 from pydantic import Field
 from ray.data import ActorPoolStrategy, DataContext
 
+from kpray.cluster.job import writing
 from kpray.corpus.limits import Limits
 from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
@@ -161,16 +162,12 @@ def check_manifest(run: BatchRun, sources: list[Source]) -> None:
     Raises:
         UserError: it was not, or the folder cannot be written.
     """
-    try:
+    with writing(run.output):
         (run.state / "rejects").mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"cannot write: {error.strerror or error}", where=str(run.output), fix="choose another folder"
-        ) from error
     path = run.state / "manifest.json"
     manifest = json.loads(json.dumps(run.manifest()))
     inputs = {_absolute(source): source.bytes for source in sources}
-    if path.exists():
+    if path.exists() and any(run.output.glob("*.parquet")):  # a run that failed before its first output binds nothing
         before = json.loads(path.read_text(encoding="utf-8"))
         for name, value in manifest.items():
             if before[name] != value:

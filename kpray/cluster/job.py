@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from kpray.corpus.limits import Limits
@@ -37,13 +38,20 @@ def write_configuration(job: JobSettings, output: Path) -> None:
     Raises:
         UserError: the folder cannot be written.
     """
-    try:
+    with writing(output):
         output.mkdir(parents=True, exist_ok=True)
         write_text(dump_settings(job), output / "config.yaml")
         write_text(json.dumps(versions(), indent=2) + "\n", output / "versions.json")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write at a path into a `UserError`."""
+    try:
+        yield
     except OSError as error:
         raise UserError(
-            f"cannot write: {error.strerror or error}", where=str(output), fix="choose another folder"
+            f"cannot write: {error.strerror or error}", where=str(path), fix="choose another place"
         ) from error
 
 

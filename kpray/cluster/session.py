@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import ray
 
 from kpray.errors import UserError
+
+_SECONDS_TO_ANSWER = 10.0
 
 
 @contextmanager
@@ -28,13 +31,15 @@ def ray_session(address: str | None) -> Iterator[None]:
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what its C++ side warns of says nothing to a user
     variables = {name: os.environ[name] for name in ("NLTK_DATA",) if name in os.environ}
     try:
-        ray.init(
-            address=where,
-            runtime_env={"env_vars": variables},
-            logging_level=logging.WARNING,
-            log_to_driver=False,
-        )
-    except (ConnectionError, ValueError, RuntimeError) as error:
+        _check_reachable(where)
+        with _no_standard_error() if where == "local" else nullcontext():
+            ray.init(
+                address=where,
+                runtime_env={"env_vars": variables},
+                logging_level=logging.WARNING,
+                log_to_driver=False,
+            )
+    except (OSError, OverflowError, ValueError, RuntimeError) as error:
         raise UserError(
             f"cannot connect to Ray: {str(error).splitlines()[0]}",
             where=where,
@@ -44,3 +49,23 @@ def ray_session(address: str | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _check_reachable(address: str) -> None:
+    """Raise what a socket raises where nothing listens at host:port; Ray would try again for many minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
+
+
+@contextmanager
+def _no_standard_error() -> Iterator[None]:
+    """Drop what is written to file descriptor 2: Ray's C++ side tells there that its log level was set."""
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)

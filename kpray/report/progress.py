@@ -20,8 +20,10 @@ class Progress:
     """
 
     def __init__(self, total: int) -> None:
-        self.total, self.done, self.documents, self.new = total, 0, 0, 0
-        self.started = self.last_line = time.monotonic()
+        self.total, self.done, self.documents = total, 0, 0
+        self.new = self.new_done = 0  # documents and bytes that this run did since `started`
+        self.started: float | None = None  # when its first were done: what comes before is the start of the workers
+        self.last_line = time.monotonic()
         self.console = Console(stderr=True)
         self.live = Live(
             TextColumn("{task.fields[documents]:,} documents"),
@@ -48,13 +50,18 @@ class Progress:
         """Add what was finished: bytes of the input, documents, and whether this run did them."""
         self.done += size
         self.documents += documents
-        self.new += documents if new else 0
         now = time.monotonic()
-        rate = self.new / max(now - self.started, 1e-9)
+        if new and self.started is None:
+            self.started = self.last_line = now
+        elif new:
+            self.new += documents
+            self.new_done += size
+        seconds = max(now - (self.started or now), 1e-9)
+        rate = self.new / seconds
         self.live.update(self.task, completed=self.done, documents=self.documents, rate=rate)
-        if not self.console.is_terminal and now - self.last_line >= _SECONDS_BETWEEN_LINES and self.done:
+        if not self.console.is_terminal and now - self.last_line >= _SECONDS_BETWEEN_LINES and self.new_done:
             self.last_line = now
-            left = (now - self.started) * (self.total - self.done) / self.done
+            left = seconds * (self.total - self.done) / self.new_done
             self.console.print(
                 f"{self.documents:,} documents, {100 * self.done / self.total:.0f}% of the input, "
                 f"{rate:.1f} documents/s, about {left:.0f} s left",

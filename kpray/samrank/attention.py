@@ -50,23 +50,28 @@ def _attend(
 ) -> tuple[Tensor, None]:
     """An attention function of transformers: query [B, H, N, D], key and value [B, key heads, N, D]."""
     layer = int(module.layer_idx)  # type: ignore[arg-type]
-    if kpray_collector is not None and layer in kpray_collector.heads_by_layer:
-        heads = kpray_collector.heads_by_layer[layer]
-        queries_per_key = query.shape[1] // key.shape[1]  # more than one in grouped-query attention (Llama)
-        maps_BHNN = attention_maps(
-            query[:, heads],
-            key[:, heads // queries_per_key],
-            query.shape[-1] ** -0.5 if scaling is None else scaling,
-            attention_mask,
-            bool(getattr(module, "is_causal", False)),
-        )
-        global_BHN = global_scores(maps_BHNN, kpray_collector.real_BN, kpray_collector.muted_BN)
-        proportional_BHN = proportional_scores(
-            maps_BHNN, global_BHN, kpray_collector.real_BN, kpray_collector.redistribution, kpray_collector.weighting
-        )
-        kpray_collector.found[layer] = (global_BHN, proportional_BHN)
-        if layer == max(kpray_collector.heads_by_layer):
-            raise _Finished
+    if kpray_collector is None or layer not in kpray_collector.heads_by_layer:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    heads = kpray_collector.heads_by_layer[layer]
+    all_heads = len(heads) == query.shape[1]
+    queries_per_key = query.shape[1] // key.shape[1]  # more than one in grouped-query attention (Llama)
+    maps_BHNN = attention_maps(
+        query if all_heads else query[:, heads],
+        key if all_heads and queries_per_key == 1 else key[:, heads // queries_per_key],
+        query.shape[-1] ** -0.5 if scaling is None else scaling,
+        attention_mask,
+        bool(getattr(module, "is_causal", False)),
+    )
+    global_BHN = global_scores(maps_BHNN, kpray_collector.real_BN, kpray_collector.muted_BN)
+    proportional_BHN = proportional_scores(
+        maps_BHNN, global_BHN, kpray_collector.real_BN, kpray_collector.redistribution, kpray_collector.weighting
+    )
+    kpray_collector.found[layer] = (global_BHN, proportional_BHN)
+    if layer == max(kpray_collector.heads_by_layer):
+        raise _Finished
+    if all_heads:  # the maps are there already: no second softmax
+        values = value if queries_per_key == 1 else value[:, heads // queries_per_key]
+        return (maps_BHNN.to(value.dtype) @ values).transpose(1, 2).contiguous(), None
     return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
 
 

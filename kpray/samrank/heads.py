@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 
 from kpray.document import Record
+from kpray.errors import UserError
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.samrank.config import SAMRankConfig, head_name
@@ -39,9 +40,15 @@ def f1_of_heads(config: SAMRankConfig, records: Iterable[Record]) -> np.ndarray:
 
     Returns:
         float64 [layers, heads, 3], in percent.
+
+    Raises:
+        UserError: no record has gold keyphrases.
     """
-    names = all_heads(config.model)
-    predictor = SAMRank(config.model_copy(update={"heads": names}))
+    return f1_by_head(SAMRank(config.model_copy(update={"heads": all_heads(config.model)})), records)
+
+
+def f1_by_head(predictor: SAMRank, records: Iterable[Record]) -> np.ndarray:
+    """`f1_of_heads` with a predictor that was built with all heads of its model."""
     waiting = iter(records)
     documents: list[np.ndarray] = []
     while batch := list(islice(waiting, _DOCUMENTS_AT_ONCE)):
@@ -52,12 +59,13 @@ def f1_of_heads(config: SAMRankConfig, records: Iterable[Record]) -> np.ndarray:
             tokens = [next(scores) for _ in document.segments]
             if tokens:
                 by_phrase = predictor.phrase_scores(predictor.token_scores(tokens), document.occurrences)
-                documents.append(_f1(by_phrase, document, set(gold), config.merge_stems))
+                documents.append(_f1(by_phrase, document, set(gold), predictor.config.merge_stems))
             else:
-                documents.append(np.zeros((len(names), len(CUTOFFS))))
-    layers = predictor.model.config.num_hidden_layers
+                documents.append(np.zeros((len(predictor.config.heads), len(CUTOFFS))))
+    if not documents:
+        raise UserError("no record has gold keyphrases", fix="score heads on data with a field `keyphrases`")
     means: np.ndarray = 100 * np.mean(documents, axis=0)
-    return means.reshape(layers, -1, len(CUTOFFS))
+    return means.reshape(predictor.model.config.num_hidden_layers, -1, len(CUTOFFS))
 
 
 def head_rows(scores: np.ndarray) -> list[dict[str, str | int | float | None]]:

@@ -22,7 +22,7 @@ from kpray.text.candidates import find_candidates
 from kpray.text.stems import stem_phrase
 from kpray.text.tagging import load_tagger
 
-_BATCH_TOKENS = {"cpu": 1024, "cuda": 65_536}
+CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +133,13 @@ class SAMRank(Predictor[PreparedDocument]):
 
     def score_segments(self, segments: Sequence[np.ndarray]) -> list[HeadScores]:
         """Scores of the chosen heads for each segment's tokens, special tokens left out."""
+        fitting = CPU_BATCH_TOKENS if self.model.device.type == "cpu" else GPU_BATCH_TOKENS
         found = head_scores(
             self.model,
             segments,
             self.config.layer_heads,
             muted=self.muted,
-            batch_tokens=self.config.batch_tokens or _BATCH_TOKENS[self.model.device.type],
+            batch_tokens=self.config.batch_tokens or fitting,
             redistribution=self.config.redistribution,
             weighting=self.config.weighting,
         )

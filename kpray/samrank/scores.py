@@ -37,7 +37,8 @@ def attention_maps(query: Tensor, key: Tensor, scaling: float, mask: Tensor | No
     """
     logits = (query * scaling).float() @ key.float().transpose(-1, -2)
     if mask is not None:
-        logits.masked_fill_(~mask, float("-inf"))
+        # Not -inf: a row of padding that a sliding window leaves nothing to look at would become NaN.
+        logits.masked_fill_(~mask, torch.finfo(logits.dtype).min)
     elif causal:
         length = logits.shape[-1]
         future = torch.ones(length, length, dtype=torch.bool, device=logits.device).triu_(1)

@@ -14,6 +14,7 @@ _ALIASES = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl", "cn": "
 _SPACE = re.compile(r"\s")
 
 
+@cache
 def primary_language(lang: str) -> str:
     """`pt_BR`, `zh-Hans` and `NB` as the two-letter codes that the word lists go by: `pt`, `zh`, `no`."""
     code = re.split(r"[-_]", lang.strip().lower(), maxsplit=1)[0]

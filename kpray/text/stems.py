@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import cast
 
+from kpray.text.languages import primary_language
+
 # ISO 639-1 codes of the languages that NLTK's SnowballStemmer knows, English apart.
 _SNOWBALL = {
     "ar": "arabic",
@@ -17,8 +19,6 @@ _SNOWBALL = {
     "de": "german",
     "hu": "hungarian",
     "it": "italian",
-    "nb": "norwegian",
-    "nn": "norwegian",
     "no": "norwegian",
     "pt": "portuguese",
     "ro": "romanian",
@@ -43,7 +43,7 @@ def stem_word(word: str, lang: str = "en") -> str:
         For English the stem of NLTK's PorterStemmer in its default mode (what SAMRank's gold for Inspec was made with);
         for a language of NLTK's SnowballStemmer the stem of that; for any other the lower-cased word.
     """
-    return _stemmer(_language(lang))(word.lower())
+    return _stemmer(primary_language(lang))(word.lower())
 
 
 def stem_phrase(phrase: str, lang: str = "en") -> str:
@@ -71,11 +71,6 @@ def contains_phrase(words_stemmed: Sequence[str], phrase_stemmed: Sequence[str])
     """
     # One search in a string runs in C; a loop over positions takes ten times as long.
     return bool(phrase_stemmed) and f" {' '.join(phrase_stemmed)} " in f" {' '.join(words_stemmed)} "
-
-
-@lru_cache(maxsize=1024)
-def _language(lang: str) -> str:
-    return re.split("[-_]", lang.lower(), maxsplit=1)[0]
 
 
 @cache

@@ -26,12 +26,7 @@ class Tagger:
 
     def tag(self, words: Words) -> list[str]:
         """Penn Treebank tag of each word."""
-        ends = [*words.sentences[1:], len(words.texts)]
-        return [
-            tag
-            for start, end in zip(words.sentences, ends, strict=True)
-            for tag in self.tag_sentence(words.texts[start:end])
-        ]
+        return [tag for sentence in words.by_sentence() for tag in self.tag_sentence(sentence)]
 
 
 @cache

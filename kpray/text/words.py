@@ -37,6 +37,11 @@ class Words:
     spans: list[tuple[int, int]]
     sentences: list[int]
 
+    def by_sentence(self) -> list[list[str]]:
+        """The words of each sentence."""
+        ends = [*self.sentences[1:], len(self.texts)]
+        return [self.texts[start:end] for start, end in zip(self.sentences, ends, strict=False)]  # a text may have none
+
 
 def split_words(text: str) -> Words:
     """Split a text of a language that writes spaces between words."""

@@ -1,0 +1,85 @@
+"""A small real run of the whole system on this machine: `make quickstart`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from kpray.cluster.batch import BatchConfig, BatchRun, check_manifest, predict_files
+from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
+from kpray.cluster.session import ray_session
+from kpray.corpus.limits import Limits
+from kpray.corpus.quickstart import quickstart_records, quickstart_text
+from kpray.corpus.sources import find_sources
+from kpray.corpus.writing import read_made_by, read_predictions, write_text
+from kpray.document import Record
+from kpray.metrics.evaluate import evaluate
+from kpray.metrics.protocols import get_protocol
+from kpray.report.heat_map import draw_heads
+from kpray.report.tables import console_table
+from kpray.samrank.config import SAMRankConfig
+from kpray.samrank.heads import f1_of_heads
+from kpray.settings import parse_settings, run_main
+
+NEXT = """
+What to do next:
+  kpray extract FILE...                                           keyphrases of your own documents
+  python jobs/extract.py --input PATH --output DIR                of very many, on one machine or a cluster
+  python jobs/evaluate.py --input PATH --predictions DIR --protocol samrank
+"""
+
+
+class Quickstart(JobSettings):
+    """What the quickstart takes."""
+
+    output: Path = Path("quickstart")
+    """Folder for everything it writes."""
+    samrank: SAMRankConfig = SAMRankConfig()
+
+
+def main() -> int:
+    """Write the corpus, run the batch job over it, evaluate, draw the heads, print the table."""
+    job = parse_settings(Quickstart, sys.argv[1:], prog="jobs/quickstart.py", description=str(__doc__))
+    job.output.mkdir(parents=True, exist_ok=True)
+    corpus = job.output / "corpus.jsonl"
+    write_text(quickstart_text(), corpus)
+    sources = find_sources([str(corpus)])
+    if job.dry_run:
+        print_plan(job, describe_sources(sources, Limits()))
+        return 0
+    started = time.monotonic()
+    batch = BatchConfig(chunk_records=10)
+    run = BatchRun.pinned(job.output / "keyphrases", "samrank", job.samrank, 15, "en", Limits(), batch)
+    check_manifest(run, sources)
+    write_configuration(job, job.output)
+    with ray_session(job.address):
+        counts = predict_files(run, sources, batch)
+    records, predictions = quickstart_records(), read_predictions(run.output)
+    print(f"\n{counts.written} documents, {counts.rejected} rejected, {time.monotonic() - started:.0f} s\n")
+    show(records[0], [keyphrase.text for keyphrase in predictions["en", records[0].document.id]])
+
+    report = evaluate(records, predictions, get_protocol("samrank"))
+    english = [record for record in records if record.document.lang == "en"]
+    draw_heads({"quickstart, English": f1_of_heads(job.samrank, english)[:, :, -1]}, job.output / "heads.png", "F1@15")
+    console = Console()
+    console.print(
+        console_table(report.language_rows(), title=f"F1 in percent ({read_made_by(run.output)['tagger']} tagger)")
+    )
+    console.print(console_table(report.score_rows(), title="all documents, protocol samrank"))
+    print(
+        f"\n{job.output}/: corpus.jsonl, keyphrases/*.parquet, heads.png (F1 of every attention head)\n{NEXT}", end=""
+    )
+    return 0
+
+
+def show(record: Record, keyphrases: list[str]) -> None:
+    """Print one document beside its keyphrases."""
+    print(record.document.title)
+    print(f"  predicted: {'; '.join(keyphrases[:8])}\n  assigned:  {'; '.join(record.keyphrases)}\n")
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,166 @@
+"""Jobs as a user runs them, in processes of their own, and a made-up corpus with known defects to run them on."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).parents[2]
+MAX_RECORD_BYTES = 4000
+CHUNK_RECORDS = 8
+LONGEST_WAIT = 120  # seconds
+
+_ADJECTIVES = "neural sparse convex parallel robust bilingual spectral adaptive causal discrete".split()
+_NOUNS = "network graph solver kernel corpus filter sampler schedule lattice estimator".split()
+_VERBS = "improves replaces bounds explains compresses".split()
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A folder of files, and what a job must make of it.
+
+    Attributes:
+        folder: what to give as --input.
+        ids: id of every record that can be processed.
+        rejects: (file, line) of every record that cannot -> a part of the reason.
+        parts: files of predictions that an extract job writes.
+    """
+
+    folder: Path
+    ids: frozenset[str]
+    rejects: dict[tuple[str, int], str]
+    parts: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A process that ended: exit code, standard output and standard error."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Job:
+    """A command in a session of its own, as at a terminal.
+
+    Its current folder is its own too: Ray's processes inherit it, and are found by it even when they have lost their
+    parent and overwritten their command line.
+    """
+
+    def __init__(self, folder: Path, *command: str | Path) -> None:
+        self.folder = folder
+        self.process = subprocess.Popen(
+            [sys.executable, *map(str, command)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            start_new_session=True,
+        )
+
+    def finish(self) -> Finished:
+        """Wait for its end, and for that of its Ray."""
+        out, err = self.process.communicate(timeout=LONGEST_WAIT)
+        _, left = psutil.wait_procs(self.processes(), timeout=60)
+        assert not left, f"these outlived the job: {[process.cmdline()[:1] for process in left]}"
+        return Finished(self.process.returncode, out, err)
+
+    def processes(self) -> list[psutil.Process]:
+        """All that still run in its folder."""
+        found = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(self.folder)]
+        return [process for process in found if process.pid != os.getpid()]
+
+    def worker(self) -> psutil.Process:
+        """A process that holds a model."""
+        return next(process for process in self.processes() if "_PredictChunk" in " ".join(process.cmdline()))
+
+    def kill(self) -> None:
+        """End all of it at once and without a word, as when the machine goes down."""
+        while processes := self.processes():
+            for process in processes:
+                process.kill()
+            psutil.wait_procs(processes, timeout=30)
+        self.process.communicate()
+
+    def wait_for_parts(self, output: Path, number: int) -> None:
+        """Wait until it has written so many files of predictions."""
+        deadline = time.monotonic() + LONGEST_WAIT
+        while len(parts(output)) < number:
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline, f"{output} never had {number} files"
+            time.sleep(0.002)
+
+
+def parts(output: Path) -> list[str]:
+    """Names of the files of predictions."""
+    return sorted(path.name for path in output.glob("*.parquet"))
+
+
+def contents(output: Path) -> dict[str, Any]:
+    """All that an extract job wrote, by file name; also whatever should not be there."""
+    tables = {name: pq.read_table(output / name).to_pylist() for name in parts(output)}
+    rest = [path.name for path in output.iterdir() if path.name not in tables]
+    return {"others": sorted(rest), "rejects": (output / "rejects.jsonl").read_text("utf-8"), **tables}
+
+
+def sentence(random: Random) -> str:
+    first, second = (f"{random.choice(_ADJECTIVES)} {random.choice(_NOUNS)}" for _ in range(2))
+    return f"The {first} {random.choice(_VERBS)} each {second} of the {random.choice(_NOUNS)}."
+
+
+def records(random: Random, name: str, number: int) -> list[dict[str, Any]]:
+    """Records with two gold keyphrases that stand in the text."""
+    found = []
+    for place in range(number):
+        abstract = " ".join(sentence(random) for _ in range(random.randint(2, 12)))
+        gold = [" ".join(text.split()[1:3]) for text in abstract.split(". ")[:2]]
+        found.append({"id": f"{name}-{place}", "title": sentence(random), "abstract": abstract, "keywords": gold})
+    return found
+
+
+def write_corpus(folder: Path) -> Corpus:
+    """Made-up records in files of five formats; between one and two in a hundred have one of seven defects."""
+    random = Random(7)
+    plain, packed, table, column = (records(random, name, 120) for name in ("plain", "packed", "table", "column"))
+    lines = [json.dumps(record).encode() for record in plain]
+    defects: list[tuple[bytes, str]] = [
+        (b'{"id": "cut", "abstract": "The spar', "not JSON"),
+        (b'{"id": "empty", "keywords": ["graph"]}', "no text"),
+        (b'{"id": "number", "abstract": 12}', "field abstract: a number"),
+        (b'{"id": "latin", "abstract": "r\xe9seau neural"}', "not UTF-8"),
+        (json.dumps({"id": "long", "abstract": "graph " * MAX_RECORD_BYTES}).encode(), "larger than 4000 bytes"),
+        (b'{"id": "thai", "lang": "th", "abstract": "The sparse graph."}', "written without spaces"),
+    ]
+    rejects = {}
+    for line, (defect, reason) in zip((3, 20, 41, 66, 90, 125), defects, strict=True):
+        lines.insert(line - 1, defect)
+        rejects[f"{folder}/plain.jsonl", line] = reason
+    (folder / "plain.jsonl").write_bytes(b"\n".join(lines) + b"\n")
+    with gzip.open(folder / "packed.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps(record) + "\n" for record in packed)
+    with (folder / "table.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["id", "title", "abstract", "keywords"])
+        rows.writerows([r["id"], r["title"], r["abstract"], ";".join(r["keywords"])] for r in table)
+        rows.writerow(["short", "The row ends here"])
+    rejects[f"{folder}/table.csv", 122] = "the row has 2 fields, the header 4"
+    pq.write_table(pa.Table.from_pylist(column), folder / "column.parquet", row_group_size=50)
+    (folder / "note.txt").write_text(sentence(random), encoding="utf-8")
+    ids = {record["id"] for record in (*plain, *packed, *table, *column)} | {f"{folder}/note.txt"}
+    files = (len(lines), len(packed), len(table) + 1, len(column), 1)
+    return Corpus(folder, frozenset(ids), rejects, parts=sum(-(-count // CHUNK_RECORDS) for count in files))

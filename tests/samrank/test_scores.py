@@ -1,0 +1,138 @@
+"""Eq. 1-6 on maps given as numbers."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kpray.samrank.config import SAMRankConfig
+from kpray.samrank.scores import Redistribution, Weighting, attention_maps, global_scores, proportional_scores
+from tests.samrank.naive import token_scores
+
+# Three tokens; the last is the muted one.
+MAP = [
+    [0.5, 0.3, 0.2],
+    [0.1, 0.6, 0.3],
+    [0.4, 0.2, 0.4],
+]
+MODES: list[tuple[Redistribution, Weighting]] = list(product(("backward", "forward"), ("unit", "global")))
+
+
+def scores_of(
+    maps: np.ndarray, muted: int, redistribution: Redistribution, weighting: Weighting
+) -> tuple[np.ndarray, np.ndarray]:
+    """Global and proportional scores, float64 [tokens] each, of one map."""
+    maps_BHNN = torch.tensor(maps, dtype=torch.float32)[None, None]
+    real_BN = torch.ones(1, len(maps))
+    muted_BN = torch.zeros(1, len(maps))
+    muted_BN[0, muted] = 1
+    received = global_scores(maps_BHNN, real_BN, muted_BN)
+    passed_on = proportional_scores(maps_BHNN, received, real_BN, redistribution, weighting)
+    return received[0, 0].double().numpy(), passed_on[0, 0].double().numpy()
+
+
+def test_global_score_is_the_column_sum_and_0_for_the_muted_token() -> None:
+    received, _ = scores_of(np.array(MAP), -1, "backward", "unit")
+    assert received == pytest.approx([0.5 + 0.1 + 0.4, 0.3 + 0.6 + 0.2, 0])
+
+
+def test_proportional_score_backward() -> None:
+    _, passed_on = scores_of(np.array(MAP), -1, "backward", "unit")
+    # Column i of B is G_i times column i of A; divided by its own sum, G_i cancels, and the muted column stays 0.
+    first, second = 0.5 + 0.1 + 0.4, 0.3 + 0.6 + 0.2
+    assert passed_on == pytest.approx(
+        [0.5 / first + 0.3 / second, 0.1 / first + 0.6 / second, 0.4 / first + 0.2 / second]
+    )
+
+
+def test_proportional_score_forward() -> None:
+    _, passed_on = scores_of(np.array(MAP), -1, "forward", "unit")
+    # Rows of A sum to 1, so each token but the muted one hands out its row.
+    assert passed_on == pytest.approx([0.5 + 0.1, 0.3 + 0.6, 0.2 + 0.3])
+
+
+def test_proportional_score_by_global_score() -> None:
+    _, passed_on = scores_of(np.array(MAP), -1, "backward", "global")
+    first, second = 0.5 + 0.1 + 0.4, 0.3 + 0.6 + 0.2
+    handed_out = np.array([0.5 * first + 0.3 * second, 0.1 * first + 0.6 * second, 0.4 * first + 0.2 * second])
+    assert passed_on == pytest.approx(handed_out * 3 / handed_out.sum())
+
+
+@pytest.mark.parametrize(("redistribution", "weighting"), MODES)
+def test_a_single_muted_token_scores_0(redistribution: Redistribution, weighting: Weighting) -> None:
+    received, passed_on = scores_of(np.array([[1.0]]), 0, redistribution, weighting)
+    assert received.tolist() == [0]
+    assert passed_on.tolist() == [0]
+
+
+@pytest.mark.parametrize(("redistribution", "weighting"), MODES)
+@settings(deadline=None, max_examples=15)
+@given(seed=st.integers(0, 2**32 - 1), tokens=st.integers(1, 9), causal=st.booleans(), padding=st.integers(0, 3))
+def test_scores_are_those_of_the_equations(
+    redistribution: Redistribution, weighting: Weighting, seed: int, tokens: int, causal: bool, padding: int
+) -> None:
+    random = np.random.default_rng(seed)
+    logits = 3 * random.standard_normal((tokens + padding, tokens + padding))
+    logits[:, tokens:] = -np.inf  # padding receives no attention, and its own rows must not count
+    if causal:
+        logits[np.triu_indices(tokens, 1)] = -np.inf
+    maps = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    muted = 0 if causal else tokens - 1
+
+    maps_BHNN = torch.tensor(maps, dtype=torch.float32)[None, None]
+    real_BN = torch.zeros(1, tokens + padding)
+    real_BN[0, :tokens] = 1
+    muted_BN = torch.zeros(1, tokens + padding)
+    muted_BN[0, muted] = 1
+    received = global_scores(maps_BHNN, real_BN, muted_BN)
+    passed_on = proportional_scores(maps_BHNN, received, real_BN, redistribution, weighting)
+
+    for found, score in ((received, "global"), (passed_on, "proportional")):
+        config = SAMRankConfig.model_validate(
+            {"score": score, "redistribution": redistribution, "weighting": weighting}
+        )
+        expected = token_scores(maps[:tokens, :tokens], muted, config)
+        np.testing.assert_allclose(found[0, 0, :tokens], expected, rtol=1e-5, atol=1e-5)
+        assert found[0, 0, tokens:].tolist() == [0] * padding
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 2**32 - 1), tokens=st.integers(2, 8))
+def test_proportional_score_hands_out_a_mass_of_1_for_each_token_but_the_muted(seed: int, tokens: int) -> None:
+    maps = np.random.default_rng(seed).dirichlet(np.ones(tokens), size=tokens)
+    for redistribution in ("backward", "forward"):
+        _, passed_on = scores_of(maps, -1, redistribution, "unit")
+        assert passed_on.sum() == pytest.approx(tokens - 1, rel=1e-5)
+
+
+def test_attention_maps_are_the_softmax_of_scaled_products() -> None:
+    query = torch.tensor([[1.0, 0.0], [0.0, 2.0]])[None, None]
+    key = torch.tensor([[1.0, 1.0], [3.0, 0.0]])[None, None]
+    [[maps]] = attention_maps(query, key, 0.5, None, False).numpy()
+    e = np.exp
+    # 0.5 * query . key: first row (1, 3) / 2, second row (2, 0) / 2
+    expected = [
+        [e(0.5) / (e(0.5) + e(1.5)), e(1.5) / (e(0.5) + e(1.5))],
+        [e(1.0) / (e(1.0) + e(0.0)), e(0.0) / (e(1.0) + e(0.0))],
+    ]
+    np.testing.assert_allclose(maps, expected, rtol=1e-6)
+
+
+def test_attention_maps_see_nothing_later_when_causal_and_nothing_masked() -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key = torch.randn(2, 1, 3, 4, 8, generator=generator)
+    causal = attention_maps(query, key, 1.0, None, True)
+    assert (causal.triu(1) == 0).all()
+    torch.testing.assert_close(causal.sum(-1), torch.ones(1, 3, 4))
+    mask = torch.ones(4, 4, dtype=torch.bool).tril()[None, None]
+    torch.testing.assert_close(attention_maps(query, key, 1.0, mask, False), causal)
+
+
+def test_attention_maps_are_float32_whatever_the_model() -> None:
+    query = torch.ones(1, 1, 3, 4, dtype=torch.bfloat16)
+    assert attention_maps(query, query, 0.5, None, False).dtype is torch.float32

@@ -1,0 +1,194 @@
+"""Small random models of each type that SAMRank reads, saved as folders that transformers loads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    AlbertConfig,
+    AutoModel,
+    BartConfig,
+    BertConfig,
+    DebertaV2Config,
+    GPT2Config,
+    LlamaConfig,
+    MistralConfig,
+    MPNetConfig,
+    PreTrainedConfig,
+    PreTrainedTokenizerFast,
+    RobertaConfig,
+    T5Config,
+)
+
+LAYERS, HEADS = 3, 4
+MOST_TOKENS = 64  # that a model takes, special tokens included
+SENTENCES = (
+    "Sparse neural networks learn the structure of large graphs from few labelled examples.",
+    "Graph theory gives fast algorithms for sparse matrices, and matrices describe networks.",
+    "The proposed algorithm ranks noun phrases by the attention that their tokens receive.",
+    "A self-attention map shows how strongly each token of a document attends to the others.",
+    "Experiments on bilingual corpora confirm that attention maps rank phrases well.",
+)
+
+_SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "intermediate_size": 48,
+    "max_position_embeddings": MOST_TOKENS,
+    "initializer_range": 0.2,  # large enough for attention that is far from uniform
+}
+
+
+@dataclass(frozen=True)
+class TinyModel:
+    """A model and what the naive implementation must be told of it.
+
+    Attributes:
+        folder: config.json, model.safetensors and the tokenizer's files.
+        prefix: ids of the special tokens before a text.
+        suffix: ids of those after it.
+        muted: position of the token whose global score is 0; -1 is the last.
+        most_tokens: the longest segment, special tokens included.
+    """
+
+    folder: str
+    prefix: tuple[int, ...]
+    suffix: tuple[int, ...]
+    muted: int
+    most_tokens: int = MOST_TOKENS
+
+
+def word_pieces() -> PreTrainedTokenizerFast:
+    """A tokenizer of BERT's type: [CLS] text [SEP]."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=150, special_tokens=special, show_progress=False)
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        **dict(zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], special, strict=True)),
+    )
+
+
+def bytes_bpe(*, start: bool) -> PreTrainedTokenizerFast:
+    """A tokenizer of GPT-2's type, without special tokens, or with one at the start as Llama has it."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=360, initial_alphabet=alphabet, special_tokens=["<s>", "</s>"], show_progress=False
+    )
+    tokenizer.train_from_iterator(SENTENCES, trainer)
+    if start:
+        tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 0)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+
+
+def save_model(folder: Path, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> str:
+    """Write a random model, the same for the same configuration."""
+    torch.manual_seed(7)
+    model = AutoModel.from_config(config)
+    generator = torch.Generator().manual_seed(7)
+    for parameter in model.parameters():  # biases and norms too, so that none of them can be left out unnoticed
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return str(folder)
+
+
+def save_bert(folder: Path) -> TinyModel:
+    tokenizer = word_pieces()
+    return TinyModel(save_model(folder, BertConfig(vocab_size=len(tokenizer), **_SIZES), tokenizer), (2,), (3,), -1)
+
+
+def save_roberta(folder: Path) -> TinyModel:
+    """BERT whose positions are counted from the number of the padding token, so that it takes fewer tokens."""
+    tokenizer = word_pieces()
+    config = RobertaConfig(vocab_size=len(tokenizer), pad_token_id=0, bos_token_id=2, eos_token_id=3, **_SIZES)
+    return TinyModel(save_model(folder, config, tokenizer), (2,), (3,), -1, MOST_TOKENS - 1)
+
+
+def save_gpt2(folder: Path) -> TinyModel:
+    tokenizer = bytes_bpe(start=False)
+    config = GPT2Config(
+        vocab_size=len(tokenizer),
+        n_embd=32,
+        n_layer=LAYERS,
+        n_head=HEADS,
+        n_positions=MOST_TOKENS,
+        initializer_range=0.2,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
+    return TinyModel(save_model(folder, config, tokenizer), (), (), 0)
+
+
+def save_llama(folder: Path) -> TinyModel:
+    """Two of its query heads share one key head."""
+    tokenizer = bytes_bpe(start=True)
+    config = LlamaConfig(vocab_size=len(tokenizer), num_key_value_heads=2, bos_token_id=0, eos_token_id=1, **_SIZES)
+    return TinyModel(save_model(folder, config, tokenizer), (0,), (), 0)
+
+
+def save_mistral(folder: Path) -> TinyModel:
+    """Llama that sees only the last eight tokens."""
+    tokenizer = bytes_bpe(start=True)
+    config = MistralConfig(
+        vocab_size=len(tokenizer), num_key_value_heads=2, sliding_window=8, bos_token_id=0, eos_token_id=1, **_SIZES
+    )
+    return TinyModel(save_model(folder, config, tokenizer), (0,), (), 0)
+
+
+def save_t5(folder: Path) -> str:
+    tokenizer = word_pieces()
+    return save_model(folder, T5Config(vocab_size=len(tokenizer), d_model=32, num_layers=1, num_heads=2), tokenizer)
+
+
+def save_bart(folder: Path) -> str:
+    tokenizer = word_pieces()
+    config = BartConfig(
+        vocab_size=len(tokenizer),
+        d_model=32,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        max_position_embeddings=MOST_TOKENS,
+    )
+    return save_model(folder, config, tokenizer)
+
+
+def save_albert(folder: Path) -> str:
+    tokenizer = word_pieces()
+    return save_model(folder, AlbertConfig(vocab_size=len(tokenizer), embedding_size=32, **_SIZES), tokenizer)
+
+
+def save_deberta(folder: Path) -> str:
+    tokenizer = word_pieces()
+    return save_model(folder, DebertaV2Config(vocab_size=len(tokenizer), **_SIZES), tokenizer)
+
+
+def save_mpnet(folder: Path) -> str:
+    tokenizer = word_pieces()
+    return save_model(folder, MPNetConfig(vocab_size=len(tokenizer), **_SIZES), tokenizer)
+
+
+SAVE: dict[str, Callable[[Path], TinyModel]] = {
+    "bert": save_bert,
+    "roberta": save_roberta,
+    "gpt2": save_gpt2,
+    "llama": save_llama,
+}

@@ -1,0 +1,191 @@
+"""Opening a predictor by name or folder, and each way in which that is a user's mistake."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from kpray.document import Document
+from kpray.errors import UserError
+from kpray.predictor import PREDICTOR_FILE
+from kpray.registry import open_predictor, pin_config
+from kpray.text.tagging import load_tagger
+from tests.samrank.tiny_models import (
+    SENTENCES,
+    save_albert,
+    save_bart,
+    save_bert,
+    save_deberta,
+    save_gpt2,
+    save_mpnet,
+    save_t5,
+)
+
+DOCUMENTS = [
+    Document("1", " ".join(SENTENCES), title="Attention"),
+    Document("2", "Les réseaux de neurones et les graphes.", lang="fr"),
+    Document("3", ""),
+]
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of a small BERT; skips where there is no tagger of English."""
+    try:
+        load_tagger("auto")
+    except UserError as error:
+        pytest.skip(str(error))
+    return save_bert(tmp_path_factory.mktemp("bert")).folder
+
+
+def copy_of(folder: str, to: Path) -> Path:
+    return Path(shutil.copytree(folder, to / "copy"))
+
+
+def message(name: str, config: dict[str, Any] | None = None) -> str:
+    """The one line that a user gets for what is wrong."""
+    with pytest.raises(UserError) as caught:
+        open_predictor(name, config)
+    line = str(caught.value)
+    assert line.splitlines() == [line]
+    return line
+
+
+def test_opens_by_name(bert: str) -> None:
+    predictor = open_predictor("samrank", {"model": bert, "heads": ["1-2"]})
+    assert predictor.kind == "samrank"
+    assert predictor.describe()["config"]["heads"] == ["1-2"]
+
+
+def test_saved_predictor_predicts_the_same(bert: str, tmp_path: Path) -> None:
+    predictor = open_predictor(
+        "samrank", {"model": bert, "heads": ["3-1", "1-2"], "segment_tokens": 30, "score": "global"}
+    )
+    predictor.save(tmp_path / "new" / "folder")
+    opened = open_predictor(str(tmp_path / "new" / "folder"))
+    assert opened.describe() == predictor.describe()
+    expected = predictor.predict(DOCUMENTS)
+    assert len(expected[0]) == 10
+    assert opened.predict(DOCUMENTS) == expected
+
+
+def test_fields_of_a_saved_predictor_can_be_set_otherwise(bert: str, tmp_path: Path) -> None:
+    open_predictor("samrank", {"model": bert, "heads": ["3-1"], "score": "global"}).save(tmp_path)
+    opened = open_predictor(str(tmp_path), {"heads": ["1-1"]})
+    assert opened.describe()["config"]["heads"] == ["1-1"]
+    assert opened.describe()["config"]["score"] == "global"
+
+
+def test_unknown_predictor(tmp_path: Path) -> None:
+    assert message("samrnk") == (
+        f"predictor: 'samrnk' is no predictor (use samrank, or a folder with {PREDICTOR_FILE})"
+    )
+    assert str(tmp_path) in message(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("contents", "part"),
+    [
+        ("", "not a saved predictor"),
+        ("{", "not a saved predictor"),
+        ("[]", "not a saved predictor"),
+        ("null", "not a saved predictor"),
+        ('{"kind": "samrank"}', "not a saved predictor"),
+        ('{"config": {}}', "not a saved predictor"),
+        ('{"kind": "samrank", "config": null}', "not a saved predictor"),
+        ('{"kind": "samrank", "config": ["heads"]}', "not a saved predictor"),
+        ('{"kind": "textrank", "config": {}}', "unknown kind of predictor 'textrank' (known: samrank"),
+        ('{"kind": "samrank", "config": {"head": ["1-1"]}}', "unknown field head"),
+        ('{"kind": "samrank", "config": {"heads": ["1"]}}', "like 4-12"),
+        ("\udcff", "not a saved predictor"),  # no UTF-8
+    ],
+)
+def test_broken_saved_predictor(contents: str, part: str, tmp_path: Path) -> None:
+    file = tmp_path / PREDICTOR_FILE
+    file.write_bytes(contents.encode("utf-8", "surrogateescape"))
+    line = message(str(tmp_path))
+    assert line.startswith(str(file))
+    assert part in line
+
+
+@pytest.mark.parametrize(("heads", "head"), [(["4-1"], "4-1"), (["1-1", "1-5"], "1-5")])
+def test_head_that_the_model_has_not(heads: list[str], head: str, bert: str) -> None:
+    assert message("samrank", {"model": bert, "heads": heads}) == (
+        f"heads: the model has no head {head} (it has 3 layers of 4 heads: 1-1 to 3-4)"
+    )
+
+
+@pytest.mark.parametrize("save", [save_t5, save_bart])
+def test_encoder_decoder(save: Callable[[Path], str], bert: str, tmp_path: Path) -> None:
+    assert "is an encoder-decoder" in message("samrank", {"model": save(tmp_path), "heads": ["1-1"]})
+
+
+@pytest.mark.parametrize("save", [save_albert, save_deberta, save_mpnet])
+def test_model_whose_attention_cannot_be_read(save: Callable[[Path], str], bert: str, tmp_path: Path) -> None:
+    assert "BERT, GPT-2 or Llama" in message("samrank", {"model": save(tmp_path), "heads": ["1-1"]})
+
+
+def test_unknown_model(bert: str, tmp_path: Path) -> None:
+    assert f"cannot load model '{tmp_path / 'absent'}'" in message("samrank", {"model": str(tmp_path / "absent")})
+    assert f"cannot load model '{tmp_path}'" in message("samrank", {"model": str(tmp_path)})
+
+
+def test_weights_that_are_a_pickle(bert: str, tmp_path: Path) -> None:
+    folder = copy_of(bert, tmp_path)
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    assert "model.safetensors" in message("samrank", {"model": str(folder), "heads": ["1-1"]})
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_file_that_was_not_copied_whole(file: str, share: float, bert: str, tmp_path: Path) -> None:
+    folder = copy_of(bert, tmp_path)
+    whole = (folder / file).read_bytes()
+    (folder / file).write_bytes(whole[: int(share * len(whole))])
+    line = message("samrank", {"model": str(folder), "heads": ["1-1"]})
+    assert line.startswith(f"model: cannot load model '{folder}': ")
+
+
+def test_weights_of_another_size(bert: str, tmp_path: Path) -> None:
+    folder = copy_of(bert, tmp_path)
+    architecture = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**architecture, "hidden_size": 64}))
+    assert "cannot load model" in message("samrank", {"model": str(folder), "heads": ["1-1"]})
+
+
+def test_model_without_a_tokenizer(bert: str, tmp_path: Path) -> None:
+    folder = copy_of(bert, tmp_path)
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").unlink()
+    assert "tokenizer" in message("samrank", {"model": str(folder), "heads": ["1-1"]})
+
+
+def test_file_in_place_of_a_folder(bert: str) -> None:
+    assert "cannot load model" in message("samrank", {"model": str(Path(bert) / "config.json"), "heads": ["1-1"]})
+
+
+def test_wrong_device(bert: str) -> None:
+    assert message("samrank", {"model": bert, "heads": ["1-1"], "device": "tpus"}).startswith(
+        "device: 'tpus' is no device"
+    )
+
+
+def test_pinned_configuration_names_the_tagger(bert: str) -> None:
+    tagger = load_tagger("auto").name
+    assert pin_config("samrank", {"heads": ["1-1"]}) == {"heads": ["1-1"], "tagger": tagger}
+    assert pin_config("samrank", {"tagger": "auto"}) == {"tagger": tagger}
+    assert pin_config("samrank", {"tagger": tagger}) == {"tagger": tagger}
+    assert pin_config("a/folder", {"top": 1}) == {"top": 1}
+
+
+def test_predictors_of_other_types_open_too(bert: str, tmp_path: Path) -> None:
+    open_predictor("samrank", {"model": save_gpt2(tmp_path / "gpt2").folder, "heads": ["2-2"]}).save(tmp_path / "saved")
+    assert len(open_predictor(str(tmp_path / "saved")).predict(DOCUMENTS)) == len(DOCUMENTS)

@@ -1,0 +1,204 @@
+"""Candidate phrases of texts whose tags are given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kpray.errors import RejectedDocument
+from kpray.text.candidates import MOST_CHARACTERS, MOST_WORDS, CandidateRule, find_candidates
+from kpray.text.tagging import Tagger
+from kpray.text.words import split_words
+
+TaggedSentence = list[tuple[str, str]]
+
+NO_TAGGER = Tagger("none", lambda words: [])  # for languages that need none
+
+
+def tagged_text(sentences: list[TaggedSentence], separator: str = " ") -> tuple[str, Tagger]:
+    """A text and a tagger that knows the tag of each of its words."""
+    text = separator.join(" ".join(word for word, _ in sentence) for sentence in sentences)
+    tags = {tuple(word for word, _ in sentence): [tag for _, tag in sentence] for sentence in sentences}
+    return text, Tagger("fixed", lambda words: tags[tuple(words)])
+
+
+def candidates(tagged: str, rule: CandidateRule) -> list[str]:
+    """Candidates of one sentence written as word/TAG word/TAG."""
+    sentence = [(word, tag) for word, _, tag in (token.rpartition("/") for token in tagged.split())]
+    text, tagger = tagged_text([sentence])
+    words, spans = find_candidates(text, "en", rule, tagger)
+    assert words.texts == [word for word, _ in sentence]
+    assert spans.dtype == np.int32
+    return [" ".join(words.texts[start:end]) for start, end in spans.tolist()]
+
+
+@pytest.mark.parametrize("rule", ["paper", "extended"])
+@pytest.mark.parametrize(
+    ("tagged", "phrases"),
+    [
+        ("neural/JJ networks/NNS learn/VBP graphs/NNS", ["neural networks", "graphs"]),
+        ("deep/JJ and/CC sparse/JJ", []),  # an adjective alone is none
+        ("networks/NNS sparse/JJ are/VBP", ["networks"]),  # it ends with a noun
+        ("graph/NN sparse/JJ matrix/NN", ["graph sparse matrix"]),
+        ("Monte/NNP Carlo-like/JJ Markov/NNP chains/NNPS", ["Monte Carlo-like Markov chains"]),
+        ("graphs/NNS ,/, trees/NNS", ["graphs", "trees"]),
+        ("graphs/NNS ,/NN trees/NNS", ["graphs", "trees"]),  # a mark is no noun, whatever the tagger says
+        ("theory/NN -LRB-/NN graphs/NNS -RRB-/NN", ["theory", "graphs"]),
+        ("graph/NN of/IN trees/NNS", ["graph", "trees"]),
+        ("graph/NN x/NN trees/NNS", ["graph", "trees"]),  # too short to be a word
+        ("red/NN green/NN blue/NN pink/NN grey/NN", ["red green blue pink grey"]),
+        ("red/NN green/NN blue/NN pink/NN grey/NN teal/NN", []),  # more than five words
+        (f"{'a' * MOST_CHARACTERS}/NN", ["a" * MOST_CHARACTERS]),
+        (f"{'a' * (MOST_CHARACTERS + 1)}/NN graph/NN", ["graph"]),
+        ("running/VBG graphs/NNS", ["graphs"]),
+        ("Trees/NN", ["Trees"]),
+        ("C++/NN code/NN", ["C++ code"]),
+    ],
+)
+def test_both_rules(tagged: str, phrases: list[str], rule: CandidateRule) -> None:
+    assert candidates(tagged, rule) == phrases
+
+
+@pytest.mark.parametrize(
+    ("tagged", "paper", "extended"),
+    [
+        # Stop words that taggers call adjectives: the phrase is dropped; as a general word it is cut off.
+        ("such/JJ graphs/NNS", [], ["graphs"]),
+        ("same/JJ graphs/NNS", [], ["graphs"]),
+        ("Own/JJ graphs/NNS", [], ["graphs"]),
+        ("these/JJ graphs/NNS", [], []),
+        ("sparse/JJ same/JJ graphs/NNS", ["sparse same graphs"], ["sparse same graphs"]),
+        # General words at the start are cut off, however many, and before the words are counted.
+        ("novel/JJ efficient/JJ graph/NN", ["novel efficient graph"], ["graph"]),
+        ("Novel/JJ red/NN green/NN blue/NN pink/NN grey/NN", [], ["red green blue pink grey"]),
+        ("graph/NN novel/JJ tree/NN", ["graph novel tree"], ["graph novel tree"]),
+        # Phrases of general words alone are dropped.
+        ("results/NNS", ["results"], []),
+        ("first/JJ example/NN", ["first example"], []),
+        ("model/NN results/NNS", ["model results"], []),
+        ("graph/NN results/NNS", ["graph results"], ["graph results"]),
+        # Comparatives, and past participles that stand before the noun.
+        ("denser/JJR graphs/NNS", ["graphs"], ["denser graphs"]),
+        ("densest/JJS graphs/NNS", ["graphs"], ["densest graphs"]),
+        ("distributed/VBN sparse/JJ graphs/NNS", ["sparse graphs"], ["distributed sparse graphs"]),
+        ("graphs/NNS distributed/VBN widely/RB", ["graphs"], ["graphs"]),
+        ("distributed/VBN ,/, graphs/NNS", ["graphs"], ["graphs"]),
+        ("shared/VBN distributed/VBN memory/NN", ["memory"], ["distributed memory"]),
+        ("given/VBN graphs/NNS", ["graphs"], ["graphs"]),
+        # Abbreviations of two letters.
+        ("AI/NN systems/NNS", ["systems"], ["AI systems"]),
+        ("PC/NNP", [], ["PC"]),
+        ("ai/NN systems/NNS", ["systems"], []),
+        ("AI/JJ graphs/NNS", ["graphs"], ["graphs"]),
+        ("A/NN graph/NN", ["graph"], ["graph"]),
+    ],
+)
+def test_where_the_rules_differ(tagged: str, paper: list[str], extended: list[str]) -> None:
+    assert candidates(tagged, "paper") == paper
+    assert candidates(tagged, "extended") == extended
+
+
+@pytest.mark.parametrize("rule", ["paper", "extended"])
+@pytest.mark.parametrize("separator", ["\n\n", "\r\n\r\n", "\n \n"])
+def test_no_phrase_reaches_over_the_end_of_a_paragraph(separator: str, rule: CandidateRule) -> None:
+    heading: TaggedSentence = [("Neural", "JJ"), ("networks", "NNS")]
+    text, tagger = tagged_text([heading, [("Graph", "NN"), ("theory", "NN"), ("helps", "VBZ")]], separator)
+    words, spans = find_candidates(text, "en", rule, tagger)
+    assert [words.texts[start:end] for start, end in spans.tolist()] == [["Neural", "networks"], ["Graph", "theory"]]
+
+
+def test_no_run_of_words_reaches_over_the_end_of_a_paragraph() -> None:
+    words, spans = find_candidates("Réseaux neuronaux\n\nThéorie spectrale", "fr", "extended", NO_TAGGER)
+    assert [words.texts[start:end] for start, end in spans.tolist()] == [
+        ["Réseaux", "neuronaux"],
+        ["Théorie", "spectrale"],
+    ]
+
+
+WORDS = st.sampled_from(["graph", "Trees", "deep", "on", "x", "peer-to-peer", ",", "(", "2009", "of", "-LRB-", "AI"])
+TAGS = st.sampled_from(["NN", "NNS", "NNP", "NNPS", "JJ", "JJR", "VBN", "IN", "CD", "POS"])
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(st.tuples(WORDS, TAGS), min_size=1, max_size=12), min_size=1, max_size=3))
+def test_paper_rule_is_that_of_nltk(drawn: list[TaggedSentence]) -> None:
+    from nltk.chunk.regexp import RegexpParser
+
+    parser = RegexpParser("NP: {<NN.*|JJ>*<NN.*>}")
+    # A first word that no sentence shares, so that the tagger can tell them apart.
+    sentences = [[(f"Sentence{number}", "DT"), *sentence, (".", ".")] for number, sentence in enumerate(drawn)]
+    expected: list[tuple[int, int]] = []
+    before = 0
+    for sentence in sentences:
+        # Words of one or two characters and marks break a phrase.
+        usable = [(w, tag if len(w) >= 3 and any(map(str.isalnum, w)) and w != "-LRB-" else "X") for w, tag in sentence]
+        place = before
+        for node in parser.parse(usable):
+            length = 1 if isinstance(node, tuple) else len(node)
+            if not isinstance(node, tuple) and length <= MOST_WORDS:
+                expected.append((place, place + length))
+            place += length
+        before += len(sentence)
+
+    text, tagger = tagged_text(sentences)
+    words, spans = find_candidates(text, "en", "paper", tagger)
+    assert words.texts == [word for sentence in sentences for word, _ in sentence]
+    assert len(words.sentences) == len(sentences)
+    assert [(start, end) for start, end in spans.tolist()] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "lang", "phrases"),
+    [
+        ("Les réseaux de neurones profonds, et 2009 graphes.", "fr", ["réseaux", "neurones profonds", "graphes"]),
+        ("Das Netz ist ein neuronales Netz", "de", ["Netz", "neuronales Netz"]),
+        ("x yz abc", "fr", ["abc"]),  # words of one or two letters do not count
+        ("rouge vert bleu", "fr", ["rouge vert bleu"]),
+        # Of more than three words, the parts of one or two.
+        (
+            "rouge vert bleu gris",
+            "fr",
+            ["rouge", "rouge vert", "vert", "vert bleu", "bleu", "bleu gris", "gris"],
+        ),
+        ("关键词抽取是自然语言处理的方向", "zh_CN", ["关键词 抽取", "自然语言 处理", "方向"]),
+        ("점 확산 함수 , 영상", "ko", ["점 확산 함수", "영상"]),
+        ("", "fr", []),
+        ("", "zh", []),
+    ],
+)
+def test_languages_without_a_grammar_go_by_stop_words(text: str, lang: str, phrases: list[str]) -> None:
+    for rule in ("paper", "extended"):
+        words, spans = find_candidates(text, lang, rule, NO_TAGGER)
+        assert [" ".join(words.texts[start:end]) for start, end in spans.tolist()] == phrases
+        assert spans.shape == (len(phrases), 2)
+
+
+def test_english_of_any_region_is_tagged() -> None:
+    text, tagger = tagged_text([[("graph", "NN"), ("theory", "NN")]])
+    _, spans = find_candidates(text, "en_US", "paper", tagger)
+    assert spans.tolist() == [[0, 2]]
+
+
+def test_unknown_language_is_rejected() -> None:
+    with pytest.raises(RejectedDocument, match="'xx'"):
+        find_candidates("graph theory", "xx", "paper", NO_TAGGER)
+
+
+@given(st.text(max_size=80))
+def test_english_candidates_are_in_order_and_do_not_overlap(text: str) -> None:
+    tagger = Tagger("nouns", lambda words: ["NN"] * len(words))
+    words, spans = find_candidates(text, "en", "extended", tagger)
+    assert words == split_words(text)
+    edges = spans.ravel().tolist()
+    assert edges == sorted(edges)
+    assert all(1 <= end - start <= MOST_WORDS for start, end in spans.tolist())
+
+
+@given(st.text("bleu vert gris\n.", max_size=80))
+def test_candidates_by_stop_words_are_in_order_and_stand_once(text: str) -> None:
+    _, spans = find_candidates(text, "fr", "extended", NO_TAGGER)
+    places = [(start, end) for start, end in spans.tolist()]
+    assert places == sorted(set(places))
+    assert all(1 <= end - start <= 3 for start, end in places)

@@ -1,0 +1,118 @@
+"""Taggers of English, and which of them is used."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from kpray.text.tagging import Tagger, load_tagger
+from kpray.text.words import split_words, words_from_spans
+
+TEXT = "The large networks are in a structure. They learn quickly."
+WITHOUT_DATA = "import nltk; nltk.data.path[:] = []\n"
+WITHOUT_TEXTBLOB = "import sys; sys.modules['textblob'] = None\n"
+
+textblob_installed = pytest.mark.skipif(
+    find_spec("textblob") is None, reason="TextBlob is not installed (pip install 'kpray[offline]')"
+)
+
+
+def run(program: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+
+def check_tags(tagger: Tagger) -> None:
+    words = split_words(TEXT)
+    tags = dict(zip(words.texts, tagger.tag(words), strict=True))
+    expected = {"The": "DT", "large": "JJ", "networks": "NNS", "in": "IN", "structure": "NN", "quickly": "RB", ".": "."}
+    assert {word: tags[word] for word in expected} == expected
+
+
+@pytest.mark.usefixtures("nltk_tagger")
+def test_nltk() -> None:
+    tagger = load_tagger("nltk")
+    assert tagger.name == "nltk"
+    check_tags(tagger)
+
+
+@textblob_installed
+def test_textblob() -> None:
+    tagger = load_tagger("textblob")
+    assert tagger.name == "textblob"
+    check_tags(tagger)
+
+
+@pytest.mark.usefixtures("nltk_tagger")
+def test_auto_is_nltk_where_its_data_is(caplog: pytest.LogCaptureFixture) -> None:
+    load_tagger.cache_clear()
+    assert load_tagger("auto").name == "nltk"
+    assert caplog.messages == []
+
+
+@pytest.mark.usefixtures("nltk_tagger")
+def test_a_tagger_is_loaded_once() -> None:
+    assert load_tagger("nltk") is load_tagger("nltk")
+
+
+def test_sentences_are_tagged_one_by_one() -> None:
+    seen: list[list[str]] = []
+
+    def number(words: list[str]) -> list[str]:
+        seen.append(words)
+        return [f"{len(seen)}.{place}" for place in range(len(words))]
+
+    words = split_words("One two. Three. Four")
+    assert Tagger("numbers", number).tag(words) == ["1.0", "1.1", "1.2", "2.0", "2.1", "3.0"]
+    assert seen == [["One", "two", "."], ["Three", "."], ["Four"]]
+
+
+def test_text_without_words_has_no_tags() -> None:
+    def tag(words: list[str]) -> list[str]:
+        assert words, "a tagger gets no empty sentence"
+        return ["NN"] * len(words)
+
+    assert Tagger("nouns", tag).tag(words_from_spans("", [])) == []
+
+
+@textblob_installed
+def test_auto_falls_back_to_textblob_and_says_so_once() -> None:
+    program = (
+        "from kpray.text.tagging import load_tagger\n"
+        "print([load_tagger('auto').name, load_tagger('auto').name, load_tagger('textblob').name])\n"
+    )
+    finished = run(WITHOUT_DATA + program)
+    assert finished.stdout.strip() == "['textblob', 'textblob', 'textblob']"
+    [line] = finished.stderr.splitlines()
+    assert "averaged_perceptron_tagger_eng was not found: TextBlob's tagger is used" in line
+    assert "NLTK_DATA" in line
+
+
+@pytest.mark.parametrize(
+    ("absent", "name", "message"),
+    [
+        (
+            WITHOUT_DATA,
+            "nltk",
+            "tagger: NLTK's tagger data averaged_perceptron_tagger_eng was not found (set NLTK_DATA",
+        ),
+        (WITHOUT_DATA + WITHOUT_TEXTBLOB, "auto", "tagger: no tagger for English is installed (run"),
+        (WITHOUT_TEXTBLOB, "textblob", "tagger: no tagger for English is installed (run"),
+    ],
+    ids=["nltk", "auto", "textblob"],
+)
+def test_missing_tagger_is_one_line(absent: str, name: str, message: str) -> None:
+    program = (
+        "from kpray.errors import UserError\n"
+        "from kpray.text.tagging import load_tagger\n"
+        "try:\n"
+        f"    load_tagger({name!r})\n"
+        "except UserError as error:\n"
+        "    print(error)\n"
+    )
+    finished = run(absent + program)
+    [line] = finished.stdout.splitlines()
+    assert line.startswith(message)
+    assert finished.stderr == ""
