@@ -50,21 +50,21 @@ def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
     Raises:
         UserError: the model cannot be found or read.
     """
+    from safetensors import SafetensorError
     from transformers.utils import logging
 
     folder = find_model(name)
+    fix = "give a folder with config.json, tokenizer files and model.safetensors, or a hub id you can reach"
+    if Path(folder).exists() and not Path(folder).is_dir():  # transformers would unpickle a file
+        raise UserError(f"cannot load model {name!r}: not a folder", where="model", fix=fix)
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # we load fewer layers than the file has, which transformers would report
     logging.disable_progress_bar()
     try:
         return factory.from_pretrained(folder, **options)
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(
-            f"cannot load model {name!r}: {reason}",
-            where="model",
-            fix="give a folder with config.json, tokenizer files and model.safetensors, or a hub id you can reach",
-        ) from error
+        raise UserError(f"cannot load model {name!r}: {reason}", where="model", fix=fix) from error
     finally:
         logging.set_verbosity(verbosity)
 

@@ -33,7 +33,7 @@ def open_predictor(name: str, config: dict[str, Any] | None = None) -> Predictor
         )
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
-        kind, fields = saved["kind"], saved["config"]
+        kind, fields = saved["kind"], dict(saved["config"])
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"not a saved predictor: {error}", where=str(file), fix="save it anew") from error
     return _build(kind, {**fields, **(config or {})}, where=str(file))

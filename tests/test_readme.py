@@ -37,7 +37,11 @@ def test_job_commands_are_understood(command: str, tmp_path: Path) -> None:
         (tmp_path / name).write_text(record, encoding="utf-8")
     _, job, *arguments = shlex.split(command)
     done = subprocess.run(
-        [sys.executable, str(ROOT / job), *arguments, "--dry-run"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, str(ROOT / job), *arguments, "--dry-run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert "1 records" in done.stdout

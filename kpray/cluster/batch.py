@@ -147,7 +147,8 @@ def placement(batch: BatchConfig, resources: dict[str, float] | None = None) -> 
     """
     resources = ray.cluster_resources() if resources is None else resources
     gpus = resources.get("GPU", 0)
-    fitting = int(gpus / batch.gpu_fraction) if gpus else int(resources.get("CPU", 1))
+    # An actor's share lies on one GPU: of 0.4 there are two to a GPU, not five to two GPUs.
+    fitting = int(gpus) * int(1 / batch.gpu_fraction) if gpus else int(resources.get("CPU", 1))
     pool = (
         ActorPoolStrategy(size=max(1, fitting))
         if batch.actors is None

@@ -20,7 +20,7 @@ class JobSettings(Settings):
     """What every job takes."""
 
     address: str | None = None
-    """Ray cluster to run on (auto, host:6379, ray://host:10001); null: the one submitted to, else a local Ray."""
+    """Ray cluster to run on (auto, host:6379); null: the one submitted to, else a local Ray."""
     dry_run: bool = False
     """Print the resolved configuration, the resources and the data, and start nothing."""
 

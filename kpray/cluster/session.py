@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import ray
 
@@ -20,7 +20,7 @@ def ray_session(address: str | None) -> Iterator[None]:
     """Be connected to Ray inside the block.
 
     Args:
-        address: of a cluster (`auto`, `host:6379`, `ray://host:10001`); None: the cluster that this process was
+        address: of a cluster (`auto`, `host:6379`); None: the cluster that this process was
             submitted to, if any, else a Ray of its own on this machine that ends with the block.
 
     Raises:
@@ -32,7 +32,7 @@ def ray_session(address: str | None) -> Iterator[None]:
     variables = {name: os.environ[name] for name in ("NLTK_DATA",) if name in os.environ}
     try:
         _check_reachable(where)
-        with _no_standard_error() if where == "local" else nullcontext():
+        with _no_standard_error():
             ray.init(
                 address=where,
                 runtime_env={"env_vars": variables},
@@ -40,10 +40,12 @@ def ray_session(address: str | None) -> Iterator[None]:
                 log_to_driver=False,
             )
     except (OSError, OverflowError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
         raise UserError(
-            f"cannot connect to Ray: {str(error).splitlines()[0]}",
+            f"cannot connect to Ray: {reason}",
             where=where,
-            fix="start one with `ray start --head`, or leave --address out for a local Ray",
+            fix="start one with `ray start --head`, set RAY_AUTH_TOKEN to its token if it has one, "
+            "or leave --address out for a local Ray",
         ) from error
     try:
         yield
@@ -53,14 +55,20 @@ def ray_session(address: str | None) -> Iterator[None]:
 
 def _check_reachable(address: str) -> None:
     """Raise what a socket raises where nothing listens at host:port; Ray would try again for many minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address.startswith("ray://"):
+        raise UserError(
+            "Ray Data does not run through a Ray Client",
+            where=address,
+            fix="give host:6379 on a machine of the cluster, or use `ray job submit`",
+        )
+    host, _, port = address.rpartition(":")
     if port.isdigit():
         socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
 
 
 @contextmanager
 def _no_standard_error() -> Iterator[None]:
-    """Drop what is written to file descriptor 2: Ray's C++ side tells there that its log level was set."""
+    """Drop what is written to file descriptor 2: Ray's C++ side reports there what ends as an exception anyway."""
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:

@@ -19,6 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from kpray.errors import UserError
 from kpray.samrank.scores import Redistribution, Weighting, attention_maps, global_scores, proportional_scores
 
 ATTENTION_NAME = "kpray_samrank"
@@ -49,7 +50,7 @@ def _attend(
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """An attention function of transformers: query [B, H, N, D], key and value [B, key heads, N, D]."""
-    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    layer = getattr(module, "layer_idx", None)
     if kpray_collector is None or layer not in kpray_collector.heads_by_layer:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     heads = kpray_collector.heads_by_layer[layer]
@@ -125,6 +126,9 @@ def head_scores(
 
     Returns:
         One `HeadScores` per sequence, in order, special tokens included.
+
+    Raises:
+        UserError: the model does not compute its attention by the function we gave it.
     """
     device = model.device
     by_layer: dict[int, list[int]] = {}
@@ -160,6 +164,12 @@ def head_scores(
                 attention_mask=real_BN.long() if padded else None,
                 use_cache=False,
                 kpray_collector=collector,
+            )
+        if len(collector.found) < len(heads_by_layer):
+            raise UserError(
+                f"the attention of a {model.config.model_type} model cannot be read",
+                where="model",
+                fix="take one of BERT, GPT-2 or Llama type",
             )
         global_BHN = torch.cat([collector.found[layer][0] for layer in heads_by_layer], dim=1)[:, order].cpu().numpy()
         proportional_BHN = (

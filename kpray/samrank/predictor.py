@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from typing_extensions import override
 
 from kpray.document import Document, Keyphrase
-from kpray.errors import UserError
+from kpray.errors import RejectedDocument, UserError
 from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained
 from kpray.samrank.attention import ATTENTION_NAME, HeadScores, head_scores
@@ -22,6 +23,7 @@ from kpray.text.candidates import find_candidates
 from kpray.text.stems import stem_phrase
 from kpray.text.tagging import load_tagger
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 65_536
 
 
@@ -89,6 +91,10 @@ class SAMRank(Predictor[PreparedDocument]):
             raise UserError(
                 f"{config.model!r} has no fast tokenizer", where="model", fix="choose one with tokenizer.json"
             )
+        if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes where the files are missing
+            raise UserError(
+                f"{config.model!r} has no tokenizer", where="model", fix="put tokenizer.json beside its weights"
+            )
         self.tokenizer = tokenizer.backend_tokenizer
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
@@ -97,10 +103,15 @@ class SAMRank(Predictor[PreparedDocument]):
         if tokenizer.pad_token_id is not None and architecture.model_type in ("roberta", "xlm-roberta", "camembert"):
             longest -= tokenizer.pad_token_id + 1  # their positions are counted from there
         self.segment_tokens = min(config.segment_tokens or longest, longest)
+        self.score_segments(
+            [np.zeros(2 + len(self.prefix) + len(self.suffix), dtype=np.int64)]
+        )  # sees if it can be read
 
     @override
     def prepare(self, document: Document) -> PreparedDocument:
         text = document.text
+        if _SURROGATE.search(text):
+            raise RejectedDocument("the text has half a character (a lone surrogate)")
         words, candidates = find_candidates(text, document.lang, self.config.candidates, self.tagger)
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
         ids = np.array(encoding.ids, dtype=np.int64)

@@ -9,6 +9,7 @@ The tags of a text are written as one letter a word, so that a grammar is a regu
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Literal
 
 import numpy as np
@@ -65,7 +66,7 @@ def _noun_phrases(words: Words, tags: list[str], rule: CandidateRule) -> list[tu
     letters = "".join(map(_extended_letter if extended else _paper_letter, words.texts, tags))
     lowered = [word.lower() for word in words.texts]
     spans = []
-    for match in (_EXTENDED_GRAMMAR if extended else _PAPER_GRAMMAR).finditer(letters):
+    for match in _in_sentences(_EXTENDED_GRAMMAR if extended else _PAPER_GRAMMAR, letters, words):
         start, end = match.span()
         if extended:
             while start < end and lowered[start] in GENERAL_MODIFIERS:
@@ -75,6 +76,12 @@ def _noun_phrases(words: Words, tags: list[str], rule: CandidateRule) -> list[tu
         if end - start <= MOST_WORDS and lowered[start] not in _ENGLISH_STOP_WORDS:
             spans.append((start, end))
     return spans
+
+
+def _in_sentences(grammar: re.Pattern[str], letters: str, words: Words) -> Iterator[re.Match[str]]:
+    """Matches that stay inside a sentence, which may end without a mark: at a heading, or an empty line."""
+    for start, end in zip(words.sentences, [*words.sentences[1:], len(letters)], strict=False):
+        yield from grammar.finditer(letters, start, end)
 
 
 def _paper_letter(word: str, tag: str) -> str:
@@ -108,7 +115,7 @@ def _runs(words: Words, stops: frozenset[str], least_characters: int) -> list[tu
         for word in words.texts
     )
     spans = []
-    for match in _RUN.finditer(letters):
+    for match in _in_sentences(_RUN, letters, words):
         start, end = match.span()
         if end - start <= MOST_RUN_WORDS:
             spans.append((start, end))

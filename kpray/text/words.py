@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+import regex
+
 # One alternative per kind of word, first match wins:
 #   -LRB-        a bracket as the Penn Treebank writes it
 #   does|n't     the negation apart from its verb, as the Penn Treebank has it
@@ -12,15 +14,17 @@ from dataclasses import dataclass
 #   C++, F#      names of languages
 #   peer-to-peer hyphens, dots, slashes, ampersands inside a word keep it whole
 #   .            any other character that is not white space
-_WORD = re.compile(
+# A letter may carry marks (vowel signs of Hindi, accents written apart) and joiners (Persian), which `re` would split.
+_WORD = regex.compile(
     r"-[LR][RSC]B-"
-    r"|\w+?(?=n['’]t\b)|n['’]t\b"
+    r"|[\w\p{M}\u200c\u200d]+?(?=n['’]t\b)|n['’]t\b"
     r"|['’](?:s|re|ve|ll|d|m)\b"
-    r"|\w+(?:[-‐‑./&+]\w+)*(?:\+\+|\#)?"
-    r"|[^\w\s]",
-    re.IGNORECASE,
+    r"|\w[\w\p{M}\u200c\u200d]*(?:[-‐‑./&+]\w[\w\p{M}\u200c\u200d]*)*(?:\+\+|\#)?"
+    r"|[^\w\s\x1c-\x1f]",  # the last are white space to `str` and none to Unicode
+    regex.IGNORECASE,
 )
-_SENTENCE_BREAK = re.compile(r"[.!?。！？…]+[\"'”’)\]]*(?=\s+[^a-z\s])|[。！？]|\n\s*\n")
+# Possessive throughout: a page of dots or of blanks must not be tried from each of its places anew.
+_SENTENCE_BREAK = re.compile(r"(?<![.!?。！？…])[.!?。！？…]++[\"'”’)\]]*+(?=\s++[^a-z\s])|[。！？]|\n[^\S\n]*+\n")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -15,17 +17,24 @@ RunJob = Callable[..., Finished]
 
 
 @pytest.fixture(scope="session")
-def start_job(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartJob]:
+def start_job() -> Iterator[StartJob]:
     """Start a script with arguments: `start_job(ROOT / "jobs/extract.py", "--input", ...)`."""
-    jobs: list[Job] = []
+    with ExitStack() as jobs:
+        yield lambda *command, **more: jobs.enter_context(Job(*command, **more))
 
-    def start(*command: str | Path) -> Job:
-        jobs.append(Job(tmp_path_factory.mktemp("job"), *command))
-        return jobs[-1]
 
-    yield start
-    for job in jobs:
-        job.kill()
+@pytest.fixture
+def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunJob:
+    """Run a job in this process, for what does without Ray: `run_here("extract.py", "--input", ...)`."""
+
+    def run(name: str, *arguments: str | Path) -> Finished:
+        monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            runpy.run_path(str(ROOT / "jobs" / name), run_name="__main__")
+        assert isinstance(end.value.code, int)
+        return Finished(end.value.code, *capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -40,11 +49,17 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 @pytest.fixture(scope="session")
-def start_extract(start_job: StartJob, corpus: Corpus, model_options: list[str]) -> StartJob:
-    """Start the extract job over the corpus: `start_extract(output, "--top", "5")`."""
+def extract_options(corpus: Corpus, model_options: list[str]) -> list[str]:
+    """Options of an extract job over the corpus, but for --output."""
     settings = ["--limits.max-record-bytes", str(MAX_RECORD_BYTES), "--batch.chunk-records", str(CHUNK_RECORDS)]
-    options = ["--input", str(corpus.folder), *model_options, *settings]
-    return lambda output, *more: start_job(ROOT / "jobs/extract.py", *options, "--output", output, *more)
+    return ["--input", str(corpus.folder), *model_options, *settings]
+
+
+@pytest.fixture(scope="session")
+def start_extract(start_job: StartJob, extract_options: list[str]) -> StartJob:
+    """Start the extract job over the corpus: `start_extract(output, "--top", "5")`."""
+    script = ROOT / "jobs/extract.py"
+    return lambda output, *more, **rest: start_job(script, *extract_options, "--output", output, *more, **rest)
 
 
 @pytest.fixture(scope="session")

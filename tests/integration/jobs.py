@@ -6,8 +6,10 @@ import csv
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,23 +57,32 @@ class Finished:
 
 
 class Job:
-    """A command in a session of its own, as at a terminal.
+    """A command in a session of its own, as at a terminal; as a context it is killed at the end, and all it started.
 
     Its current folder is its own too: Ray's processes inherit it, and are found by it even when they have lost their
     parent and overwritten their command line.
     """
 
-    def __init__(self, folder: Path, *command: str | Path) -> None:
-        self.folder = folder
+    def __init__(self, *command: str | Path, variables: dict[str, str] | None = None) -> None:
+        # Not below pytest's folder: the names of Ray's sockets may have about 100 characters.
+        self.folder = tempfile.mkdtemp(prefix="kpray-")
         self.process = subprocess.Popen(
             [sys.executable, *map(str, command)],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=folder,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=self.folder,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "RAY_TMPDIR": self.folder, **(variables or {})},
             start_new_session=True,
         )
+
+    def __enter__(self) -> Job:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self.folder)
 
     def finish(self) -> Finished:
         """Wait for its end, and for that of its Ray."""
@@ -82,12 +93,21 @@ class Job:
 
     def processes(self) -> list[psutil.Process]:
         """All that still run in its folder."""
-        found = [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == str(self.folder)]
-        return [process for process in found if process.pid != os.getpid()]
+        return [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == self.folder]
 
-    def worker(self) -> psutil.Process:
-        """A process that holds a model."""
-        return next(process for process in self.processes() if "_PredictChunk" in " ".join(process.cmdline()))
+    def workers(self) -> list[psutil.Process]:
+        """The processes that hold a model."""
+        return [process for process in self.processes() if "_PredictChunk" in " ".join(process.cmdline())]
+
+    def read_line(self) -> str:
+        """The next line that it prints."""
+        assert self.process.stdout
+        return self.process.stdout.readline().rstrip("\n")
+
+    def write_line(self) -> None:
+        """Give it an empty line of input."""
+        assert self.process.stdin
+        print(file=self.process.stdin, flush=True)
 
     def kill(self) -> None:
         """End all of it at once and without a word, as when the machine goes down."""

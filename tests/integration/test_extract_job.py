@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import runpy
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from random import Random
 
 import pytest
 
-from tests.integration.jobs import MAX_RECORD_BYTES, ROOT, Corpus, Finished, Job, contents, parts
+from tests.integration.jobs import Corpus, Finished, Job, contents, parts
 
 pytestmark = pytest.mark.integration
 
@@ -21,28 +20,12 @@ RunHere = Callable[..., Finished]
 
 
 @pytest.fixture
-def run_here(
-    corpus: Corpus,
-    model_options: list[str],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> RunHere:
-    """Run the extract job in this process: for what ends before Ray starts."""
-
-    def run(*arguments: str | Path) -> Finished:
-        options = ["--input", corpus.folder, *model_options, "--limits.max-record-bytes", MAX_RECORD_BYTES, *arguments]
-        monkeypatch.setattr("sys.argv", ["extract.py", *map(str, options)])
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(ROOT / "jobs/extract.py"), run_name="__main__")
-        assert isinstance(end.value.code, int)
-        return Finished(end.value.code, *capsys.readouterr())
-
-    return run
+def extract_here(run_here: RunHere, extract_options: list[str]) -> RunHere:
+    """Run the extract job over the corpus in this process."""
+    return lambda *arguments: run_here("extract.py", *extract_options, *arguments)
 
 
-def test_each_record_is_in_the_output_or_rejected_once(
-    uninterrupted: tuple[Path, Finished], corpus: Corpus
-) -> None:
+def test_each_record_is_in_the_output_or_rejected_once(uninterrupted: tuple[Path, Finished], corpus: Corpus) -> None:
     output, finished = uninterrupted
     assert finished.code == 0, finished.err
     written, rejected = len(corpus.ids), len(corpus.rejects)
@@ -68,12 +51,12 @@ def test_standard_error_has_progress_at_most(uninterrupted: tuple[Path, Finished
 
 
 def test_configuration_and_versions_stand_beside_the_output(
-    uninterrupted: tuple[Path, Finished], corpus: Corpus, run_here: RunHere
+    uninterrupted: tuple[Path, Finished], corpus: Corpus, extract_here: RunHere
 ) -> None:
     output, _ = uninterrupted
     assert contents(output)["others"] == ["_kpray", "config.yaml", "rejects.jsonl", "versions.json"]
     assert json.loads((output / "versions.json").read_text("utf-8")).keys() >= {"kpray", "torch", "ray", "python"}
-    again = run_here("--config", output / "config.yaml", "--output", output, "--dry-run")
+    again = extract_here("--config", output / "config.yaml", "--output", output, "--dry-run")
     assert f"output: {output}" in again.out
     assert "dry_run: true" in again.out
     assert (output / "config.yaml").read_text("utf-8").replace("dry_run: false", "dry_run: true") in again.out
@@ -109,7 +92,7 @@ def test_however_it_is_stopped_the_result_is_the_same(
 
     job = start_extract(output)  # a worker dies, of which the job recovers by itself
     job.wait_for_parts(output, max(third, len(parts(output)) + 1))
-    job.worker().kill()
+    job.workers()[0].kill()
     finished = job.finish()
     assert finished.code == 0, finished.err
     assert finished.out.splitlines()[-1] == uninterrupted[1].out.strip().replace(str(uninterrupted[0]), str(output))
@@ -137,19 +120,19 @@ def test_head_that_the_model_has_not(start_extract: StartExtract, tmp_path: Path
     ],
 )
 def test_other_configuration_in_the_same_folder(
-    arguments: tuple[str, str], message: str, uninterrupted: tuple[Path, Finished], run_here: RunHere
+    arguments: tuple[str, str], message: str, uninterrupted: tuple[Path, Finished], extract_here: RunHere
 ) -> None:
     output, _ = uninterrupted
     before = (output / "config.yaml").read_bytes()
-    finished = run_here("--output", output, "--batch.chunk-records", "8", *arguments)
+    finished = extract_here("--output", output, *arguments)
     assert finished.code == 2
     [line] = finished.err.splitlines()
     assert line.startswith(f"kpray: error: {output}: the folder holds output {message}")
     assert (output / "config.yaml").read_bytes() == before
 
 
-def test_dry_run_starts_nothing(corpus: Corpus, run_here: RunHere, tmp_path: Path) -> None:
-    finished = run_here("--output", tmp_path / "output", "--dry-run")
+def test_dry_run_starts_nothing(corpus: Corpus, extract_here: RunHere, tmp_path: Path) -> None:
+    finished = extract_here("--output", tmp_path / "output", "--dry-run")
     assert finished.code == 0
     assert "top: 10" in finished.out
     assert "cores" in finished.out
@@ -158,10 +141,10 @@ def test_dry_run_starts_nothing(corpus: Corpus, run_here: RunHere, tmp_path: Pat
     assert not (tmp_path / "output").exists()
 
 
-def test_output_that_cannot_be_a_folder(run_here: RunHere, tmp_path: Path) -> None:
+def test_output_that_cannot_be_a_folder(extract_here: RunHere, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for output in (tmp_path / "file", tmp_path / "file/below"):
-        finished = run_here("--output", output)
+        finished = extract_here("--output", output)
         assert finished.code == 2
         [line] = finished.err.splitlines()
         assert line.startswith(f"kpray: error: {output}: cannot write: ")

@@ -95,7 +95,7 @@ def test_the_longest_sequence_of_the_model_is_taken(kind: str, tiny_model: Calla
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     lengths=st.lists(st.integers(1, MOST_TOKENS - 1), min_size=1, max_size=6),
     batch_tokens=st.integers(1, 400),

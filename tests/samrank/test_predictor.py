@@ -118,7 +118,7 @@ def test_minilm_in_one_segment(fields: dict[str, Any], minilm: TinyModel, tagger
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(order=st.permutations(DOCUMENTS), batch_tokens=st.integers(1, 2000))
 def test_predictions_do_not_depend_on_batch_or_order(
     kind: str, tiny_model: Callable[[str], TinyModel], tagger: Tagger, order: list[Document], batch_tokens: int
@@ -155,7 +155,7 @@ def test_document_without_candidates_is_explained_by_zeros(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(words=st.integers(1, 300), limit=st.integers(8, MOST_TOKENS - 1))
 def test_segments_hold_every_token_once_within_the_limit(
     kind: str, tiny_model: Callable[[str], TinyModel], tagger: Tagger, words: int, limit: int

@@ -96,7 +96,7 @@ def test_half_of_a_character(predictor: SAMRank, text: str) -> None:
         predict(predictor, text)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     text=st.text(max_size=60) | st.text("ab.\n '-’nt网é\u0301\0 ", max_size=60),
     lang=st.sampled_from(["en", "fr", "zh", "ko", "ar", "hi"]),

@@ -71,7 +71,7 @@ def test_a_single_muted_token_scores_0(redistribution: Redistribution, weighting
 
 
 @pytest.mark.parametrize(("redistribution", "weighting"), MODES)
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), tokens=st.integers(1, 9), causal=st.booleans(), padding=st.integers(0, 3))
 def test_scores_are_those_of_the_equations(
     redistribution: Redistribution, weighting: Weighting, seed: int, tokens: int, causal: bool, padding: int
@@ -101,7 +101,7 @@ def test_scores_are_those_of_the_equations(
         assert found[0, 0, tokens:].tolist() == [0] * padding
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), tokens=st.integers(2, 8))
 def test_proportional_score_hands_out_a_mass_of_1_for_each_token_but_the_muted(seed: int, tokens: int) -> None:
     maps = np.random.default_rng(seed).dirichlet(np.ones(tokens), size=tokens)

