@@ -67,6 +67,7 @@ def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
         raise UserError(f"cannot load model {name!r}: {reason}", where="model", fix=fix) from error
     finally:
         logging.set_verbosity(verbosity)
+        logging.enable_progress_bar()
 
 
 def choose_device(device: str) -> torch.device:

@@ -22,8 +22,28 @@ def open_predictor(name: str, config: dict[str, Any] | None = None) -> Predictor
     Raises:
         UserError: there is no such predictor, or its configuration is wrong.
     """
+    kind, fields, where = _read(name)
+    return _build(kind, {**fields, **(config or {})}, where)
+
+
+def pin_config(name: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration with choices that depend on the machine made here, so that every worker makes the same.
+
+    Raises:
+        UserError: there is no such predictor, or a choice cannot be met on this machine.
+    """
+    kind, fields, _ = _read(name)
+    if kind == "samrank":
+        from kpray.text.tagging import load_tagger
+
+        return {**config, "tagger": load_tagger({**fields, **config}.get("tagger", "auto")).name}
+    return config
+
+
+def _read(name: str) -> tuple[str, dict[str, Any], str]:
+    """Kind and configuration of a predictor, and where they come from."""
     if name in KINDS:
-        return _build(name, config or {}, where=name)
+        return name, {}, name
     file = Path(name) / PREDICTOR_FILE
     if not file.is_file():
         raise UserError(
@@ -33,23 +53,9 @@ def open_predictor(name: str, config: dict[str, Any] | None = None) -> Predictor
         )
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
-        kind, fields = saved["kind"], dict(saved["config"])
+        return str(saved["kind"]), dict(saved["config"]), str(file)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"not a saved predictor: {error}", where=str(file), fix="save it anew") from error
-    return _build(kind, {**fields, **(config or {})}, where=str(file))
-
-
-def pin_config(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with choices that depend on the machine made here, so that every worker makes the same.
-
-    Raises:
-        UserError: a choice cannot be met on this machine.
-    """
-    if name == "samrank":
-        from kpray.text.tagging import load_tagger
-
-        return {**config, "tagger": load_tagger(config.get("tagger", "auto")).name}
-    return config
 
 
 def _build(kind: str, fields: dict[str, Any], where: str) -> Predictor[Any]:

@@ -183,7 +183,13 @@ def test_pinned_configuration_names_the_tagger(bert: str) -> None:
     assert pin_config("samrank", {"heads": ["1-1"]}) == {"heads": ["1-1"], "tagger": tagger}
     assert pin_config("samrank", {"tagger": "auto"}) == {"tagger": tagger}
     assert pin_config("samrank", {"tagger": tagger}) == {"tagger": tagger}
-    assert pin_config("a/folder", {"top": 1}) == {"top": 1}
+
+
+def test_pinned_configuration_of_a_saved_predictor(bert: str, tmp_path: Path) -> None:
+    open_predictor("samrank", {"model": bert, "heads": ["1-1"], "tagger": "auto"}).save(tmp_path)
+    assert pin_config(str(tmp_path), {}) == {"tagger": load_tagger("auto").name}
+    with pytest.raises(UserError, match="no predictor"):
+        pin_config(str(tmp_path / "absent"), {})
 
 
 def test_predictors_of_other_types_open_too(bert: str, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import pickle
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -116,6 +117,8 @@ def predict_files(run: BatchRun, sources: list[Source], batch: BatchConfig) -> C
         UserError: a worker met a mistake of the user, or could not write.
     """
     logging.getLogger("ray.data").setLevel(logging.ERROR)  # its progress lines would drown ours
+    # Nor is it a mistake to have fewer chunks than actors.
+    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors", category=UserWarning)
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.target_max_block_size = 1  # one chunk a block: read-ahead is then bounded in chunks, and spreads evenly

@@ -167,7 +167,7 @@ def head_scores(
             )
         if len(collector.found) < len(heads_by_layer):
             raise UserError(
-                f"the attention of a {model.config.model_type} model cannot be read",
+                f"the attention of {model.config.model_type} models cannot be read",
                 where="model",
                 fix="take one of BERT, GPT-2 or Llama type",
             )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import cast
+
+import regex
 
 from kpray.text.languages import primary_language
 
@@ -28,7 +30,7 @@ _SNOWBALL = {
 }
 # Chinese and Japanese write no spaces: each of their characters counts as a word of its own.
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_STEMMED_WORD = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+")
+_STEMMED_WORD = regex.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w\p{{M}}\u200c\u200d])+")
 
 
 @lru_cache(maxsize=2**18)
@@ -55,9 +57,9 @@ def stemmed_words(text: str, lang: str = "en") -> list[str]:
     r"""Stems of the words of a text or phrase, by which both are compared in `contains_phrase`.
 
     A word is a run of `\w`, so neither hyphens nor punctuation matter: "real-time" and "real time" are the same two
-    words. Each Chinese or Japanese character is a word.
+    words. Each Chinese or Japanese character is a word. An accent written apart is the same as one on its letter.
     """
-    return [stem_word(word, lang) for word in _STEMMED_WORD.findall(text.lower())]
+    return [stem_word(word, lang) for word in _STEMMED_WORD.findall(unicodedata.normalize("NFC", text.lower()))]
 
 
 def contains_phrase(words_stemmed: Sequence[str], phrase_stemmed: Sequence[str]) -> bool:
