@@ -29,10 +29,17 @@ MOST_CHARACTERS = 100  # a longer "word" is data, not language
 
 _PAPER_GRAMMAR = re.compile(r"[NJ]*N")
 _EXTENDED_GRAMMAR = re.compile(r"(?:[NJR]|D(?=[NJ]))*N")
-#: The words of NLTK's English stop list that a tagger may call an adjective or a noun.
+#: NLTK's English stop words: a tagger calls each of them a noun now and then, and in a long text that is enough.
 _ENGLISH_STOP_WORDS = frozenset(
-    "all any both do don each few have him i just m ma me more most my no nor not now o only other own re s same so "
-    "some such t that these this those too ve very what which while whom will y you".split()
+    """
+    a about above after again against ain all am an and any are aren as at be because been before being below
+    between both but by can couldn d did didn do does doesn doing don down during each few for from further had
+    hadn has hasn have haven having he her here hers herself him himself his how i if in into is isn it its
+    itself just ll m ma me mightn more most mustn my myself needn no nor not now o of off on once only or other
+    our ours ourselves out over own re s same shan she should shouldn so some such t than that the their theirs
+    them themselves then there these they this those through to too under until up ve very was wasn we were
+    weren what when where which while who whom why will with won wouldn y you your yours yourself yourselves
+    """.split()
 )
 _RUN = re.compile(r"W+")
 

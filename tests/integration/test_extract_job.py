@@ -150,8 +150,8 @@ def test_output_that_cannot_be_a_folder(extract_here: RunHere, tmp_path: Path) -
         assert line.startswith(f"kpray: error: {output}: cannot write: ")
 
 
-def test_address_without_a_cluster(start_extract: StartExtract, tmp_path: Path) -> None:
-    finished = start_extract(tmp_path / "output", "--address", "127.0.0.1:1").finish()
+def test_address_without_a_cluster(extract_here: RunHere, tmp_path: Path) -> None:
+    finished = extract_here("--output", tmp_path / "output", "--address", "127.0.0.1:1")
     assert finished.code == 2
-    assert finished.err.splitlines()[-1].startswith("kpray: error: 127.0.0.1:1: cannot connect to Ray: ")
-    assert "Traceback" not in finished.err
+    [line] = finished.err.splitlines()
+    assert line.startswith("kpray: error: 127.0.0.1:1: cannot connect to Ray: ")
