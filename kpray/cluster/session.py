@@ -39,7 +39,9 @@ def ray_session(address: str | None) -> Iterator[None]:
                 logging_level=logging.WARNING,
                 log_to_driver=False,
             )
-    except (OSError, OverflowError, ValueError, RuntimeError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # the bare class is what Ray raises when a node does not come up in time
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"cannot connect to Ray: {reason}",

@@ -132,9 +132,12 @@ def parts(output: Path) -> list[str]:
 
 
 def contents(output: Path) -> dict[str, Any]:
-    """All that an extract job wrote, by file name; also whatever should not be there."""
+    """All that an extract job wrote, by file name; also whatever should not be there.
+
+    Hidden files are left out: a process that is killed while it writes leaves one behind, which nobody reads.
+    """
     tables = {name: pq.read_table(output / name).to_pylist() for name in parts(output)}
-    rest = [path.name for path in output.iterdir() if path.name not in tables]
+    rest = [path.name for path in output.iterdir() if path.name not in tables and not path.name.startswith(".")]
     return {"others": sorted(rest), "rejects": (output / "rejects.jsonl").read_text("utf-8"), **tables}
 
 
