@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 
 import ray
 
@@ -49,10 +50,11 @@ def ray_session(address: str | None) -> Iterator[None]:
             fix="start one with `ray start --head`, set RAY_AUTH_TOKEN to its token if it has one, "
             "or leave --address out for a local Ray",
         ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
+    with redirect_stdout(sys.stderr):  # where Ray tells of lost workers and nodes; standard output is for results
+        try:
+            yield
+        finally:
+            ray.shutdown()
 
 
 def _check_reachable(address: str) -> None:
