@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 
 from kpray.document import Record
-from kpray.errors import UserError
+from kpray.errors import RejectedDocument, UserError
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.samrank.config import SAMRankConfig, head_name
@@ -53,9 +53,14 @@ def f1_by_head(predictor: SAMRank, records: Iterable[Record]) -> np.ndarray:
     documents: list[np.ndarray] = []
     while batch := list(islice(waiting, _DOCUMENTS_AT_ONCE)):
         labelled = [(record, gold) for record in batch if (gold := gold_phrases(record, PROTOCOLS["samrank"]))]
-        prepared = [predictor.prepare(record.document) for record, _ in labelled]
-        scores = iter(predictor.score_segments([segment for document in prepared for segment in document.segments]))
-        for document, (_, gold) in zip(prepared, labelled, strict=True):
+        prepared: list[tuple[PreparedDocument, dict[str, str]]] = []
+        for record, gold in labelled:
+            try:
+                prepared.append((predictor.prepare(record.document), gold))
+            except RejectedDocument:  # no prediction, which counts as an empty one, as in `evaluate`
+                documents.append(np.zeros((len(predictor.config.heads), len(CUTOFFS))))
+        scores = iter(predictor.score_segments([segment for document, _ in prepared for segment in document.segments]))
+        for document, gold in prepared:
             tokens = [next(scores) for _ in document.segments]
             if tokens:
                 by_phrase = predictor.phrase_scores(predictor.token_scores(tokens), document.occurrences)

@@ -67,6 +67,16 @@ def test_f1_of_heads_is_that_of_evaluate(
         assert found[layer, head].tolist() == pytest.approx(expected, rel=0, abs=1e-9)
 
 
+def test_rejected_document_counts_as_one_without_predictions(
+    tiny_model: Callable[[str], TinyModel], tagger: Tagger
+) -> None:
+    config = SAMRankConfig(model=tiny_model("bert").folder)
+    rejected = Record(Document("ja", "ニューラル", lang="ja"), ("ニューラル",))
+    found = f1_of_heads(config, [RECORDS[0], rejected])
+    np.testing.assert_allclose(found, f1_of_heads(config, [RECORDS[0]]) / 2)
+    assert found.any()
+
+
 def test_records_without_gold_alone(tiny_model: Callable[[str], TinyModel], tagger: Tagger) -> None:
     with pytest.raises(UserError, match="no record has gold keyphrases"):
         f1_of_heads(SAMRankConfig(model=tiny_model("bert").folder), [RECORDS[2]])
