@@ -27,17 +27,23 @@ def open_predictor(name: str, config: dict[str, Any] | None = None) -> Predictor
 
 
 def pin_config(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration with choices that depend on the machine made here, so that every worker makes the same.
+    """Every field of a predictor's configuration, with what depends on the machine decided here, for all workers.
+
+    Args:
+        name: as `open_predictor`.
+        config: as `open_predictor`.
 
     Raises:
-        UserError: there is no such predictor, or a choice cannot be met on this machine.
+        UserError: there is no such predictor, its configuration is wrong, or cannot be met on this machine.
     """
-    kind, fields, _ = _read(name)
-    if kind == "samrank":
-        from kpray.text.tagging import load_tagger
+    from kpray.samrank.config import SAMRankConfig
+    from kpray.settings import validate_settings
+    from kpray.text.tagging import load_tagger
 
-        return {**config, "tagger": load_tagger({**fields, **config}.get("tagger", "auto")).name}
-    return config
+    kind, fields, where = _read(name)
+    _check_kind(kind, where)
+    settings = validate_settings(SAMRankConfig, {**fields, **config}, where=where)
+    return {**settings.model_dump(mode="json"), "tagger": load_tagger(settings.tagger).name}
 
 
 def _read(name: str) -> tuple[str, dict[str, Any], str]:
@@ -58,12 +64,17 @@ def _read(name: str) -> tuple[str, dict[str, Any], str]:
         raise UserError(f"not a saved predictor: {error}", where=str(file), fix="save it anew") from error
 
 
+def _check_kind(kind: str, where: str) -> None:
+    if kind not in KINDS:
+        raise UserError(f"unknown kind of predictor {kind!r}", where=where, fix=f"known: {', '.join(KINDS)}")
+
+
 def _build(kind: str, fields: dict[str, Any], where: str) -> Predictor[Any]:
     from kpray.settings import validate_settings
 
-    if kind == "samrank":
-        from kpray.samrank.config import SAMRankConfig
-        from kpray.samrank.predictor import SAMRank
+    _check_kind(kind, where)
 
-        return SAMRank(validate_settings(SAMRankConfig, fields, where=where))
-    raise UserError(f"unknown kind of predictor {kind!r}", where=where, fix=f"known: {', '.join(KINDS)}")
+    from kpray.samrank.config import SAMRankConfig
+    from kpray.samrank.predictor import SAMRank
+
+    return SAMRank(validate_settings(SAMRankConfig, fields, where=where))

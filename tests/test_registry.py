@@ -16,6 +16,7 @@ from kpray.document import Document
 from kpray.errors import UserError
 from kpray.predictor import PREDICTOR_FILE
 from kpray.registry import open_predictor, pin_config
+from kpray.samrank.config import SAMRankConfig
 from kpray.text.tagging import load_tagger
 from tests.samrank.tiny_models import (
     SENTENCES,
@@ -180,14 +181,15 @@ def test_wrong_device(bert: str) -> None:
 
 def test_pinned_configuration_names_the_tagger(bert: str) -> None:
     tagger = load_tagger("auto").name
-    assert pin_config("samrank", {"heads": ["1-1"]}) == {"heads": ["1-1"], "tagger": tagger}
-    assert pin_config("samrank", {"tagger": "auto"}) == {"tagger": tagger}
-    assert pin_config("samrank", {"tagger": tagger}) == {"tagger": tagger}
+    for given in ({"heads": ["1-1"]}, {"tagger": "auto"}, {"tagger": tagger}):
+        settings = SAMRankConfig(**{**given, "tagger": tagger})  # type: ignore[arg-type]
+        assert pin_config("samrank", given) == settings.model_dump(mode="json")
 
 
 def test_pinned_configuration_of_a_saved_predictor(bert: str, tmp_path: Path) -> None:
     open_predictor("samrank", {"model": bert, "heads": ["1-1"], "tagger": "auto"}).save(tmp_path)
-    assert pin_config(str(tmp_path), {}) == {"tagger": load_tagger("auto").name}
+    pinned = pin_config(str(tmp_path), {})
+    assert (pinned["model"], pinned["heads"], pinned["tagger"]) == (bert, ["1-1"], load_tagger("auto").name)
     with pytest.raises(UserError, match="no predictor"):
         pin_config(str(tmp_path / "absent"), {})
 

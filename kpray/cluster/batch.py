@@ -24,6 +24,7 @@ import ray
 from pydantic import Field
 from ray.data import ActorPoolStrategy, DataContext
 
+from kpray import __version__
 from kpray.cluster.job import writing
 from kpray.corpus.limits import Limits
 from kpray.corpus.reading import Chunk, read_chunks
@@ -99,7 +100,11 @@ class BatchRun:
     def manifest(self) -> dict[str, Any]:
         """What must be the same for a second run to go on in the folder."""
         fields = ("predictor", "config", "top", "lang", "chunk_records")
-        return {**{name: getattr(self, name) for name in fields}, "limits": self.limits.model_dump()}
+        return {
+            "kpray": __version__,
+            **{name: getattr(self, name) for name in fields},
+            "limits": self.limits.model_dump(),
+        }
 
 
 @dataclass(frozen=True, slots=True)

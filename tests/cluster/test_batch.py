@@ -70,7 +70,7 @@ def test_placement(resources: dict[str, float], config: BatchConfig, actors: tup
 def test_settings_become_a_run_without_choices_left(tmp_path: Path, model: str, nltk_tagger: None) -> None:
     settings = SAMRankConfig(model=model)
     run = BatchRun.pinned(tmp_path / "output", "samrank", settings, 5, "fr", Limits(), BatchConfig(chunk_records=7))
-    assert run.config == {"model": model, "tagger": "nltk"}
+    assert run.config == SAMRankConfig(model=model, tagger="nltk").model_dump(mode="json")
     assert (run.top, run.lang, run.chunk_records, run.output) == (5, "fr", 7, tmp_path / "output")
 
 
