@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 
 from tests.integration.jobs import CHUNK_RECORDS, MAX_RECORD_BYTES, ROOT, Corpus, Finished, Job, write_corpus
 from tests.samrank.tiny_models import save_bert
+
+# A shell makes what it runs in the background deaf to Ctrl-C, and that is inherited: not by the jobs of the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 StartJob = Callable[..., Job]
 RunJob = Callable[..., Finished]
