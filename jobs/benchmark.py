@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +45,7 @@ def main() -> int:
     if not english:
         raise UserError("no English document with gold keyphrases", where=", ".join(job.input))
 
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")  # before numpy reads them
     from kpray.samrank.benchmark import benchmark
 
     rows = benchmark(job.samrank, english[: job.documents], job.rounds)

@@ -17,7 +17,7 @@ def token_scores(attention: np.ndarray) -> np.ndarray:
     """Eq. 2-6 with the paper's matrices: float32 [n] of a float32 [n, n] attention map; [SEP] is the last token."""
     global_scores = attention.sum(axis=0)
     global_scores[-1] = 0
-    redistributed = attention @ np.diag(global_scores)
+    redistributed = attention * global_scores  # A diag(G)
     totals = redistributed.sum(axis=0)
     normalized = np.divide(redistributed, totals, out=np.zeros_like(redistributed), where=totals > 0)
     scores: np.ndarray = global_scores + normalized.sum(axis=1)
