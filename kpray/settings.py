@@ -149,7 +149,7 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
             print(f"kpray: error: {error}", file=sys.stderr)
             code = error.exit_code
         except KeyboardInterrupt:
-            print("kpray: interrupted; the same command goes on from here", file=sys.stderr)
+            print("kpray: interrupted; run the same command again", file=sys.stderr)
             code = 128 + signal.SIGINT
         print(end="", flush=True)
     except BrokenPipeError:

@@ -352,7 +352,7 @@ def fail(error: BaseException) -> Callable[[], int | None]:
         (lambda: None, 0, ""),
         (lambda: 3, 3, ""),
         (fail(UserError("no file", where="a", fix="give one")), 2, "kpray: error: a: no file (give one)\n"),
-        (fail(KeyboardInterrupt()), 130, "kpray: interrupted; the same command goes on from here\n"),
+        (fail(KeyboardInterrupt()), 130, "kpray: interrupted; run the same command again\n"),
     ],
 )
 def test_run_main(main: Callable[[], int | None], code: int, error: str, capsys: pytest.CaptureFixture[str]) -> None:

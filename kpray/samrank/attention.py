@@ -19,6 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
+from kpray.batches import batches_by_length
 from kpray.errors import UserError
 from kpray.samrank.scores import Redistribution, Weighting, attention_maps, global_scores, proportional_scores
 
@@ -91,17 +92,6 @@ class HeadScores:
 
     global_: np.ndarray
     proportional: np.ndarray
-
-
-def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:
-    """Indices of sequences of like length, each batch at most `batch_tokens` with its padding, or one sequence."""
-    batches: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lambda index: lengths[index]):
-        if batches and (len(batches[-1]) + 1) * lengths[index] <= batch_tokens:
-            batches[-1].append(index)
-        else:
-            batches.append([index])
-    return batches
 
 
 @torch.inference_mode()

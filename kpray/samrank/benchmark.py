@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from kpray.batches import batches_by_length
 from kpray.document import Keyphrase, Record
 from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import get_protocol
 from kpray.pretrained import find_model, load_pretrained
-from kpray.samrank.attention import batches_by_length
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import CUTOFFS, all_heads, f1_by_head
 from kpray.samrank.predictor import CPU_BATCH_TOKENS, PreparedDocument, SAMRank

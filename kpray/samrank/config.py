@@ -6,9 +6,10 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
+from typing_extensions import Self, override
 
 from kpray.errors import UserError
-from kpray.settings import Settings
+from kpray.predictor import PredictorConfig
 
 _HEAD = re.compile(r"([1-9]\d*)-([1-9]\d*)")
 
@@ -47,7 +48,7 @@ def _check_head(head: str) -> str:
     return head
 
 
-class SAMRankConfig(Settings):
+class SAMRankConfig(PredictorConfig):
     """SAMRank as the paper has it, with the named options where kpray's default goes beyond it."""
 
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
@@ -90,3 +91,9 @@ class SAMRankConfig(Settings):
     def layer_heads(self) -> tuple[tuple[int, int], ...]:
         """The heads as (layer, head) counted from 0."""
         return tuple(parse_head(head) for head in self.heads)
+
+    @override
+    def pinned(self) -> Self:
+        from kpray.text.tagging import load_tagger
+
+        return self.model_copy(update={"tagger": load_tagger(self.tagger).name})

@@ -83,7 +83,7 @@ def test_however_it_is_stopped_the_result_is_the_same(
     job.process.send_signal(signal.SIGINT)
     stopped = job.finish()
     assert stopped.code == 130
-    assert stopped.err.splitlines()[-1] == "kpray: interrupted; the same command goes on from here"
+    assert stopped.err.splitlines()[-1] == "kpray: interrupted; run the same command again"
     assert "Traceback" not in stopped.err
     assert len(parts(output)) < corpus.parts
 
