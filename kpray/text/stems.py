@@ -29,8 +29,10 @@ _SNOWBALL = {
     "sv": "swedish",
 }
 # Chinese and Japanese write no spaces: each of their characters counts as a word of its own.
-_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_STEMMED_WORD = regex.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[\w\p{{M}}\u200c\u200d])+")
+UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD = regex.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])[\w\p{{M}}\u200c\u200d])+")
+# A character with those after it that NFC may join to it: each such piece is normalized apart from all others.
+_COMPOSED_APART = regex.compile(r"(?s).[\p{M}\p{NFC_Quick_Check=Maybe}]*")
 
 
 @lru_cache(maxsize=2**18)
@@ -59,7 +61,28 @@ def stemmed_words(text: str, lang: str = "en") -> list[str]:
     A word is a run of `\w`, so neither hyphens nor punctuation matter: "real-time" and "real time" are the same two
     words. Each Chinese or Japanese character is a word. An accent written apart is the same as one on its letter.
     """
-    return [stem_word(word, lang) for word in _STEMMED_WORD.findall(unicodedata.normalize("NFC", text.lower()))]
+    return [stem_word(word, lang) for word in _WORD.findall(_comparable(text))]
+
+
+def stemmed_word_spans(text: str, lang: str = "en") -> tuple[list[str], list[tuple[int, int]]]:
+    """What `stemmed_words` gives, and the (start, end) character offsets of these words in the text as it is.
+
+    The spans are in order and apart, but for words made of stray accents, which have the character before them too.
+    """
+    words, spans = lowered_word_spans(text)
+    return [stem_word(word, lang) for word in words], spans
+
+
+def lowered_word_spans(text: str) -> tuple[list[str], list[tuple[int, int]]]:
+    """The words of `stemmed_words`, lower-cased and in NFC but not stemmed, and their offsets in the text as it is."""
+    comparable = _comparable(text)
+    matches = list(_WORD.finditer(comparable))
+    words, spans = [match.group() for match in matches], [match.span() for match in matches]
+    lowered = text.lower()
+    if lowered != comparable or len(lowered) != len(text):  # else each character comes from the one at its place
+        origins = _origins(text)
+        spans = [(origins[start][0], origins[end - 1][1]) for start, end in spans]
+    return words, spans
 
 
 def contains_phrase(words_stemmed: Sequence[str], phrase_stemmed: Sequence[str]) -> bool:
@@ -73,6 +96,18 @@ def contains_phrase(words_stemmed: Sequence[str], phrase_stemmed: Sequence[str])
     """
     # One search in a string runs in C; a loop over positions takes ten times as long.
     return bool(phrase_stemmed) and f" {' '.join(phrase_stemmed)} " in f" {' '.join(words_stemmed)} "
+
+
+def _comparable(text: str) -> str:
+    return unicodedata.normalize("NFC", text.lower())
+
+
+def _origins(text: str) -> list[tuple[int, int]]:
+    """For each character of `_comparable(text)` the span of the characters of the text that it comes from."""
+    origins: list[tuple[int, int]] = []
+    for piece in _COMPOSED_APART.finditer(text):
+        origins += [piece.span()] * len(_comparable(piece.group()))
+    return origins
 
 
 @cache

@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import unicodedata
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpray.text.stems import contains_phrase, stem_phrase, stem_word, stemmed_words
+from kpray.text.stems import (
+    contains_phrase,
+    lowered_word_spans,
+    stem_phrase,
+    stem_word,
+    stemmed_word_spans,
+    stemmed_words,
+)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +83,48 @@ def test_every_string_has_a_stem_that_case_does_not_change(word: str, lang: str)
 )
 def test_stemmed_words(text: str, lang: str, words: list[str]) -> None:
     assert stemmed_words(text, lang) == words
+
+
+@pytest.mark.parametrize(
+    ("text", "lang", "stems", "parts"),
+    [
+        ("Real-time Systems.", "en", ["real", "time", "system"], ["Real", "time", "Systems"]),
+        ("", "en", [], []),
+        ("the cafe\u0301s", "en", ["the", "caf\u00e9"], ["the", "cafe\u0301s"]),
+        ("\u0130zmir'de A\u030aB", "xx", ["i\u0307zmir", "de", "\u00e5b"], ["\u0130zmir", "de", "A\u030aB"]),
+        ("か\u3099学 x", "ja", ["が", "学", "x"], ["か\u3099", "学", "x"]),  # two characters, one word
+        ("a=\u0338b", "en", ["a", "b"], ["a", "b"]),  # the stroke makes the sign another, which is no word
+        ("\u0130 H\u0331 a", "en", ["i\u0307", "\u1e96", "a"], ["\u0130", "H\u0331", "a"]),  # one longer, one shorter
+    ],
+)
+def test_stemmed_word_spans_count_in_the_text_as_it_is(
+    text: str, lang: str, stems: list[str], parts: list[str]
+) -> None:
+    found, spans = stemmed_word_spans(text, lang)
+    assert found == stems
+    assert [text[start:end] for start, end in spans] == parts
+
+
+ODD = st.sampled_from(
+    ["e", "=", "\u0301", "\u0338", "\u0331", "か", "\u3099", "\u0130", "Σ", "'", " ", "\u1100", "\u1161", "ö"]
+)
+
+
+@given(st.text(max_size=30) | st.text(ODD, max_size=30), st.sampled_from(["en", "fr", "zh"]))
+def test_stemmed_word_spans_agree_with_stemmed_words(text: str, lang: str) -> None:
+    stems, spans = stemmed_word_spans(text, lang)
+    assert stems == stemmed_words(text, lang)
+    assert len(spans) == len(stems)
+    words, _ = lowered_word_spans(text)
+    for word, (start, end) in zip(words, spans, strict=True):
+        assert 0 <= start < end <= len(text)
+        # A word is what its own characters make, apart from the sigma that ends a word. A mark that no letter takes is
+        # a word with what stands before it.
+        own = unicodedata.normalize("NFC", text[start:end].lower())
+        assert word.replace("ς", "σ") in own.replace("ς", "σ")
+    assert spans == sorted(spans)
+    if not any(unicodedata.category(character).startswith("M") for character in text.lower()):
+        assert all(end <= start for (_, end), (start, _) in pairwise(spans))
 
 
 @pytest.mark.parametrize(
