@@ -1,0 +1,82 @@
+"""What stepwise decoding keeps of rows that no longer change, so that a step computes only its new rows.
+
+Under the backbone's mask a row depends on the source and on earlier target tokens alone. Hence the source's rows are
+computed once and shared by all beams of a document, and each step adds one row per beam.
+
+Shape legend: B documents, K beams, S source tokens (padded), t emitted tokens, A attention heads, D head size,
+H hidden size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from kpray.unikeyphrase.backbone import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCache:
+    """Rows of the source of B documents.
+
+    Attributes:
+        lengths_B: int64 [B], source tokens of each document.
+        layers: keys and values of each backbone layer, [B, A, S, D] each.
+        relations: P' and A' of each relation layer, float32 [B, 1, S, H] each.
+    """
+
+    lengths_B: Tensor
+    layers: list[Pair]
+    relations: list[Pair]
+
+    @property
+    def tokens(self) -> int:
+        """S."""
+        return self.layers[0][0].shape[2]
+
+    def select(self, documents: Tensor) -> SourceCache:
+        """Keep the documents at these indices, int64 [new B]."""
+        return SourceCache(
+            self.lengths_B.index_select(0, documents),
+            _select(self.layers, documents),
+            _select(self.relations, documents),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EmittedCache:
+    """Rows of the t tokens that each of K beams of B documents has emitted.
+
+    Attributes:
+        tokens: t.
+        layers: keys and values of each backbone layer, [B, A, K, t, D] each.
+        relations: P' and A' of each relation layer, float32 [B, 1, K, t, H] each.
+    """
+
+    tokens: int
+    layers: list[Pair]
+    relations: list[Pair]
+
+    def reorder(self, beams: Tensor) -> EmittedCache:
+        """Let beam k of document b go on from what was beam `beams[b, k]`.
+
+        Args:
+            beams: int64 [B, new K]; K may change, as from one beam to K after the first step.
+        """
+        return EmittedCache(self.tokens, _reorder(self.layers, beams), _reorder(self.relations, beams))
+
+    def select(self, documents: Tensor) -> EmittedCache:
+        """Keep the documents at these indices, int64 [new B]."""
+        return EmittedCache(self.tokens, _select(self.layers, documents), _select(self.relations, documents))
+
+
+def _select(pairs: list[Pair], documents: Tensor) -> list[Pair]:
+    return [(first.index_select(0, documents), second.index_select(0, documents)) for first, second in pairs]
+
+
+def _reorder(pairs: list[Pair], beams_BK: Tensor) -> list[Pair]:
+    index_B1K11 = beams_BK[:, None, :, None, None]
+    return [
+        (first.take_along_dim(index_B1K11, dim=2), second.take_along_dim(index_B1K11, dim=2)) for first, second in pairs
+    ]

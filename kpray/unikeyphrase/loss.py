@@ -1,0 +1,118 @@
+"""The losses of UniKeyphrase (Wu et al., 2021, Sec. 3.4, Eq. 13-15).
+
+Shape legend: B documents, T tokens of source and target (padded), S source tokens, N target rows, V vocabulary,
+C labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from kpray.unikeyphrase.bag_of_words import bag_of_words_errors, bow_weight_schedule
+from kpray.unikeyphrase.config import LossConfig
+from kpray.unikeyphrase.labels import LABELS, OUTSIDE
+from kpray.unikeyphrase.model import UniKeyphraseOutput
+
+
+def uni_losses(
+    output: UniKeyphraseOutput,
+    batch: Mapping[str, Tensor],
+    config: LossConfig,
+    progress: float,
+    ignored_ids: Tensor,
+) -> dict[str, Tensor]:
+    """Eq. 15 and its parts, each summed over the documents of a batch.
+
+    Args:
+        output: of the model for this batch.
+        batch: `input_ids` int64 [B, T], `labels` int64 [B, S] (-100 where there is no token of the text), and of the
+            target rows `target_rows` int64 [N] as indices into B * T, `target_ids` int64 [N] and `target_masked`
+            bool [N].
+        config: weights, and how a document's tokens are summed.
+        progress: share of training that is done, in [0, 1].
+        ignored_ids: int64 [I], tokens that are no words: special tokens and the delimiter.
+
+    Returns:
+        Scalars, float32 at least: `loss` with its graph; detached `extraction` (Eq. 13), `generation` (Eq. 14),
+        `bag_of_words` (Eq. 11, unweighted; 0 while its weight is 0) and `bow_weight` (Eq. 12, times B like the rest).
+    """
+    documents, tokens = batch["input_ids"].shape
+    target_documents = batch["target_rows"] // tokens
+    extraction = extraction_losses(output.label_logits, batch["labels"], config).sum()
+    generation = generation_losses(
+        output.token_logits, batch["target_ids"], batch["target_masked"], target_documents, documents, config
+    ).sum()
+    bow_weight = bow_weight_schedule(progress, config.bow_weight)
+    bag_of_words = torch.zeros_like(extraction)
+    if bow_weight > 0:
+        bag_of_words = bag_of_words_errors(
+            output.label_logits,
+            batch["input_ids"][:, : output.label_logits.shape[1]],
+            batch["labels"],
+            output.token_logits,
+            batch["target_ids"],
+            target_documents,
+            ignored_ids,
+        ).sum()
+    return {
+        "loss": extraction + generation + bow_weight * bag_of_words,
+        "extraction": extraction.detach(),
+        "generation": generation.detach(),
+        "bag_of_words": bag_of_words.detach(),
+        "bow_weight": torch.full_like(extraction, bow_weight * documents, requires_grad=False),
+    }
+
+
+def extraction_losses(label_logits: Tensor, labels: Tensor, config: LossConfig) -> Tensor:
+    """Weighted cross-entropy of each document's labels, Eq. 13.
+
+    Args:
+        label_logits: [B, S, C].
+        labels: int64 [B, S], gold; -100 where none counts.
+        config: `positive_weight` and `reduction`.
+
+    Returns:
+        [B], float32 at least.
+    """
+    exact = torch.promote_types(label_logits.dtype, torch.float32)
+    weight_C = torch.full((len(LABELS),), config.positive_weight, dtype=exact, device=labels.device)
+    weight_C[OUTSIDE] = 1
+    losses_BS = cross_entropy(label_logits.to(exact).mT, labels, weight_C, ignore_index=-100, reduction="none")
+    if config.reduction == "sum":
+        return losses_BS.sum(dim=1)
+    weights_BS = weight_C[labels.clamp(min=0)].masked_fill(labels == -100, 0)
+    return losses_BS.sum(dim=1) / weights_BS.sum(dim=1).clamp(min=torch.finfo(exact).tiny)
+
+
+def generation_losses(
+    token_logits: Tensor,
+    target_ids: Tensor,
+    masked: Tensor,
+    target_documents: Tensor,
+    documents: int,
+    config: LossConfig,
+) -> Tensor:
+    """Cross-entropy of each document's masked tokens, Eq. 14.
+
+    Args:
+        token_logits: [N, V].
+        target_ids: int64 [N], gold.
+        masked: bool [N], the rows that count.
+        target_documents: int64 [N], the document of each row.
+        documents: B.
+        config: `reduction`.
+
+    Returns:
+        [B], float32 at least; 0 for a document without masked tokens.
+    """
+    exact = torch.promote_types(token_logits.dtype, torch.float32)
+    losses_N = cross_entropy(token_logits.to(exact), target_ids.masked_fill(~masked, -100), reduction="none")
+    losses_B = losses_N.new_zeros(documents).index_add(0, target_documents, losses_N)
+    if config.reduction == "sum":
+        return losses_B
+    masked_B = torch.zeros_like(losses_B).index_add(0, target_documents, masked.to(exact))
+    return losses_B / masked_B.clamp(min=1)

@@ -1,0 +1,330 @@
+"""The model: backbone (Sec. 3.1), stacked relation layers (3.2), and the heads of extraction and generation (Eq. 7-8).
+
+Shape legend: B documents, T tokens of source and target (padded), S source tokens, N target rows, K beams,
+n new tokens of a beam, t tokens it has emitted, H hidden size, V vocabulary, C labels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import BertConfig, PreTrainedConfig
+from transformers.models.bert.modeling_bert import BertModel, BertOnlyMLMHead, BertPreTrainedModel
+
+from kpray.errors import UserError
+from kpray.pretrained import load_pretrained
+from kpray.unikeyphrase.backbone import (
+    Pair,
+    backbone_layers,
+    padding_mask,
+    run_layer,
+    run_layers,
+    step_layer,
+    unilm_mask,
+)
+from kpray.unikeyphrase.cache import EmittedCache, SourceCache
+from kpray.unikeyphrase.config import ModelConfig
+from kpray.unikeyphrase.labels import LABELS
+from kpray.unikeyphrase.relation import RelationLayer, one_head
+
+UNILM_SEGMENTS = 6  # of UniLM v1, which has 4 for the source and 5 for the target of sequence-to-sequence training
+
+
+class UniKeyphraseModelConfig(BertConfig):
+    """BERT's configuration and what UniKeyphrase adds to it; `ModelConfig` describes the fields of the same name."""
+
+    model_type = "kpray-unikeyphrase"
+
+    relation_layers: int = 2
+    relation_mask: str = "backbone"
+    relation_scale: str = "one"
+    relation_dropout: float = 0.5
+    source_tokens: int = 320
+    target_tokens: int = 64
+    source_segment: int = 0  #: segment id of [CLS] X [SEP]
+    target_segment: int = 1  #: segment id of K [SEP]
+
+
+class UniKeyphraseOutput(NamedTuple):
+    """Logits of both tasks (a tuple, in which DeepSpeed and DistributedDataParallel find the tensors).
+
+    Attributes:
+        label_logits: [B, S, C] of the source rows: Eq. 7 before its softmax.
+        token_logits: [N, V] of the target rows asked for: Eq. 8 before its softmax.
+    """
+
+    label_logits: Tensor
+    token_logits: Tensor
+
+
+class UniKeyphraseModel(BertPreTrainedModel):
+    """UniKeyphrase (Wu et al., 2021): https://aclanthology.org/2021.findings-acl.73.
+
+    Its parameters have the names of transformers' `BertForMaskedLM` (`bert.*`, `cls.predictions.*`), and besides
+    `relation.{layer}.*` and `extraction.*`. A row of tokens is [CLS] X [SEP] K [SEP] without a gap, then padding.
+
+    Attributes:
+        gradient_checkpointing: whether training keeps only the inputs of each backbone layer for its backward pass.
+    """
+
+    config: UniKeyphraseModelConfig
+    config_class = UniKeyphraseModelConfig
+    _tied_weights_keys = {  # noqa: RUF012, as transformers declares it
+        "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+        "cls.predictions.decoder.bias": "cls.predictions.bias",
+    }
+
+    def __init__(self, config: UniKeyphraseModelConfig) -> None:
+        super().__init__(config)
+        self.gradient_checkpointing = False
+        self.bert = BertModel(config, add_pooling_layer=False)
+        scale = 1.0 if config.relation_scale == "one" else config.hidden_size**-0.5
+        self.relation = nn.ModuleList(
+            RelationLayer(config.hidden_size, scale, config.relation_dropout, config.layer_norm_eps)
+            for _ in range(config.relation_layers)
+        )
+        self.extraction = nn.Linear(config.hidden_size, len(LABELS))  # W_p, b_p of Eq. 7
+        self.cls = BertOnlyMLMHead(config)  # Eq. 8
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The layer whose weight is tied to the word embeddings."""
+        return cast(nn.Module, self.cls.predictions.decoder)
+
+    def forward(
+        self, input_ids: Tensor, source_lengths: Tensor, lengths: Tensor, target_rows: Tensor
+    ) -> UniKeyphraseOutput:
+        """Logits of whole rows: for training, for extraction, and for decoding without a cache.
+
+        Args:
+            input_ids: int64 [B, T].
+            source_lengths: int64 [B], tokens of [CLS] X [SEP].
+            lengths: int64 [B], tokens of [CLS] X [SEP] K [SEP].
+            target_rows: int64 [N], rows whose tokens are wanted, as indices into B * T; N may be 0.
+        """
+        extraction, generation = self.represent(input_ids, source_lengths, lengths)
+        return UniKeyphraseOutput(
+            label_logits=self.extraction(extraction[:, : int(source_lengths.max())]),
+            token_logits=self.cls(generation.flatten(0, 1).index_select(0, target_rows)),
+        )
+
+    def represent(self, input_ids: Tensor, source_lengths: Tensor, lengths: Tensor) -> Pair:
+        """The representations of the two tasks, P_L and A_L: [B, T, H] each; arguments as those of `forward`."""
+        tokens = input_ids.shape[1]
+        mask = unilm_mask(source_lengths, lengths, tokens)
+        relation_mask = mask if self.config.relation_mask == "backbone" else padding_mask(lengths, tokens)
+        hidden = run_layers(
+            self.bert, self._embed(input_ids, source_lengths), mask, checkpointing=self.gradient_checkpointing
+        )
+        extraction, generation = hidden, hidden
+        for layer in self.relation:
+            extraction, generation = layer(extraction, generation, relation_mask)
+        return extraction, generation
+
+    def encode_source(self, input_ids: Tensor, source_lengths: Tensor) -> tuple[Tensor, SourceCache]:
+        """Compute the source's rows once, for extraction and for all steps of decoding.
+
+        Args:
+            input_ids: int64 [B, S].
+            source_lengths: int64 [B].
+
+        Returns:
+            Label logits [B, S, C], and what `decode_step` needs of the source.
+
+        Raises:
+            ValueError: with `relation_mask` none source rows depend on the target: use `forward` and `full_step`.
+        """
+        if self.config.relation_mask != "backbone":
+            raise ValueError("there is no cache with relation_mask none, where source rows depend on the target")
+        mask = padding_mask(source_lengths, input_ids.shape[1])
+        hidden = self._embed(input_ids, source_lengths)
+        layers: list[Pair] = []
+        for backbone_layer in backbone_layers(self.bert):
+            hidden, pair = run_layer(backbone_layer, hidden, mask)
+            layers.append(pair)
+        extraction, generation = hidden, hidden
+        relations: list[Pair] = []
+        for layer in self._relation_layers():
+            specific = layer.specialize(extraction, generation)
+            relations.append(one_head(specific))
+            extraction, generation = layer.relate(specific, mask)
+        return self.extraction(extraction), SourceCache(source_lengths, layers, relations)
+
+    def start(self, source: SourceCache) -> EmittedCache:
+        """The cache of one beam per document that has emitted nothing; `reorder` makes K beams of it.
+
+        Args:
+            source: from `encode_source`.
+        """
+
+        def nothing(pairs: list[Pair]) -> list[Pair]:
+            return [(first[:, :, None, :0], second[:, :, None, :0]) for first, second in pairs]
+
+        return EmittedCache(0, nothing(source.layers), nothing(source.relations))
+
+    def decode_step(
+        self, source: SourceCache, emitted: EmittedCache, token_ids: Tensor | None, mask_id: int
+    ) -> tuple[Tensor, EmittedCache]:
+        """Log-probabilities of each beam's next token: what `full_step` computes, from [last token, MASK] alone.
+
+        Args:
+            source: from `encode_source`; a document's beams share it, it is never copied.
+            emitted: t tokens of each of K beams; from `start` or the last step, after `reorder`.
+            token_ids: int64 [B, K], the tokens chosen after the last step; None at the first step.
+            mask_id: id of [MASK].
+
+        Returns:
+            Float32 [B, K, V]; and the cache of t + 1 tokens, `token_ids` among them (at the first step as it was).
+        """
+        documents, beams = (len(source.lengths_B), 1) if token_ids is None else token_ids.shape
+        masks_BK1 = source.lengths_B.new_full((documents, beams, 1), mask_id)
+        new_BKn = masks_BK1 if token_ids is None else torch.cat([token_ids[:, :, None], masks_BK1], dim=2)
+        kept = emitted.tokens + new_BKn.shape[2] - 1  # of its new rows, only [MASK] is no part of the document
+        source_mask_BS = torch.arange(source.tokens, device=new_BKn.device) < source.lengths_B[:, None]
+
+        position_Bn = source.lengths_B[:, None] + torch.arange(emitted.tokens, kept + 1, device=new_BKn.device)
+        position_BKn = position_Bn[:, None].expand_as(new_BKn)
+        hidden = self.bert.embeddings(
+            new_BKn.flatten(0, 1),
+            torch.full_like(new_BKn, self.config.target_segment).flatten(0, 1),
+            position_BKn.flatten(0, 1),
+        ).reshape(documents, beams, new_BKn.shape[2], -1)
+        layers: list[Pair] = []
+        for backbone_layer, of_source, of_beams in zip(
+            backbone_layers(self.bert), source.layers, emitted.layers, strict=True
+        ):
+            hidden, pair = step_layer(backbone_layer, hidden, of_source, of_beams, source_mask_BS)
+            layers.append(pair)
+        extraction, generation = hidden, hidden
+        relations: list[Pair] = []
+        for layer, of_source, of_beams in zip(
+            self._relation_layers(), source.relations, emitted.relations, strict=True
+        ):
+            specific = layer.specialize(extraction, generation)
+            (extraction, generation), pair = layer.step(specific, of_source, of_beams, source_mask_BS)
+            relations.append(pair)
+
+        def keep(pairs: list[Pair]) -> list[Pair]:
+            return [(first[:, :, :, :kept], second[:, :, :, :kept]) for first, second in pairs]
+
+        return _log_softmax(self.cls(generation[:, :, -1])), EmittedCache(kept, keep(layers), keep(relations))
+
+    def full_step(self, input_ids: Tensor, source_lengths: Tensor, emitted: Tensor, mask_id: int) -> Tensor:
+        """Log-probabilities of each beam's next token by a forward pass over [CLS] X [SEP] emitted [MASK].
+
+        This is what decoding means. `decode_step` is the same, faster; with `relation_mask` none there is only this.
+
+        Args:
+            input_ids: int64 [B, S].
+            source_lengths: int64 [B].
+            emitted: int64 [B, K, t], the tokens of each beam so far; t may be 0.
+            mask_id: id of [MASK].
+
+        Returns:
+            Float32 [B, K, V].
+        """
+        documents, beams, kept = emitted.shape
+        source_tokens = input_ids.shape[1]
+        new_BKn = torch.cat([emitted, emitted.new_full((documents, beams, 1), mask_id)], dim=2)
+        position_Bn = source_lengths[:, None] + torch.arange(kept + 1, device=emitted.device)
+        ids_BKT = input_ids.new_zeros(documents, beams, source_tokens + kept + 1)
+        ids_BKT[:, :, :source_tokens] = input_ids[:, None]
+        ids_BKT.scatter_(2, position_Bn[:, None].expand_as(new_BKn), new_BKn)  # right behind the source's last token
+        lengths_BK = (source_lengths + kept + 1).repeat_interleave(beams)
+        first_row_BK = torch.arange(documents * beams, device=emitted.device) * ids_BKT.shape[2]
+        output = self(
+            ids_BKT.flatten(0, 1),
+            source_lengths.repeat_interleave(beams),
+            lengths_BK,
+            first_row_BK + lengths_BK - 1,
+        )
+        return _log_softmax(output.token_logits).reshape(documents, beams, -1)
+
+    def _embed(self, input_ids: Tensor, source_lengths: Tensor) -> Tensor:
+        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+        segments = torch.where(
+            positions < source_lengths[:, None], self.config.source_segment, self.config.target_segment
+        )
+        embedded: Tensor = self.bert.embeddings(input_ids, segments, positions.expand_as(input_ids))
+        return embedded
+
+    def _relation_layers(self) -> list[RelationLayer]:
+        return cast(list[RelationLayer], list(self.relation))
+
+
+def from_backbone(config: ModelConfig) -> UniKeyphraseModel:
+    """A UniKeyphrase whose backbone is a pretrained model of BERT type: UniLM v1, BERT, MiniLM, or a UniKeyphrase.
+
+    What the checkpoint lacks (relation layers, the extraction head; also the LM head of a model that was published
+    without one, such as MiniLM) starts as BERT's own weights did, normal with the checkpoint's `initializer_range`
+    (0.02) and biases 0, from torch's global seed. Weights are read from safetensors only.
+
+    Returns:
+        Float32, on the CPU, in evaluation mode.
+
+    Raises:
+        UserError: no such checkpoint, or of another type, or with weights missing, or too short for the token limits.
+    """
+    model, report = load_pretrained(
+        UniKeyphraseModel,
+        config.backbone,
+        config=_describe(config),
+        dtype=torch.float32,
+        use_safetensors=True,
+        ignore_mismatched_sizes=True,  # we say so ourselves
+        output_loading_info=True,
+    )
+    if report["mismatched_keys"]:
+        raise UserError(
+            f"{min(report['mismatched_keys'])[0]} of {config.backbone!r} has not the shape that its config.json tells",
+            where="model.backbone",
+            fix="take the weights and the config.json of one model",
+        )
+    missing = set(report["missing_keys"])
+    new = ["relation.", "extraction."]
+    if {name for name, _ in model.named_parameters() if name.startswith("cls.")} <= missing:
+        new.append("cls.")  # published without its LM head
+    missing = {name for name in missing if not name.startswith(tuple(new))}
+    if missing:
+        raise UserError(
+            f"{config.backbone!r} lacks {len(missing)} weights of its backbone, such as {min(missing)}",
+            where="model.backbone",
+            fix="take one of BERT type",
+        )
+    return cast(UniKeyphraseModel, model)
+
+
+def _describe(config: ModelConfig) -> UniKeyphraseModelConfig:
+    """What a checkpoint's config.json and the settings say together."""
+    where, fix = "model.backbone", "take one of BERT type"
+    found = load_pretrained(PreTrainedConfig, config.backbone)
+    if found.model_type not in ("", "bert", "unilm", UniKeyphraseModelConfig.model_type):  # old files name no type
+        raise UserError(f"{config.backbone!r} is of type {found.model_type}", where=where, fix=fix)
+    if not hasattr(found, "hidden_size"):  # transformers takes a missing config.json for an empty one
+        raise UserError(f"{config.backbone!r} has no config.json with its sizes", where=where, fix=fix)
+    if getattr(found, "position_embedding_type", "absolute") != "absolute":
+        raise UserError(f"{config.backbone!r} has relative positions", where=where, fix=fix)
+    names = set(BertConfig.__annotations__) - {"is_decoder", "add_cross_attention", "tie_word_embeddings"}
+    described = UniKeyphraseModelConfig(
+        **{name: value for name, value in found.to_dict().items() if name in names},
+        **config.model_dump(include=set(UniKeyphraseModelConfig.__annotations__)),
+    )
+    described.hidden_dropout_prob = config.dropout
+    described.attention_probs_dropout_prob = config.attention_dropout
+    segments = described.type_vocab_size
+    described.source_segment = 4 if segments == UNILM_SEGMENTS else 0
+    described.target_segment = 5 if segments == UNILM_SEGMENTS else min(1, segments - 1)
+    if config.source_tokens + config.target_tokens > described.max_position_embeddings:
+        raise UserError(
+            f"{config.source_tokens} + {config.target_tokens} tokens are more than the "
+            f"{described.max_position_embeddings} positions of {config.backbone!r}",
+            where="model.source_tokens, model.target_tokens",
+            fix="lower one of them",
+        )
+    return described
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    return logits.log_softmax(dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
