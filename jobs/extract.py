@@ -13,8 +13,10 @@ from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_c
 from kpray.cluster.session import ray_session
 from kpray.corpus.limits import Limits
 from kpray.corpus.sources import find_sources
+from kpray.registry import section_of
 from kpray.samrank.config import SAMRankConfig
 from kpray.settings import parse_settings, run_main
+from kpray.unikeyphrase.config import UniKeyphraseOptions
 
 
 class ExtractJob(JobSettings):
@@ -33,6 +35,7 @@ class ExtractJob(JobSettings):
     limits: Limits = Limits()
     batch: BatchConfig = BatchConfig()
     samrank: SAMRankConfig = SAMRankConfig()
+    unikeyphrase: UniKeyphraseOptions = UniKeyphraseOptions()
 
 
 def main() -> int:
@@ -41,7 +44,8 @@ def main() -> int:
     if job.dry_run:
         print_plan(job, describe_sources(sources, job.limits))
         return 0
-    run = BatchRun.pinned(job.output, job.predictor, job.samrank, job.top, job.lang, job.limits, job.batch)
+    config = section_of(job.predictor, job)
+    run = BatchRun.pinned(job.output, job.predictor, config, job.top, job.lang, job.limits, job.batch)
     check_manifest(run, sources)
     write_configuration(job, job.output)
     with ray_session(job.address):

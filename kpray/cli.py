@@ -20,6 +20,7 @@ from kpray.errors import RejectedDocument, UserError
 from kpray.predictor import Explanation
 from kpray.samrank.config import SAMRankConfig
 from kpray.settings import Settings, parse_settings, run_main
+from kpray.unikeyphrase.config import UniKeyphraseOptions
 
 USAGE = """usage: kpray COMMAND
 
@@ -51,6 +52,7 @@ class ExtractCommand(Settings):
     """Write records that could not be processed to this file; null: name them on standard error."""
     limits: Limits = Limits()
     samrank: SAMRankConfig = SAMRankConfig()
+    unikeyphrase: UniKeyphraseOptions = UniKeyphraseOptions()
 
 
 def main() -> None:
@@ -83,10 +85,10 @@ def _main() -> int:
 
 def _extract(settings: ExtractCommand) -> int:
     from kpray.printing import Printer, write_file
-    from kpray.registry import open_predictor
+    from kpray.registry import open_predictor, section_of
 
     records = read_records(settings.files, settings.lang, settings.limits)
-    predictor = open_predictor(settings.predictor, settings.samrank.model_dump(exclude_unset=True))
+    predictor = open_predictor(settings.predictor, section_of(settings.predictor, settings))
     rejects: list[Reject] = []
 
     def reject(source: str, line: int, reason: str) -> None:

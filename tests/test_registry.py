@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -15,9 +16,11 @@ from safetensors.torch import load_file
 from kpray.document import Document
 from kpray.errors import UserError
 from kpray.predictor import PREDICTOR_FILE
-from kpray.registry import open_predictor, pin_config
+from kpray.registry import open_predictor, pin_config, section_of
 from kpray.samrank.config import SAMRankConfig
+from kpray.settings import Settings
 from kpray.text.tagging import load_tagger
+from kpray.unikeyphrase.config import DecodeConfig, UniKeyphraseOptions
 from tests.samrank.tiny_models import (
     SENTENCES,
     save_albert,
@@ -197,3 +200,52 @@ def test_pinned_configuration_of_a_saved_predictor(bert: str, tmp_path: Path) ->
 def test_predictors_of_other_types_open_too(bert: str, tmp_path: Path) -> None:
     open_predictor("samrank", {"model": save_gpt2(tmp_path / "gpt2").folder, "heads": ["2-2"]}).save(tmp_path / "saved")
     assert len(open_predictor(str(tmp_path / "saved")).predict(DOCUMENTS)) == len(DOCUMENTS)
+
+
+def test_method_that_must_be_trained_is_no_name() -> None:
+    assert message("unikeyphrase") == (
+        f"predictor: 'unikeyphrase' must be trained first (use samrank, or a folder with {PREDICTOR_FILE})"
+    )
+
+
+def test_trained_folder_without_weights(tmp_path: Path) -> None:
+    (tmp_path / PREDICTOR_FILE).write_text('{"kind": "unikeyphrase", "config": {}}', encoding="utf-8")
+    assert message(str(tmp_path)).startswith(f"{tmp_path / 'model.safetensors'}: the weights cannot be read: No such")
+
+
+class Command(Settings):
+    """Settings with a section for each kind, as jobs have them."""
+
+    top: int = 5
+    samrank: SAMRankConfig = SAMRankConfig()
+    unikeyphrase: UniKeyphraseOptions = UniKeyphraseOptions()
+
+
+def test_section_of_the_kind(tmp_path: Path) -> None:
+    (tmp_path / PREDICTOR_FILE).write_text('{"kind": "unikeyphrase", "config": {}}', encoding="utf-8")
+    assert section_of("samrank", Command(top=3)) == {}
+    assert section_of("samrank", Command(samrank=SAMRankConfig(heads=("1-1",)))) == {"heads": ["1-1"]}
+    options = UniKeyphraseOptions(decode=DecodeConfig(beams=2))
+    assert section_of(str(tmp_path), Command(unikeyphrase=options)) == {"decode": {"beams": 2}}
+
+
+def test_section_of_another_kind(tmp_path: Path) -> None:
+    (tmp_path / PREDICTOR_FILE).write_text('{"kind": "unikeyphrase", "config": {}}', encoding="utf-8")
+    for name, command, section, kind in (
+        (str(tmp_path), Command(samrank=SAMRankConfig(tagger="nltk")), "samrank.tagger", "unikeyphrase"),
+        ("samrank", Command(unikeyphrase=UniKeyphraseOptions(device="cpu")), "unikeyphrase.device", "samrank"),
+    ):
+        with pytest.raises(UserError) as caught:
+            section_of(name, command)
+        assert section_of(name, command, others=["samrank", str(tmp_path)]) == {}
+        assert str(caught.value).startswith(f"{section} is set, but the predictor {name!r} is of the kind {kind} (")
+
+
+def test_sections_are_set_field_by_field(tmp_path: Path) -> None:
+    saved = {"batch_tokens": 7, "decode": {"beams": 4, "outside_bias": 1.5}}
+    (tmp_path / PREDICTOR_FILE).write_text(json.dumps({"kind": "unikeyphrase", "config": saved}), encoding="utf-8")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    pinned = pin_config(str(tmp_path), {"decode": {"beams": 2}})
+    assert pinned["decode"] == {"beams": 2, "length_penalty": 0.0, "outside_bias": 1.5}
+    assert (pinned["model"], pinned["batch_tokens"]) == (str(tmp_path), 7)
+    assert pinned["weights"] == hashlib.sha256(b"weights").hexdigest()[:16]

@@ -1,31 +1,21 @@
-"""Predictions for any number of documents on Ray Data: streaming, in chunks that are each committed once.
-
-Reading tasks turn every file into chunks of raw records, an actor turns a chunk into predictions and writes them as one
-Parquet file under a name that the chunk alone decides. A file that is there is finished work: after a kill, a lost
-worker or a full disk the same command passes over it, so no record is written twice and none is missed.
-"""
+"""Predictions for any number of documents: the predictor's work on every chunk of records (`kpray.cluster.chunks`)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import pickle
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 from pydantic import Field
-from ray.data import ActorPoolStrategy, DataContext
+from ray.data import ActorPoolStrategy
 
 from kpray import __version__
-from kpray.cluster.job import writing
+from kpray.cluster.chunks import ACTOR_CPUS, STATE_FOLDER, ChunkActor, Counts, process_chunks
+from kpray.cluster.job import check_same, writing
 from kpray.corpus.limits import Limits
 from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
@@ -34,14 +24,8 @@ from kpray.corpus.writing import write_predictions, write_rejects, write_text
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
 from kpray.predictor import Predictor
-from kpray.registry import open_predictor, pin_config
-from kpray.report.progress import Progress
-from kpray.samrank.config import SAMRankConfig
+from kpray.registry import KINDS, open_predictor, pin_config
 from kpray.settings import Settings, versions
-
-STATE_FOLDER = "_kpray"  # readers of Parquet folders pass over names that start with an underscore
-_READER_CPUS = 0.1
-_ACTOR_CPUS = 0.9  # so that every actor on a core leaves room for a reader
 
 
 class BatchConfig(Settings):
@@ -61,7 +45,7 @@ class BatchRun:
 
     Attributes:
         output: folder, as an absolute path that all nodes see.
-        predictor: what `open_predictor` opens.
+        predictor: what `open_predictor` opens; a folder as an absolute path.
         config: its configuration, without a choice left to the machine.
         top: most keyphrases of a document.
         lang: language of records that name none.
@@ -82,20 +66,30 @@ class BatchRun:
         cls,
         output: Path,
         predictor: str,
-        samrank: SAMRankConfig,
+        config: dict[str, Any],
         top: int,
         lang: str,
         limits: Limits,
         batch: BatchConfig,
     ) -> BatchRun:
         """The run that a job's settings describe, with what depends on the machine decided here, for all workers."""
-        config = pin_config(predictor, samrank.model_dump(mode="json", exclude_unset=True))
-        return cls(output.resolve(), predictor, config, top, lang, limits, batch.chunk_records)
+        pinned = pin_config(predictor, config)
+        if predictor not in KINDS:  # workers have other current folders
+            predictor = str(Path(predictor).resolve())
+        return cls(output.resolve(), predictor, pinned, top, lang, limits, batch.chunk_records)
 
     @property
     def state(self) -> Path:
         """Folder of what the job needs to go on."""
         return self.output / STATE_FOLDER
+
+    def part(self, source: Source) -> str:
+        """Start of the names of the parts that are made of a file."""
+        return f"part-{hashlib.sha256(_absolute(source).encode()).hexdigest()[:12]}"
+
+    def chunks(self, source: Source) -> Iterator[Chunk]:
+        """The same chunks every time."""
+        return read_chunks(source, self.chunk_records, self.limits)
 
     def manifest(self) -> dict[str, Any]:
         """What must be the same for a second run to go on in the folder."""
@@ -107,44 +101,13 @@ class BatchRun:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Records of a finished job."""
-
-    written: int
-    rejected: int
-
-
-def predict_files(run: BatchRun, sources: list[Source], batch: BatchConfig) -> Counts:
+def predict_files(run: BatchRun, sources: Sequence[Source], batch: BatchConfig) -> Counts:
     """Predict keyphrases for every record of the files, into `run.output`; goes on where an earlier run stopped.
 
     Raises:
         UserError: a worker met a mistake of the user, or could not write.
     """
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # its progress lines would drown ours
-    # Nor is it a mistake to have fewer chunks than actors.
-    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors", category=UserWarning)
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.target_max_block_size = 1  # one chunk a block: read-ahead is then bounded in chunks, and spreads evenly
-    chunks = ray.data.from_items([{"source": pickle.dumps(source)} for source in sources]).map_batches(
-        partial(_read, run=run), batch_size=1, batch_format="pyarrow", num_cpus=_READER_CPUS
-    )
-    results = chunks.map_batches(
-        _PredictChunk, batch_size=1, batch_format="pyarrow", fn_constructor_kwargs={"run": run}, **placement(batch)
-    )
-    written = rejected = 0
-    with Progress(total=sum(source.bytes for source in sources)) as progress:
-        for table in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            assert isinstance(table, pa.Table)
-            for row in table.to_pylist():
-                if row["error"]:
-                    raise UserError(row["error"])
-                written += row["written"]
-                rejected += row["rejected"]
-                progress.advance(row["bytes"], row["written"] + row["rejected"], new=row["new"])
-    _merge_rejects(run)
-    return Counts(written, rejected)
+    return process_chunks(run, sources, _PredictChunk, placement(batch))
 
 
 def placement(batch: BatchConfig, resources: dict[str, float] | None = None) -> dict[str, Any]:
@@ -162,7 +125,7 @@ def placement(batch: BatchConfig, resources: dict[str, float] | None = None) -> 
         if batch.actors is None
         else ActorPoolStrategy(min_size=1, max_size=batch.actors)
     )
-    return {"compute": pool, "num_cpus": _ACTOR_CPUS, "num_gpus": batch.gpu_fraction if gpus else 0}
+    return {"compute": pool, "num_cpus": ACTOR_CPUS, "num_gpus": batch.gpu_fraction if gpus else 0}
 
 
 def check_manifest(run: BatchRun, sources: list[Source]) -> None:
@@ -178,13 +141,7 @@ def check_manifest(run: BatchRun, sources: list[Source]) -> None:
     inputs = {_absolute(source): source.bytes for source in sources}
     if path.exists() and any(run.output.glob("*.parquet")):  # a run that failed before its first output binds nothing
         before = json.loads(path.read_text(encoding="utf-8"))
-        for name, value in manifest.items():
-            if before[name] != value:
-                raise UserError(
-                    f"the folder holds output made with {name} = {before[name]!r}, not {value!r}",
-                    where=str(run.output),
-                    fix="give another --output, or the same configuration",
-                )
+        check_same(before, manifest, run.output)
         for name, size in before["inputs"].items():
             if inputs.setdefault(name, size) != size:
                 raise UserError(
@@ -199,51 +156,15 @@ def _absolute(source: Source) -> str:
     return str(Path(source.path).resolve())
 
 
-def _read(table: pa.Table, run: BatchRun) -> Iterator[pa.Table]:
-    """Chunks of one file; of a chunk whose output is there, the name alone."""
-    source: Source = pickle.loads(table["source"][0].as_py())  # made by this job, never a file of the user's
-    key = hashlib.sha256(_absolute(source).encode()).hexdigest()[:12]
-    try:
-        for chunk in read_chunks(source, run.chunk_records, run.limits):
-            part = f"part-{key}-{chunk.index:06d}"
-            finished = (run.output / f"{part}.parquet").exists()
-            yield _row(part=part, chunk=b"" if finished else pickle.dumps(chunk), bytes=chunk.bytes, error="")
-    except UserError as error:
-        yield _row(part="", chunk=b"", bytes=0, error=str(error))
-
-
-class _PredictChunk:
+class _PredictChunk(ChunkActor[BatchRun]):
     """An actor: one model, one chunk after the other."""
 
-    def __init__(self, run: BatchRun) -> None:
-        import torch
+    predictor: Predictor[Any]
 
-        self.run = run
-        torch.set_num_threads(1)  # the actors share the cores among them, one each
-        self.predictor: Predictor[Any] | None = None
-        self.error = ""
-        try:
-            self.predictor = open_predictor(run.predictor, run.config)
-        except UserError as error:
-            self.error = str(error)  # goes to the driver as a row: an exception here would arrive as a traceback
+    def open(self) -> None:
+        self.predictor = open_predictor(self.run.predictor, self.run.config)
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        row = table.to_pylist()[0]
-        error, written, rejected, new = row["error"] or self.error, 0, 0, bool(row["chunk"])
-        if not error:
-            try:
-                if new:
-                    self._predict(pickle.loads(row["chunk"]), row["part"])
-                written = pq.read_metadata(self.run.output / f"{row['part']}.parquet").num_rows
-                rejected = _line_count(self.run.state / "rejects" / f"{row['part']}.jsonl")
-            except UserError as mistake:
-                error = str(mistake)
-            except OSError as failure:
-                error = str(UserError(f"cannot write: {failure.strerror or failure}", where=str(self.run.output)))
-        return _row(written=written, rejected=rejected, bytes=row["bytes"], new=new, error=error)
-
-    def _predict(self, chunk: Chunk, part: str) -> None:
-        assert self.predictor is not None
+    def process(self, chunk: Chunk, part: str) -> None:
         documents: list[Document] = []
         prepared, rejects = [], []
         for parsed in parse_chunk(chunk, self.run.lang, self.run.limits):
@@ -260,20 +181,5 @@ class _PredictChunk:
             (document.id, document.lang, explanation.keyphrases)
             for document, explanation in zip(documents, explanations, strict=True)
         ]
-        # The predictions come last: they are the mark that the chunk is finished.
         write_rejects(rejects, self.run.state / "rejects" / f"{part}.jsonl")
         write_predictions(rows, self.run.output / f"{part}.parquet", self.predictor.describe())
-
-
-def _row(**values: Any) -> pa.Table:
-    return pa.Table.from_pylist([values])
-
-
-def _line_count(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(1 for _ in file)
-
-
-def _merge_rejects(run: BatchRun) -> None:
-    parts = sorted((run.state / "rejects").glob("*.jsonl"))
-    write_text("".join(part.read_text(encoding="utf-8") for part in parts), run.output / "rejects.jsonl")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from kpray.corpus.limits import Limits
 from kpray.corpus.reading import read_chunks
@@ -53,6 +54,26 @@ def writing(path: Path) -> Iterator[None]:
         raise UserError(
             f"cannot write: {error.strerror or error}", where=str(path), fix="choose another place"
         ) from error
+
+
+def check_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+    """See that what a folder holds was made with the same values.
+
+    Args:
+        before: of its manifest.
+        now: of this run, as JSON values.
+        folder: for the message.
+
+    Raises:
+        UserError: names the first value that differs.
+    """
+    for name, value in now.items():
+        if before.get(name) != value:
+            raise UserError(
+                f"the folder holds output made with {name} = {before.get(name)!r}, not {value!r}",
+                where=str(folder),
+                fix="give another --output, or the same configuration",
+            )
 
 
 def describe_sources(sources: Sequence[Source], limits: Limits) -> str:

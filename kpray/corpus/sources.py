@@ -73,6 +73,26 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
     return sources
 
 
+def short_names(paths: Sequence[str]) -> list[str]:
+    """The shortest ends of paths that tell them apart, suffixes of files left out where they are known.
+
+    `data/inspec/test.jsonl` and `data/nus/test.jsonl.gz` become `inspec/test` and `nus/test`; alone each is `test`.
+
+    Raises:
+        UserError: a path is given twice.
+    """
+    whole = [os.path.abspath(path) if os.path.exists(path) else path for path in paths]
+    for place, path in enumerate(whole):
+        if path in whole[:place]:
+            raise UserError("is given twice", where=paths[place])
+    parts = [path[: len(path) - len(_suffix(path))].strip("/").split("/") for path in whole]
+    for depth in range(1, max(map(len, parts), default=0) + 1):
+        names = ["/".join(part[-depth:]) for part in parts]
+        if len(set(names)) == len(names):
+            return names
+    return list(paths)  # they differ in their suffixes alone
+
+
 def unknown_type(name: str) -> str:
     """Say why a file cannot be read that has none of the known suffixes."""
     suffix = os.path.splitext(name)[1]
@@ -106,12 +126,15 @@ def _source(path: str, name: str) -> Source:
         raise UserError("no such file or folder", where=name, fix=_KNOWN_TYPES)
     if not os.path.isfile(path):
         raise UserError("not a regular file", where=name, fix=_KNOWN_TYPES)
-    # The longest suffix that fits, of a name in small letters: .jsonl.gz is a type, .gz alone is not.
-    fitting = [suffix for suffix in FORMATS if path.lower().endswith(suffix)]
     return Source(
         path=os.path.abspath(path),
         # A name that is not UTF-8 could not be stored in JSON or Parquet.
         name=os.fsencode(name).decode("utf-8", "backslashreplace"),
-        format=FORMATS[max(fitting, key=len)] if fitting else UNKNOWN,
+        format=FORMATS.get(_suffix(path), UNKNOWN),
         bytes=os.path.getsize(path),
     )
+
+
+def _suffix(path: str) -> str:
+    """The longest known suffix of a path, in small letters: .jsonl.gz is one, .gz alone is not; empty for none."""
+    return max((suffix for suffix in FORMATS if path.lower().endswith(suffix)), key=len, default="")

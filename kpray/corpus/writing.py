@@ -20,14 +20,14 @@ _BATCH_ROWS = 1000
 
 def write_rejects(rejects: Iterable[Reject], path: Path) -> None:
     """Write rejects as JSON lines with the fields `source`, `line` and `reason`."""
-    with _whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="\n") as file:
+    with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="\n") as file:
         for reject in rejects:
             file.write(json.dumps(asdict(reject), ensure_ascii=False) + "\n")
 
 
 def write_text(text: str, path: Path) -> None:
     """Write a text file, UTF-8."""
-    with _whole_file(path) as unfinished:
+    with whole_file(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -49,7 +49,7 @@ def write_predictions(
         for id, lang, keyphrases in rows
     ]
     schema = predictions_schema().with_metadata({"kpray": json.dumps(made_by or {})})
-    with _whole_file(path) as unfinished:
+    with whole_file(path) as unfinished:
         pq.write_table(pa.Table.from_pylist(values, schema=schema), unfinished, compression="zstd")
 
 
@@ -122,7 +122,7 @@ def _prediction_rows(file: Path) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def _whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """Give a hidden name beside `path`, which becomes `path` when all went well and vanishes otherwise."""
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:

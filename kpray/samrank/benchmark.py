@@ -58,7 +58,8 @@ def benchmark(paper: SAMRankConfig, records: Sequence[Record], rounds: int) -> l
     ready = [prepared[document.id] for document in documents]
     heads = all_heads(paper.model)
     every = build(paper.model_copy(update={"heads": heads}))
-    half = build(paper.model_copy(update={"heads": heads, "dtype": "bfloat16"}))
+    one_half = build(paper.model_copy(update={"dtype": "bfloat16"}))
+    every_half = build(paper.model_copy(update={"heads": heads, "dtype": "bfloat16"}))
     default = build(SAMRankConfig(model=paper.model))
     eager = load_pretrained(_auto_model(), paper.model, attn_implementation="eager").eval()
     floor = _layers_below(paper)
@@ -76,8 +77,9 @@ def benchmark(paper: SAMRankConfig, records: Sequence[Record], rounds: int) -> l
         "(a) published way, one head": lambda: [rankings[0] for rankings in published(one)],
         "(a) published way, all heads": lambda: [rankings[head] for rankings in published(every)],
         "(b) kpray, one head": lambda: _texts(one.predict(documents, top=TOP)),
+        "(b) kpray, one head, bfloat16": lambda: _texts(one_half.predict(documents, top=TOP)),
         "(c) kpray, all heads": lambda: f1_by_head(every, records)[place],
-        "(c) kpray, all heads, bfloat16": lambda: f1_by_head(half, records)[place],
+        "(c) kpray, all heads, bfloat16": lambda: f1_by_head(every_half, records)[place],
         "(d) floor: the layers below the head": lambda: floor(ready),
         f"kpray's default, {len(default.config.heads)} heads": lambda: _texts(default.predict(documents, top=TOP)),
         **_other_tools(paper, [document.text for document in documents]),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
-from typing_extensions import Self, override
+from typing_extensions import override
 
 from kpray.errors import UserError
-from kpray.predictor import PredictorConfig
+from kpray.predictor_config import PredictorConfig
 
 _HEAD = re.compile(r"([1-9]\d*)-([1-9]\d*)")
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.protocols import PROTOCOLS
+from kpray.report.heat_map import draw_heads
 from kpray.samrank.config import SAMRankConfig, head_name
 from kpray.samrank.predictor import PreparedDocument, SAMRank, group_scores
 
@@ -71,6 +73,28 @@ def f1_by_head(predictor: SAMRank, records: Iterable[Record]) -> np.ndarray:
         raise UserError("no record has gold keyphrases", fix="score heads on data with a field `keyphrases`")
     means: np.ndarray = 100 * np.mean(documents, axis=0)
     return means.reshape(predictor.model.config.num_hidden_layers, -1, len(CUTOFFS))
+
+
+def draw_f1_of_heads(
+    config: SAMRankConfig, data: Mapping[str, Sequence[Record]], path: Path
+) -> dict[str, list[dict[str, str | int | float | None]]]:
+    """Draw F1@15 of all heads on every data set, and give all their scores.
+
+    Args:
+        config: as `f1_of_heads`.
+        data: name of the data set -> its records.
+        path: PNG file to write.
+
+    Returns:
+        Name of the data set -> `head_rows`.
+
+    Raises:
+        OSError: the file cannot be written.
+        UserError: as `f1_of_heads`.
+    """
+    scores = {name: f1_of_heads(config, records) for name, records in data.items()}
+    draw_heads({name: of_heads[:, :, -1] for name, of_heads in scores.items()}, path, f"F1@{CUTOFFS[-1]}")
+    return {name: head_rows(of_heads) for name, of_heads in scores.items()}
 
 
 def head_rows(scores: np.ndarray) -> list[dict[str, str | int | float | None]]:

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from kpray.cluster.batch import BatchConfig, BatchRun, _PredictChunk, _read, check_manifest, placement
+from kpray.cluster.batch import BatchConfig, BatchRun, _PredictChunk, check_manifest, placement
+from kpray.cluster.chunks import read_source
 from kpray.corpus.limits import Limits
 from kpray.corpus.sources import Source, find_sources
 from kpray.errors import UserError
@@ -43,7 +44,7 @@ def sources(tmp_path: Path) -> list[Source]:
 
 
 def chunks(run: BatchRun, source: Source) -> list[pa.Table]:
-    return list(_read(pa.Table.from_pylist([{"source": pickle.dumps(source)}]), run))
+    return list(read_source(pa.Table.from_pylist([{"source": pickle.dumps(source)}]), run))
 
 
 @pytest.mark.parametrize(
@@ -68,8 +69,8 @@ def test_placement(resources: dict[str, float], config: BatchConfig, actors: tup
 
 
 def test_settings_become_a_run_without_choices_left(tmp_path: Path, model: str, nltk_tagger: None) -> None:
-    settings = SAMRankConfig(model=model)
-    run = BatchRun.pinned(tmp_path / "output", "samrank", settings, 5, "fr", Limits(), BatchConfig(chunk_records=7))
+    config, batch = {"model": model}, BatchConfig(chunk_records=7)
+    run = BatchRun.pinned(tmp_path / "output", "samrank", config, 5, "fr", Limits(), batch)
     assert run.config == SAMRankConfig(model=model, tagger="nltk").model_dump(mode="json")
     assert (run.top, run.lang, run.chunk_records, run.output) == (5, "fr", 7, tmp_path / "output")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from kpray.errors import UserError
 from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import get_protocol
 from kpray.samrank.config import SAMRankConfig
-from kpray.samrank.heads import CUTOFFS, all_heads, f1_of_heads, head_rows
+from kpray.samrank.heads import CUTOFFS, all_heads, draw_f1_of_heads, f1_of_heads, head_rows
 from kpray.samrank.predictor import SAMRank
 from kpray.text.tagging import Tagger
 from tests.samrank.tiny_models import HEADS, LAYERS, SENTENCES, TinyModel
@@ -91,3 +92,13 @@ def test_rows_name_the_best_head_first() -> None:
         {"head": "2-1", "F1@5": 6.0, "F1@10": 7.0, "F1@15": 8.0},
         {"head": "1-1", "F1@5": 0.0, "F1@10": 1.0, "F1@15": 2.0},
     ]
+
+
+def test_each_data_set_has_its_rows_and_its_panels(
+    tiny_model: Callable[[str], TinyModel], tagger: Tagger, tmp_path: Path
+) -> None:
+    config = SAMRankConfig(model=tiny_model("bert").folder)
+    data = {"one": RECORDS[:2], "other": RECORDS[4:5]}
+    rows = draw_f1_of_heads(config, data, tmp_path / "heads.png")
+    assert rows == {name: head_rows(f1_of_heads(config, records)) for name, records in data.items()}
+    assert (tmp_path / "heads.png").read_bytes().startswith(b"\x89PNG")

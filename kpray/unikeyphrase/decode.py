@@ -1,0 +1,295 @@
+"""From logits to keyphrases: labels are read off the source's rows, absent keyphrases come from beam search.
+
+Shape legend: B documents, K beams, S source tokens (padded), C labels, V vocabulary, n tokens emitted so far.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from kpray.batches import batches_by_length
+from kpray.unikeyphrase.cache import SourceCache
+from kpray.unikeyphrase.config import DecodeConfig
+from kpray.unikeyphrase.inputs import Encoder, Source
+from kpray.unikeyphrase.labels import OUTSIDE, read_phrases
+from kpray.unikeyphrase.model import UniKeyphraseModel
+
+CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 2048, 65_536
+# The log-probabilities of its beams over the vocabulary take as much memory as a text of so many tokens.
+_LEAST_TOKENS = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the model says of a document.
+
+    Attributes:
+        label_logits: float32 [S, C], without [CLS] and [SEP].
+        target: int64 [n], the best absent sequence, with its [SEP] where it has ended.
+        probabilities: float64 [n], of each of its tokens given those before it.
+    """
+
+    label_logits: np.ndarray
+    target: np.ndarray
+    probabilities: np.ndarray
+
+
+def read_documents(
+    model: UniKeyphraseModel,
+    encoder: Encoder,
+    sources: Sequence[Source],
+    decode: DecodeConfig,
+    batch_tokens: int | None = None,
+) -> list[Reading]:
+    """Label each document's tokens and search for its absent keyphrases.
+
+    Args:
+        model: in evaluation mode.
+        encoder: its tokenizer.
+        sources: from `Encoder.encode_source`.
+        decode: its `outside_bias` has no effect here.
+        batch_tokens: most tokens of one forward pass, padding included; None: what fits the model's device.
+    """
+    device = model.device
+    if batch_tokens is None:
+        batch_tokens = CPU_BATCH_TOKENS if device.type == "cpu" else GPU_BATCH_TOKENS
+    readings: dict[int, Reading] = {}
+    for batch in batches_by_length([max(len(source.ids), _LEAST_TOKENS) for source in sources], batch_tokens):
+        rows = [torch.from_numpy(sources[place].ids.astype(np.int64)) for place in batch]
+        input_ids = pad_sequence(rows, batch_first=True, padding_value=encoder.pad_id).to(device)
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        steps: Steps
+        if model.config.relation_mask == "none":
+            label_logits = model(input_ids, lengths, lengths, lengths.new_empty(0)).label_logits
+            steps = FullSteps(model, input_ids, lengths, encoder.mask_id)
+        else:
+            label_logits, cache = model.encode_source(input_ids, lengths)
+            steps = CachedSteps(model, cache, encoder.mask_id)
+        found = beam_search(
+            steps,
+            beams=decode.beams,
+            length_penalty=decode.length_penalty,
+            target_tokens=model.config.target_tokens,
+            end_id=encoder.sep_id,
+        )
+        logits = label_logits.float().cpu().numpy()
+        targets, probabilities = found.tokens.numpy(), found.log_probabilities.double().exp().numpy()
+        for row, (place, length) in enumerate(zip(batch, found.lengths.tolist(), strict=True)):
+            labels = logits[row, 1 : len(rows[row]) - 1]
+            readings[place] = Reading(labels, targets[row, :length], probabilities[row, :length])
+    return [readings[place] for place in range(len(sources))]
+
+
+def label_probabilities(label_logits: np.ndarray, outside_bias: float) -> np.ndarray:
+    """Eq. 7, with the bias added to the logit of O: float64 [S, C] from float [S, C]."""
+    biased = label_logits.astype(np.float64)
+    biased[:, OUTSIDE] += outside_bias
+    exponentials = np.exp(biased - biased.max(axis=1, keepdims=True))
+    shares: np.ndarray = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return shares
+
+
+def extract_phrases(probabilities: np.ndarray, source: Source) -> list[tuple[int, int, float]]:
+    """Present phrases as `read_phrases` gives them, tokens counted without [CLS].
+
+    Args:
+        probabilities: float64 [S, C] of the labels, without [CLS] and [SEP].
+        source: of the document.
+    """
+    labels = probabilities.argmax(axis=1)
+    return read_phrases(labels, probabilities.max(axis=1), source.starts_word[1:-1])
+
+
+def split_target(reading: Reading, encoder: Encoder) -> list[tuple[np.ndarray, float]]:
+    """Phrases of a generated sequence, in its order: the tokens and the score of each.
+
+    The score is the mean probability of the phrase's tokens and of the delimiter or [SEP] that ends it, or the score of
+    the phrase before it where that is lower, so that scores fall along the sequence. What neither of the two ends, for
+    the sequence was too long, is no phrase.
+    """
+    phrases: list[tuple[np.ndarray, float]] = []
+    start, score, delimiter = 0, 1.0, encoder.delimiter_ids
+    target = reading.target.tolist()
+    for place, token in enumerate(target):
+        end = place + 1 - len(delimiter) if token != encoder.sep_id else place
+        if token == encoder.sep_id or (end >= start and target[end : place + 1] == delimiter):
+            score = min(score, float(reading.probabilities[start : place + 1].mean()))
+            if end > start:
+                phrases.append((reading.target[start:end], score))
+            start = place + 1
+    return phrases
+
+
+class Steps(Protocol):
+    """What beam search asks of a model: log-probabilities of the next token, for all beams of all documents."""
+
+    def start(self) -> Tensor:
+        """Those of one beam that has emitted nothing: float32 [B, 1, V]."""
+
+    def advance(self, documents: Tensor, parents: Tensor, tokens: Tensor) -> Tensor:
+        """Those after one more token.
+
+        Args:
+            documents: int64 [new B], the documents to go on with, ascending indices into those so far.
+            parents: int64 [new B, K], the beam that each new beam goes on from.
+            tokens: int64 [new B, K], the token that each new beam appends to it.
+
+        Returns:
+            Float32 [new B, K, V].
+        """
+
+
+class CachedSteps:
+    """Steps that compute only the new rows: what decoding uses."""
+
+    def __init__(self, model: UniKeyphraseModel, source: SourceCache, mask_id: int) -> None:
+        self.model, self.source, self.mask_id = model, source, mask_id
+        self.emitted = model.start(source)
+        self.documents = 0
+
+    def start(self) -> Tensor:
+        """See `Steps`."""
+        scores, self.emitted = self.model.decode_step(self.source, self.emitted, None, self.mask_id)
+        self.documents = len(scores)
+        return scores
+
+    def advance(self, documents: Tensor, parents: Tensor, tokens: Tensor) -> Tensor:
+        """See `Steps`."""
+        if len(documents) < self.documents:
+            self.source, self.emitted = self.source.select(documents), self.emitted.select(documents)
+            self.documents = len(documents)
+        self.emitted = self.emitted.reorder(parents)
+        scores, self.emitted = self.model.decode_step(self.source, self.emitted, tokens, self.mask_id)
+        return scores
+
+
+class FullSteps:
+    """Steps that compute every row anew: what decoding means, and the only way with `relation_mask` none."""
+
+    def __init__(self, model: UniKeyphraseModel, input_ids: Tensor, source_lengths: Tensor, mask_id: int) -> None:
+        self.model, self.input_ids, self.source_lengths, self.mask_id = model, input_ids, source_lengths, mask_id
+        self.emitted = input_ids.new_empty(len(input_ids), 1, 0)
+
+    def start(self) -> Tensor:
+        """See `Steps`."""
+        return self.model.full_step(self.input_ids, self.source_lengths, self.emitted, self.mask_id)
+
+    def advance(self, documents: Tensor, parents: Tensor, tokens: Tensor) -> Tensor:
+        """See `Steps`."""
+        self.input_ids, self.source_lengths = self.input_ids[documents], self.source_lengths[documents]
+        self.emitted = torch.cat([_of_parents(self.emitted[documents], parents), tokens[:, :, None]], dim=2)
+        return self.start()
+
+
+@dataclass(frozen=True, slots=True)
+class Hypotheses:
+    """The best hypothesis of each of B documents, on the CPU.
+
+    Attributes:
+        tokens: int64 [B, n], then `end_id`; one that did not end within n tokens has none.
+        log_probabilities: float32 [B, n] of each token given those before it; 0 after the end.
+        lengths: int64 [B], tokens of each, its end included.
+        scores: float32 [B], by which each was the best: log-probability / length ** penalty.
+    """
+
+    tokens: Tensor
+    log_probabilities: Tensor
+    lengths: Tensor
+    scores: Tensor
+
+
+def beam_search(steps: Steps, *, beams: int, length_penalty: float, target_tokens: int, end_id: int) -> Hypotheses:
+    """Search for the most probable sequence of each document.
+
+    In each step the `beams` best continuations of a document are kept, and of equally good ones those of lower index
+    (parent, then token). A continuation that ends is a finished hypothesis and leaves the beam. A document is done when
+    no live hypothesis is left, or none can come to beat its best finished one; it is then dropped from the batch. When
+    nothing has ended after `target_tokens` tokens, the best live hypothesis stands as it is. With one beam this is
+    greedy search.
+
+    Args:
+        steps: the model, with a batch of at least one document.
+        beams: K, at least 1.
+        length_penalty: a hypothesis of n tokens is ranked by log-probability / n ** penalty.
+        target_tokens: most tokens, the end included.
+        end_id: the token that ends a sequence.
+    """
+    next_token = steps.start()
+    documents = len(next_token)
+    rows = torch.arange(documents, device=next_token.device)  # of the result: which document each row of the batch is
+    live = next_token.new_zeros(documents, 1)  # log-probability of each beam; -inf: it has ended
+    tokens = rows.new_empty(documents, 1, 0)
+    each = next_token.new_empty(documents, 1, 0)  # log-probability of each token
+    best = next_token.new_full((documents,), -torch.inf)
+    best_tokens = rows.new_full((documents, target_tokens), end_id)
+    best_each = next_token.new_zeros(documents, target_tokens)
+    lengths = rows.new_zeros(documents)
+
+    for length in range(1, target_tokens + 1):
+        # The best of each beam first: their sum with the beam's own log-probability is then a small one.
+        continuations, choices = (part.reshape(*live.shape, -1) for part in top_stable(next_token.flatten(0, 1), beams))
+        live, chosen = top_stable((live[:, :, None] + continuations).flatten(1), beams)
+        parents, appended = chosen // choices.shape[2], choices.flatten(1).gather(1, chosen)
+        tokens = torch.cat([_of_parents(tokens, parents), appended[:, :, None]], dim=2)
+        each = torch.cat([_of_parents(each, parents), continuations.flatten(1).gather(1, chosen)[:, :, None]], dim=2)
+
+        ended = appended == end_id
+        candidates = torch.where(ended, live, -torch.inf) / length**length_penalty
+        if length == target_tokens:  # the best that has not ended, for want of one that has
+            nothing_ended = best[rows, None].isneginf() & ~ended.any(1, keepdim=True)
+            candidates = torch.where(nothing_ended, live / length**length_penalty, candidates)
+        place = candidates.argmax(1)  # the first of equals
+        score = candidates.gather(1, place[:, None]).squeeze(1)
+        better = score > best[rows]
+        improved, source = rows[better], (better.nonzero().squeeze(1), place[better])
+        best[improved], lengths[improved] = score[better], length
+        best_tokens[improved, :length], best_each[improved, :length] = tokens[source], each[source]
+
+        live = live.masked_fill(ended, -torch.inf)
+        # A log-probability only falls, and no division lifts it more than that by the greatest length.
+        hope = live.amax(1) / target_tokens**length_penalty
+        going_on = (hope > best[rows]).nonzero().squeeze(1)
+        if length == target_tokens or not len(going_on):
+            break
+        if len(going_on) < len(rows):
+            rows, live, tokens, each = rows[going_on], live[going_on], tokens[going_on], each[going_on]
+            parents, appended = parents[going_on], appended[going_on]
+        next_token = steps.advance(going_on, parents, appended)
+
+    longest = int(lengths.max())
+    return Hypotheses(best_tokens[:, :longest].cpu(), best_each[:, :longest].cpu(), lengths.cpu(), best.cpu())
+
+
+def top_stable(scores: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """The highest scores of each row and their places, best first; of equal ones those of lower index.
+
+    `torch.topk` alone leaves open which of equals it takes, and in half precision equals are frequent.
+
+    Args:
+        scores: [B, N], no NaN.
+        number: how many of a row, at most N of them.
+
+    Returns:
+        Scores and int64 places, [B, min(number, N)] each.
+    """
+    number = min(number, scores.shape[1])
+    threshold = scores.topk(number, dim=1).values[:, -1:]
+    rows, places = (scores >= threshold).nonzero(as_tuple=True)  # by row and place; more than enough where equals are
+    values = scores[rows, places]
+    order = values.argsort(descending=True, stable=True)
+    order = order[rows[order].argsort(stable=True)]
+    first = torch.searchsorted(rows[order], torch.arange(len(scores), device=scores.device))
+    taken = order[first[:, None] + torch.arange(number, device=scores.device)]
+    return values[taken], places[taken]
+
+
+def _of_parents(rows: Tensor, parents: Tensor) -> Tensor:
+    """What each new beam has of its parent: [B, K, n] and int64 [B, new K] to [B, new K, n]."""
+    return rows.gather(1, parents[:, :, None].expand(-1, -1, rows.shape[2]))

@@ -1,0 +1,205 @@
+"""UniKeyphrase as a predictor: labels and beam search, then one ranked list of present and absent keyphrases."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from typing_extensions import override
+
+from kpray.document import Document, Keyphrase
+from kpray.errors import UserError
+from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor
+from kpray.pretrained import choose_device, choose_dtype, load_pretrained
+from kpray.text.stems import contains_phrase, stemmed_words
+from kpray.unikeyphrase.config import UniKeyphraseConfig, weights_sha256
+from kpray.unikeyphrase.decode import (
+    Reading,
+    extract_phrases,
+    label_probabilities,
+    read_documents,
+    split_target,
+)
+from kpray.unikeyphrase.inputs import Encoder, Source
+from kpray.unikeyphrase.labels import OUTSIDE
+from kpray.unikeyphrase.model import UniKeyphraseModel
+
+_DIGITS = 5  # of a score: the last bits of a floating-point number depend on the batch and must not decide a rank
+_SPECIAL_TOKENS = 2  # [CLS] and [SEP]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedDocument:
+    """A document after the work of the CPU.
+
+    Attributes:
+        text: of the document.
+        lang: its language.
+        stems: of the text's words, by which present and absent phrases are told apart.
+        source: the text's tokens, its tail cut off where it is too long.
+    """
+
+    text: str
+    lang: str
+    stems: list[str]
+    source: Source
+
+
+class UniKeyphrase(Predictor[PreparedDocument]):
+    """Extracts present and generates absent keyphrases with one trained model.
+
+    Wu et al., "UniKeyphrase: A Unified Extraction and Generation Framework for Keyphrase Prediction", Findings of ACL
+    2021.
+    """
+
+    kind: ClassVar[str] = "unikeyphrase"
+
+    def __init__(self, config: UniKeyphraseConfig) -> None:
+        """Load a folder that training, or `save`, wrote.
+
+        Raises:
+            UserError: the folder is not whole, its weights are others than the configuration says, or the device is
+                not there.
+        """
+        folder = Path(config.model)
+        weights = weights_sha256(folder)
+        if config.weights not in (None, weights):
+            raise UserError(
+                f"the weights are {weights}, not {config.weights}",
+                where=config.model,
+                fix="they were trained anew: begin a new output",
+            )
+        self.config = config.model_copy(update={"weights": weights})
+        device = choose_device(config.device)
+        self.encoder = Encoder(config.model)
+        self.model = load_model(folder, choose_dtype(config.dtype, device), device)
+        if self.encoder.vocabulary_size > self.model.config.vocab_size:
+            raise UserError("the tokenizer has more tokens than the model", where=config.model, fix="copy it anew")
+        saved = folder / PREDICTOR_FILE
+        self.training = json.loads(saved.read_text("utf-8")).get("training", {}) if saved.exists() else {}
+
+    @override
+    def prepare(self, document: Document) -> PreparedDocument:
+        return prepare(document, self.encoder, self.model.config.source_tokens)
+
+    @override
+    @torch.inference_mode()
+    def predict_prepared(self, prepared: Sequence[PreparedDocument], top: int) -> list[Explanation]:
+        sources = [document.source for document in prepared if has_tokens(document)]
+        readings = iter(read_documents(self.model, self.encoder, sources, self.config.decode, self.config.batch_tokens))
+        return [
+            self._explain(document, next(readings), top)
+            if has_tokens(document)
+            else Explanation([], document.source.spans[1:-1], np.zeros(0))
+            for document in prepared
+        ]
+
+    def _explain(self, document: PreparedDocument, reading: Reading, top: int) -> Explanation:
+        probabilities = label_probabilities(reading.label_logits, self.config.decode.outside_bias)
+        keyphrases = rank_keyphrases(document, probabilities, split_phrases(reading, self.encoder))
+        return Explanation(keyphrases[:top], document.source.spans[1:-1], 1 - probabilities[:, OUTSIDE])
+
+    @override
+    def describe(self) -> dict[str, Any]:
+        config = self.config.model_dump(mode="json")
+        return {"predictor": self.kind, "config": config, "training": self.training}
+
+    @override
+    def save(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        before = Path(self.config.model)
+        if folder.resolve() != before.resolve():
+            for name in ("config.json", "model.safetensors"):
+                shutil.copyfile(before / name, folder / name)
+            self.encoder.save(folder)
+        write_predictor_file(folder, self.config, self.training)
+
+
+def load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> UniKeyphraseModel:
+    """A saved model, in evaluation mode.
+
+    Raises:
+        UserError: it cannot be loaded, or is not whole.
+    """
+    model, loading = load_pretrained(
+        UniKeyphraseModel, str(folder), dtype=dtype, use_safetensors=True, output_loading_info=True
+    )
+    absent = [*loading["missing_keys"], *loading["mismatched_keys"]]
+    if absent or loading["unexpected_keys"]:  # transformers would fill the gap with random numbers
+        raise UserError(
+            f"the weights are not those of a UniKeyphrase: {len(absent)} tensors are missing, "
+            f"{len(loading['unexpected_keys'])} unknown",
+            where=str(folder),
+            fix="give a folder that training wrote",
+        )
+    placed: UniKeyphraseModel = model.to(device).eval()
+    return placed
+
+
+def write_predictor_file(folder: Path, config: UniKeyphraseConfig, training: dict[str, Any]) -> None:
+    """Write what `open_predictor` reads: all but the weights and their folder, which may be moved."""
+    contents = {
+        "kind": UniKeyphrase.kind,
+        "config": config.model_dump(mode="json", exclude={"model", "weights"}),
+        "training": training,
+    }
+    (folder / PREDICTOR_FILE).write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
+
+
+def prepare(document: Document, encoder: Encoder, source_tokens: int) -> PreparedDocument:
+    """Words, stems and tokens of a document.
+
+    Raises:
+        RejectedDocument: the text is not valid Unicode.
+    """
+    source = encoder.encode_source(document.text, source_tokens)
+    return PreparedDocument(document.text, document.lang, stemmed_words(document.text, document.lang), source)
+
+
+def has_tokens(document: PreparedDocument) -> bool:
+    """Whether there is anything for the model to read."""
+    return len(document.source.ids) > _SPECIAL_TOKENS
+
+
+def split_phrases(reading: Reading, encoder: Encoder) -> list[tuple[str, float]]:
+    """Generated phrases and their scores, in the order of the sequence."""
+    return [(text, score) for ids, score in split_target(reading, encoder) for text in encoder.decode_target(ids)]
+
+
+def rank_keyphrases(
+    document: PreparedDocument, probabilities: np.ndarray, generated: Sequence[tuple[str, float]]
+) -> list[Keyphrase]:
+    """One list of present and absent keyphrases, by score; of equals the present ones first, then in their order.
+
+    A present phrase has the mean probability of its tokens' labels as its score (App. E), the best of its places where
+    it stands at several; generated phrases keep the order of their sequence. Phrases with equal stems are one. A
+    generated phrase that stands in the document is not absent, so it is left out: extraction decides about these.
+
+    Args:
+        document: as prepared.
+        probabilities: float64 [S, C] of its labels, without [CLS] and [SEP].
+        generated: phrases with their scores.
+    """
+    spans = document.source.spans[1:-1]
+    found: dict[str, Keyphrase] = {}
+    for first, end, score in extract_phrases(probabilities, document.source):
+        text = " ".join(document.text[spans[first, 0] : spans[end - 1, 1]].split())
+        stems = stemmed_words(text, document.lang)
+        if stems:
+            key = " ".join(stems)
+            before = found.get(key)
+            present = contains_phrase(document.stems, stems)  # not so where the tokenizer cuts what is one word here
+            if before is None or before.score < score:
+                found[key] = Keyphrase(before.text if before else text, score, present)
+    for text, score in generated:
+        stems = stemmed_words(text, document.lang)
+        if stems and not contains_phrase(document.stems, stems):
+            found.setdefault(" ".join(stems), Keyphrase(text, score, present=False))
+    rounded = [Keyphrase(phrase.text, round(phrase.score, _DIGITS), phrase.present) for phrase in found.values()]
+    return sorted(rounded, key=lambda phrase: -phrase.score)

@@ -1,0 +1,36 @@
+"""The vectors that the two tasks work with, for the paper's Fig. 3."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from kpray.document import Document
+from kpray.unikeyphrase.decode import read_documents
+from kpray.unikeyphrase.predictor import UniKeyphrase, has_tokens
+
+
+@torch.inference_mode()
+def task_representations(predictor: UniKeyphrase, documents: Sequence[Document]) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of P_L at the words of documents, and of A_L at the keyphrases that the model generates for them.
+
+    Returns:
+        Float32 [source tokens, H] and [target tokens, H], of all documents; a document's are at different positions.
+    """
+    prepared = [document for document in map(predictor.prepare, documents) if has_tokens(document)]
+    sources = [document.source for document in prepared]
+    readings = read_documents(
+        predictor.model, predictor.encoder, sources, predictor.config.decode, predictor.config.batch_tokens
+    )
+    nothing = np.zeros((0, predictor.model.config.hidden_size), np.float32)
+    extraction, generation = [nothing], [nothing]
+    for source, reading in zip(sources, readings, strict=True):
+        ids = torch.from_numpy(np.concatenate([source.ids, reading.target]).astype(np.int64))[None]
+        lengths = torch.tensor([[len(source.ids)], [ids.shape[1]]])
+        device = predictor.model.device
+        P_BTH, A_BTH = predictor.model.represent(ids.to(device), *lengths.to(device))
+        extraction.append(P_BTH[0, 1 : len(source.ids) - 1].float().cpu().numpy())
+        generation.append(A_BTH[0, len(source.ids) :].float().cpu().numpy())
+    return np.concatenate(extraction), np.concatenate(generation)

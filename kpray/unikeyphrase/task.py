@@ -1,0 +1,229 @@
+"""UniKeyphrase as something to train: its rows, batches, losses, and what validation documents say of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from typing_extensions import override
+
+from kpray.document import Keyphrase, Record
+from kpray.errors import RejectedDocument
+from kpray.metrics.evaluate import gold_phrases
+from kpray.metrics.f1 import precision_recall_f1
+from kpray.metrics.normalization import unique_phrases
+from kpray.metrics.protocols import PROTOCOLS
+from kpray.text.stems import contains_phrase, stemmed_words
+from kpray.training import TrainingTask, Validation
+from kpray.unikeyphrase.config import DecodeConfig, TaskConfig, UniKeyphraseConfig
+from kpray.unikeyphrase.decode import label_probabilities, read_documents
+from kpray.unikeyphrase.inputs import Encoder, collate, make_row, row_schema
+from kpray.unikeyphrase.loss import uni_losses
+from kpray.unikeyphrase.model import UniKeyphraseModel, from_backbone
+from kpray.unikeyphrase.predictor import (
+    PreparedDocument,
+    UniKeyphrase,
+    has_tokens,
+    prepare,
+    rank_keyphrases,
+    split_phrases,
+    write_predictor_file,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PROTOCOL = PROTOCOLS["meng"]
+# B, I and X weigh more than O in Eq. 13, so that a model labels more phrases than there are; the best bias is near the
+# logarithm of that weight.
+OUTSIDE_BIASES = tuple(quarter / 4 for quarter in range(-4, 13))
+METRICS = ("present_f1@M", "present_f1@5", "absent_f1@M", "absent_f1@5", "total_f1@M", "#PK", "#AK")
+
+
+class UniKeyphraseTask(TrainingTask):
+    """Trains UniKeyphrase, and chooses the bias of label O on the validation documents."""
+
+    kind: ClassVar[str] = UniKeyphrase.kind
+
+    def __init__(self, config: TaskConfig) -> None:
+        self.config = config
+
+    @property
+    def encoder(self) -> Encoder:
+        """The backbone's tokenizer; each process loads its own, once."""
+        return _encoder(self.config.model.backbone)
+
+    @override
+    def describe(self) -> dict[str, Any]:
+        return {"kind": self.kind, **self.config.model_dump(mode="json")}
+
+    @override
+    def describe_tokens(self) -> dict[str, Any]:
+        names = {"backbone", "source_tokens", "target_tokens", "label_match"}
+        return {"kind": self.kind, **self.config.model.model_dump(mode="json", include=names)}
+
+    @override
+    def schema(self) -> pa.Schema:
+        return row_schema()
+
+    @override
+    def tokenize(self, records: Sequence[Record]) -> list[dict[str, Any] | str]:
+        return [make_row(record, self.encoder, self.config.model) for record in records]
+
+    @override
+    def build(self) -> torch.nn.Module:
+        return from_backbone(self.config.model)
+
+    @override
+    def collate(self, rows: Sequence[Mapping[str, np.ndarray]], seeds: Sequence[int]) -> dict[str, torch.Tensor]:
+        return collate(
+            rows,
+            seeds,
+            mask_id=self.encoder.mask_id,
+            pad_id=self.encoder.pad_id,
+            mask_probability=self.config.loss.mask_probability,
+        )
+
+    @override
+    def losses(
+        self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor], progress: float
+    ) -> dict[str, torch.Tensor]:
+        output = model(
+            input_ids=batch["input_ids"],
+            source_lengths=batch["source_lengths"],
+            lengths=batch["lengths"],
+            target_rows=batch["target_rows"],
+        )
+        encoder = self.encoder
+        special = [encoder.cls_id, encoder.sep_id, encoder.mask_id, encoder.pad_id, *encoder.delimiter_ids]
+        ignored = torch.tensor(special, device=batch["input_ids"].device)
+        return uni_losses(output, batch, self.config.loss, progress, ignored)
+
+    @override
+    def validate(self, model: torch.nn.Module, records: Sequence[Record]) -> dict[str, float]:
+        """Sums over documents of each metric with each bias, as `present_f1@M 1.25`, and numbers of documents.
+
+        They are the metrics of the protocol `meng` for what a saved predictor would give with this bias and
+        `TaskConfig.decode`. Documents without gold are passed over. The model reads each document once for all biases,
+        and never its gold.
+        """
+        bare = _bare(model)
+        was_training = bare.training
+        bare.train(False)
+        gold = [phrases for record in records if (phrases := _Gold(record)).all]
+        prepared = [self._prepare(phrases.record) for phrases in gold]
+        sources = [document.source for document in prepared if document is not None]
+        with torch.no_grad():
+            readings = iter(read_documents(bare, self.encoder, sources, self.config.decode))
+        bare.train(was_training)
+
+        sums: defaultdict[str, float] = defaultdict(float)
+        for phrases, document in zip(gold, prepared, strict=True):
+            sums["total"] += 1
+            sums["present"] += bool(phrases.present)
+            sums["absent"] += bool(phrases.absent)
+            if document is None:
+                continue
+            reading = next(readings)
+            generated = split_phrases(reading, self.encoder)
+            for bias in OUTSIDE_BIASES:
+                probabilities = label_probabilities(reading.label_logits, bias)
+                keyphrases = rank_keyphrases(document, probabilities, generated)[: PROTOCOL.top]
+                for metric, value in phrases.score(keyphrases).items():
+                    sums[f"{metric} {bias:g}"] += value
+        return dict(sums)
+
+    def _prepare(self, record: Record) -> PreparedDocument | None:
+        """None for a document that no model can read: it counts as one without predictions."""
+        try:
+            document = prepare(record.document, self.encoder, self.config.model.source_tokens)
+        except RejectedDocument:
+            return None
+        return document if has_tokens(document) else None
+
+    @override
+    def conclude(self, sums: Mapping[str, float]) -> Validation:
+        """The bias with the best present F1@M; the score is the F1@M of all phrases with it (Table 5). In percent."""
+
+        def mean(metric: str, bias: float) -> float:
+            side = metric.partition("_")[0]
+            documents = sums.get(side if side in ("present", "absent") else "total", 0)
+            return sums.get(f"{metric} {bias:g}", 0) / documents if documents else 0.0
+
+        best = max(OUTSIDE_BIASES, key=lambda bias: (mean("present_f1@M", bias), -abs(bias)))
+        metrics = {metric: (1 if metric.startswith("#") else 100) * mean(metric, best) for metric in METRICS}
+        return Validation(metrics["total_f1@M"], {**metrics, "outside_bias": best}, {"outside_bias": best})
+
+    @override
+    def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
+        """Write a folder that `open_predictor` opens: beam search is as wide as `DecodeConfig` has it by default."""
+        from transformers.utils import logging
+
+        folder.mkdir(parents=True, exist_ok=True)
+        logging.disable_progress_bar()
+        _bare(model).save_pretrained(folder)
+        logging.enable_progress_bar()
+        self.encoder.save(folder)
+        decode = DecodeConfig(
+            length_penalty=self.config.decode.length_penalty,
+            outside_bias=decisions.get("outside_bias", self.config.decode.outside_bias),
+        )
+        training = {"task": self.config.model_dump(mode="json"), "decisions": dict(decisions)}
+        write_predictor_file(folder, UniKeyphraseConfig(model=str(folder), decode=decode), training)
+
+
+class _Gold:
+    """A record's gold keyphrases as the protocol compares them.
+
+    Attributes:
+        all: normalized phrases.
+        present: those that stand in the document.
+        absent: the others.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.stems = stemmed_words(record.document.text, record.document.lang)
+        phrases = gold_phrases(record, PROTOCOL)
+        self.all = set(phrases)
+        self.present, self.absent = map(set, self._split(phrases))
+
+    def score(self, keyphrases: Sequence[Keyphrase]) -> dict[str, float]:
+        """Values of `METRICS`, F1 as fractions."""
+        texts = (keyphrase.text for keyphrase in keyphrases)
+        phrases = unique_phrases(texts, self.record.document.lang, PROTOCOL.normalization)
+        present, absent = self._split(phrases)
+        return {
+            "present_f1@M": precision_recall_f1(present, self.present, "M").f1,
+            "present_f1@5": precision_recall_f1(present, self.present, 5).f1,
+            "absent_f1@M": precision_recall_f1(absent, self.absent, "M").f1,
+            "absent_f1@5": precision_recall_f1(absent, self.absent, 5).f1,
+            "total_f1@M": precision_recall_f1(list(phrases), self.all, "M").f1,
+            "#PK": len(present),
+            "#AK": len(absent),
+        }
+
+    def _split(self, phrases: Mapping[str, str]) -> tuple[list[str], list[str]]:
+        """Normalized phrases that stand in the document, and those that do not."""
+        sides: tuple[list[str], list[str]] = [], []
+        for normalized, phrase in phrases.items():
+            stems = stemmed_words(phrase, self.record.document.lang)
+            sides[0 if contains_phrase(self.stems, stems) else 1].append(normalized)
+        return sides
+
+
+def _bare(model: torch.nn.Module) -> UniKeyphraseModel:
+    """The model inside what may be wrapped around it (DeepSpeed's engine, DistributedDataParallel)."""
+    while not isinstance(model, UniKeyphraseModel):
+        model = model.get_submodule("module")
+    return model
+
+
+@cache
+def _encoder(name: str) -> Encoder:
+    return Encoder(name)

@@ -1,0 +1,103 @@
+"""A trained folder at the command line and in jobs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kpray import cli
+from kpray.registry import open_predictor
+from tests.integration.jobs import ROOT, Job
+from tests.unikeyphrase.tiny_model import RECORDS
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """The documents that the model has learnt, with their gold."""
+    path = tmp_path / "documents.jsonl"
+    path.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "id": record.document.id,
+                    "title": record.document.title,
+                    "abstract": record.document.body,
+                    "keyphrases": record.keyphrases,
+                }
+            )
+            + "\n"
+            for record in RECORDS
+        ),
+        encoding="utf-8",
+    )
+    return path
+
+
+def extract(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    monkeypatch.setattr("sys.argv", ["kpray", "extract", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def test_extract(
+    file: Path, saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = ["--predictor", str(saved), "--unikeyphrase.decode.beams", "2", "--format", "json", "--explain"]
+    assert extract(monkeypatch, file, *options) == 0
+    printed = json.loads(capsys.readouterr().out)
+    config = printed["made_by"]["config"]
+    assert config["decode"] == {"beams": 2, "length_penalty": 0.0, "outside_bias": 0.25}  # of the folder, but for beams
+    expected = open_predictor(str(saved), {"decode": {"beams": 2}}).predict([record.document for record in RECORDS])
+    for document, keyphrases in zip(printed["documents"], expected, strict=True):
+        assert [phrase["text"] for phrase in document["keyphrases"]] == [phrase.text for phrase in keyphrases]
+    assert Path("kpray-explain.html").exists()
+
+    assert extract(monkeypatch, file, "--predictor", saved) == 0
+    out, err = capsys.readouterr()
+    assert "machine translation  (absent)" in out
+    assert err.splitlines() == ["unikeyphrase"]
+
+
+def test_section_of_another_method(
+    file: Path, saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, option, value, kind in (
+        (str(saved), "samrank.heads", "1-1", "unikeyphrase"),
+        ("samrank", "unikeyphrase.decode.beams", "3", "samrank"),
+    ):
+        assert extract(monkeypatch, file, "--predictor", name, f"--{option}", value) == 2
+        field = ".".join(option.split(".")[:2])
+        assert capsys.readouterr().err == (
+            f"kpray: error: {field} is set, but the predictor {name!r} is of the kind {kind} "
+            f"(leave out what is of {option.split('.')[0]})\n"
+        )
+
+
+@pytest.mark.integration
+def test_jobs(file: Path, saved: Path, tmp_path: Path) -> None:
+    def run(name: str, *arguments: str | Path, code: int = 0) -> str:
+        with Job(ROOT / "jobs" / name, "--input", file, *arguments) as job:
+            finished = job.finish()
+        assert finished.code == code, finished.err
+        return finished.err
+
+    folder, output = Path(shutil.copytree(saved, tmp_path / "model")), tmp_path / "keyphrases"
+    extract = ("--predictor", folder, "--output", output, "--unikeyphrase.batch-tokens", "100")
+    run("extract.py", *extract)
+    run("evaluate.py", "--predictions", output, "--protocol", "meng", "--output", tmp_path / "report.json")
+    report: dict[str, Any] = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert report["scores"]["present_f1@M"]["mean"] == report["scores"]["absent_f1@M"]["mean"] == 100
+    assert report["made_by"]["predictor"] == "unikeyphrase"
+    assert report["made_by"]["config"]["batch_tokens"] == 100
+
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(weights)
+    assert "the folder holds output made with config = " in run("extract.py", *extract, code=2)

@@ -1,0 +1,166 @@
+"""Training, validation and saving fit together: a model that has learnt a few documents gives back their phrases."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kpray.document import Document, Record
+from kpray.metrics.evaluate import evaluate
+from kpray.metrics.protocols import get_protocol
+from kpray.registry import open_predictor
+from kpray.text.stems import contains_phrase, stem_phrase, stemmed_words
+from kpray.unikeyphrase.config import DecodeConfig, TaskConfig
+from kpray.unikeyphrase.model import UniKeyphraseModel
+from kpray.unikeyphrase.task import METRICS, OUTSIDE_BIASES, UniKeyphraseTask
+from tests.unikeyphrase.conftest import MakeTask
+from tests.unikeyphrase.tiny_model import RECORDS, make_model
+
+Trained = tuple[UniKeyphraseTask, UniKeyphraseModel]
+OTHERS = [
+    Record(Document("5", "Graphs and graph theory."), ("graph theory", "sparse graphs")),
+    Record(Document("6", "No gold here.")),
+    Record(Document("7", ""), ("empty",)),
+    Record(Document("8", "half a character \ud800"), ("character",)),
+]
+
+
+def stems(phrases: tuple[str, ...]) -> set[str]:
+    return {stem_phrase(phrase) for phrase in phrases}
+
+
+def test_training_reproduces_its_documents(saved: Path) -> None:
+    predicted = open_predictor(str(saved)).predict([record.document for record in RECORDS])
+    for record, keyphrases in zip(RECORDS, predicted, strict=True):
+        assert stems(tuple(keyphrase.text for keyphrase in keyphrases)) == stems(record.keyphrases)
+        for keyphrase in keyphrases:
+            words = stemmed_words(record.document.text)
+            assert keyphrase.present == contains_phrase(words, stemmed_words(keyphrase.text))
+            assert keyphrase.score > 0.8
+    assert [keyphrase.text for keyphrase in predicted[3]] == [
+        "Bilingual corpora",
+        "machine translation",
+        "low-resource languages",
+    ]
+    assert predicted[0][0].text in ("Sparse graphs", "large networks")  # as it first stands there
+
+
+def test_validation_of_a_perfect_model(trained: Trained) -> None:
+    task, model = trained
+    validation = task.conclude(task.validate(model, RECORDS))
+    assert validation.score == 100
+    assert validation.metrics["present_f1@M"] == validation.metrics["absent_f1@M"] == 100
+    assert (validation.metrics["#PK"], validation.metrics["#AK"]) == ((2 + 2 + 2 + 1) / 4, (1 + 2 + 0 + 2) / 4)
+    assert validation.decisions == {"outside_bias": 0.0}  # of equally good ones the smallest
+    assert validation.metrics["outside_bias"] == 0
+
+
+def test_validation_is_an_evaluation_of_the_saved_predictor(trained: Trained, tmp_path: Path) -> None:
+    decode = DecodeConfig(beams=2, length_penalty=0.5)
+    task = UniKeyphraseTask(TaskConfig(model=trained[0].config.model, decode=decode))
+    model = copy.deepcopy(trained[1])
+    torch.manual_seed(0)
+    for parameter in model.parameters():  # so that it errs
+        parameter.data += 0.03 * torch.randn(parameter.shape)
+    records = [*RECORDS, *OTHERS]
+    validation = task.conclude(task.validate(model, records))
+    task.save(model, tmp_path, validation.decisions)
+    predictor = open_predictor(str(tmp_path), {"decode": {"beams": 2}})
+    assert predictor.describe()["config"]["decode"] == {"beams": 2, "length_penalty": 0.5, **validation.decisions}
+    readable = [record.document for record in records if record.document.id != "8"]
+    predictions = {
+        ("en", document.id): keyphrases
+        for document, keyphrases in zip(readable, predictor.predict(readable, top=50), strict=True)
+    }
+    report = evaluate(records, predictions, get_protocol("meng"))
+    expected = {metric: report.scores[metric].mean for metric in METRICS}
+    assert validation.metrics == pytest.approx({**expected, **validation.decisions})
+    assert 0 < validation.metrics["present_f1@M"] < 100
+    assert 0 < validation.metrics["absent_f1@M"] < 100
+
+
+def test_validation_sums_over_shares(tiny_task: MakeTask) -> None:
+    task = tiny_task()
+    model = make_model(task)
+    whole = task.validate(model, [*RECORDS, *OTHERS])
+    shares = [task.validate(model, share) for share in (RECORDS[:1], [*RECORDS[1:], *OTHERS], [])]
+    summed = {name: sum(share.get(name, 0) for share in shares) for name in whole}
+    assert task.conclude(summed).metrics == pytest.approx(task.conclude(whole).metrics)
+    assert task.conclude(summed).decisions == task.conclude(whole).decisions
+
+
+def test_validation_leaves_the_model_as_it_was(tiny_task: MakeTask) -> None:
+    task = tiny_task(relation_dropout=0.5)
+    model = make_model(task).train()
+    assert task.validate(model, RECORDS) == task.validate(model, RECORDS)  # no dropout
+    assert model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_validation_without_documents(tiny_task: MakeTask) -> None:
+    validation = tiny_task().conclude({})
+    assert (validation.score, validation.decisions) == (0, {"outside_bias": 0})
+
+
+def test_bias_with_the_best_present_phrases_is_chosen(tiny_task: MakeTask) -> None:
+    sums = {"total": 2.0, "present": 2.0, "absent": 1.0}
+    for bias in OUTSIDE_BIASES:
+        sums[f"present_f1@M {bias:g}"] = 1.5 if bias in (-0.5, 1.25) else 1.0
+        sums[f"total_f1@M {bias:g}"] = 1.0 + bias / 100
+        sums[f"absent_f1@M {bias:g}"] = 0.5
+        sums[f"#PK {bias:g}"] = 5.0
+    validation = tiny_task().conclude(sums)
+    assert validation.decisions == {"outside_bias": -0.5}
+    assert validation.score == validation.metrics["total_f1@M"] == pytest.approx(100 * (1 - 0.005) / 2)
+    assert validation.metrics["present_f1@M"] == 100 * 1.5 / 2
+    assert validation.metrics["absent_f1@M"] == 100 * 0.5 / 1
+    assert validation.metrics["#PK"] == 5 / 2
+
+
+def test_task_can_be_sent_to_workers(trained: Trained) -> None:
+    task, _ = trained
+    sent = pickle.loads(pickle.dumps(task))
+    assert len(pickle.dumps(task)) < 10_000  # no tokenizer within
+    rows: list[Any] = task.tokenize(RECORDS)
+    assert sent.tokenize(RECORDS)[0]["target"].tolist() == rows[0]["target"].tolist()
+    assert task.tokenize(OTHERS)[1] == "no gold keyphrase"
+    assert set(rows[0]) == set(task.schema().names)
+
+
+def test_wrapped_model(trained: Trained) -> None:
+    class Wrapped(torch.nn.Module):
+        def __init__(self, module: torch.nn.Module) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, **inputs: torch.Tensor) -> Any:
+            return self.module(**inputs)
+
+    task, model = trained
+    wrapped = Wrapped(Wrapped(model))
+    assert task.validate(wrapped, RECORDS[:1]) == task.validate(model, RECORDS[:1])
+    rows: list[Any] = task.tokenize(RECORDS[:2])
+    batch = task.collate(rows, [0, 1])
+    assert task.losses(wrapped, batch, 0.5)["loss"].item() == task.losses(model, batch, 0.5)["loss"].item()
+
+
+def test_saved_folder_says_how_it_was_trained(saved: Path) -> None:
+    contents = json.loads((saved / "kpray.json").read_text("utf-8"))
+    assert contents["kind"] == "unikeyphrase"
+    assert contents["config"]["decode"] == {"beams": 5, "length_penalty": 0, "outside_bias": 0.25}
+    assert contents["training"]["decisions"] == {"outside_bias": 0.25}
+    assert contents["training"]["task"]["loss"]["positive_weight"] == 5
+    assert {"model", "weights"}.isdisjoint(contents["config"])  # the folder may be moved
+    assert sorted(path.name for path in saved.iterdir()) == [
+        "config.json",
+        "kpray.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]

@@ -1,0 +1,83 @@
+"""A small random BERT with a tokenizer of its type, and documents to train and try UniKeyphrase on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from kpray.document import Document, Record
+from kpray.unikeyphrase.config import ModelConfig, TaskConfig
+from kpray.unikeyphrase.model import UniKeyphraseModel
+from kpray.unikeyphrase.task import UniKeyphraseTask
+
+SOURCE_TOKENS, TARGET_TOKENS = 40, 16
+
+RECORDS = [
+    Record(
+        Document("1", "Sparse graphs describe large networks. A sparse graph has few edges.", title="Graphs"),
+        ("sparse graph", "large networks", "graph theory"),
+    ),
+    Record(
+        Document("2", "The algorithm ranks noun phrases by the attention of their tokens.", title="Noun phrases"),
+        ("noun phrases", "attention", "keyphrase extraction", "language models"),
+    ),
+    Record(
+        Document("3", "Real-time solvers find convex bounds. Each solver is parallel."),
+        ("convex bounds", "real-time solvers"),
+    ),
+    Record(
+        Document("4", "Bilingual corpora help translation of rare words."),
+        ("bilingual corpora", "machine translation", "low-resource languages"),
+    ),
+]
+
+
+def save_backbone(folder: Path, **config: Any) -> str:
+    """Write a BERT of a hundred thousand random weights, and a tokenizer that knows the pieces of `RECORDS`."""
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
+    texts = [text for record in RECORDS for text in (record.document.text, *record.keyphrases)]
+    tokenizer.train_from_iterator([*texts, ";"], trainer)
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        **dict(zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], special, strict=True)),
+    )
+    fast.save_pretrained(folder)
+    sizes = {
+        "hidden_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 64,
+        "max_position_embeddings": SOURCE_TOKENS + TARGET_TOKENS,
+        "initializer_range": 0.2,  # far enough from a uniform distribution for beams to differ
+    }
+    torch.manual_seed(5)
+    BertModel(BertConfig(vocab_size=len(fast), **{**sizes, **config})).save_pretrained(folder)
+    return str(folder)
+
+
+def make_task(backbone: str, **model: Any) -> UniKeyphraseTask:
+    limits = {"source_tokens": SOURCE_TOKENS, "target_tokens": TARGET_TOKENS}
+    return UniKeyphraseTask(TaskConfig(model=ModelConfig(backbone=backbone, **{**limits, **model})))
+
+
+def make_model(task: UniKeyphraseTask, seed: int = 3) -> UniKeyphraseModel:
+    """Weights as training starts with; all are random here, so that no part of the model is without effect."""
+    torch.manual_seed(seed)
+    model = task.build()
+    assert isinstance(model, UniKeyphraseModel)
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    return model.eval()  # type: ignore[no-any-return, no-untyped-call]
