@@ -38,3 +38,4 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python jobs/benchmark.py samrank
+	$(BIN)/python jobs/benchmark.py unikeyphrase --documents 32 --rounds 2

@@ -1,25 +1,29 @@
-"""Measure kpray beside its floor and other tools: `python jobs/benchmark.py samrank [--input PATH]`."""
+"""Measure kpray beside its floor and other tools: `python jobs/benchmark.py samrank|unikeyphrase [--input PATH]`."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
-from rich.console import Console
 
 from kpray.corpus.quickstart import quickstart_records
 from kpray.corpus.records import Reject, read_records
+from kpray.document import Record
 from kpray.errors import UserError
-from kpray.report.tables import console_table, markdown_table
+from kpray.pretrained import MINILM
+from kpray.report.tables import markdown_table, print_tables
 from kpray.samrank.config import SAMRankConfig
 from kpray.settings import Settings, parse_settings, run_main
+from kpray.training import OptimConfig, RunConfig
+from kpray.unikeyphrase.config import ModelConfig, TaskConfig
 
 
-class SAMRankBenchmark(Settings):
-    """What the benchmark of SAMRank takes."""
+class Benchmark(Settings):
+    """What every benchmark takes."""
 
     input: tuple[str, ...] = ()
     """Documents with gold keyphrases; none: the English ones of the quickstart's corpus."""
@@ -29,28 +33,58 @@ class SAMRankBenchmark(Settings):
     """How often each contestant is timed; the best round counts."""
     output: Path | None = None
     """Markdown file for the table."""
+
+
+class SAMRankBenchmark(Benchmark):
+    """What the benchmark of SAMRank takes."""
+
     samrank: SAMRankConfig = SAMRankConfig(
         heads=("4-12",), weighting="unit", candidates="paper", position_scale=None, merge_stems=False
     )
 
 
+class UniKeyphraseBenchmark(Benchmark):
+    """What the benchmark of UniKeyphrase takes."""
+
+    task: TaskConfig = TaskConfig(model=ModelConfig(backbone=MINILM, attention_dropout=0.0, target_tokens=48))
+    optim: OptimConfig = OptimConfig(batch=32)
+    run: RunConfig = RunConfig(micro_tokens=4096)
+
+
+def measure_samrank(job: SAMRankBenchmark, records: list[Record]) -> list[dict[str, Any]]:
+    from kpray.samrank.benchmark import benchmark
+
+    return benchmark(job.samrank, records, job.rounds)
+
+
+def measure_unikeyphrase(job: UniKeyphraseBenchmark, records: list[Record]) -> list[dict[str, Any]]:
+    from kpray.unikeyphrase.benchmark import benchmark
+
+    return benchmark(job.task, job.optim, job.run, records, job.rounds)
+
+
+BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[dict[str, Any]]]]] = {
+    "samrank": (SAMRankBenchmark, measure_samrank),
+    "unikeyphrase": (UniKeyphraseBenchmark, measure_unikeyphrase),
+}
+
+
 def main() -> int:
     """Parse the arguments, measure, print the table."""
     name, *arguments = sys.argv[1:] or [""]
-    if name != "samrank":
-        raise UserError(f"there is no benchmark {name!r}", fix="known: samrank")
-    job = parse_settings(SAMRankBenchmark, arguments, prog="jobs/benchmark.py samrank", description=str(__doc__))
+    if name not in BENCHMARKS:
+        raise UserError(f"there is no benchmark {name!r}", fix=f"known: {', '.join(BENCHMARKS)}")
+    schema, measure = BENCHMARKS[name]
+    job = parse_settings(schema, arguments, prog=f"jobs/benchmark.py {name}", description=str(__doc__))
     found = read_records(job.input) if job.input else quickstart_records()
     english = [r for r in found if not isinstance(r, Reject) and r.document.lang == "en" and r.keyphrases]
     if not english:
         raise UserError("no English document with gold keyphrases", where=", ".join(job.input))
 
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")  # before numpy reads them
-    from kpray.samrank.benchmark import benchmark
-
-    rows = benchmark(job.samrank, english[: job.documents], job.rounds)
+    rows = measure(job, english[: job.documents])
     title = f"{len(english[: job.documents])} documents, one thread, processor time, best of {job.rounds}"
-    Console().print(console_table(rows, title=title))
+    print_tables({title: rows})
     if job.output is not None:
         job.output.write_text(f"{title}\n\n{markdown_table(rows)}\n", encoding="utf-8")
     return 0

@@ -2,53 +2,56 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
-from rich.console import Console
 
-from kpray.cluster.batch import BatchConfig, BatchRun, check_manifest, predict_files
+from kpray.cluster.batch import BatchConfig, BatchRun
+from kpray.cluster.evaluation import DataSet, evaluate_systems, predict_data_sets, read_data_sets
 from kpray.cluster.job import JobSettings, describe_sources, print_plan, writing
-from kpray.cluster.session import ray_session
 from kpray.corpus.limits import Limits
-from kpray.corpus.records import Reject, read_records
-from kpray.corpus.sources import find_sources
-from kpray.corpus.writing import read_made_by, read_predictions, write_text
+from kpray.corpus.sources import find_sources, short_names
+from kpray.corpus.writing import write_text
 from kpray.errors import UserError
-from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import get_protocol
-from kpray.metrics.results import Report, compare
-from kpray.report.heat_map import draw_heads
-from kpray.report.tables import console_table
+from kpray.metrics.runs import comparison_tables, console_tables, draw_figures, markdown_report, notes, read_runs
+from kpray.registry import open_predictor, section_of
+from kpray.report.relation import distance_rows, draw_relation, pair_distances
+from kpray.report.tables import print_tables
 from kpray.samrank.config import SAMRankConfig
-from kpray.samrank.heads import CUTOFFS, f1_of_heads, head_rows
+from kpray.samrank.heads import draw_f1_of_heads
 from kpray.settings import parse_settings, run_main, versions
+from kpray.unikeyphrase.config import UniKeyphraseOptions
+
+FIGURE_DOCUMENTS = 50  # of a data set; their tokens make far more than the 2,000 pairs that are drawn
 
 
 class EvaluateJob(JobSettings):
     """What the evaluate job takes."""
 
     input: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files and folders of documents with gold keyphrases."""
-    predictions: Path | None = None
-    """Output folder of an extract job over the same documents."""
-    predictor: str | None = None
-    """Instead of predictions: samrank, or the folder of a saved predictor, to run over the documents first."""
+    """Documents with gold keyphrases: each file or folder is a data set, with scores of its own."""
+    predictions: tuple[Path, ...] = ()
+    """Systems: output folder of an extract job each; a data set's own are in DIR/NAME where there is such a folder."""
+    predictor: tuple[str, ...] = ()
+    """Instead of predictions: samrank, folders of saved predictors, to run over the documents first."""
     protocol: Literal["samrank", "meng", "ramkg"]
     """How predictions are held against gold."""
     output: Path | None = None
-    """JSON file for the report, per-document scores included."""
+    """File for the reports, per-document scores included: JSON, a line for each system and data set."""
+    tables: Path | None = None
+    """Markdown file for tables as in papers: a row for each system, columns for each data set."""
+    figures: Path | None = None
+    """Folder for figures: UniKeyphrase's representations (its Fig. 3), losses (Fig. 4), bag-of-words errors (5)."""
     compare: Path | None = None
-    """Report of another run on the same data, for a paired test."""
+    """Reports of another run on the same data, for a paired test."""
     heat_map: Path | None = None
     """PNG file: score every head of SAMRank's model by itself, and draw them (the paper's Fig. 3)."""
-    top: Annotated[int, Field(ge=1)] = 15
-    """Most keyphrases of a document, with --predictor."""
+    top: Annotated[int, Field(ge=1)] | None = None
+    """Most keyphrases of a document, with --predictor; null: what the protocol needs, 50 where it scores all (@M)."""
     lang: str = "en"
     """Language of records that name none."""
     seed: int = 0
@@ -56,60 +59,76 @@ class EvaluateJob(JobSettings):
     limits: Limits = Limits()
     batch: BatchConfig = BatchConfig()
     samrank: SAMRankConfig = SAMRankConfig()
+    unikeyphrase: UniKeyphraseOptions = UniKeyphraseOptions()
 
 
 def main() -> int:
     job = parse_settings(EvaluateJob, sys.argv[1:], prog="jobs/evaluate.py", description=__doc__)
-    if (job.predictions is None) == (job.predictor is None):
+    if bool(job.predictions) == bool(job.predictor):
         raise UserError("either --predictions or --predictor is needed", fix="give one of the two")
     sources = find_sources(job.input)
     if job.dry_run:
         print_plan(job, describe_sources(sources, job.limits))
         return 0
-    other = None if job.compare is None else read_report(job.compare)
-    records = [record for record in read_records(job.input, job.lang, job.limits) if not isinstance(record, Reject)]
-    with tempfile.TemporaryDirectory() as folder:
-        predictions = job.predictions or Path(folder)
-        if job.predictor is not None:
-            run = BatchRun.pinned(predictions, job.predictor, job.samrank, job.top, job.lang, job.limits, job.batch)
-            check_manifest(run, sources)
-            with ray_session(job.address):
-                predict_files(run, sources, job.batch)
-        report = evaluate(records, read_predictions(predictions), get_protocol(job.protocol), job.seed)
-        made_by = read_made_by(predictions)
-    tables = {f"protocol {job.protocol}": report.score_rows(), "documents": report.document_rows()}
-    tables["quantities"] = report.quantity_rows()
-    tables["languages"] = report.language_rows() if len(report.languages) > 1 else []
-    if other is not None:
-        tests = compare(report, other, job.seed)
-        tables[f"this run minus {job.compare}"] = [{"metric": name, **asdict(test)} for name, test in tests.items()]
-    heads = []
-    if job.heat_map is not None:
-        scores = f1_of_heads(job.samrank, records)
+    protocol = get_protocol(job.protocol)
+    others = read_runs(job.compare) if job.compare else []
+    data_sets = read_data_sets(job.input, job.lang, job.limits)
+    # What a training wrote to DIR/best goes by the name of DIR.
+    systems = short_names([str(Path(given)).removesuffix("/best") for given in job.predictor or job.predictions])
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = job.predictions or predict(job, data_sets, job.top or protocol.top, Path(scratch))
+        runs = evaluate_systems(dict(zip(systems, folders, strict=True)), data_sets, protocol, job.seed)
+    heads = {}
+    if job.heat_map:
         with writing(job.heat_map):
-            draw_heads(
-                {", ".join(Path(name).stem for name in job.input): scores[:, :, -1]}, job.heat_map, f"F1@{CUTOFFS[-1]}"
-            )
-        heads = head_rows(scores)
-        tables["heads, the best ten"] = heads[:10]
-    for title, rows in tables.items():
-        if rows:
-            Console().print(console_table(rows, title=title))
-    print("predictions by", json.dumps(made_by, ensure_ascii=False))
-    if job.output is not None:
-        extra = {"made_by": made_by, "heads": heads, "config": job.model_dump(mode="json"), "versions": versions()}
+            heads = draw_f1_of_heads(job.samrank, {data.name: data.records for data in data_sets}, job.heat_map)
+    tables = {**console_tables(runs), **comparison_tables(runs, others, str(job.compare), job.seed)}
+    tables |= {f"heads, the best ten on {name}": rows[:10] for name, rows in heads.items()}
+    print_tables(tables)
+    print("\n".join(notes(runs)))
+    if job.output:
+        extra = {"config": job.model_dump(mode="json"), "versions": versions()}
+        lines = [run.to_json({"heads": heads.get(run.data, []), **extra}) for run in runs]
         with writing(job.output):
-            write_text(json.dumps({**json.loads(report.to_json()), **extra}, ensure_ascii=False) + "\n", job.output)
+            write_text("\n".join(lines) + "\n", job.output)
+    if job.tables:
+        with writing(job.tables):
+            write_text(markdown_report(runs), job.tables)
+    if job.figures:
+        with writing(job.figures):
+            drawn = draw_figures(runs, job.figures)
+            drawn += draw_distances(dict(zip(systems, job.predictor, strict=False)), data_sets, job.figures)
+        print("figures:", ", ".join(map(str, drawn)) or "there is nothing to draw")
     return 0
 
 
-def read_report(path: Path) -> Report:
-    try:
-        return Report.from_json(path.read_text("utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"the file cannot be read: {error}", where=str(path), fix="give an --output of this job"
-        ) from error
+def predict(job: EvaluateJob, data_sets: list[DataSet], top: int, folder: Path) -> list[Path]:
+    """Run each predictor over the data sets; returns where the predictions of each are."""
+    configs = [section_of(name, job, job.predictor) for name in job.predictor]
+    runs = [
+        BatchRun.pinned(folder / str(place), name, config, top, job.lang, job.limits, job.batch)
+        for place, (name, config) in enumerate(zip(job.predictor, configs, strict=True))
+    ]
+    predict_data_sets(runs, data_sets, job.batch, job.address)
+    return [run.output for run in runs]
+
+
+def draw_distances(predictors: dict[str, str], data_sets: list[DataSet], folder: Path) -> list[Path]:
+    """Draw Fig. 3 of the UniKeyphrase models among the predictors, over the first documents of every data set."""
+    from kpray.unikeyphrase.predictor import UniKeyphrase
+    from kpray.unikeyphrase.representations import task_representations
+
+    documents = [record.document for data in data_sets for record in data.records[:FIGURE_DOCUMENTS]]
+    distances = {}
+    for system, name in predictors.items():
+        predictor = open_predictor(name)
+        if isinstance(predictor, UniKeyphrase):
+            distances[system] = pair_distances(*task_representations(predictor, documents))
+    if not distances:
+        return []
+    draw_relation(distances, folder / "representations.png")
+    print_tables({"distance of the two tasks' representations": distance_rows(distances)})
+    return [folder / "representations.png"]
 
 
 if __name__ == "__main__":

@@ -35,8 +35,8 @@ def evaluate(
         seed: of the bootstrap.
 
     Returns:
-        The report. Its metrics are `precision@k`, `recall@k` and `f1@k`, with `present_` and `absent_` before them
-        where the protocol splits, and then also `#PK`, `#AK` (numbers of unique present and absent predictions),
+        The report. Its metrics are `precision@k`, `recall@k` and `f1@k`, with `present_`, `absent_` and `total_` before
+        them where the protocol splits, and then also `#PK`, `#AK` (numbers of unique present and absent predictions),
         `#PK_gold`, `#AK_gold`, `bag_of_words_error` and `bag_of_words_distance`.
 
     Raises:
@@ -124,6 +124,7 @@ def _score_document(
     return {
         **_score_side("present", present, set(present_gold), protocol),
         **_score_side("absent", absent, set(absent_gold), protocol),
+        **_score_side("total", list(predicted), set(gold), protocol),
         "#PK": len(present),
         "#AK": len(absent),
         "#PK_gold": len(present_gold),

@@ -13,7 +13,9 @@ from kpray.errors import UserError
 from kpray.metrics.f1 import Cutoff
 
 Normalization = Literal["lower_stem", "lower_strip_punctuation"]
-Side = Literal["all", "present", "absent"]
+Side = Literal["all", "present", "absent", "total"]
+
+_ALL = 50  # keyphrases of a document: more than gold has, or a generator writes, but for rare documents
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class Protocol:
             `phrases`: the normalized phrases.
         split: `none`: one score over all phrases. `stemmed_words`: present and absent phrases are scored apart, gold
             and predictions split by one rule: the stems of the phrase's words stand side by side in the document
-            (`kpray.text.stems.contains_phrase`); what the predictor says of presence is not used.
+            (`kpray.text.stems.contains_phrase`); what the predictor says of presence is not used. The side `total`
+            holds both together.
         cutoffs: k of precision, recall and F1 at k; `M`: all predictions; `O`: as many as there are gold phrases.
         padding: what precision at a number k divides by when fewer than k are predicted: `actual`, their number;
             `padded`, k. With both, each is a metric of its own, the latter named `..._padded`.
@@ -57,7 +60,12 @@ class Protocol:
     @property
     def sides(self) -> tuple[Side, ...]:
         """The sets of phrases that are scored apart."""
-        return ("present", "absent") if self.split == "stemmed_words" else ("all",)
+        return ("present", "absent", "total") if self.split == "stemmed_words" else ("all",)
+
+    @property
+    def top(self) -> int:
+        """How many keyphrases of a document a predictor should be asked for: the largest k, or 50 for `M` and `O`."""
+        return max(_ALL if isinstance(cutoff, str) else cutoff for cutoff in self.cutoffs)
 
 
 PROTOCOLS: dict[str, Protocol] = {

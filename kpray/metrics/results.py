@@ -238,10 +238,12 @@ def compare(a: Report, b: Report, seed: int = 0) -> dict[str, Comparison]:
     if not places:
         raise UserError("the reports have no document in common", fix="compare runs on the same data")
     in_a, in_b = np.array(places).T
-    values_a, values_b = _as_array(a.documents)[in_a], _as_array(b.documents)[in_b]
+    names = [name for name in a.documents if name in b.documents]
+    values_a = _as_array({name: a.documents[name] for name in names})[in_a]
+    values_b = _as_array({name: b.documents[name] for name in names})[in_b]
     counted = ~(np.isnan(values_a) | np.isnan(values_b))
     comparisons = {}
-    for metric, name in enumerate(a.documents):
+    for metric, name in enumerate(names):
         rows = counted[:, metric]
         if rows.any():
             test = paired_bootstrap(values_a[rows, metric : metric + 1], values_b[rows, metric : metric + 1], seed=seed)

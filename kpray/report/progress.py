@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Live
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -67,3 +69,63 @@ class Progress:
                 f"{rate:.1f} documents/s, about {left:.0f} s left",
                 highlight=False,
             )
+
+
+class TrainingProgress:
+    """Shows what a training tells of itself; writes to standard error."""
+
+    def __init__(self) -> None:
+        self.last_line = 0.0
+        self.console = Console(stderr=True)
+        self.live = Live(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("step {task.completed:,.0f} of {task.total:,.0f}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self.task: TaskID | None = None
+        self.first: tuple[float, int] | None = None  # when this run had its first line, and of which step it was
+
+    def __enter__(self) -> TrainingProgress:
+        self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+    def show(self, values: Mapping[str, Any]) -> None:
+        """Show a line of metrics.jsonl."""
+        if "note" in values:
+            self._print(values["note"])
+        elif "validation" in values:
+            metrics = "  ".join(f"{name} {value:.4g}" for name, value in values["validation"].items())
+            self._print(f"step {values['step']:,}: validation score {values['score']:.4g}  {metrics}")
+        elif "loss" in values:
+            self._advance(values)
+
+    def _advance(self, values: Mapping[str, Any]) -> None:
+        step, steps, now = values["step"], values["steps"], time.monotonic()
+        parts = [f"{name} {values[name]:.4g}" for name in values if name not in _OTHERS]
+        text = "  ".join([*parts, f"{values['tokens_per_second']:,.0f} tokens/s"])
+        if self.task is None:
+            self.task = self.live.add_task(text, total=steps)
+        self.live.update(self.task, completed=step, description=text)
+        self.first = self.first or (now, step)
+        if not self.console.is_terminal and now - self.last_line >= _SECONDS_BETWEEN_LINES:
+            self.last_line = now
+            done = step - self.first[1]
+            left = f", about {(now - self.first[0]) * (steps - step) / done:.0f} s left" if done else ""
+            self._print(f"step {step:,} of {steps:,}  {text}{left}")
+
+    def _print(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+# What a line of metrics.jsonl has besides the losses.
+_OTHERS = ("step", "steps", "epoch", "documents", "tokens_per_second", "padding", "lr", "grad_norm", "skipped")

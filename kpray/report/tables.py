@@ -63,6 +63,25 @@ def console_table(rows: Sequence[Mapping[str, Cell]], *, title: str = "", digits
     return table
 
 
+def print_tables(tables: Mapping[str, Sequence[Mapping[str, Cell]]]) -> None:
+    """Print title -> rows, each as a `console_table`; titles without rows are left out."""
+    from rich.console import Console
+
+    for title, rows in tables.items():
+        if rows:
+            Console().print(console_table(rows, title=title))
+
+
+def markdown_tables(tables: Mapping[str, Sequence[Mapping[str, Cell]]]) -> str:
+    """Title -> rows, each as a section of Markdown with its table; titles without rows are left out."""
+    return "\n".join(f"## {title}\n\n{markdown_table(rows)}" for title, rows in tables.items() if rows)
+
+
+def with_interval(mean: float, low: float, high: float) -> str:
+    """A cell of two lines for the console: a mean, and its interval below."""
+    return f"{mean:.2f}\n{low:.1f} to {high:.1f}"
+
+
 def _columns(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
     return list(dict.fromkeys(column for row in rows for column in row))
 

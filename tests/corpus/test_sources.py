@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kpray.corpus.sources import FORMATS, find_sources
+from kpray.corpus.sources import FORMATS, find_sources, short_names
 from kpray.errors import UserError
 
 
@@ -96,3 +96,25 @@ def test_a_file_given_twice_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"^\./in/a\.txt: the file comes twice in the input \(also as in/a\.txt\)$"):
         find_sources(["in", "./in/a.txt"])
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["data/kp20k.jsonl.gz", "inspec.jsonl"], ["kp20k", "inspec"]),
+        (["data/inspec/test.jsonl", "data/nus/test.csv"], ["inspec/test", "nus/test"]),
+        (["samrank", "runs/a/best", "runs/b/best"], ["samrank", "a/best", "b/best"]),
+        (["/runs/v1.2/best/"], ["best"]),
+        (["test.jsonl", "test.csv"], ["test.jsonl", "test.csv"]),
+        ([], []),
+    ],
+)
+def test_short_names_tell_paths_apart(paths: list[str], names: list[str]) -> None:
+    assert short_names(paths) == names
+
+
+def test_short_name_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert short_names(["."]) == [tmp_path.name]
+    with pytest.raises(UserError, match="is given twice"):
+        short_names([".", str(tmp_path)])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kpray.corpus.writing import write_predictions
 from tests.integration.jobs import MAX_RECORD_BYTES, ROOT, Corpus, Finished, Job
 
 pytestmark = pytest.mark.integration
@@ -80,6 +82,46 @@ def test_heat_map_of_all_heads(
     assert heads[0]["head"] in finished.out
 
 
+def test_systems_on_data_sets_as_tables_of_a_paper(
+    uninterrupted: tuple[Path, Finished], run_here: RunHere, corpus: Corpus, tmp_path: Path
+) -> None:
+    output = uninterrupted[0]
+    inputs = [corpus.folder / "packed.jsonl.gz", corpus.folder / "table.csv"]
+    (tmp_path / "none").mkdir()
+    write_predictions([("packed-1", "en", [])], tmp_path / "none" / "part.parquet")
+    systems = ["--predictions", output, tmp_path / "none"]
+    files = [
+        "--tables",
+        tmp_path / "tables.md",
+        "--output",
+        tmp_path / "reports.json",
+        "--figures",
+        tmp_path / "figures",
+    ]
+    finished = run_here("evaluate.py", "--input", *inputs, *systems, "--protocol", "meng", *files)
+    assert finished.code == 0, finished.err
+    reports = [json.loads(line) for line in (tmp_path / "reports.json").read_text("utf-8").splitlines()]
+    assert [(one["system"], one["data"]) for one in reports] == [
+        *(("output", "packed"), ("output", "table"), ("none", "packed"), ("none", "table")),
+    ]
+    assert [(one["records"], len(one["missing"]), len(one["unknown"])) for one in reports] == [
+        (120, 0, 481 - 2 * 120),  # the folder holds all of the corpus
+        (120, 0, 481 - 2 * 120),
+        (120, 119, 0),
+        (120, 120, 0),
+    ]
+    page = (tmp_path / "tables.md").read_text("utf-8")
+    shown = f"{reports[0]['scores']['present_f1@M']['mean']:.2f}"
+    row = next(line.split() for line in page.splitlines() if line.startswith("| output |"))
+    assert (row[5], len(row)) == (shown, 2 * 5 + 1)  # system, F1@5 and F1@M of either data set, and six bars
+    assert "| gold " in page
+    assert shown in finished.out
+    full = [int(number) for number in re.findall(r"output on packed: (\d+) documents have 10 keyphrases", finished.out)]
+    assert full == [reports[0]["full"]]
+    assert 0 < full[0] < 120
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["bag_of_words_error.png"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -89,6 +131,9 @@ def test_heat_map_of_all_heads(
         (("--predictions", "{output}", "--compare", "{empty}/none.json"), "{empty}/none.json: the file cannot be read"),
         (("--predictions", "{output}", "--compare", "{output}/config.yaml"), "{output}/config.yaml: this is no"),
         (("--predictions", "{output}", "--output", "{empty}/no/report.json"), "{empty}/no/report.json: cannot write"),
+        (("--predictions", "{output}", "--tables", "{empty}/no/tables.md"), "{empty}/no/tables.md: cannot write"),
+        (("--predictions", "{output}", "--figures", "{output}/config.yaml"), "{output}/config.yaml: cannot write"),
+        (("--predictions", "{output}", "{output}"), "{output}: is given twice"),
     ],
 )
 def test_mistakes_are_one_line(

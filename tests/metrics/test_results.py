@@ -54,6 +54,7 @@ def test_score_rows_have_one_row_for_each_side_and_cutoff() -> None:
     assert list(rows) == [
         *("present @5", "present @5 padded", "present @M", "present @O"),
         *("absent @5", "absent @5 padded", "absent @M", "absent @O"),
+        *("total @5", "total @5 padded", "total @M", "total @O"),
     ]
     assert rows["absent @M"]["F1"] == report.scores["absent_f1@M"].mean
     assert rows["absent @M"]["95% low"] == report.scores["absent_f1@M"].low

@@ -1,4 +1,4 @@
-"""Lines of progress where standard error is no terminal."""
+"""Lines of progress, most of them where standard error is no terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import pytest
 
 from kpray.report import progress
-from kpray.report.progress import Progress
+from kpray.report.progress import Progress, TrainingProgress
 
 
 def test_what_was_done_before_and_the_start_do_not_count_as_speed(
@@ -29,3 +29,33 @@ def test_empty_input(capsys: pytest.CaptureFixture[str]) -> None:
         shown.advance(0, 0, new=True)
         shown.advance(0, 0, new=True)
     assert capsys.readouterr().err == ""
+
+
+def line(step: int, **more: object) -> dict[str, object]:
+    others = {"epoch": 0.5, "documents": 80, "padding": 0.1, "lr": 0.01, "grad_norm": None, "skipped": 0}
+    return {"step": step, "steps": 100, "loss": 0.5, **others, "tokens_per_second": 1234.5, **more}
+
+
+def test_training_in_a_log(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 0)
+    with TrainingProgress() as shown:
+        shown.show(line(10, extraction=0.125))
+        shown.show(line(20))
+        shown.show({"step": 20, "epoch": 1, "seen": 100})  # is for the file only
+        shown.show({"step": 20, "score": 0.25, "best": 0.5, "validation": {"f1@M": 0.25, "[x]": 2}})
+        shown.show({"step": 20, "note": "a checkpoint is damaged"})
+    first, second, *rest = capsys.readouterr().err.splitlines()
+    assert first == "step 10 of 100  loss 0.5  extraction 0.125  1,234 tokens/s"
+    assert re.fullmatch(r"step 20 of 100  loss 0.5  1,234 tokens/s, about \d+ s left", second)
+    assert rest == ["step 20: validation score 0.25  f1@M 0.25  [x] 2", "a checkpoint is damaged"]
+
+
+def test_training_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+    with TrainingProgress() as shown:
+        shown.show(line(10, **{"#PK [a]": 2.5}))
+        shown.show(line(100))
+    err = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    assert "loss 0.5  1,234 tokens/s" in err
+    assert "step 100 of 100" in err

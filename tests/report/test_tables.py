@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import math
 
+import pytest
 from rich.console import Console
 
-from kpray.report.tables import Cell, console_table, markdown_table
+from kpray.report.tables import (
+    Cell,
+    console_table,
+    markdown_table,
+    markdown_tables,
+    print_tables,
+    with_interval,
+)
 
 ROWS: list[dict[str, Cell]] = [
     {"data": "Inspec", "F1@5": 33.957, "documents": 1500},
@@ -61,3 +69,26 @@ def test_console_shows_brackets_as_they_are() -> None:
     assert "[CLS]" in text
     assert "token [b]" in text
     assert "heads [7]" in text
+
+
+def test_sections_of_markdown() -> None:
+    tables: dict[str, list[dict[str, Cell]]] = {"numbers": [{"a": 1}], "nothing": [], "more": [{"b": "x"}]}
+    assert markdown_tables(tables) == (
+        "## numbers\n\n|   a |\n| --: |\n|   1 |\n\n## more\n\n| b   |\n| --- |\n| x   |\n"
+    )
+
+
+def test_printed_tables_have_their_titles(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tables({"numbers": [{"a column": 1}], "nothing": []})
+    assert [line.split() for line in capsys.readouterr().out.splitlines() if line.strip(" ─")] == [
+        ["numbers"],
+        ["a", "column"],
+        ["1"],
+    ]
+
+
+def test_interval_stands_below_its_mean() -> None:
+    lines = printed([{"system": "samrank", "F1": with_interval(39.066, 31.99, 46.25)}]).splitlines()
+    [place] = [number for number, line in enumerate(lines) if "samrank" in line]
+    assert lines[place].split() == ["samrank", "39.07"]
+    assert lines[place + 1].split() == ["32.0", "to", "46.2"]

@@ -1,0 +1,231 @@
+"""Reports of several systems on several data sets: stored together, and side by side in tables as papers print them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from kpray.errors import UserError
+from kpray.metrics.results import Report, Row, Score, compare
+from kpray.report.bow_error import draw_bow_error
+from kpray.report.tables import markdown_tables, with_interval
+from kpray.report.training_curves import draw_training_curves, read_curve
+
+SIDE_TITLES = {
+    "present": "present keyphrases, F1 in percent",
+    "absent": "absent keyphrases, F1 in percent",
+    "total": "present and absent keyphrases together, F1 in percent",
+    "all": "keyphrases, F1 in percent",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One system on one data set.
+
+    Attributes:
+        system: its name in tables.
+        data: name of the data set.
+        report: its scores.
+        made_by: what the predictions depend on (`Predictor.describe`).
+        predictor: what made them, as `open_predictor` takes it; empty where that is not known.
+        top: most keyphrases of a document that it was asked for; None where that is not known.
+        full: scored documents with so many keyphrases; more of theirs might have been cut off.
+    """
+
+    system: str
+    data: str
+    report: Report
+    made_by: Mapping[str, Any]
+    predictor: str = ""
+    top: int | None = None
+    full: int = 0
+
+    def to_json(self, extra: Mapping[str, Any]) -> str:
+        """The report as one JSON object on one line, with the other attributes and `extra` beside its fields."""
+        own = {name: getattr(self, name) for name in ("system", "data", "made_by", "predictor", "top", "full")}
+        return json.dumps({**own, **json.loads(self.report.to_json()), **extra}, ensure_ascii=False)
+
+
+def read_runs(path: Path) -> list[Run]:
+    """Read a file of `Run.to_json`, one object a line.
+
+    Raises:
+        UserError: it cannot be read, or a line is no report.
+    """
+    try:
+        lines = path.read_text("utf-8").strip().split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        fix = "give an --output of jobs/evaluate.py"
+        raise UserError(f"the file cannot be read: {error}", where=str(path), fix=fix) from error
+    runs = []
+    for line in lines:
+        report, fields = Report.from_json(line, str(path)), json.loads(line)
+        runs.append(Run(fields.get("system", ""), fields.get("data", ""), report, fields.get("made_by", {})))
+    return runs
+
+
+def console_tables(runs: Sequence[Run]) -> dict[str, list[Row]]:
+    """Title -> rows: of one run all that its report says, of several `paper_tables` with intervals, and the documents.
+
+    Args:
+        runs: at least one, all under one protocol.
+    """
+    report = runs[0].report
+    if len(runs) > 1:
+        return {**paper_tables(runs, intervals=True), "documents": document_rows(runs)}
+    return {
+        f"protocol {report.protocol.name}": report.score_rows(),
+        "documents": report.document_rows(),
+        "quantities": report.quantity_rows(),
+        "languages": report.language_rows() if len(report.languages) > 1 else [],
+    }
+
+
+def paper_tables(runs: Sequence[Run], *, intervals: bool = False) -> dict[str, list[Row]]:
+    """Title -> rows, one for each system, with a column for each data set and metric.
+
+    Under `meng` these are UniKeyphrase's Table 1 (present F1@5 and F1@M; on one data set with the absent ones also its
+    Table 4), Table 2 (absent), Table 5 (both together), and Table 3, the numbers of unique keyphrases, with those of
+    the gold above. F1@k divides precision by the number predicted, where that is below k.
+
+    Args:
+        runs: at least one, all under one protocol.
+        intervals: cells are texts of two lines, the mean and its 95% interval, instead of numbers.
+    """
+    protocol = runs[0].report.protocol
+    cutoffs = [cutoff for cutoff in protocol.cutoffs if cutoff != "O"]
+    tables = {}
+    for side in protocol.sides:
+        prefix = "" if side == "all" else f"{side}_"
+        tables[SIDE_TITLES[side]] = _rows(runs, {f"F1@{k}": f"{prefix}f1@{k}" for k in cutoffs}, intervals)
+    if protocol.split != "none":
+        gold: Row = {"system": "gold"}
+        for run in runs:
+            gold |= {f"{run.data} {name}": run.report.scores[f"{name}_gold"].mean for name in ("#PK", "#AK")}
+        predicted = _rows(runs, {"#PK": "#PK", "#AK": "#AK"}, intervals)
+        tables["unique present (#PK) and absent (#AK) keyphrases of a document"] = [gold, *predicted]
+    return tables
+
+
+def _rows(runs: Sequence[Run], metrics: Mapping[str, str], intervals: bool) -> list[Row]:
+    """One row for each system; `metrics` are the column's label -> metric."""
+    rows: dict[str, Row] = {}
+    for run in runs:
+        row = rows.setdefault(run.system, {"system": run.system})
+        for label, metric in metrics.items():
+            score = run.report.scores[metric]
+            row[f"{run.data} {label}"] = _cell(score) if intervals else score.mean
+    return list(rows.values())
+
+
+def _cell(score: Score) -> str | None:
+    if score.mean is None or score.low is None or score.high is None:
+        return None
+    return with_interval(score.mean, score.low, score.high)
+
+
+def document_rows(runs: Sequence[Run]) -> list[Row]:
+    """One row for each run: how many documents were scored, skipped, without a prediction or unknown."""
+    return [
+        {
+            "system": run.system,
+            "data": run.data,
+            "records": run.report.records,
+            "scored": len(run.report.keys),
+            "without gold: skipped": len(run.report.without_gold),
+            "without a prediction: empty": len(run.report.missing),
+            "not among the records: ignored": len(run.report.unknown),
+        }
+        for run in runs
+    ]
+
+
+def comparison_tables(runs: Sequence[Run], others: Sequence[Run], where: str, seed: int) -> dict[str, list[Row]]:
+    """Title -> rows: paired tests of every run against that of `others` on its data set, by the same system if there.
+
+    Args:
+        runs: of one evaluation.
+        others: of an earlier one; a single one serves whatever its names.
+        where: file of the others.
+        seed: of the bootstrap.
+
+    Raises:
+        UserError: a run has none, or several, to be compared with, or they cannot be compared.
+    """
+    tables: dict[str, list[Row]] = {}
+    for run in runs if others else ():
+        fitting = [other for other in others if other.data == run.data] if len(others) > 1 else others
+        fitting = [other for other in fitting if other.system == run.system] or fitting
+        if len(fitting) != 1:
+            raise UserError(
+                f"there are {len(fitting)} reports on {run.data} to compare {run.system} with, not one",
+                where=where,
+                fix="compare with a report of one system on the same data sets",
+            )
+        tests = compare(run.report, fitting[0].report, seed)
+        title = f"{run.system} on {run.data} minus {fitting[0].system or 'that'} of {where}"
+        tables[title] = [{"metric": name, **asdict(test)} for name, test in tests.items()]
+    return tables
+
+
+def notes(runs: Sequence[Run]) -> list[str]:
+    """What must be known to read the scores: what made the predictions, and which lists may be cut too short for @M."""
+    made_by = {run.system: json.dumps(run.made_by, ensure_ascii=False) for run in runs}
+    lines = [f"{system}: predictions by {description}" for system, description in made_by.items()]
+    for run in runs:
+        if run.full and "M" in run.report.protocol.cutoffs:
+            lines.append(
+                f"{run.system} on {run.data}: {run.full:,} documents have {run.top} keyphrases, as many as were asked "
+                "for: what the predictor would have added counts in no score @M, and neither in #PK, #AK"
+            )
+    return lines
+
+
+def markdown_report(runs: Sequence[Run]) -> str:
+    """A page of Markdown: the protocol, `paper_tables`, the documents and the notes."""
+    protocol = runs[0].report.protocol
+    tables = markdown_tables({**paper_tables(runs), "documents": document_rows(runs)})
+    listed = "".join(f"- {note}\n" for note in notes(runs))
+    return f"# Keyphrases under the protocol {protocol.name}\n\n{protocol.description}\n\n{tables}\n{listed}"
+
+
+def draw_figures(runs: Sequence[Run], folder: Path) -> list[Path]:
+    """Draw what there is to draw of UniKeyphrase's figures into a folder, which is made.
+
+    `bag_of_words_error.png` is its Fig. 5, under a protocol that measures it; `training_loss.png` its Fig. 4, of the
+    predictors that lie in the folder of a training, beside its `metrics.jsonl`.
+
+    Returns:
+        The files written.
+
+    Raises:
+        OSError: they cannot be written.
+        UserError: the metrics of a training are not such.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    distances = bag_of_words_distances(runs)
+    if distances:
+        drawn.append(folder / "bag_of_words_error.png")
+        draw_bow_error(distances, drawn[-1])
+    logs = {run.system: Path(run.predictor).with_name("metrics.jsonl") for run in runs if "/" in run.predictor}
+    curves = {system: read_curve(log) for system, log in logs.items() if log.exists()}
+    curves = {system: curve for system, curve in curves.items() if len(curve.steps)}
+    if curves:
+        drawn.append(folder / "training_loss.png")
+        draw_training_curves(curves, drawn[-1])
+    return drawn
+
+
+def bag_of_words_distances(runs: Sequence[Run]) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """System -> data set -> mean distance and its 95% interval (UniKeyphrase, Fig. 5); empty if not measured."""
+    distances: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for run in runs:
+        score = run.report.scores.get("bag_of_words_distance")
+        if score and score.mean is not None and score.low is not None and score.high is not None:
+            distances.setdefault(run.system, {})[run.data] = (score.mean, score.low, score.high)
+    return distances
