@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 
 class UserError(Exception):
     """A mistake of the user: shown as one line, without a traceback, with exit code 2.
@@ -16,7 +19,11 @@ class UserError(Exception):
 
     def __init__(self, what: str, *, where: str = "", fix: str = "") -> None:
         self.what, self.where, self.fix = what, where, fix
-        super().__init__(what, where, fix)  # the arguments, so that the error survives pickling between processes
+        super().__init__(what, where, fix)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let the error survive pickling between processes, in spite of its keyword arguments."""
+        return partial(type(self), where=self.where, fix=self.fix), (self.what,)
 
     def __str__(self) -> str:
         where = f"{self.where}: " if self.where else ""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -92,12 +93,13 @@ class Job:
         return Finished(self.process.returncode, out, err)
 
     def processes(self) -> list[psutil.Process]:
-        """All that still run in its folder."""
-        return [process for process in psutil.process_iter(["cwd"]) if process.info["cwd"] == self.folder]
+        """All that still run in its folder, or below it, where Ray Train's workers are."""
+        found = psutil.process_iter(["cwd"])
+        return [process for process in found if f"{process.info['cwd']}/".startswith(f"{self.folder}/")]
 
-    def workers(self) -> list[psutil.Process]:
-        """The processes that hold a model."""
-        return [process for process in self.processes() if "_PredictChunk" in " ".join(process.cmdline())]
+    def workers(self, name: str = "_PredictChunk") -> list[psutil.Process]:
+        """The processes that hold a model; Ray gives them the name of what they run."""
+        return [process for process in self.processes() if name in " ".join(process.cmdline())]
 
     def read_line(self) -> str:
         """The next line that it prints."""
@@ -119,10 +121,14 @@ class Job:
 
     def wait_for_parts(self, output: Path, number: int) -> None:
         """Wait until it has written so many files of predictions."""
+        self.wait_until(lambda: len(parts(output)) >= number)
+
+    def wait_until(self, condition: Callable[[], object]) -> None:
+        """Wait until something is so; the job must not end before it."""
         deadline = time.monotonic() + LONGEST_WAIT
-        while len(parts(output)) < number:
+        while not condition():
             assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < deadline, f"{output} never had {number} files"
+            assert time.monotonic() < deadline, "it never came to it"
             time.sleep(0.002)
 
 

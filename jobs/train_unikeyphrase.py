@@ -1,0 +1,30 @@
+"""Train UniKeyphrase: `python jobs/train_unikeyphrase.py --config small --train PATH --valid PATH --output DIR`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from kpray.cluster.train import TrainSettings, run_train_job
+from kpray.settings import parse_settings, run_main
+from kpray.unikeyphrase.config import TaskConfig
+from kpray.unikeyphrase.task import UniKeyphraseTask
+
+
+class TrainUniKeyphraseJob(TrainSettings):
+    """What the job takes."""
+
+    task: TaskConfig = TaskConfig()
+
+
+def main() -> int:
+    job = parse_settings(TrainUniKeyphraseJob, sys.argv[1:], prog="jobs/train_unikeyphrase.py", description=__doc__)
+    backbone = Path(job.task.model.backbone)
+    if backbone.is_dir():  # workers have other current folders
+        model = job.task.model.model_copy(update={"backbone": str(backbone.resolve())})
+        return run_train_job(job, UniKeyphraseTask(job.task.model_copy(update={"model": model})))
+    return run_train_job(job, UniKeyphraseTask(job.task))
+
+
+if __name__ == "__main__":
+    run_main(main)

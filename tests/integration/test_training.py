@@ -1,0 +1,169 @@
+"""Training on a real local Ray: the same model on one worker and on two, and however often it is stopped."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster.tiny_runs import difference
+from tests.cluster.tiny_task import make_records, write_records
+from tests.integration.jobs import ROOT, Finished, Job
+
+pytestmark = pytest.mark.integration
+
+SCRIPT = Path(__file__).with_name("train_tiny.py")
+STEPS = 2 * 200 // 8
+
+Start = Callable[..., Job]
+
+
+@pytest.fixture(scope="module")
+def start(start_job: Callable[..., Job], tmp_path_factory: pytest.TempPathFactory) -> Start:
+    """Start the job: `start(output, "--run.workers", "2")`."""
+    folder = tmp_path_factory.mktemp("records")
+    write_records(make_records(200, seed=1), folder / "train.jsonl")
+    write_records(make_records(30, seed=2), folder / "valid.jsonl")
+    files = ["--train", folder / "train.jsonl", "--valid", folder / "valid.jsonl"]
+    optim = ["--optim.epochs", "2", "--optim.batch", "8", "--optim.lr", "0.01"]
+    run = ["--run.micro-tokens", "100", "--run.validate-every", "10", "--run.log-every", "5", "--task.masked", "0.2"]
+    variables = {"PYTHONPATH": str(ROOT)}
+    return lambda output, *more: start_job(SCRIPT, *files, *optim, *run, "--output", output, *more, variables=variables)
+
+
+@pytest.fixture(scope="module")
+def two_workers(start: Start, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
+    """Output of a job of two workers that nothing disturbed, and what it said."""
+    output = tmp_path_factory.mktemp("two") / "output"
+    return output, start(output, "--run.workers", "2").finish()
+
+
+def lines(output: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (output / "metrics.jsonl").read_text("utf-8").splitlines()]
+
+
+def losses(output: Path) -> dict[int, float]:
+    return {line["step"]: line["loss"] for line in lines(output) if "loss" in line}
+
+
+def checkpoints(output: Path) -> list[Path]:
+    return sorted((output / "checkpoints/run").glob("step-*"))
+
+
+def test_training_of_two_workers(two_workers: tuple[Path, Finished], start: Start) -> None:
+    output, finished = two_workers
+    assert finished.code == 0, finished.err
+    about = json.loads((output / "best/training.json").read_text("utf-8"))
+    best = f"step {about['step']:,}, score {about['score']:.4g}"
+    assert finished.out == f"{STEPS} steps; the best model is of {best}: {output / 'best'}\n"
+    assert f"step {STEPS}: validation score" in finished.err
+    assert "Traceback" not in finished.err
+    assert list(losses(output)) == list(range(5, STEPS + 1, 5))
+    assert [line["seen"] for line in lines(output) if "seen" in line] == [200, 200]
+    assert [path.name[:13] for path in checkpoints(output)] == [f"step-{STEPS - 10:08d}", f"step-{STEPS:08d}"]
+    assert list((output / "tensorboard").glob("events.*"))
+
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*.pt")}
+    again = start(output, "--run.workers", "2").finish()  # there is nothing left to do
+    assert (again.code, again.out) == (0, finished.out)
+    assert before.items() >= {path: path.stat().st_mtime_ns for path in output.rglob("*.pt")}.items()
+
+
+def test_one_worker_learns_the_same(two_workers: tuple[Path, Finished], start: Start, tmp_path: Path) -> None:
+    finished = start(tmp_path / "output", "--run.workers", "1").finish()
+    assert finished.code == 0, finished.err
+    assert losses(tmp_path / "output") == pytest.approx(losses(two_workers[0]), abs=1e-4)
+    assert difference(tmp_path / "output", two_workers[0]) < 1e-4
+
+
+def test_however_it_is_stopped_the_model_is_the_same(
+    two_workers: tuple[Path, Finished], start: Start, tmp_path: Path
+) -> None:
+    output = tmp_path / "output"
+    slow = ["--run.workers", "2", "--task.seconds", "0.05"]
+
+    job = start(output, *slow)  # a worker dies, of which the job recovers by itself
+    job.wait_until(lambda: len(losses_so_far(output)) > 3)
+    [first] = checkpoints(output)
+    job.workers("RayTrainWorker")[-1].kill()
+    job.wait_until(lambda: len(checkpoints(output)) > 1)
+    job.process.kill()  # the driver, and what it started with it
+    job.kill()
+    assert first in checkpoints(output)
+
+    newest = checkpoints(output)[-1]
+    damaged = next((newest / "state").glob("*model_states.pt"))
+    with damaged.open("rb+") as file:
+        file.seek(damaged.stat().st_size // 2)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 1]))
+    finished = start(output, *slow[:2]).finish()
+    assert finished.code == 0, finished.err
+    [note] = [line for line in finished.err.splitlines() if line.startswith("kpray: ")]
+    assert note.startswith(f"kpray: {damaged}: the checkpoint is damaged")
+    assert note.endswith("training goes on from step 10")
+    assert losses(output) == losses(two_workers[0])
+    assert difference(output, two_workers[0]) == 0
+    assert difference(output, two_workers[0], "best") == 0
+    assert (newest.parent / f"damaged-{newest.name}").exists()
+
+
+def losses_so_far(output: Path) -> dict[int, float]:
+    return losses(output) if (output / "metrics.jsonl").exists() else {}
+
+
+def test_loss_that_is_no_number(start: Start, tmp_path: Path) -> None:
+    finished = start(tmp_path / "output", "--task.nan-at", "0.5").finish()
+    assert (finished.code, finished.out) == (2, "")
+    assert "Traceback" not in finished.err
+    message = f"{tmp_path / 'output'}: the loss of step {STEPS // 2 + 1} is not a number (loss nan, right "
+    assert finished.err.splitlines()[-1].startswith(f"kpray: error: {message}")
+    assert "lower --optim.lr" in finished.err.splitlines()[-1]
+    assert checkpoints(tmp_path / "output")[-1].name.startswith("step-00000020")
+    # It was not tried again.
+    assert [line["step"] for line in lines(tmp_path / "output") if "loss" in line] == [5, 10, 15, 20, 25]
+
+
+def run_here(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
+    monkeypatch.setattr("sys.argv", ["train", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_path(str(SCRIPT), run_name="__main__")
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def test_dry_run_and_mistakes_start_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    train, valid, output = tmp_path / "train.jsonl", tmp_path / "valid.jsonl", tmp_path / "output"
+    write_records(make_records(20, seed=1), train)
+    valid.write_text('{"id": "no text"}\n', encoding="utf-8")
+    options: list[str | Path] = ["--train", train, "--valid", valid, "--output", output]
+
+    assert run_here(monkeypatch, *options, "--dry-run") == 0
+    out = capsys.readouterr().out
+    assert "to train on 1 jsonl files, 20 records" in out
+    assert "to validate on 1 jsonl files, 1 records" in out
+    assert "micro_tokens: 8192" in out
+    assert not output.exists()
+
+    assert run_here(monkeypatch, *options) == 2
+    assert f"kpray: error: {valid}: there is no document to validate on" in capsys.readouterr().err
+    assert run_here(monkeypatch, *options, "--run.tracker", "mlflow") == 2
+    assert "the package mlflow is not installed" in capsys.readouterr().err
+
+
+def test_output_of_another_training_is_refused(
+    two_workers: tuple[Path, Finished], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, _ = two_workers
+    config = (output / "config.yaml").read_bytes()
+    assert run_here(monkeypatch, "--config", output / "config.yaml", "--optim.lr", "0.5") == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"kpray: error: {output}: the folder holds output made with optim = ")
+    assert (output / "config.yaml").read_bytes() == config

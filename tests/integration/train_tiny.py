@@ -1,0 +1,24 @@
+"""The training job of the tests' tiny model."""
+
+from __future__ import annotations
+
+import sys
+
+from kpray.cluster.train import TrainSettings, run_train_job
+from kpray.settings import parse_settings, run_main
+from tests.cluster.tiny_task import TinyConfig, TinyTask
+
+
+class TinyJob(TrainSettings):
+    """What the job takes."""
+
+    task: TinyConfig = TinyConfig()
+
+
+def main() -> int:
+    job = parse_settings(TinyJob, sys.argv[1:], prog="train_tiny.py", description=str(__doc__))
+    return run_train_job(job, TinyTask(job.task))
+
+
+if __name__ == "__main__":
+    run_main(main)
