@@ -109,17 +109,12 @@ class Losses(torch.nn.Module):
         return self.task.losses(self.model, batch, progress)
 
 
-def start_engine(task: TrainingTask, optim: OptimConfig, run: RunConfig, config: Mapping[str, Any]) -> Any:
-    """Build the model and hand it to DeepSpeed; torch.distributed has been initialized.
-
-    Every worker builds the same weights from `optim.seed`.
+def build_model(task: TrainingTask, optim: OptimConfig, run: RunConfig) -> torch.nn.Module:
+    """The model with its starting weights, the same in every worker, ready to be trained.
 
     Raises:
-        UserError: the model cannot be loaded, or cannot do gradient checkpointing.
+        UserError: it cannot be loaded, or cannot do gradient checkpointing.
     """
-    import deepspeed
-    import deepspeed.ops
-
     torch.manual_seed(optim.seed)
     model = task.build().train()  # transformers loads models for evaluation
     if run.gradient_checkpointing:
@@ -129,6 +124,14 @@ def start_engine(task: TrainingTask, optim: OptimConfig, run: RunConfig, config:
                 f"{task.kind} has no gradient checkpointing", where="run.gradient_checkpointing", fix="false"
             )
         enable()
+    return model
+
+
+def start_engine(task: TrainingTask, model: torch.nn.Module, optim: OptimConfig, config: Mapping[str, Any]) -> Any:
+    """Hand a model to DeepSpeed; every worker calls this, in a process group."""
+    import deepspeed
+    import deepspeed.ops
+
     deepspeed.logger.setLevel("WARNING")
     # A faster all-reduce within one machine, for which every worker would run a compiler.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False

@@ -28,7 +28,14 @@ from kpray.cluster.checkpoint import (
     needs_conversion,
     save_checkpoint,
 )
-from kpray.cluster.deepspeed import Precision, deepspeed_config, learning_rate, start_engine, trained_model
+from kpray.cluster.deepspeed import (
+    Precision,
+    build_model,
+    deepspeed_config,
+    learning_rate,
+    start_engine,
+    trained_model,
+)
 from kpray.cluster.metrics import MetricsLog
 from kpray.cluster.models import recover_model, write_model
 from kpray.cluster.rows import Rows
@@ -104,8 +111,9 @@ class _Training:
             if len(self.rows) != plan.rows:
                 raise UserError(f"{len(self.rows):,} of {plan.rows:,} documents arrived at a worker", where="--train")
         with agreed():
-            config = deepspeed_config(plan.optim, plan.run.zero, plan.precision, universal=convert)
-            self.engine = start_engine(plan.task, plan.optim, plan.run, config)
+            model = build_model(plan.task, plan.optim, plan.run)
+        config = deepspeed_config(plan.optim, plan.run.zero, plan.precision, universal=convert)
+        self.engine = start_engine(plan.task, model, plan.optim, config)
         if found:
             load_checkpoint(self.engine, found.folder, found.state)
         self.state = replace(self.state, workers=self.workers)
