@@ -182,26 +182,25 @@ def find_checkpoint(runs: Path) -> Found | None:
     return None
 
 
-def tidy_checkpoints(runs: Path) -> Found | None:
+def tidy_checkpoints(runs: Path, found: Found | None) -> None:
     """Leave the newest good checkpoint only, before any worker is started; damaged ones get another name.
 
     What Ray noted about the checkpoints is dropped: it has none of a run that was killed before it could note it, and
     does not start when one is missing that it has.
 
-    Returns:
-        As `find_checkpoint`.
+    Args:
+        runs: folder of the checkpoints.
+        found: from `find_checkpoint`.
     """
     for unfinished in runs.glob(".step-*.tmp"):
         shutil.rmtree(unfinished)
     (runs / "checkpoint_manager_snapshot.json").unlink(missing_ok=True)
-    found = find_checkpoint(runs)
     if found is not None:
         for folder in found.damaged:
             folder.rename(folder.with_name(f"damaged-{folder.name}"))
         for folder in runs.glob("step-*"):
             if folder != found.folder:
                 shutil.rmtree(folder)
-    return found
 
 
 def check_continuable(state: State, workers: int, zero: int, precision: str) -> None:

@@ -184,9 +184,10 @@ class _Training:
         before = engine.skipped_steps
         self._optimizer_step()
         counts = torch.tensor([documents, tokens, padded], dtype=torch.float64, device=engine.device)
-        vector = torch.cat([torch.stack([sums[name] for name in sorted(sums)]), counts])
+        names = sorted(sums, key=lambda name: (name != "loss", name))
+        vector = torch.cat([torch.stack([sums[name] for name in names]), counts])
         dist.all_reduce(vector)
-        total = dict(zip([*sorted(sums), "documents", "tokens", "padded"], vector.tolist(), strict=True))
+        total = dict(zip([*names, *_COUNTS], vector.tolist(), strict=True))
         self.skipped_in_row = self.skipped_in_row + 1 if engine.skipped_steps > before else 0
         self._check(total, step)
         return total

@@ -13,7 +13,7 @@ import ray
 from pydantic import Field
 
 from kpray import __version__
-from kpray.cluster.checkpoint import State, check_continuable, tidy_checkpoints
+from kpray.cluster.checkpoint import State, check_continuable, find_checkpoint, tidy_checkpoints
 from kpray.cluster.chunks import STATE_FOLDER
 from kpray.cluster.deepspeed import choose_precision
 from kpray.cluster.job import JobSettings, check_same, describe_sources, print_plan, write_configuration, writing
@@ -96,13 +96,14 @@ def train(task: TrainingTask, job: TrainSettings, sources: Sequence[Source], val
     runs = output / CHECKPOINTS
     with writing(output):
         runs.mkdir(parents=True, exist_ok=True)
-    found = tidy_checkpoints(runs)
+    found = find_checkpoint(runs)
     for note in found.notes() if found else []:
         print(f"kpray: {note}", file=sys.stderr)
     if found and found.state.finished:
         return found.state
     write_configuration(job, output)
     with writing(output):
+        tidy_checkpoints(runs, found)
         write_text(json.dumps(configuration, indent=2) + "\n", output / STATE_FOLDER / "manifest.json")
     tokens_run = TokenRun(output, task, tuple(sources), job.train_documents, job.lang, job.limits)
     with ray_session(job.address):

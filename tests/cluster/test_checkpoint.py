@@ -44,7 +44,7 @@ def make(tmp_path: Path) -> Make:
 def test_no_checkpoint(tmp_path: Path) -> None:
     assert find_checkpoint(tmp_path) is None
     assert find_checkpoint(tmp_path / "none") is None
-    assert tidy_checkpoints(tmp_path) is None
+    tidy_checkpoints(tmp_path, None)
 
 
 def test_newest_counts_by_its_step(make: Make, tmp_path: Path) -> None:
@@ -79,14 +79,15 @@ def test_damaged_checkpoint(name: str, contents: bytes | None, reason: str, make
         read_state(bad)
     assert str(error.value).startswith(f"{bad}/{reason}")
 
-    found = tidy_checkpoints(tmp_path)
+    found = find_checkpoint(tmp_path)
     assert found is not None
     assert found.folder == good
+    tidy_checkpoints(tmp_path, found)
     [note] = found.notes()
     assert note.startswith(f"{bad}/{reason}")
     assert note.endswith("; training goes on from step 5")
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"damaged-{bad.name}", good.name]
-    again = tidy_checkpoints(tmp_path)  # it is said once
+    again = find_checkpoint(tmp_path)  # it is said once
     assert again is not None
     assert again.notes() == []
 
@@ -95,7 +96,7 @@ def test_all_are_damaged(make: Make, tmp_path: Path) -> None:
     for step in (5, 10):
         (make(step) / "state/0.pt").unlink()
     with pytest.raises(UserError, match=rf"{tmp_path}: no checkpoint can be used: {tmp_path}/step-00000010-a/.*move"):
-        tidy_checkpoints(tmp_path)
+        find_checkpoint(tmp_path)
     assert len(list(tmp_path.glob("step-*"))) == 2  # nothing is lost
 
 
@@ -104,7 +105,7 @@ def test_leftovers_go(make: Make, tmp_path: Path) -> None:
     kept = make(10)
     (tmp_path / ".step-00000015-c.tmp/state").mkdir(parents=True)
     (tmp_path / "checkpoint_manager_snapshot.json").write_text("{}", encoding="utf-8")
-    tidy_checkpoints(tmp_path)
+    tidy_checkpoints(tmp_path, find_checkpoint(tmp_path))
     assert list(tmp_path.iterdir()) == [kept]
 
 
