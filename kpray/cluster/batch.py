@@ -107,7 +107,8 @@ def predict_files(run: BatchRun, sources: Sequence[Source], batch: BatchConfig) 
     Raises:
         UserError: a worker met a mistake of the user, or could not write.
     """
-    return process_chunks(run, sources, _PredictChunk, placement(batch))
+    size = sum(source.bytes for source in sources)
+    return process_chunks(run, sources, size, _PredictChunk, placement(batch))
 
 
 def placement(batch: BatchConfig, resources: dict[str, float] | None = None) -> dict[str, Any]:

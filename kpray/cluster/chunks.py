@@ -63,13 +63,14 @@ class Counts:
 
 
 def process_chunks(
-    run: Run, sources: Sequence[Source], actor: type[ChunkActor[Run]], placement: Mapping[str, Any]
+    run: Run, sources: Sequence[Source], size: int, actor: type[ChunkActor[Run]], placement: Mapping[str, Any]
 ) -> Counts:
     """Do the work of every chunk of the files, and go on where an earlier run stopped.
 
     Args:
         run: told to every worker.
         sources: the files.
+        size: bytes of them that will be read, for the progress line.
         actor: does the work of a chunk.
         placement: arguments of `map_batches` for the actors.
 
@@ -89,7 +90,7 @@ def process_chunks(
         results = chunks.map_batches(
             actor, batch_size=1, batch_format="pyarrow", fn_constructor_kwargs={"run": run}, **placement
         )
-        counts = _follow(results, sum(source.bytes for source in sources))
+        counts = _follow(results, size)
     merge_rejects(run)
     return counts
 

@@ -32,6 +32,19 @@ _CHUNK_RECORDS = 500
 _ROW_BITS, _CHUNK_BITS = 16, 28  # of an order: the row in its chunk, the chunk in its file; the rest is the file
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What is taken of a file.
+
+    Attributes:
+        records: the first so many; None: all.
+        bytes: of the file that are read for them.
+    """
+
+    records: int | None
+    bytes: int
+
+
 @dataclass(frozen=True)
 class TokenRun:
     """All that the tokens of a training set depend on; every worker gets it.
@@ -75,16 +88,23 @@ class TokenRun:
         return self.output / STATE_FOLDER
 
     @cached_property
-    def shares(self) -> dict[str, int]:
-        """For the path of each file how many of its records are taken; files without a share are left out."""
-        shares, left = {}, self.documents
+    def shares(self) -> dict[str, Share]:
+        """What is taken of each file, by its path; files of which nothing is taken are left out."""
+        if self.documents is None:
+            return {source.path: Share(None, source.bytes) for source in self.sources}
+        shares: dict[str, Share] = {}
+        left = self.documents
         for source in self.sources:
-            shares[source.path] = 0
+            records = size = 0
             for chunk in read_chunks(source, _CHUNK_RECORDS, self.limits):
-                shares[source.path] += len(chunk.items)
-                if left is not None and sum(shares.values()) >= left:
-                    shares[source.path] -= sum(shares.values()) - left
-                    return shares
+                records += min(left - records, len(chunk.items))
+                size += chunk.bytes
+                if records == left:
+                    break
+            shares[source.path] = Share(records, size)
+            left -= records
+            if not left:
+                break
         return shares
 
     def part(self, source: Source) -> str:
@@ -93,7 +113,7 @@ class TokenRun:
 
     def chunks(self, source: Source) -> Iterator[Chunk]:
         """The same chunks every time, as far as the file's share goes."""
-        left = None if self.documents is None else self.shares[source.path]
+        left = self.shares[source.path].records
         for chunk in read_chunks(source, _CHUNK_RECORDS, self.limits):
             yield replace(chunk, items=chunk.items[:left])
             if left is not None:
@@ -141,10 +161,11 @@ def tokenize_files(run: TokenRun) -> TokenSet:
     with writing(run.output):
         (run.state / "rejects").mkdir(parents=True, exist_ok=True)
         write_text(json.dumps(run.manifest(), indent=2) + "\n", run.state / "manifest.json")
-    sources = [source for source in run.sources if run.documents is None or source.path in run.shares]
+    sources = [source for source in run.sources if source.path in run.shares]
     actors = max(1, int(ray.cluster_resources().get("CPU", 1)))
     placement = {"compute": ActorPoolStrategy(size=actors), "num_cpus": ACTOR_CPUS}
-    counts = process_chunks(run, sources, _TokenizeChunk, placement)
+    size = sum(share.bytes for share in run.shares.values())
+    counts = process_chunks(run, sources, size, _TokenizeChunk, placement)
     if not counts.written:
         raise UserError(
             f"none of {counts.rejected:,} records can be trained on",

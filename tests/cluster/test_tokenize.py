@@ -35,8 +35,7 @@ def tokenize(run: TokenRun) -> list[dict[str, Any]]:
     """All parts, as the actors do them, in a wrong order."""
     (run.state / "rejects").mkdir(parents=True, exist_ok=True)
     actor = _TokenizeChunk(run)
-    shares = None if run.documents is None else run.shares
-    sources = [source for source in run.sources if shares is None or source.path in shares]
+    sources = [source for source in run.sources if source.path in run.shares]
     rows = [pa.Table.from_pylist([{"source": pickle.dumps(source)}]) for source in sources]
     tables = [table for row in rows for table in read_source(row, run)]
     return [actor(table).to_pylist()[0] for table in reversed(tables)]
@@ -87,7 +86,9 @@ def test_more_documents_than_there_are(run: TokenRun) -> None:
     some = replace(run, documents=10_000)
     tokenize(some)
     assert len(texts(some)) == 730
-    assert some.shares == {run.sources[0].path: 700, run.sources[1].path: 32}
+    records = {path: share.records for path, share in some.shares.items()}
+    assert records == {run.sources[0].path: 700, run.sources[1].path: 32}
+    assert [share.bytes for share in some.shares.values()] == [source.bytes for source in run.sources]
 
 
 def test_folder_depends_on_what_tokens_depend_on(run: TokenRun, tmp_path: Path) -> None:
