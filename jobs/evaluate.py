@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.metrics.protocols import get_protocol
 from kpray.metrics.runs import comparison_tables, console_tables, draw_figures, markdown_report, notes, read_runs
-from kpray.registry import open_predictor, section_of
+from kpray.registry import kind_of, open_predictor, section_of
 from kpray.report.relation import distance_rows, draw_relation, pair_distances
 from kpray.report.tables import print_tables
 from kpray.samrank.config import SAMRankConfig
@@ -121,8 +121,8 @@ def draw_distances(predictors: dict[str, str], data_sets: list[DataSet], folder:
     documents = [record.document for data in data_sets for record in data.records[:FIGURE_DOCUMENTS]]
     distances = {}
     for system, name in predictors.items():
-        predictor = open_predictor(name)
-        if isinstance(predictor, UniKeyphrase):
+        if kind_of(name) == UniKeyphrase.kind:
+            predictor = cast(UniKeyphrase, open_predictor(name))
             distances[system] = pair_distances(*task_representations(predictor, documents))
     if not distances:
         return []

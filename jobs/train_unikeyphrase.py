@@ -19,11 +19,10 @@ class TrainUniKeyphraseJob(TrainSettings):
 
 def main() -> int:
     job = parse_settings(TrainUniKeyphraseJob, sys.argv[1:], prog="jobs/train_unikeyphrase.py", description=__doc__)
-    backbone = Path(job.task.model.backbone)
-    if backbone.is_dir():  # workers have other current folders
-        model = job.task.model.model_copy(update={"backbone": str(backbone.resolve())})
-        return run_train_job(job, UniKeyphraseTask(job.task.model_copy(update={"model": model})))
-    return run_train_job(job, UniKeyphraseTask(job.task))
+    model = job.task.model
+    if Path(model.backbone).is_dir():  # workers have other current folders
+        model = model.model_copy(update={"backbone": str(Path(model.backbone).resolve())})
+    return run_train_job(job, UniKeyphraseTask(job.task.model_copy(update={"model": model})))
 
 
 if __name__ == "__main__":

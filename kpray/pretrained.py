@@ -70,6 +70,22 @@ def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
         logging.enable_progress_bar()
 
 
+def load_tokenizer(name: str) -> Any:
+    """The fast tokenizer of a model that the user named.
+
+    Raises:
+        UserError: it cannot be found or read, or there is no fast one.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = load_pretrained(AutoTokenizer, name)
+    if not tokenizer.is_fast:
+        raise UserError(f"{name!r} has no fast tokenizer", where="model", fix="choose one with tokenizer.json")
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes where the files are missing
+        raise UserError(f"{name!r} has no tokenizer", where="model", fix="put tokenizer.json beside its weights")
+    return tokenizer
+
+
 def choose_device(device: str) -> torch.device:
     """`auto` is the first GPU where there is one, else the CPU.
 

@@ -54,6 +54,15 @@ def open_predictor(name: str, config: Mapping[str, Any] | None = None) -> Predic
     return predictor
 
 
+def kind_of(name: str) -> str:
+    """The kind of a predictor, without opening it.
+
+    Raises:
+        UserError: there is no such predictor.
+    """
+    return _read(name)[0]
+
+
 def pin_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """Every field of a predictor's configuration, with what depends on the machine decided here, for all workers.
 
@@ -79,8 +88,8 @@ def section_of(name: str, settings: Settings, others: Sequence[str] = ()) -> dic
     Raises:
         UserError: there is no such predictor, or something is set in a section that no predictor has.
     """
-    kind = _read(name)[0]
-    kinds = {kind, *(_read(other)[0] for other in others)}
+    kind = kind_of(name)
+    kinds = {kind, *map(kind_of, others)}
     given = {
         section: value.model_dump(mode="json", exclude_unset=True)
         for section, value in settings

@@ -5,16 +5,44 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Live
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-class Progress:
+class _LiveLine:
+    """A line on standard error that lives as long as a block, where that is a terminal.
+
+    Args:
+        columns: what it shows before the time that has passed and the time that is left.
+    """
+
+    def __init__(self, *columns: ProgressColumn) -> None:
+        self.console = Console(stderr=True)
+        self.live = Live(
+            *columns,
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+
+class Progress(_LiveLine):
     """Counts documents and the share of the input that is done; writes to standard error.
 
     Args:
@@ -26,27 +54,12 @@ class Progress:
         self.new = self.new_done = 0  # documents and bytes that this run did since `started`
         self.started: float | None = None  # when its first were done: what comes before is the start of the workers
         self.last_line = time.monotonic()
-        self.console = Console(stderr=True)
-        self.live = Live(
+        super().__init__(
             TextColumn("{task.fields[documents]:,} documents"),
             BarColumn(),
             TextColumn("{task.percentage:.0f}%  {task.fields[rate]:.1f} documents/s"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=not self.console.is_terminal,
         )
         self.task = self.live.add_task("", total=max(total, 1), documents=0, rate=0.0)
-
-    def __enter__(self) -> Progress:
-        self.live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.live.stop()
 
     def advance(self, size: int, documents: int, *, new: bool) -> None:
         """Add what was finished: bytes of the input, documents, and whether this run did them."""
@@ -71,33 +84,18 @@ class Progress:
             )
 
 
-class TrainingProgress:
+class TrainingProgress(_LiveLine):
     """Shows what a training tells of itself; writes to standard error."""
 
     def __init__(self) -> None:
         self.last_line = 0.0
-        self.console = Console(stderr=True)
-        self.live = Live(
+        super().__init__(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("step {task.completed:,.0f} of {task.total:,.0f}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=self.console,
-            disable=not self.console.is_terminal,
         )
         self.task: TaskID | None = None
         self.first: tuple[float, int] | None = None  # when this run had its first line, and of which step it was
-
-    def __enter__(self) -> TrainingProgress:
-        self.live.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.live.stop()
 
     def show(self, values: Mapping[str, Any]) -> None:
         """Show a line of metrics.jsonl."""

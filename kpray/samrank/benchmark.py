@@ -19,6 +19,7 @@ from kpray.document import Keyphrase, Record
 from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import get_protocol
 from kpray.pretrained import find_model, load_pretrained
+from kpray.report.timing import time_contestants
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import CUTOFFS, all_heads, f1_by_head
 from kpray.samrank.predictor import CPU_BATCH_TOKENS, PreparedDocument, SAMRank
@@ -84,14 +85,8 @@ def benchmark(paper: SAMRankConfig, records: Sequence[Record], rounds: int) -> l
         f"kpray's default, {len(default.config.heads)} heads": lambda: _texts(default.predict(documents, top=TOP)),
         **_other_tools(paper, [document.text for document in documents]),
     }
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    results: dict[str, Any] = {}
-    for _ in range(rounds):
-        for name, run in contestants.items():
-            started = time.process_time()
-            results[name] = run()
-            seconds[name].append(time.process_time() - started)
-    best = {name: min(times) / len(documents) for name, times in seconds.items()}
+    seconds, results = time_contestants(contestants, rounds)
+    best = {name: time_ / len(documents) for name, time_ in seconds.items()}
     rows = [_row(name, best, _f1(results[name], records)) for name in contestants]
     return [*rows, {"contestant": f"tagging alone ({tagger.name})", "documents/s": 1 / seconds_of_tagging}]
 

@@ -15,7 +15,7 @@ from typing_extensions import override
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
 from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor
-from kpray.pretrained import choose_device, choose_dtype, load_pretrained
+from kpray.pretrained import choose_device, choose_dtype, load_pretrained, load_tokenizer
 from kpray.samrank.attention import ATTENTION_NAME, HeadScores, head_scores
 from kpray.samrank.config import SAMRankConfig, check_heads
 from kpray.samrank.phrases import Occurrences, find_occurrences, phrase_scores
@@ -62,7 +62,7 @@ class SAMRank(Predictor[PreparedDocument]):
         Raises:
             UserError: the model, a head, the tagger or the device is not there.
         """
-        from transformers import AutoConfig, AutoModel, AutoTokenizer
+        from transformers import AutoConfig, AutoModel
 
         self.config = config
         self.tagger = load_tagger(config.tagger)
@@ -86,15 +86,7 @@ class SAMRank(Predictor[PreparedDocument]):
         causal = any(getattr(module, "is_causal", False) for module in self.model.modules())
         self.muted = 0 if causal else -1
 
-        tokenizer = load_pretrained(AutoTokenizer, config.model)
-        if not tokenizer.is_fast:
-            raise UserError(
-                f"{config.model!r} has no fast tokenizer", where="model", fix="choose one with tokenizer.json"
-            )
-        if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes where the files are missing
-            raise UserError(
-                f"{config.model!r} has no tokenizer", where="model", fix="put tokenizer.json beside its weights"
-            )
+        tokenizer = load_tokenizer(config.model)
         self.tokenizer = tokenizer.backend_tokenizer
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,11 +10,12 @@ import torch
 from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM
 
-from kpray.batches import batches_by_length, epoch_order, micro_batches
+from kpray.batches import epoch_order, micro_batches
 from kpray.document import Record
+from kpray.report.timing import time_contestants
 from kpray.training import OptimConfig, RunConfig
 from kpray.unikeyphrase.config import TaskConfig
-from kpray.unikeyphrase.decode import CachedSteps, FullSteps, beam_search
+from kpray.unikeyphrase.decode import CPU_BATCH_TOKENS, CachedSteps, FullSteps, beam_search, source_batches
 from kpray.unikeyphrase.inputs import Encoder
 from kpray.unikeyphrase.model import UniKeyphraseModel
 from kpray.unikeyphrase.task import UniKeyphraseTask
@@ -69,7 +69,7 @@ def benchmark(
         "training step of transformers' BERT with LM head": _trainer(bare, bare_losses, steps_of_batches),
         f"training step of kpray, L = {config.model.relation_layers}": _trainer(model, our_losses, steps_of_batches),
     }
-    seconds = _best_times(training, rounds)
+    seconds, _ = time_contestants(training, rounds)
     floor = next(iter(seconds.values()))
     table: list[Row] = [
         {"contestant": name, "documents/s": len(rows) / time_, "of the floor": floor / time_}
@@ -108,18 +108,13 @@ def _trainer(
 def _decoding(model: UniKeyphraseModel, encoder: Encoder, rows: Sequence[Mapping[str, Any]], rounds: int) -> list[Row]:
     """Beam search of exactly `DECODED_TOKENS` tokens, with the cache and without."""
     model.train(False)
-    lengths = [len(row["source"]) for row in rows]
-    batches = []
-    for indices in batches_by_length(lengths, 2048):
-        ids = torch.full((len(indices), max(lengths[index] for index in indices)), encoder.pad_id)
-        for place, index in enumerate(indices):
-            ids[place, : lengths[index]] = torch.as_tensor(rows[index]["source"])
-        batches.append((ids, torch.tensor([lengths[index] for index in indices])))
+    sources = [row["source"] for row in rows]
+    batches = list(source_batches(sources, encoder.pad_id, CPU_BATCH_TOKENS, model.device))
 
     def decode(cached: bool) -> Callable[[], None]:
         @torch.inference_mode()
         def run() -> None:
-            for ids, source_lengths in batches:
+            for _, ids, source_lengths in batches:
                 steps = (
                     CachedSteps(model, model.encode_source(ids, source_lengths)[1], encoder.mask_id)
                     if cached
@@ -130,19 +125,10 @@ def _decoding(model: UniKeyphraseModel, encoder: Encoder, rows: Sequence[Mapping
         return run
 
     title = f"{DECODED_TOKENS} target tokens, {BEAMS} beams"
-    seconds = _best_times({f"full decoding, {title}": decode(False), f"cached decoding, {title}": decode(True)}, rounds)
+    contestants = {f"full decoding, {title}": decode(False), f"cached decoding, {title}": decode(True)}
+    seconds, _ = time_contestants(contestants, rounds)
     floor = next(iter(seconds.values()))
     return [
         {"contestant": name, "documents/s": len(rows) / time_, "of the floor": floor / time_}
         for name, time_ in seconds.items()
     ]
-
-
-def _best_times(contestants: Mapping[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(rounds):
-        for name, run in contestants.items():
-            started = time.process_time()
-            run()
-            seconds[name].append(time.process_time() - started)
-    return {name: min(times) for name, times in seconds.items()}

@@ -5,7 +5,7 @@ Shape legend: B documents, K beams, S source tokens (padded), C labels, V vocabu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,14 +57,11 @@ def read_documents(
         decode: its `outside_bias` has no effect here.
         batch_tokens: most tokens of one forward pass, padding included; None: what fits the model's device.
     """
-    device = model.device
     if batch_tokens is None:
-        batch_tokens = CPU_BATCH_TOKENS if device.type == "cpu" else GPU_BATCH_TOKENS
+        batch_tokens = CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS
     readings: dict[int, Reading] = {}
-    for batch in batches_by_length([max(len(source.ids), _LEAST_TOKENS) for source in sources], batch_tokens):
-        rows = [torch.from_numpy(sources[place].ids.astype(np.int64)) for place in batch]
-        input_ids = pad_sequence(rows, batch_first=True, padding_value=encoder.pad_id).to(device)
-        lengths = torch.tensor([len(row) for row in rows], device=device)
+    ids = [source.ids for source in sources]
+    for batch, input_ids, lengths in source_batches(ids, encoder.pad_id, batch_tokens, model.device):
         steps: Steps
         if model.config.relation_mask == "none":
             label_logits = model(input_ids, lengths, lengths, lengths.new_empty(0)).label_logits
@@ -82,9 +79,29 @@ def read_documents(
         logits = label_logits.float().cpu().numpy()
         targets, probabilities = found.tokens.numpy(), found.log_probabilities.double().exp().numpy()
         for row, (place, length) in enumerate(zip(batch, found.lengths.tolist(), strict=True)):
-            labels = logits[row, 1 : len(rows[row]) - 1]
+            labels = logits[row, 1 : len(ids[place]) - 1]
             readings[place] = Reading(labels, targets[row, :length], probabilities[row, :length])
     return [readings[place] for place in range(len(sources))]
+
+
+def source_batches(
+    ids: Sequence[np.ndarray], pad_id: int, batch_tokens: int, device: torch.device
+) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    """Documents of like length together, for the model to read.
+
+    Args:
+        ids: int32 [S] of each document, [CLS] and [SEP] included.
+        pad_id: id of [PAD].
+        batch_tokens: most tokens of a batch, padding included.
+        device: of the tensors.
+
+    Returns:
+        For each batch the places of its documents, their ids int64 [B, S] and their lengths int64 [B].
+    """
+    for batch in batches_by_length([max(len(row), _LEAST_TOKENS) for row in ids], batch_tokens):
+        rows = [torch.from_numpy(ids[place].astype(np.int64)) for place in batch]
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        yield batch, pad_sequence(rows, batch_first=True, padding_value=pad_id).to(device), lengths
 
 
 def label_probabilities(label_logits: np.ndarray, outside_bias: float) -> np.ndarray:

@@ -12,7 +12,7 @@ import regex
 
 from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
-from kpray.pretrained import load_pretrained
+from kpray.pretrained import load_tokenizer
 from kpray.text.stems import UNSPACED, stemmed_words
 from kpray.unikeyphrase.config import ModelConfig
 from kpray.unikeyphrase.labels import find_gold_spans, label_tokens, split_present_absent
@@ -64,13 +64,7 @@ class Encoder:
         Raises:
             UserError: it cannot be loaded, or is none of BERT type.
         """
-        from transformers import AutoTokenizer
-
-        tokenizer = load_pretrained(AutoTokenizer, name)
-        if not tokenizer.is_fast:
-            raise UserError(f"{name!r} has no fast tokenizer", where="model", fix="choose one with tokenizer.json")
-        if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes where the files are missing
-            raise UserError(f"{name!r} has no tokenizer", where="model", fix="put tokenizer.json beside its weights")
+        tokenizer = load_tokenizer(name)
         special = [getattr(tokenizer, f"{kind}_token_id") for kind in ("cls", "sep", "mask", "pad")]
         if None in special:
             raise UserError(
