@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import pickle
 from pathlib import Path
@@ -64,11 +63,8 @@ def test_validation_of_a_perfect_model(trained: Trained) -> None:
 def test_validation_is_an_evaluation_of_the_saved_predictor(trained: Trained, tmp_path: Path) -> None:
     decode = DecodeConfig(beams=2, length_penalty=0.5)
     task = UniKeyphraseTask(TaskConfig(model=trained[0].config.model, decode=decode))
-    model = copy.deepcopy(trained[1])
-    torch.manual_seed(0)
-    for parameter in model.parameters():  # so that it errs
-        parameter.data += 0.03 * torch.randn(parameter.shape)
-    records = [*RECORDS, *OTHERS]
+    model = trained[1]
+    records = [*RECORDS, *OTHERS]  # it knows the first, and errs on the others
     validation = task.conclude(task.validate(model, records))
     task.save(model, tmp_path, validation.decisions)
     predictor = open_predictor(str(tmp_path), {"decode": {"beams": 2}})
