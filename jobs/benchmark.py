@@ -15,7 +15,9 @@ from kpray.corpus.records import Reject, read_records
 from kpray.document import Record
 from kpray.errors import UserError
 from kpray.pretrained import MINILM
+from kpray.registry import open_predictor
 from kpray.report.tables import markdown_table, print_tables
+from kpray.report.timing import time_contestants
 from kpray.samrank.config import SAMRankConfig
 from kpray.settings import Settings, parse_settings, run_main
 from kpray.training import OptimConfig, RunConfig
@@ -49,6 +51,10 @@ class UniKeyphraseBenchmark(Benchmark):
     task: TaskConfig = TaskConfig(model=ModelConfig(backbone=MINILM, attention_dropout=0.0, target_tokens=48))
     optim: OptimConfig = OptimConfig(batch=32)
     run: RunConfig = RunConfig(micro_tokens=4096)
+    predictor: str | None = None
+    """Folder of a trained UniKeyphrase, whose prediction is timed too."""
+    workers: tuple[int, ...] = ()
+    """Numbers of workers whose training is timed too, with Ray Train, such as 1 2."""
 
 
 def measure_samrank(job: SAMRankBenchmark, records: list[Record]) -> list[dict[str, Any]]:
@@ -60,7 +66,19 @@ def measure_samrank(job: SAMRankBenchmark, records: list[Record]) -> list[dict[s
 def measure_unikeyphrase(job: UniKeyphraseBenchmark, records: list[Record]) -> list[dict[str, Any]]:
     from kpray.unikeyphrase.benchmark import benchmark
 
-    return benchmark(job.task, job.optim, job.run, records, job.rounds)
+    rows = benchmark(job.task, job.optim, job.run, records, job.rounds)
+    if job.predictor:
+        predictor = open_predictor(job.predictor)
+        documents = [record.document for record in records]
+        seconds, _ = time_contestants({"prediction": lambda: predictor.predict(documents, top=50)}, job.rounds)
+        title = f"prediction, {Path(job.predictor).resolve().parent.name}"
+        rows.append({"contestant": title, "documents/s": len(documents) / seconds["prediction"]})
+    if job.workers:
+        from kpray.cluster.benchmark import time_workers
+        from kpray.unikeyphrase.task import UniKeyphraseTask
+
+        rows += time_workers(UniKeyphraseTask(job.task), job.optim, job.run, records, job.workers)
+    return rows
 
 
 BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[dict[str, Any]]]]] = {

@@ -59,6 +59,9 @@ class DecodeConfig(Settings):
     """Beams of the search for absent keyphrases."""
     length_penalty: Annotated[float, Field(ge=0)] = 0.0
     """A hypothesis of n tokens is ranked by log-probability / n ** penalty; 0: by log-probability."""
+    empty: bool = True
+    """Whether a document may have no absent keyphrase; false: the search gives at least one. A model that has learnt
+    little finds ending at once more probable than any phrase."""
     outside_bias: float = 0.0
     """Added to the logit of label O before labels are read; training chooses it on its validation documents."""
 

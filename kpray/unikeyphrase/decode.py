@@ -73,6 +73,7 @@ def read_documents(
             steps,
             beams=decode.beams,
             length_penalty=decode.length_penalty,
+            empty=decode.empty,
             target_tokens=model.config.target_tokens,
             end_id=encoder.sep_id,
         )
@@ -222,7 +223,9 @@ class Hypotheses:
     scores: Tensor
 
 
-def beam_search(steps: Steps, *, beams: int, length_penalty: float, target_tokens: int, end_id: int) -> Hypotheses:
+def beam_search(
+    steps: Steps, *, beams: int, length_penalty: float, target_tokens: int, end_id: int, empty: bool = True
+) -> Hypotheses:
     """Search for the most probable sequence of each document.
 
     In each step the `beams` best continuations of a document are kept, and of equally good ones those of lower index
@@ -237,8 +240,11 @@ def beam_search(steps: Steps, *, beams: int, length_penalty: float, target_token
         length_penalty: a hypothesis of n tokens is ranked by log-probability / n ** penalty.
         target_tokens: most tokens, the end included.
         end_id: the token that ends a sequence.
+        empty: whether a sequence may end with its first token.
     """
     next_token = steps.start()
+    if not empty and end_id >= 0:
+        next_token = next_token.index_fill(2, torch.tensor([end_id], device=next_token.device), -torch.inf)
     documents = len(next_token)
     rows = torch.arange(documents, device=next_token.device)  # of the result: which document each row of the batch is
     live = next_token.new_zeros(documents, 1)  # log-probability of each beam; -inf: it has ended

@@ -171,6 +171,7 @@ class UniKeyphraseTask(TrainingTask):
         self.encoder.save(folder)
         decode = DecodeConfig(
             length_penalty=self.config.decode.length_penalty,
+            empty=self.config.decode.empty,
             outside_bias=decisions.get("outside_bias", self.config.decode.outside_bias),
         )
         training = {"task": self.config.model_dump(mode="json"), "decisions": dict(decisions)}

@@ -53,7 +53,8 @@ def test_extract(
     assert extract(monkeypatch, file, *options) == 0
     printed = json.loads(capsys.readouterr().out)
     config = printed["made_by"]["config"]
-    assert config["decode"] == {"beams": 2, "length_penalty": 0.0, "outside_bias": 0.25}  # of the folder, but for beams
+    # Of the folder, but for beams.
+    assert config["decode"] == {"beams": 2, "length_penalty": 0.0, "empty": True, "outside_bias": 0.25}
     expected = open_predictor(str(saved), {"decode": {"beams": 2}}).predict([record.document for record in RECORDS])
     for document, keyphrases in zip(printed["documents"], expected, strict=True):
         assert [phrase["text"] for phrase in document["keyphrases"]] == [phrase.text for phrase in keyphrases]

@@ -71,19 +71,29 @@ def sequences(found: Hypotheses) -> list[Prefix]:
 
 
 def search(
-    language: Language, beams: int, *, target_tokens: int = 4, length_penalty: float = 0.0, end_id: int = END
+    language: Language,
+    beams: int,
+    *,
+    target_tokens: int = 4,
+    length_penalty: float = 0.0,
+    end_id: int = END,
+    empty: bool = True,
 ) -> Hypotheses:
-    return beam_search(language, beams=beams, length_penalty=length_penalty, target_tokens=target_tokens, end_id=end_id)
+    options = {"length_penalty": length_penalty, "target_tokens": target_tokens, "end_id": end_id}
+    return beam_search(language, beams=beams, empty=empty, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 0.7, 2.0])
 @pytest.mark.parametrize("ending", [0.2, 1.0, 5.0])
-def test_as_good_as_exhaustive_search(length_penalty: float, ending: float) -> None:
+@pytest.mark.parametrize("empty", [True, False])
+def test_as_good_as_exhaustive_search(length_penalty: float, ending: float, empty: bool) -> None:
     language = Language(list(range(12)), 4, ending=ending)
-    found = search(language, 4**4, length_penalty=length_penalty)
+    found = search(language, 4**4, length_penalty=length_penalty, empty=empty)
     for document, (tokens, score) in enumerate(zip(sequences(found), found.scores.tolist(), strict=True)):
         ranked = [
-            (total / len(sequence) ** length_penalty, sequence) for total, sequence in language.all_ended(document, 4)
+            (total / len(sequence) ** length_penalty, sequence)
+            for total, sequence in language.all_ended(document, 4)
+            if empty or len(sequence) > 1
         ]
         best, _ = max(ranked)
         assert score == pytest.approx(best, abs=1e-5)

@@ -61,14 +61,15 @@ def test_validation_of_a_perfect_model(trained: Trained) -> None:
 
 
 def test_validation_is_an_evaluation_of_the_saved_predictor(trained: Trained, tmp_path: Path) -> None:
-    decode = DecodeConfig(beams=2, length_penalty=0.5)
+    decode = DecodeConfig(beams=2, length_penalty=0.5, empty=False)
     task = UniKeyphraseTask(TaskConfig(model=trained[0].config.model, decode=decode))
     model = trained[1]
     records = [*RECORDS, *OTHERS]  # it knows the first, and errs on the others
     validation = task.conclude(task.validate(model, records))
     task.save(model, tmp_path, validation.decisions)
     predictor = open_predictor(str(tmp_path), {"decode": {"beams": 2}})
-    assert predictor.describe()["config"]["decode"] == {"beams": 2, "length_penalty": 0.5, **validation.decisions}
+    decoded = {"beams": 2, "length_penalty": 0.5, "empty": False, **validation.decisions}
+    assert predictor.describe()["config"]["decode"] == decoded
     readable = [record.document for record in records if record.document.id != "8"]
     predictions = {
         ("en", document.id): keyphrases
@@ -149,7 +150,7 @@ def test_wrapped_model(trained: Trained) -> None:
 def test_saved_folder_says_how_it_was_trained(saved: Path) -> None:
     contents = json.loads((saved / "kpray.json").read_text("utf-8"))
     assert contents["kind"] == "unikeyphrase"
-    assert contents["config"]["decode"] == {"beams": 5, "length_penalty": 0, "outside_bias": 0.25}
+    assert contents["config"]["decode"] == {"beams": 5, "length_penalty": 0, "empty": True, "outside_bias": 0.25}
     assert contents["training"]["decisions"] == {"outside_bias": 0.25}
     assert contents["training"]["task"]["loss"]["positive_weight"] == 5
     assert {"model", "weights"}.isdisjoint(contents["config"])  # the folder may be moved

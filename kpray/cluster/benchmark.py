@@ -1,0 +1,74 @@
+"""What training on several workers gains: runs of the real job, with Ray Train and DeepSpeed, on the same documents."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from kpray.cluster.metrics import METRICS_FILE
+from kpray.cluster.train import TrainSettings, train
+from kpray.corpus.sources import find_sources
+from kpray.document import Record
+from kpray.training import OptimConfig, RunConfig, TrainingTask
+
+Row = dict[str, str | float | None]
+
+_STEPS_TO_WARM_UP = 2
+
+
+def time_workers(
+    task: TrainingTask, optim: OptimConfig, run: RunConfig, records: Sequence[Record], workers: Sequence[int]
+) -> list[Row]:
+    """Train one epoch with each number of workers, each with its share of the cores that the last number leaves.
+
+    Returns:
+        Rows of documents/s by the clock, in the median step, beside those of the first number of workers.
+    """
+    rates: list[tuple[int, float]] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        documents = Path(scratch) / "documents.jsonl"
+        lines = (
+            {"id": str(place), "title": r.document.title, "abstract": r.document.body, "keyphrases": list(r.keyphrases)}
+            for place, r in enumerate(records)
+        )
+        documents.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        sources = find_sources([str(documents)])
+        for number in workers:
+            output = Path(scratch) / f"workers-{number}"
+            job = TrainSettings(
+                train=(str(documents),),
+                valid=(str(documents),),
+                output=output,
+                optim=optim.model_copy(update={"epochs": 1}),
+                run=run.model_copy(update={"workers": number, "cpus": 0.8, "valid_documents": 2, "log_every": 1}),
+            )
+            train(task, job, sources, sources)
+            rates.append((number, _median_rate(output / METRICS_FILE, len(records) / _tokens(output))))
+    return [
+        {
+            "contestant": f"training with {number} worker{'s' * (number > 1)} of one thread each (by the clock)",
+            "documents/s": rate,
+            "of the floor": rate / rates[0][1],
+        }
+        for number, rate in rates
+    ]
+
+
+def _tokens(output: Path) -> int:
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    (folder,) = output.glob("tokens-*")
+    return int(
+        sum(pc.sum(pq.read_table(part, columns=["length"])["length"]).as_py() for part in folder.glob("*.parquet"))
+    )
+
+
+def _median_rate(metrics: Path, documents_per_token: float) -> float:
+    """Documents/s in the median step, without the first ones, in which memory is found."""
+    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    rates = [line["tokens_per_second"] for line in lines if "tokens_per_second" in line]
+    return float(statistics.median(rates[_STEPS_TO_WARM_UP:] or rates)) * documents_per_token
