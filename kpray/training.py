@@ -24,6 +24,8 @@ class OptimConfig(Settings):
 
     lr: Annotated[float, Field(gt=0)] = 1e-5
     """Highest learning rate of AdamW, reached at the end of the warm-up."""
+    new_lr: Annotated[float, Field(gt=0)] = 1.0
+    """Learning rate of weights that the backbone does not have (heads, relation layers), as a multiple of `lr`."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Of weight matrices; biases and layer normalization have none."""
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
@@ -94,6 +96,10 @@ class TrainingTask(ABC):
 
     kind: ClassVar[str]  #: of the predictor that comes out
 
+    whole_steps: ClassVar[bool] = False
+    """The loss of a document depends on the others of its step: each worker takes its share of a step in one
+    micro-batch, however large it is, and `run.micro_tokens` does not count."""
+
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Everything that training depends on, as JSON values: an output folder begun with others is refused."""
@@ -101,6 +107,16 @@ class TrainingTask(ABC):
     @abstractmethod
     def describe_tokens(self) -> dict[str, Any]:
         """The part of `describe` that `tokenize` depends on: where it differs, documents are tokenized anew."""
+
+    def check(self, valid: Sequence[Record]) -> None:  # noqa: B027  # most tasks have nothing to find
+        """Find mistakes before anything is begun that would otherwise be found hours later.
+
+        Args:
+            valid: the validation documents.
+
+        Raises:
+            UserError: nothing can come of training.
+        """
 
     @abstractmethod
     def schema(self) -> pa.Schema:

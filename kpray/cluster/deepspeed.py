@@ -84,13 +84,21 @@ def learning_rate(step: int, steps: int, optim: OptimConfig) -> float:
     return optim.lr * ((step + 1) / warmup if step < warmup else (steps - step) / (steps - warmup))
 
 
-def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Groups for AdamW: weight decay for matrices, none for biases and layer normalization, which are vectors."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    return [
-        {"params": [parameter for parameter in parameters if parameter.ndim > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in parameters if parameter.ndim <= 1], "weight_decay": 0.0},
-    ]
+def parameter_groups(model: torch.nn.Module, optim: OptimConfig) -> list[dict[str, Any]]:
+    """Groups for AdamW: weight decay for matrices, none for biases and layer normalization, which are vectors.
+
+    Args:
+        model: where it has an attribute `new_parameters`, these names are of weights that do not come from its
+            backbone, and their learning rate is `optim.new_lr` times that of the others (`factor` of a group).
+        optim: for the weight decay and the factor.
+    """
+    new: frozenset[str] = getattr(model, "new_parameters", frozenset())
+    groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            key = (optim.new_lr if name in new else 1.0, optim.weight_decay if parameter.ndim > 1 else 0.0)
+            groups.setdefault(key, []).append(parameter)
+    return [{"params": own, "weight_decay": decay, "factor": factor} for (factor, decay), own in groups.items()]
 
 
 class Losses(torch.nn.Module):
@@ -136,7 +144,7 @@ def start_engine(task: TrainingTask, model: torch.nn.Module, optim: OptimConfig,
     # A faster all-reduce within one machine, for which every worker would run a compiler.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_backend=torch.distributed.get_backend())
-    optimizer = torch.optim.AdamW(parameter_groups(model, optim.weight_decay), lr=optim.lr, fused=True)
+    optimizer = torch.optim.AdamW(parameter_groups(model, optim), lr=optim.lr, fused=True)
     engine, *_ = deepspeed.initialize(model=Losses(task, model), optimizer=optimizer, config=dict(config))
     return engine
 

@@ -33,6 +33,7 @@ from kpray.cluster.deepspeed import (
     build_model,
     deepspeed_config,
     learning_rate,
+    parameter_groups,
     start_engine,
     trained_model,
 )
@@ -112,6 +113,7 @@ class _Training:
                 raise UserError(f"{len(self.rows):,} of {plan.rows:,} documents arrived at a worker", where="--train")
         with agreed():
             model = build_model(plan.task, plan.optim, plan.run)
+        self.factors = [group["factor"] for group in parameter_groups(model, plan.optim)]
         config = deepspeed_config(plan.optim, plan.run.zero, plan.precision, universal=convert)
         self.engine = start_engine(plan.task, model, plan.optim, config)
         if found:
@@ -161,10 +163,11 @@ class _Training:
     def _step(self, step: int, steps: int, epoch: int, indices: np.ndarray) -> dict[str, float]:
         """Do one optimizer step; returns sums over all workers."""
         plan, engine = self.plan, self.engine
-        for group in engine.optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, plan.optim)
+        for group, factor in zip(engine.optimizer.param_groups, self.factors, strict=True):
+            group["lr"] = factor * learning_rate(step, steps, plan.optim)
         torch.manual_seed(_seed(plan.optim.seed, step, self.rank))
-        shares = micro_batches(self.rows.lengths, indices, self.workers, plan.run.micro_tokens)
+        most = padded_tokens(self.rows.lengths, indices) if plan.task.whole_steps else plan.run.micro_tokens
+        shares = micro_batches(self.rows.lengths, indices, self.workers, most)
         documents = tokens = padded = 0
         sums: dict[str, torch.Tensor] = {}
         for part in shares[self.rank]:
@@ -222,7 +225,7 @@ class _Training:
             "steps": steps,
             "epoch": self.state.step / per_epoch,
             **meter.read(),
-            "lr": self.engine.optimizer.param_groups[0]["lr"],
+            "lr": self.engine.optimizer.param_groups[0]["lr"] / self.factors[0],
             "grad_norm": None if norm is None else float(norm),
             "skipped": self.state.skipped,
         }

@@ -66,6 +66,7 @@ class UniKeyphraseModel(BertPreTrainedModel):
     `relation.{layer}.*` and `extraction.*`. A row of tokens is [CLS] X [SEP] K [SEP] without a gap, then padding.
 
     Attributes:
+        new_parameters: names of those that its backbone's checkpoint did not have.
         gradient_checkpointing: whether training keeps only the inputs of each backbone layer for its backward pass.
     """
 
@@ -79,6 +80,7 @@ class UniKeyphraseModel(BertPreTrainedModel):
     def __init__(self, config: UniKeyphraseModelConfig) -> None:
         super().__init__(config)
         self.gradient_checkpointing = False
+        self.new_parameters: frozenset[str] = frozenset()
         self.bert = BertModel(config, add_pooling_layer=False)
         scale = 1.0 if config.relation_scale == "one" else config.hidden_size**-0.5
         self.relation = nn.ModuleList(
@@ -293,7 +295,9 @@ def from_backbone(config: ModelConfig) -> UniKeyphraseModel:
             where="model.backbone",
             fix="take one of BERT type",
         )
-    return cast(UniKeyphraseModel, model)
+    found = cast(UniKeyphraseModel, model)
+    found.new_parameters = frozenset(report["missing_keys"])
+    return found
 
 
 def _describe(config: ModelConfig) -> UniKeyphraseModelConfig:

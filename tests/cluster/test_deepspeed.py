@@ -97,12 +97,27 @@ def test_learning_rate_by_hand() -> None:
 def test_weight_decay_is_for_matrices() -> None:
     model = TinyModel(8, 0.0)
     model.outer.weight.requires_grad_(False)
-    decayed, others = parameter_groups(model, 0.1)
+    decayed, others = parameter_groups(model, OptimConfig(weight_decay=0.1))
     assert (decayed["weight_decay"], others["weight_decay"]) == (0.1, 0.0)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     assert [names[id(parameter)] for parameter in decayed["params"]] == ["embedding.weight", "inner.weight"]
     biases = ["normalization.weight", "normalization.bias", "inner.bias", "outer.bias"]
     assert [names[id(parameter)] for parameter in others["params"]] == biases
+
+
+def test_new_weights_have_a_learning_rate_of_their_own() -> None:
+    model = TinyModel(8, 0.0)
+    optim = OptimConfig(weight_decay=0.1, new_lr=5.0)
+    assert [group["factor"] for group in parameter_groups(model, optim)] == [1, 1]
+    model.new_parameters = frozenset({"outer.weight", "outer.bias"})  # type: ignore[assignment]
+    groups = parameter_groups(model, optim)
+    assert {(group["factor"], group["weight_decay"]): len(group["params"]) for group in groups} == {
+        (1.0, 0.1): 2,
+        (1.0, 0.0): 3,
+        (5.0, 0.1): 1,
+        (5.0, 0.0): 1,
+    }
+    assert len(parameter_groups(model, OptimConfig())) == 2
 
 
 def test_what_is_trained_gives_losses() -> None:

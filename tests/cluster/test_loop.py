@@ -12,7 +12,7 @@ import pytest
 from kpray.training import OptimConfig
 from tests.cluster.processes import run_processes
 from tests.cluster.tiny_runs import CONFIG, OPTIM, Case, difference, train_cases
-from tests.cluster.tiny_task import TinyConfig
+from tests.cluster.tiny_task import TinyConfig, WholeStepsTask
 
 pytestmark = pytest.mark.integration
 
@@ -56,6 +56,7 @@ def ends(folder: Path) -> dict[str, str]:
     two["full disk"] = Case(folder / "full", full_disk="zero_pp_rank_1", run={"validate_every": 100})
     two["full disk for a model"] = Case(folder / "full-model", full_disk="weights.pt")
     two["few documents"] = Case(folder / "few", 2, optim=OPTIM.model_copy(update={"batch": 1, "epochs": 1}))
+    two["whole steps"] = Case(folder / "whole-steps", task=WholeStepsTask, run={"micro_tokens": 1})
     one["nan"] = Case(folder / "nan", config=CONFIG.model_copy(update={"nan_at": 0.5}))
     one["patience"] = Case(folder / "patience", optim=OptimConfig(lr=1e-30, batch=16, epochs=9), run={"patience": 2})
     found = dict(zip(one, run_processes(train_cases, list(one.values()), number=1)[0], strict=True))
@@ -127,6 +128,14 @@ def test_more_workers_than_documents(folder: Path, ends: dict[str, str]) -> None
     lines = metrics(folder / "few")
     assert [line["documents"] for line in lines if "loss" in line] == 100 * [1]
     assert [line["seen"] for line in lines if "seen" in line] == [100]
+
+
+def test_share_of_a_step_in_one_batch(folder: Path, ends: dict[str, str]) -> None:
+    assert ends["whole steps"] == ""
+    steps = [line for line in metrics(folder / "whole-steps") if "loss" in line]
+    assert [line["documents"] for line in steps] == 2 * [*6 * [16], 4]
+    assert [line["batches"] * line["documents"] for line in steps] == pytest.approx(14 * [2])  # one of each worker
+    assert difference(folder / "whole-steps", folder / "two-1") < 1e-6
 
 
 def test_disk_that_is_full(folder: Path, ends: dict[str, str]) -> None:

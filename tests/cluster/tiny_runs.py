@@ -32,6 +32,7 @@ class Case:
     run: dict[str, Any] = field(default_factory=dict)
     stop_after: int | None = None  # validations, as if the job had been killed then
     full_disk: str = ""  # writing a path with this in it fails
+    task: type[TinyTask] = TinyTask
 
 
 class Killed(BaseException):
@@ -41,7 +42,7 @@ class Killed(BaseException):
 def plan_of(case: Case) -> Plan:
     records = make_records(30, seed=2)
     run = RUN.model_copy(update={"zero": case.zero, **case.run})
-    return Plan(TinyTask(case.config), case.optim, run, "fp32", DOCUMENTS, records, case.output, {"of": "a test"})
+    return Plan(case.task(case.config), case.optim, run, "fp32", DOCUMENTS, records, case.output, {"of": "a test"})
 
 
 def tables() -> Iterable[pa.Table]:

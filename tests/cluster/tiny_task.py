@@ -130,6 +130,17 @@ class TinyTask(TrainingTask):
         (folder / "decisions.json").write_text(json.dumps(dict(decisions)), encoding="utf-8")
 
 
+class WholeStepsTask(TinyTask):
+    """The same with a worker's share of a step in one batch; `batches` counts them."""
+
+    whole_steps: ClassVar[bool] = True
+
+    def losses(
+        self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor], progress: float
+    ) -> dict[str, torch.Tensor]:
+        return {**super().losses(model, batch, progress), "batches": torch.ones(())}
+
+
 def _ids(record: Record) -> list[int]:
     return [zlib.crc32(word.encode()) % (VOCABULARY - 1) for word in record.document.text.split()]
 
