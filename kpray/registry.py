@@ -13,7 +13,7 @@ from kpray.errors import UserError
 from kpray.predictor import PREDICTOR_FILE, Predictor
 from kpray.predictor_config import PredictorConfig
 from kpray.samrank.config import SAMRankConfig
-from kpray.settings import Settings, validate_settings
+from kpray.settings import Settings, merge_sections, validate_settings
 from kpray.unikeyphrase.config import UniKeyphraseConfig
 
 
@@ -107,7 +107,7 @@ def section_of(name: str, settings: Settings, others: Sequence[str] = ()) -> dic
 def _configure(name: str, config: Mapping[str, Any]) -> tuple[_Method, PredictorConfig]:
     """The method and the validated configuration of a predictor."""
     kind, saved, where = _read(name)
-    return _METHODS[kind], validate_settings(_METHODS[kind].config, _merge(saved, config), where=where)
+    return _METHODS[kind], validate_settings(_METHODS[kind].config, merge_sections(saved, config), where=where)
 
 
 def _read(name: str) -> tuple[str, dict[str, Any], str]:
@@ -127,12 +127,3 @@ def _read(name: str) -> tuple[str, dict[str, Any], str]:
     if kind not in KINDS:
         raise UserError(f"unknown kind of predictor {kind!r}", where=str(file), fix=f"known: {', '.join(KINDS)}")
     return kind, {**config, "model": name} if _METHODS[kind].trained else config, str(file)
-
-
-def _merge(saved: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The saved fields with the given ones in their place, section by section."""
-    merged = dict(saved)
-    for name, value in given.items():
-        before = merged.get(name)
-        merged[name] = _merge(before, value) if isinstance(before, dict) and isinstance(value, Mapping) else value
-    return merged

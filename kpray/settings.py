@@ -47,6 +47,28 @@ class Settings(pydantic.BaseModel):
         frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, allow_inf_nan=False
     )
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _complete_sections(cls, values: Any) -> Any:
+        """A section that is given in part keeps what its field's default sets."""
+        if not isinstance(values, Mapping):
+            return values
+        defaults = {
+            name: info.default.model_dump(include=info.default.model_fields_set)
+            for name, info in cls.model_fields.items()
+            if isinstance(info.default, Settings) and isinstance(values.get(name), Mapping)
+        }
+        return merge_sections(defaults, values)
+
+
+def merge_sections(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields before with the given ones in their place, section by section."""
+    merged = dict(before)
+    for name, value in given.items():
+        old = merged.get(name)
+        merged[name] = merge_sections(old, value) if isinstance(old, dict) and isinstance(value, Mapping) else value
+    return merged
+
 
 Schema = TypeVar("Schema", bound=Settings)
 FieldPath = tuple[str, ...]  # the names that lead to a field: ("optim", "lr")

@@ -120,6 +120,30 @@ def test_defaults_then_file_then_command_line(write: Callable[[str], str]) -> No
     assert (read.optim.stage, read.optim.lr, read.optim.warmup_steps, read.label) == (1, 3e-5, 6, "from file")
 
 
+class Tuned(Settings):
+    optim: Optim = Optim(lr=2.0, warmup_steps=9)
+
+
+class Study(Settings):
+    tuned: Tuned = Tuned(optim=Optim(lr=3.0))
+    plain: Tuned = Tuned()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"tuned": {}}, Study()),
+        ({"tuned": {"optim": {"stage": 3}}}, Study(tuned=Tuned(optim=Optim(lr=3.0, stage=3)))),
+        ({"plain": {"optim": {"lr": 4}}}, Study(plain=Tuned(optim=Optim(lr=4.0, warmup_steps=9)))),
+    ],
+)
+def test_section_given_in_part_keeps_its_default(given: dict[str, dict[str, object]], expected: Study) -> None:
+    read = validate_settings(Study, given, where="here")
+    assert read == expected
+    assert read.model_fields_set == given.keys()
+    assert read.plain.model_fields_set == given.get("plain", {}).keys()  # what nobody set does not count as set
+
+
 @pytest.mark.parametrize("empty", ["", "# only a comment\n", "{}"])
 def test_empty_file(write: Callable[[str], str], empty: str) -> None:
     assert job("--config", write(empty), "--input", "a") == Job(input=Path("a"))
