@@ -243,8 +243,8 @@ def beam_search(
         empty: whether a sequence may end with its first token.
     """
     next_token = steps.start()
-    if not empty and end_id >= 0:
-        next_token = next_token.index_fill(2, torch.tensor([end_id], device=next_token.device), -torch.inf)
+    if not empty:
+        next_token[:, :, end_id] = -torch.inf
     documents = len(next_token)
     rows = torch.arange(documents, device=next_token.device)  # of the result: which document each row of the batch is
     live = next_token.new_zeros(documents, 1)  # log-probability of each beam; -inf: it has ended

@@ -79,8 +79,14 @@ def search(
     end_id: int = END,
     empty: bool = True,
 ) -> Hypotheses:
-    options = {"length_penalty": length_penalty, "target_tokens": target_tokens, "end_id": end_id}
-    return beam_search(language, beams=beams, empty=empty, **options)  # type: ignore[arg-type]
+    return beam_search(
+        language,
+        beams=beams,
+        length_penalty=length_penalty,
+        target_tokens=target_tokens,
+        end_id=end_id,
+        empty=empty,
+    )
 
 
 @pytest.mark.parametrize("length_penalty", [0.0, 0.7, 2.0])
