@@ -108,16 +108,6 @@ class TrainingTask(ABC):
     def describe_tokens(self) -> dict[str, Any]:
         """The part of `describe` that `tokenize` depends on: where it differs, documents are tokenized anew."""
 
-    def check(self, valid: Sequence[Record]) -> None:  # noqa: B027  # most tasks have nothing to find
-        """Find mistakes before anything is begun that would otherwise be found hours later.
-
-        Args:
-            valid: the validation documents.
-
-        Raises:
-            UserError: nothing can come of training.
-        """
-
     @abstractmethod
     def schema(self) -> pa.Schema:
         """Columns of a tokenized row; `length`, int32, is the number of tokens that the row takes in a batch."""

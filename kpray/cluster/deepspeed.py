@@ -135,8 +135,17 @@ def build_model(task: TrainingTask, optim: OptimConfig, run: RunConfig) -> torch
     return model
 
 
-def start_engine(task: TrainingTask, model: torch.nn.Module, optim: OptimConfig, config: Mapping[str, Any]) -> Any:
-    """Hand a model to DeepSpeed; every worker calls this, in a process group."""
+def start_engine(
+    task: TrainingTask, model: torch.nn.Module, groups: list[dict[str, Any]], config: Mapping[str, Any]
+) -> Any:
+    """Hand a model to DeepSpeed; every worker calls this, in a process group.
+
+    Args:
+        task: for the losses.
+        model: from `build_model`.
+        groups: from `parameter_groups`; each step sets their learning rates.
+        config: from `deepspeed_config`.
+    """
     import deepspeed
     import deepspeed.ops
 
@@ -144,7 +153,7 @@ def start_engine(task: TrainingTask, model: torch.nn.Module, optim: OptimConfig,
     # A faster all-reduce within one machine, for which every worker would run a compiler.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_backend=torch.distributed.get_backend())
-    optimizer = torch.optim.AdamW(parameter_groups(model, optim), lr=optim.lr, fused=True)
+    optimizer = torch.optim.AdamW(groups, lr=0.0, fused=True)
     engine, *_ = deepspeed.initialize(model=Losses(task, model), optimizer=optimizer, config=dict(config))
     return engine
 

@@ -113,9 +113,10 @@ class _Training:
                 raise UserError(f"{len(self.rows):,} of {plan.rows:,} documents arrived at a worker", where="--train")
         with agreed():
             model = build_model(plan.task, plan.optim, plan.run)
-        self.factors = [group["factor"] for group in parameter_groups(model, plan.optim)]
+        groups = parameter_groups(model, plan.optim)
+        self.factors = [group["factor"] for group in groups]
         config = deepspeed_config(plan.optim, plan.run.zero, plan.precision, universal=convert)
-        self.engine = start_engine(plan.task, model, plan.optim, config)
+        self.engine = start_engine(plan.task, model, groups, config)
         if found:
             load_checkpoint(self.engine, found.folder, found.state)
         self.state = replace(self.state, workers=self.workers)
@@ -163,8 +164,9 @@ class _Training:
     def _step(self, step: int, steps: int, epoch: int, indices: np.ndarray) -> dict[str, float]:
         """Do one optimizer step; returns sums over all workers."""
         plan, engine = self.plan, self.engine
+        rate = learning_rate(step, steps, plan.optim)
         for group, factor in zip(engine.optimizer.param_groups, self.factors, strict=True):
-            group["lr"] = factor * learning_rate(step, steps, plan.optim)
+            group["lr"] = factor * rate
         torch.manual_seed(_seed(plan.optim.seed, step, self.rank))
         most = padded_tokens(self.rows.lengths, indices) if plan.task.whole_steps else plan.run.micro_tokens
         shares = micro_batches(self.rows.lengths, indices, self.workers, most)
@@ -225,7 +227,7 @@ class _Training:
             "steps": steps,
             "epoch": self.state.step / per_epoch,
             **meter.read(),
-            "lr": self.engine.optimizer.param_groups[0]["lr"] / self.factors[0],
+            "lr": learning_rate(self.state.step - 1, steps, self.plan.optim),
             "grad_norm": None if norm is None else float(norm),
             "skipped": self.state.skipped,
         }

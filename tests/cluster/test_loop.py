@@ -12,11 +12,12 @@ import pytest
 from kpray.training import OptimConfig
 from tests.cluster.processes import run_processes
 from tests.cluster.tiny_runs import CONFIG, OPTIM, Case, difference, train_cases
-from tests.cluster.tiny_task import TinyConfig, WholeStepsTask
+from tests.cluster.tiny_task import NewHeadTask, TinyConfig, WholeStepsTask
 
 pytestmark = pytest.mark.integration
 
 DROPOUT = TinyConfig(masked=0.2, dropout=0.3)
+NEW_LR = OPTIM.model_copy(update={"new_lr": 0.1})
 STAGES = (0, 1, 2, 3)
 
 
@@ -50,6 +51,9 @@ def ends(folder: Path) -> dict[str, str]:
         two[f"two-{zero}"] = Case(folder / f"two-{zero}", zero)
         one[f"more-{zero}"] = Case(folder / f"more-{zero}", zero, stop_after=1)
         again[f"more-{zero} on two"] = Case(folder / f"more-{zero}", zero)
+        two[f"new-{zero}"] = Case(folder / f"new-{zero}", zero, optim=NEW_LR, task=NewHeadTask)
+    new = Case(folder / "new", 1, optim=NEW_LR, task=NewHeadTask)
+    one["new"], again["new on two"] = replace(new, stop_after=1), new
     two["whole"] = Case(folder / "whole", 1, DROPOUT)
     killed = Case(folder / "killed", 1, DROPOUT)
     two |= {"killed": replace(killed, stop_after=1), "killed again": replace(killed, stop_after=1), "killed on": killed}
@@ -77,6 +81,15 @@ def test_two_workers_learn_what_one_learns(zero: int, folder: Path, ends: dict[s
         assert first.get("loss") == pytest.approx(second.get("loss"), abs=1e-6)
         assert first.get("documents") == second.get("documents")
         assert first.get("score") == pytest.approx(second.get("score"), abs=1e-6)
+
+
+def test_new_weights_learn_at_a_rate_of_their_own(folder: Path, ends: dict[str, str]) -> None:
+    assert {ends[f"new-{zero}"] for zero in STAGES} | {ends["new on two"]} == {""}
+    for zero in STAGES[1:]:
+        assert difference(folder / f"new-{zero}", folder / "new-0") < 1e-6
+    assert difference(folder / "new", folder / "new-0") < 1e-6  # begun by one worker, gone on with by two
+    assert difference(folder / "two-0", folder / "new-0") > 1e-3
+    assert next(line["lr"] for line in metrics(folder / "new-0") if "loss" in line) == 0.01
 
 
 def test_what_a_training_tells(folder: Path, ends: dict[str, str]) -> None:

@@ -130,6 +130,19 @@ class TinyTask(TrainingTask):
         (folder / "decisions.json").write_text(json.dumps(dict(decisions)), encoding="utf-8")
 
 
+class NewHeadTask(TinyTask):
+    """The same with two layers that its backbone does not have.
+
+    DeepSpeed cannot load for another number of workers where a group is so small that a worker has nothing of it.
+    """
+
+    def build(self) -> nn.Module:
+        model = super().build()
+        names = [name for name, _ in model.named_parameters() if name.startswith(("inner", "outer"))]
+        model.new_parameters = frozenset(names)  # type: ignore[assignment]
+        return model
+
+
 class WholeStepsTask(TinyTask):
     """The same with a worker's share of a step in one batch; `batches` counts them."""
 
