@@ -17,15 +17,19 @@ from kpray.training import OptimConfig, RunConfig, TrainingTask
 Row = dict[str, str | float | None]
 
 _STEPS_TO_WARM_UP = 2
+_CPUS = 0.8  # of a worker: one thread, and as many workers as cores leave what reading takes
 
 
 def time_workers(
     task: TrainingTask, optim: OptimConfig, run: RunConfig, records: Sequence[Record], workers: Sequence[int]
 ) -> list[Row]:
-    """Train one epoch with each number of workers, each with its share of the cores that the last number leaves.
+    """Train one epoch with each number of workers, every worker with one thread.
 
     Returns:
         Rows of documents/s by the clock, in the median step, beside those of the first number of workers.
+
+    Raises:
+        UserError: as `train`; there are fewer cores than workers.
     """
     rates: list[tuple[int, float]] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -43,10 +47,10 @@ def time_workers(
                 valid=(str(documents),),
                 output=output,
                 optim=optim.model_copy(update={"epochs": 1}),
-                run=run.model_copy(update={"workers": number, "cpus": 0.8, "valid_documents": 2, "log_every": 1}),
+                run=run.model_copy(update={"workers": number, "cpus": _CPUS, "valid_documents": 2, "log_every": 1}),
             )
             train(task, job, sources, sources)
-            rates.append((number, _median_rate(output / METRICS_FILE, len(records) / _tokens(output))))
+            rates.append((number, _tokens_per_second(output / METRICS_FILE) / _tokens_per_document(output)))
     return [
         {
             "contestant": f"training with {number} worker{'s' * (number > 1)} of one thread each (by the clock)",
@@ -57,18 +61,16 @@ def time_workers(
     ]
 
 
-def _tokens(output: Path) -> int:
+def _tokens_per_document(output: Path) -> float:
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
+    from pyarrow.dataset import dataset
 
-    (folder,) = output.glob("tokens-*")
-    return int(
-        sum(pc.sum(pq.read_table(part, columns=["length"])["length"]).as_py() for part in folder.glob("*.parquet"))
-    )
+    parts = [str(path) for path in output.glob("tokens-*/part-*.parquet")]
+    return float(pc.mean(dataset(parts).to_table(columns=["length"])["length"]).as_py())
 
 
-def _median_rate(metrics: Path, documents_per_token: float) -> float:
-    """Documents/s in the median step, without the first ones, in which memory is found."""
+def _tokens_per_second(metrics: Path) -> float:
+    """In the median step, without the first ones, in which memory is found."""
     lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     rates = [line["tokens_per_second"] for line in lines if "tokens_per_second" in line]
-    return float(statistics.median(rates[_STEPS_TO_WARM_UP:] or rates)) * documents_per_token
+    return float(statistics.median(rates[_STEPS_TO_WARM_UP:] or rates))
