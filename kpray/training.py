@@ -108,6 +108,16 @@ class TrainingTask(ABC):
     def describe_tokens(self) -> dict[str, Any]:
         """The part of `describe` that `tokenize` depends on: where it differs, documents are tokenized anew."""
 
+    def check(self, valid: Sequence[Record]) -> None:  # noqa: B027  # most tasks have nothing to find
+        """Find, before any worker starts, what would make training useless.
+
+        Args:
+            valid: the validation documents.
+
+        Raises:
+            UserError: what is wrong, and how to mend it.
+        """
+
     @abstractmethod
     def schema(self) -> pa.Schema:
         """Columns of a tokenized row; `length`, int32, is the number of tokens that the row takes in a batch."""
