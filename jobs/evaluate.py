@@ -18,6 +18,7 @@ from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.metrics.protocols import get_protocol
 from kpray.metrics.runs import comparison_tables, console_tables, draw_figures, markdown_report, notes, read_runs
+from kpray.ramkg.config import RAMKGOptions
 from kpray.registry import kind_of, open_predictor, section_of
 from kpray.report.relation import distance_rows, draw_relation, pair_distances
 from kpray.report.tables import print_tables
@@ -60,6 +61,7 @@ class EvaluateJob(JobSettings):
     batch: BatchConfig = BatchConfig()
     samrank: SAMRankConfig = SAMRankConfig()
     unikeyphrase: UniKeyphraseOptions = UniKeyphraseOptions()
+    ramkg: RAMKGOptions = RAMKGOptions()
 
 
 def main() -> int:
