@@ -169,22 +169,25 @@ def generate(
 
     def work(folder: Path) -> dict[str, Any]:
         run = MineRun(folder, store.folder, str(generator[0]), config, english=english.folder)
-        # Documents of like length in one part, so that batches are full; parts of all lengths in every stretch, so that
-        # the time that is left can be told.
-        lengths = np.array([len(store.record(int(row)).document.text) for row in rows])
-        order: list[np.ndarray] = []
-        for start in range(0, len(rows), _POOL * batch.chunk_records):
-            stretch = np.arange(start, min(start + _POOL * batch.chunk_records, len(rows)))
-            order.append(stretch[np.argsort(lengths[stretch], kind="stable")])
-        parts = [
-            ((rows[places], passages[places]), len(places))
-            for stretch in order
-            for places in np.split(stretch, range(batch.chunk_records, len(stretch), batch.chunk_records))
-        ]
+        lengths = [len(store.record(int(row)).document.text) for row in rows]
+        parts = [((rows[places], passages[places]), len(places)) for places in length_parts(lengths, batch)]
         _process(run, parts, _Generate, {}, batch)
         return {"documents": len(rows)}
 
     return steps.do("generate", inputs, work)
+
+
+def length_parts(lengths: Sequence[int], batch: BatchConfig) -> list[np.ndarray]:
+    """Places of documents of like length in one part, so that batches are full.
+
+    Every stretch of `_POOL` parts has parts of all lengths, so that the time that is left can be told.
+    """
+    parts = []
+    for start in range(0, len(lengths), _POOL * batch.chunk_records):
+        own = np.array(lengths[start : start + _POOL * batch.chunk_records])
+        places = start + np.argsort(own, kind="stable")
+        parts += np.split(places, range(batch.chunk_records, len(places), batch.chunk_records))
+    return parts
 
 
 def read_phrases(generated: Step) -> dict[int, list[tuple[str, float]]]:
