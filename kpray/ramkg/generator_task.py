@@ -236,7 +236,7 @@ class GeneratorTask(TrainingTask):
             decoder_input_ids=batch["decoder_input_ids"],
         )
         tokens = torch.tensor(float(len(batch["target_ids"])), device=logits_NV.device)
-        return {"loss": cross_entropy(logits_NV, batch["target_ids"], reduction="sum"), "tokens": tokens}
+        return {"loss": cross_entropy(logits_NV, batch["target_ids"], reduction="sum"), "target_tokens": tokens}
 
     @override
     def validate(self, model: torch.nn.Module, records: Sequence[Record]) -> dict[str, float]:

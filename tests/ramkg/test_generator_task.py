@@ -133,7 +133,7 @@ def test_loss(seq2seq: dict[str, str], english: Path, kind: str) -> None:
                 decoded.append(token)
                 tokens += 1
     assert losses["loss"].item() == pytest.approx(expected, rel=1e-5)
-    assert losses["tokens"].item() == tokens
+    assert losses["target_tokens"].item() == tokens
     assert losses["loss"].dtype == torch.float32
     parts = [task.losses(model, task.collate(part, [0] * len(part)), 0.5)["loss"] for part in (rows[:1], rows[1:])]
     assert sum(part.item() for part in parts) == pytest.approx(expected, rel=1e-5)
