@@ -12,7 +12,7 @@ import torch
 from kpray.cluster import mine
 from kpray.cluster.batch import BatchConfig
 from kpray.cluster.chunks import ChunkActor
-from kpray.cluster.mine import MineRun
+from kpray.cluster.mine import MineRun, Side
 from kpray.cluster.steps import Step, StepFolder
 from kpray.corpus.store import PassageStore
 from kpray.pretrained import load_tokenizer
@@ -62,12 +62,11 @@ def found(folder: Path, stores: tuple[PassageStore, PassageStore], retriever: tu
     """Every step from tokens to neighbours."""
     config = open_retriever(str(retriever[0])).config
     ranges = [(start, min(start + PART, PAIRS)) for start in range(0, PAIRS, PART)]
-    tokens = {
-        side: do(
-            mine._Tokenize, MineRun(folder / f"tokens-{side}", store.folder, config.backbone, config, side), ranges
-        )
-        for side, store in zip(("query", "passage"), stores, strict=True)
-    }
+    tokens: dict[Side, Step] = {}
+    sides: tuple[tuple[Side, PassageStore], ...] = (("query", stores[0]), ("passage", stores[1]))
+    for side, store in sides:
+        run = MineRun(folder / f"tokens-{side}", store.folder, config.backbone, config, side)
+        tokens[side] = do(mine._Tokenize, run, ranges)
     paths = {side: [path for path, _ in mine._parts(step.folder)] for side, step in tokens.items()}
     vectors = do(
         mine._Embed, MineRun(folder / "vectors", tokens["passage"].folder, str(retriever[0])), paths["passage"]

@@ -26,7 +26,7 @@ def test_f1_of_a_document() -> None:
 def test_a_model_is_its_weights(tmp_path: Path) -> None:
     for name in ("one", "same", "other"):
         (tmp_path / name).mkdir()
-        save_backbone(tmp_path / name, **({"num_hidden_layers": 1} if name == "other" else {}))
+        save_backbone(tmp_path / name, num_hidden_layers=1 if name == "other" else 2)
     one, same, other = (model_identity(str(tmp_path / name)) for name in ("one", "same", "other"))
     assert one == same != other
     (tmp_path / "empty").mkdir()
@@ -72,8 +72,7 @@ def test_a_language_that_the_generator_lacks(tmp_path: Path) -> None:
 
 def test_english_documents_without_keyphrases(tmp_path: Path) -> None:
     job = make_job(tmp_path)
-    bare = [Record(record.document, None) for record in make_pairs(8, seed=2)[1]]
-    rows = [{"id": r.document.id, "abstract": r.document.body} for r in bare]
+    rows = [{"id": r.document.id, "abstract": r.document.body} for r in make_pairs(8, seed=2)[1]]
     Path(job.english[0]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     with pytest.raises(UserError, match="the English documents have no keyphrases"):
         run_rgit(job)

@@ -80,11 +80,12 @@ def test_predictions_and_predictor(run: Run, tmp_path: Path) -> None:
     try:
         predictor = open_predictor(str(tmp_path / "model"), {"generate": {"beams": 2}})
         records = [r for r in read_records([str(output / "planted/test.jsonl")]) if not isinstance(r, Reject)]
-        explained = predictor.predict([record.document for record in records], top=5, explain=True)
-        predicted = predictor.predict([record.document for record in records], top=5)
+        documents = [record.document for record in records]
+        explained = predictor.predict(documents, top=5, explain=True)
+        predicted = predictor.predict(documents, top=5)
         predictor.save(tmp_path / "copy")
         again = open_predictor(str(tmp_path / "copy"), {"generate": {"beams": 2}})
-        assert again.predict([records[0].document], top=5)[0] == predicted[0]
+        assert again.predict(documents[:1], top=5) == predicted[:1]
     finally:
         shutil.move(tmp_path / "model", output / "best")
     assert [own.keyphrases for own in explained] == predicted
@@ -95,8 +96,8 @@ def test_predictions_and_predictor(run: Run, tmp_path: Path) -> None:
         assert list(evidence.keyphrases) == english[evidence.document.id]["keyphrases"]
     table = pq.read_table(output / "predictions/rgit/part-00000.parquet").to_pylist()
     assert [row["id"] for row in table] == [record.document.id for record in records]
-    for row, own in zip(table, predicted, strict=True):
-        assert [phrase["text"] for phrase in row["keyphrases"]][:5] == [phrase.text for phrase in own]
+    for row, phrases in zip(table, predicted, strict=True):
+        assert [phrase["text"] for phrase in row["keyphrases"]][:5] == [phrase.text for phrase in phrases]
 
 
 def test_what_was_finished_is_not_done_again(run: Run) -> None:
