@@ -12,12 +12,11 @@ from pydantic import Field
 from kpray.cluster.batch import BatchConfig
 from kpray.cluster.corpora import write_documents
 from kpray.cluster.english import english_store
-from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration, writing
+from kpray.cluster.job import JobSettings, describe_inputs, print_plan, write_configuration, writing
 from kpray.cluster.mine import embed_bitext, read_vectors
 from kpray.cluster.session import ray_session
 from kpray.cluster.steps import StepFolder
 from kpray.corpus.limits import Limits
-from kpray.corpus.sources import find_sources
 from kpray.corpus.store import PassageStore
 from kpray.ramkg.bitext import margin_pairs
 from kpray.ramkg.config import BitextConfig
@@ -43,13 +42,8 @@ class MinePairsJob(JobSettings):
 def main() -> int:
     job = parse_settings(MinePairsJob, sys.argv[1:], prog="jobs/mine_pairs.py", description=__doc__)
     if job.dry_run:
-        given = {"passages": job.passages, "english": job.english}
-        print_plan(
-            job,
-            "\n#       ".join(
-                f"--{name}: {describe_sources(find_sources(own), job.limits)}" for name, own in given.items()
-            ),
-        )
+        given = {"--passages:": job.passages, "--english:": job.english}
+        print_plan(job, describe_inputs(given, job.limits))
         return 0
     output = job.output.resolve()
     write_configuration(job, output)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from kpray.cluster.job import describe_sources, print_plan
+from kpray.cluster.job import describe_inputs, print_plan
 from kpray.cluster.rgit import RGITSettings, run_rgit
-from kpray.corpus.sources import find_sources
 from kpray.report.rounds import recall_rows, round_rows, score_rows
 from kpray.report.tables import print_tables
 from kpray.settings import parse_settings, run_main
@@ -15,12 +14,10 @@ from kpray.settings import parse_settings, run_main
 def main() -> int:
     job = parse_settings(RGITSettings, sys.argv[1:], prog="jobs/rgit.py", description=__doc__)
     if job.dry_run:
-        given = {name: getattr(job, name) for name in ("parallel", "passages", "english", "valid", "test", "answers")}
-        lines = [
-            f"--{name}: {describe_sources(find_sources(paths), job.limits)}" for name, paths in given.items() if paths
-        ]
+        names = ("parallel", "passages", "english", "valid", "test", "answers")
+        given = describe_inputs({f"--{name}:": getattr(job, name) for name in names}, job.limits)
         planted = f"a planted corpus: {job.planted.parallel:,} pairs, {job.planted.passages:,} records without"
-        print_plan(job, "\n#       ".join(lines) or planted)
+        print_plan(job, given or planted)
         return 0
     report = run_rgit(job)
     print_tables({"rounds": round_rows(report), "retrieval": recall_rows(report), "keyphrases": score_rows(report)})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from kpray.cluster.english import FOLDER
 from kpray.cluster.train import TrainSettings, run_train_job
 from kpray.errors import UserError
+from kpray.pretrained import absolute_if_folder
 from kpray.ramkg.config import GenerateConfig, GeneratorConfig
 from kpray.ramkg.generator_task import GeneratorTask
 from kpray.settings import parse_settings, run_main
@@ -32,8 +32,7 @@ def main() -> int:
     config = job.task
     if config.passages and not job.english:
         raise UserError("--english is required", fix="give it, or --task.passages 0 for a generator without retrieval")
-    if Path(config.backbone).is_dir():  # workers have other current folders
-        config = config.model_copy(update={"backbone": str(Path(config.backbone).resolve())})
+    config = config.model_copy(update={"backbone": absolute_if_folder(config.backbone)})
     task = GeneratorTask(config, job.generate, job.output.resolve() / FOLDER, langs=job.langs)
     return run_train_job(job, task, english=job.english if config.passages else ())
 

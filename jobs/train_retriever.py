@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
 from kpray.cluster.english import FOLDER
 from kpray.cluster.train import TrainSettings, run_train_job
+from kpray.pretrained import absolute_if_folder
 from kpray.ramkg.config import RetrieverConfig
 from kpray.ramkg.retriever_task import RetrieverTask
 from kpray.settings import parse_settings, run_main
@@ -28,8 +28,7 @@ class TrainRetrieverJob(TrainSettings):
 def main() -> int:
     job = parse_settings(TrainRetrieverJob, sys.argv[1:], prog="jobs/train_retriever.py", description=__doc__)
     config = job.task
-    if Path(config.backbone).is_dir():  # workers have other current folders
-        config = config.model_copy(update={"backbone": str(Path(config.backbone).resolve())})
+    config = config.model_copy(update={"backbone": absolute_if_folder(config.backbone)})
     return run_train_job(job, RetrieverTask(config, job.output.resolve() / FOLDER), english=job.english)
 
 

@@ -23,7 +23,7 @@ from kpray.corpus.writing import write_predictions, write_text
 from kpray.errors import UserError
 from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import PROTOCOLS
-from kpray.pretrained import load_tokenizer
+from kpray.pretrained import absolute_if_folder, load_tokenizer
 from kpray.ramkg.backbones import BackboneConfig, write_backbones
 from kpray.ramkg.codemix import load_mixer
 from kpray.ramkg.config import (
@@ -86,8 +86,8 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     job = job.model_copy(
         update={
             "output": output,
-            "retriever": _with_absolute_backbone(job.retriever),
-            "generator": _with_absolute_backbone(job.generator),
+            "retriever": job.retriever.model_copy(update={"backbone": absolute_if_folder(job.retriever.backbone)}),
+            "generator": job.generator.model_copy(update={"backbone": absolute_if_folder(job.generator.backbone)}),
         }
     )
     corpora = read_corpora(job)
@@ -262,8 +262,3 @@ def _round_rows(rounds: Sequence[Round[Retrieved]], answers: dict[int, int]) -> 
         accuracy = 100 * sum(known) / len(known) if known else None
         rows.append(RoundRow(round_.number + 1, dict(round_.retriever.recall), len(mined), accuracy))
     return rows
-
-
-def _with_absolute_backbone(config: Any) -> Any:
-    path = Path(config.backbone)
-    return config.model_copy(update={"backbone": str(path.resolve())}) if path.is_dir() else config

@@ -21,13 +21,12 @@ from kpray.cluster.train import TrainSettings, train
 from kpray.corpus.limits import Limits
 from kpray.corpus.sources import find_sources
 from kpray.document import Record
-from kpray.errors import UserError
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.f1 import precision_recall_f1
 from kpray.metrics.normalization import unique_phrases
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.metrics.retrieval import CUTOFFS, mean_recall
-from kpray.pretrained import find_model, load_tokenizer
+from kpray.pretrained import find_model, load_tokenizer, weights_sha256
 from kpray.ramkg.config import GenerateConfig, GeneratorConfig, IndexConfig, RetrieverConfig
 from kpray.ramkg.encoder import open_retriever
 from kpray.ramkg.generator_task import GeneratorTask
@@ -35,6 +34,7 @@ from kpray.ramkg.retriever_task import RetrieverTask
 from kpray.training import OptimConfig, RunConfig, TrainingTask
 
 PROTOCOL = PROTOCOLS["ramkg"]
+_NO_WEIGHTS = "give a folder with weights in one safetensors file, or a hub id"
 DEPTH = max(CUTOFFS)  # passages that are retrieved: recall is told up to there
 
 
@@ -226,7 +226,7 @@ class RoundSteps:
             )
             state = train(task, job, find_sources(job.train), find_sources(job.valid))
             best = folder / "best"
-            sha256 = open_retriever(str(best)).sha256 if name == "retriever" else _file_sha256(best)
+            sha256 = open_retriever(str(best)).sha256 if name == "retriever" else weights_sha256(best, _NO_WEIGHTS)
             return {"step": state.best_step, "score": state.best, "sha256": sha256}
 
         return self.steps.do(name, inputs, work)
@@ -245,7 +245,7 @@ def model_identity(name: str) -> str:
         UserError: the folder has no weights in safetensors.
     """
     folder = Path(find_model(name))
-    return _file_sha256(folder) if folder.is_dir() else name
+    return weights_sha256(folder, _NO_WEIGHTS) if folder.is_dir() else name
 
 
 def _digest(records: Iterable[Record]) -> str:
@@ -253,15 +253,3 @@ def _digest(records: Iterable[Record]) -> str:
     for record in records:
         digest.update(json.dumps(record_fields(record)).encode() + b"\n")
     return digest.hexdigest()[:16]
-
-
-def _file_sha256(folder: Path) -> str:
-    try:
-        with (folder / "model.safetensors").open("rb") as weights:
-            return hashlib.file_digest(weights, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(
-            f"the weights cannot be read: {error.strerror}",
-            where=str(folder / "model.safetensors"),
-            fix="give a folder with weights in one safetensors file, or a hub id",
-        ) from error

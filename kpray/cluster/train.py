@@ -17,7 +17,7 @@ from kpray.cluster.checkpoint import State, check_continuable, find_checkpoint, 
 from kpray.cluster.chunks import STATE_FOLDER
 from kpray.cluster.deepspeed import choose_precision
 from kpray.cluster.english import english_store
-from kpray.cluster.job import JobSettings, check_same, describe_sources, print_plan, write_configuration, writing
+from kpray.cluster.job import JobSettings, check_same, describe_inputs, print_plan, write_configuration, writing
 from kpray.cluster.loop import CHECKPOINTS, Plan
 from kpray.cluster.metrics import check_tracker
 from kpray.cluster.session import ray_session
@@ -59,14 +59,11 @@ def run_train_job(job: TrainSettings, task: TrainingTask, english: Sequence[str]
         task: what to train.
         english: files and folders of English documents; the task finds their store in `job.output / english.FOLDER`.
     """
-    sources, valid_sources = find_sources(job.train), find_sources(job.valid)
     if job.dry_run:
-        data = {"to train on": sources, "to validate on": valid_sources}
-        if english:
-            data["English passages:"] = find_sources(english)
-        lines = [f"{what} {describe_sources(found, job.limits)}" for what, found in data.items()]
-        print_plan(job, "\n#       ".join(lines))
+        data = {"to train on": job.train, "to validate on": job.valid, "English passages:": english}
+        print_plan(job, describe_inputs(data, job.limits))
         return 0
+    sources, valid_sources = find_sources(job.train), find_sources(job.valid)
     if english:
         english_store(english, job.output, job.limits)
     state = train(task, job, sources, valid_sources)

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from kpray.errors import UserError
+from kpray import pretrained
 from kpray.predictor_config import PredictorConfig
 from kpray.settings import Settings
 
@@ -148,14 +148,7 @@ def weights_sha256(folder: Path) -> str:
     """
     digest = hashlib.sha256()
     for part in (GENERATOR, RETRIEVER):
-        path = folder / part / "model.safetensors"
-        if part == RETRIEVER and not path.parent.exists():
+        if part == RETRIEVER and not (folder / part).exists():
             continue
-        try:
-            with path.open("rb") as weights:
-                digest.update(hashlib.file_digest(weights, "sha256").digest())
-        except OSError as error:
-            raise UserError(
-                f"the weights cannot be read: {error.strerror}", where=str(path), fix="give a folder that RGIT wrote"
-            ) from error
+        digest.update(bytes.fromhex(pretrained.weights_sha256(folder / part, fix="give a folder that RGIT wrote")))
     return digest.hexdigest()[:16]
