@@ -24,8 +24,9 @@ from kpray.report.relation import distance_rows, draw_relation, pair_distances
 from kpray.report.tables import print_tables
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import draw_f1_of_heads
-from kpray.settings import parse_settings, run_main, versions
+from kpray.settings import parse_settings, run_main
 from kpray.unikeyphrase.config import UniKeyphraseOptions
+from kpray.versions import versions
 
 FIGURE_DOCUMENTS = 50  # of a data set; their tokens make far more than the 2,000 pairs that are drawn
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     import torch
+
+
+Model = TypeVar("Model", bound="torch.nn.Module")
 
 
 class OptimConfig(Settings):
@@ -162,3 +165,10 @@ class TrainingTask(ABC):
     @abstractmethod
     def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
         """Write a folder that `open_predictor` opens."""
+
+
+def unwrap(model: torch.nn.Module, kind: type[Model]) -> Model:
+    """The model inside what may be wrapped around it (DeepSpeed's engine, DistributedDataParallel)."""
+    while not isinstance(model, kind):
+        model = model.get_submodule("module")
+    return model

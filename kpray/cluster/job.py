@@ -14,7 +14,8 @@ from kpray.corpus.reading import read_chunks
 from kpray.corpus.sources import Source, find_sources
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
-from kpray.settings import Settings, dump_settings, versions
+from kpray.settings import Settings, dump_settings
+from kpray.versions import versions
 
 
 class JobSettings(Settings):

@@ -42,9 +42,9 @@ from kpray.ramkg.encoder import TextEncoder
 from kpray.ramkg.predictor import make_keyphrases, save_parts
 from kpray.ramkg.rgit import NO_PAIRS, Round, can_qualify, final_pairs, run_rounds
 from kpray.report.rounds import RoundRow, rounds_report
-from kpray.settings import versions
 from kpray.text.stems import stemmed_words
 from kpray.training import OptimConfig, RunConfig
+from kpray.versions import versions
 
 System = Literal["generator", "ramkg", "rgit"]
 _NAMES = {"generator": "generator without retrieval", "ramkg": "RAMKG", "rgit": "RAMKG + RGIT"}

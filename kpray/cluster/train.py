@@ -29,8 +29,8 @@ from kpray.corpus.sources import Source, find_sources
 from kpray.corpus.writing import write_text
 from kpray.document import Record
 from kpray.errors import UserError
-from kpray.settings import versions
 from kpray.training import OptimConfig, RunConfig, TrainingTask
+from kpray.versions import versions
 
 
 class TrainSettings(JobSettings):

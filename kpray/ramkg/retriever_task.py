@@ -21,7 +21,7 @@ from kpray.pretrained import load_tokenizer
 from kpray.ramkg.config import RetrieverConfig
 from kpray.ramkg.contrastive import contrastive_loss
 from kpray.ramkg.encoder import PassageEncoder, TextEncoder, embed, load_encoder, pad, save_retriever
-from kpray.training import TrainingTask, Validation
+from kpray.training import TrainingTask, Validation, unwrap
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -189,7 +189,7 @@ class RetrieverTask(TrainingTask):
         ]
         if not pairs:
             return {}
-        encoder = _bare(model)
+        encoder = unwrap(model, PassageEncoder)
         gold = np.array([row for _, row in pairs])
         pool_rows, pool_ids = _pool_tokens(self.config, self.english)
         pool = embed(encoder, pool_ids)
@@ -216,7 +216,7 @@ class RetrieverTask(TrainingTask):
     @override
     def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
         """Write a folder that `open_retriever` opens."""
-        save_retriever(_bare(model), self.texts, folder)
+        save_retriever(unwrap(model, PassageEncoder), self.texts, folder)
 
     def _english_rows(self, records: Sequence[Record]) -> list[int]:
         """Rows of the records' English passages in the store; -1 where there is none."""
@@ -260,13 +260,6 @@ def _encode_each(texts: TextEncoder, records: Sequence[Record]) -> list[np.ndarr
             return [error.reason]
         return [row for record in records for row in _encode_each(texts, [record])]
     return ["the text has no token" if texts.is_empty(row) else row for row in rows]
-
-
-def _bare(model: torch.nn.Module) -> PassageEncoder:
-    """The model inside what may be wrapped around it (DeepSpeed's engine, DistributedDataParallel)."""
-    while not isinstance(model, PassageEncoder):
-        model = model.get_submodule("module")
-    return model
 
 
 @cache
