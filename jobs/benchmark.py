@@ -1,4 +1,7 @@
-"""Measure kpray beside its floor and other tools: `python jobs/benchmark.py samrank|unikeyphrase|rgit`."""
+"""Measure kpray beside its floor and other tools: `python jobs/benchmark.py samrank|unikeyphrase|rgit`.
+
+`plan` measures nothing: it reckons how long jobs will take (`kpray.cluster.plan`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from kpray.cluster.plan import PlanConfig, plan
 from kpray.corpus.quickstart import quickstart_records
 from kpray.corpus.records import Reject, read_records
 from kpray.document import Record
@@ -109,8 +113,12 @@ BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[
 def main() -> int:
     """Parse the arguments, measure, print the table."""
     name, *arguments = sys.argv[1:] or [""]
+    if name == "plan":
+        config = parse_settings(PlanConfig, arguments, prog="jobs/benchmark.py plan", description=str(plan.__doc__))
+        print_tables({f"{config.documents:,.0f} documents, {config.gpus} GPUs, {config.cores} cores": plan(config)})
+        return 0
     if name not in BENCHMARKS:
-        raise UserError(f"there is no benchmark {name!r}", fix=f"known: {', '.join(BENCHMARKS)}")
+        raise UserError(f"there is no benchmark {name!r}", fix=f"known: {', '.join(BENCHMARKS)}, plan")
     schema, measure = BENCHMARKS[name]
     job = parse_settings(schema, arguments, prog=f"jobs/benchmark.py {name}", description=str(__doc__))
     found = read_records(job.input) if job.input else quickstart_records()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -17,6 +16,7 @@ from kpray.ramkg.config import RAMKGOptions
 from kpray.registry import section_of
 from kpray.samrank.config import SAMRankConfig
 from kpray.settings import parse_settings, run_main
+from kpray.storage import location
 from kpray.unikeyphrase.config import UniKeyphraseOptions
 
 
@@ -24,9 +24,9 @@ class ExtractJob(JobSettings):
     """What the extract job takes."""
 
     input: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files and folders: JSON lines (also .gz), Parquet, CSV, text, Markdown, PDF."""
-    output: Path
-    """Folder for the predictions (Parquet) and rejects.jsonl."""
+    """Files and folders, also s3:// and gs://: JSON lines (also .gz), Parquet, CSV, text, Markdown, PDF."""
+    output: str
+    """Folder for the predictions (Parquet) and rejects.jsonl; may be one in object storage (s3://, gs://)."""
     predictor: str = "samrank"
     """samrank, or the folder of a saved predictor."""
     top: Annotated[int, Field(ge=1)] = 10
@@ -46,11 +46,11 @@ def main() -> int:
     if job.dry_run:
         print_plan(job, describe_sources(sources, job.limits))
         return 0
-    config = section_of(job.predictor, job)
-    run = BatchRun.pinned(job.output, job.predictor, config, job.top, job.lang, job.limits, job.batch)
+    output, config = location(job.output), section_of(job.predictor, job)
+    run = BatchRun.pinned(output, job.predictor, config, job.top, job.lang, job.limits, job.batch)
     check_manifest(run, sources)
-    write_configuration(job, job.output)
-    with ray_session(job.address):
+    write_configuration(job, output)
+    with ray_session(job.address, run.output, run.models()):
         counts = predict_files(run, sources, job.batch)
     print(f"{counts.written:,} documents written to {job.output}, {counts.rejected:,} rejected (rejects.jsonl)")
     return 0

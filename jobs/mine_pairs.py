@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -12,7 +11,7 @@ from pydantic import Field
 from kpray.cluster.batch import BatchConfig
 from kpray.cluster.corpora import write_documents
 from kpray.cluster.english import english_store
-from kpray.cluster.job import JobSettings, describe_inputs, print_plan, write_configuration, writing
+from kpray.cluster.job import Folder, JobSettings, describe_inputs, print_plan, write_configuration, writing
 from kpray.cluster.mine import embed_bitext, read_vectors
 from kpray.cluster.session import ray_session
 from kpray.cluster.steps import StepFolder
@@ -30,7 +29,7 @@ class MinePairsJob(JobSettings):
     """Files of documents in other languages."""
     english: Annotated[tuple[str, ...], Field(min_length=1)]
     """Files of English documents."""
-    output: Path
+    output: Folder
     """Folder for pairs.jsonl: the documents that have a translation, with its id as `english_ids`."""
     lang: str = "en"
     """Language of records that name none."""
@@ -49,7 +48,7 @@ def main() -> int:
     write_configuration(job, output)
     english = PassageStore(english_store(job.english, output, job.limits))
     passages = PassageStore(english_store(job.passages, output, job.limits, "passages", job.lang))
-    with ray_session(job.address):
+    with ray_session(job.address, output, (job.bitext.model,)):
         steps = StepFolder(output / "steps")
         queries, targets = (
             read_vectors(embed_bitext(steps, store, job.bitext, job.batch)) for store in (passages, english)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kpray.errors import UserError
+from kpray.storage import local_folder
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +42,7 @@ def find_model(name: str) -> str:
                     )
             return str(folder)
         return MINILM
-    return name
+    return local_folder(name)
 
 
 def load_pretrained(factory: Any, name: str, **options: Any) -> Any:

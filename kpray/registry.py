@@ -15,6 +15,7 @@ from kpray.predictor_config import PredictorConfig
 from kpray.ramkg.config import RAMKGConfig
 from kpray.samrank.config import SAMRankConfig
 from kpray.settings import Settings, merge_sections, validate_settings
+from kpray.storage import local_folder
 from kpray.unikeyphrase.config import UniKeyphraseConfig
 
 
@@ -117,7 +118,7 @@ def _read(name: str) -> tuple[str, dict[str, Any], str]:
     untrained = [kind for kind, method in _METHODS.items() if not method.trained]
     if name in untrained:
         return name, {}, name
-    file = Path(name) / PREDICTOR_FILE
+    file = Path(local_folder(name)) / PREDICTOR_FILE
     if not file.is_file():
         what = f"{name!r} must be trained first" if name in KINDS else f"{name!r} is no predictor"
         raise UserError(what, where="predictor", fix=f"use {', '.join(untrained)}, or a folder with {PREDICTOR_FILE}")

@@ -111,6 +111,10 @@ class TrainingTask(ABC):
     def describe_tokens(self) -> dict[str, Any]:
         """The part of `describe` that `tokenize` depends on: where it differs, documents are tokenized anew."""
 
+    def backbones(self) -> tuple[str, ...]:
+        """Folders or hub ids of the pretrained models that every worker reads."""
+        return ()
+
     def check(self, valid: Sequence[Record]) -> None:  # noqa: B027  # most tasks have nothing to find
         """Find, before any worker starts, what would make training useless.
 

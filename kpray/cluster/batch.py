@@ -6,7 +6,6 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import ray
@@ -16,6 +15,7 @@ from ray.data import ActorPoolStrategy
 from kpray import __version__
 from kpray.cluster.chunks import ACTOR_CPUS, STATE_FOLDER, ChunkActor, Counts, process_chunks
 from kpray.cluster.job import check_same, writing
+from kpray.cluster.preflight import check_room, node_resources
 from kpray.corpus.limits import Limits
 from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
@@ -26,6 +26,7 @@ from kpray.errors import RejectedDocument, UserError
 from kpray.predictor import Predictor
 from kpray.registry import KINDS, open_predictor, pin_config
 from kpray.settings import Settings
+from kpray.storage import Location, absolute
 from kpray.versions import versions
 
 
@@ -54,7 +55,7 @@ class BatchRun:
         chunk_records: see `BatchConfig`.
     """
 
-    output: Path
+    output: Location
     predictor: str
     config: dict[str, Any]
     top: int
@@ -65,7 +66,7 @@ class BatchRun:
     @classmethod
     def pinned(
         cls,
-        output: Path,
+        output: Location,
         predictor: str,
         config: dict[str, Any],
         top: int,
@@ -75,14 +76,18 @@ class BatchRun:
     ) -> BatchRun:
         """The run that a job's settings describe, with what depends on the machine decided here, for all workers."""
         pinned = pin_config(predictor, config)
-        if predictor not in KINDS:  # workers have other current folders
-            predictor = str(Path(predictor).resolve())
+        if predictor not in KINDS:
+            predictor = absolute(predictor)
         return cls(output.resolve(), predictor, pinned, top, lang, limits, batch.chunk_records)
 
     @property
-    def state(self) -> Path:
+    def state(self) -> Location:
         """Folder of what the job needs to go on."""
         return self.output / STATE_FOLDER
+
+    def models(self) -> tuple[str, ...]:
+        """Folder or hub id of the model that every node reads."""
+        return (str(self.config["model"]),) if "model" in self.config else ()
 
     def part(self, source: Source) -> str:
         """Start of the names of the parts that are made of a file."""
@@ -108,6 +113,9 @@ def predict_files(run: BatchRun, sources: Sequence[Source], batch: BatchConfig) 
     Raises:
         UserError: a worker met a mistake of the user, or could not write.
     """
+    if batch.actors is None:  # else as many as there is room for, and an autoscaling cluster may grow
+        gpu = {"GPU": batch.gpu_fraction} if ray.cluster_resources().get("GPU") else {}
+        check_room(1, {"CPU": ACTOR_CPUS, **gpu}, node_resources(), "batch")
     size = sum(source.bytes for source in sources)
     return process_chunks(run, sources, size, _PredictChunk, placement(batch))
 
@@ -155,7 +163,7 @@ def check_manifest(run: BatchRun, sources: list[Source]) -> None:
 
 
 def _absolute(source: Source) -> str:
-    return str(Path(source.path).resolve())
+    return absolute(source.path)
 
 
 class _PredictChunk(ChunkActor[BatchRun]):

@@ -15,7 +15,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import pyarrow as pa
@@ -28,6 +27,7 @@ from kpray.corpus.sources import Source
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.report.progress import Progress
+from kpray.storage import Location, reason_of
 
 STATE_FOLDER = "_kpray"  # readers of Parquet folders pass over names that start with an underscore
 READER_CPUS = 0.1
@@ -38,11 +38,11 @@ class PartRun(Protocol):
     """What the actors are told."""
 
     @property
-    def output(self) -> Path:
+    def output(self) -> Location:
         """Folder of the parts, as an absolute path that all nodes see."""
 
     @property
-    def state(self) -> Path:
+    def state(self) -> Location:
         """Folder of what the work needs to go on; has a folder `rejects` where records can be rejected."""
 
 
@@ -204,12 +204,13 @@ class ChunkActor(ABC, Generic[Run]):
             try:
                 if new:
                     self.process(pickle.loads(row["chunk"]), row["part"])
-                written = pq.read_metadata(self.run.output / f"{row['part']}.parquet").num_rows
+                with (self.run.output / f"{row['part']}.parquet").open("rb") as file:
+                    written = pq.read_metadata(file).num_rows
                 rejected = _line_count(self.run.state / "rejects" / f"{row['part']}.jsonl")
             except UserError as mistake:
                 error = str(mistake)
             except OSError as failure:
-                error = str(UserError(f"cannot write: {failure.strerror or failure}", where=str(self.run.output)))
+                error = str(UserError(f"cannot write: {reason_of(failure)}", where=str(self.run.output)))
         return _row(written=written, rejected=rejected, bytes=row["bytes"], new=new, error=error)
 
 
@@ -223,7 +224,7 @@ def _row(**values: Any) -> pa.Table:
     return pa.Table.from_pylist([values])
 
 
-def _line_count(path: Path) -> int:
+def _line_count(path: Location) -> int:
     if not path.exists():  # where nothing can be rejected
         return 0
     with path.open("rb") as file:

@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from kpray.cluster.chunks import STATE_FOLDER
 from kpray.cluster.english import english_store
-from kpray.cluster.job import JobSettings, check_same, writing
+from kpray.cluster.job import Folder, JobSettings, check_same, writing
 from kpray.corpus.limits import Limits
 from kpray.corpus.planted import PlantedConfig
 from kpray.corpus.records import Reject, read_records
@@ -45,7 +45,7 @@ class CorporaSettings(JobSettings):
     """Instead of files: make a corpus with a known answer (`planted`), and small random models for it (`backbones`)."""
     planted: PlantedConfig = PlantedConfig()
     """How large that corpus is, and how hard."""
-    output: Path
+    output: Folder
     """Folder for the predictor, the predictions, the report and the steps; all nodes must see it."""
     lang: str = "en"
     """Language of records that name none."""

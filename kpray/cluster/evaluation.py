@@ -73,7 +73,7 @@ def predict_data_sets(
     ]
     for run, sources in work:
         check_manifest(run, sources)
-    with ray_session(address):
+    with ray_session(address, runs[0].output if runs else None, [model for run in runs for model in run.models()]):
         for run, sources in work:
             predict_files(run, sources, batch)
 

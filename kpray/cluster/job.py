@@ -7,7 +7,9 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from kpray.corpus.limits import Limits
 from kpray.corpus.reading import read_chunks
@@ -15,6 +17,7 @@ from kpray.corpus.sources import Source, find_sources
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.settings import Settings, dump_settings
+from kpray.storage import Location, is_object, reason_of
 from kpray.versions import versions
 
 
@@ -25,6 +28,17 @@ class JobSettings(Settings):
     """Ray cluster to run on (auto, host:6379); null: the one submitted to, else a local Ray."""
     dry_run: bool = False
     """Print the resolved configuration, the resources and the data, and start nothing."""
+
+
+def _a_folder(path: Path) -> Path:
+    text = str(path)
+    if is_object(text.replace(":/", "://", 1)):  # a path has lost the second slash
+        raise ValueError("this job needs a folder that all nodes see, such as a network mount; object storage is none")
+    return path
+
+
+Folder = Annotated[Path, AfterValidator(_a_folder)]
+"""Where a job writes that renames files and reads them again, which object storage does not do."""
 
 
 def print_plan(job: JobSettings, data: str) -> None:
@@ -40,7 +54,7 @@ def describe_inputs(inputs: Mapping[str, Sequence[str]], limits: Limits) -> str:
     return "\n#       ".join(lines)
 
 
-def write_configuration(job: JobSettings, output: Path) -> None:
+def write_configuration(job: JobSettings, output: Location) -> None:
     """Write the resolved configuration and the versions beside the output.
 
     Raises:
@@ -53,17 +67,15 @@ def write_configuration(job: JobSettings, output: Path) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
+def writing(path: Location) -> Iterator[None]:
     """Turn the system's refusal to write at a path into a `UserError`."""
     try:
         yield
     except OSError as error:
-        raise UserError(
-            f"cannot write: {error.strerror or error}", where=str(path), fix="choose another place"
-        ) from error
+        raise UserError(f"cannot write: {reason_of(error)}", where=str(path), fix="choose another place") from error
 
 
-def check_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Path) -> None:
+def check_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Location) -> None:
     """See that what a folder holds was made with the same values.
 
     Args:

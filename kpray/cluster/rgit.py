@@ -103,7 +103,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
         job.run,
         job.batch,
     )
-    with ray_session(job.address):
+    with ray_session(job.address, output, (job.retriever.backbone, job.generator.backbone)):
         steps = RoundSteps((job.steps or output / "steps").resolve(), corpora, models, job.limits)
         rounds = list(_rounds(job, steps)) if "rgit" in job.systems else []
         reports = {}

@@ -6,26 +6,32 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 
 import ray
 
+from kpray.cluster.preflight import preflight
 from kpray.errors import UserError
+from kpray.storage import VARIABLES, Location
 
 _SECONDS_TO_ANSWER = 10.0
 
 
 @contextmanager
-def ray_session(address: str | None) -> Iterator[None]:
-    """Be connected to Ray inside the block; a block within another one uses its connection.
+def ray_session(address: str | None, output: Location | None = None, models: Sequence[str] = ()) -> Iterator[None]:
+    """Be connected to Ray inside the block, after a look at what the cluster offers (`kpray.cluster.preflight`).
+
+    A block within another one uses its connection.
 
     Args:
         address: of a cluster (`auto`, `host:6379`); None: the cluster that this process was
             submitted to, if any, else a Ray of its own on this machine that ends with the block.
+        output: where the job will write; None: to no place that all nodes must see.
+        models: folders or hub ids of models that the nodes will read.
 
     Raises:
-        UserError: there is no cluster at the address, or it refuses us.
+        UserError: there is no cluster at the address, it refuses us, or a node lacks something.
     """
     if ray.is_initialized():
         yield
@@ -33,7 +39,7 @@ def ray_session(address: str | None) -> Iterator[None]:
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     if where == "local":
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what its C++ side warns of says nothing to a user
-    variables = {name: os.environ[name] for name in ("NLTK_DATA",) if name in os.environ}
+    variables = {name: os.environ[name] for name in ("NLTK_DATA", "KPRAY_CACHE", *VARIABLES) if name in os.environ}
     try:
         _check_reachable(where)
         with _no_standard_error():
@@ -55,6 +61,7 @@ def ray_session(address: str | None) -> Iterator[None]:
         ) from error
     with redirect_stdout(sys.stderr):  # where Ray tells of lost workers and nodes; standard output is for results
         try:
+            preflight(output, models)
             yield
         finally:
             ray.shutdown()

@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
-import ray
 from pydantic import Field
 
 from kpray import __version__
@@ -17,9 +16,10 @@ from kpray.cluster.checkpoint import State, check_continuable, find_checkpoint, 
 from kpray.cluster.chunks import STATE_FOLDER
 from kpray.cluster.deepspeed import choose_precision
 from kpray.cluster.english import english_store
-from kpray.cluster.job import JobSettings, check_same, describe_inputs, print_plan, write_configuration, writing
+from kpray.cluster.job import Folder, JobSettings, check_same, describe_inputs, print_plan, write_configuration, writing
 from kpray.cluster.loop import CHECKPOINTS, Plan
 from kpray.cluster.metrics import check_tracker
+from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
 from kpray.cluster.tokenize import TokenRun, tokenize_files
 from kpray.cluster.trainer import fit, placement
@@ -40,7 +40,7 @@ class TrainSettings(JobSettings):
     """Files and folders of documents with keyphrases to train on."""
     valid: Annotated[tuple[str, ...], Field(min_length=1)]
     """Files and folders of documents with keyphrases to choose the best model on."""
-    output: Path
+    output: Folder
     """Folder for the best and the last model, the metrics and the checkpoints; all nodes must see it."""
     train_documents: Annotated[int, Field(ge=1)] | None = None
     """Train on the first so many records only; null: on all."""
@@ -116,8 +116,8 @@ def train(task: TrainingTask, job: TrainSettings, sources: Sequence[Source], val
         tidy_checkpoints(runs, found)
         write_text(json.dumps(configuration, indent=2) + "\n", output / STATE_FOLDER / "manifest.json")
     tokens_run = TokenRun(output, task, tuple(sources), job.train_documents, job.lang, job.limits)
-    with ray_session(job.address):
-        place = placement(job.run, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+    with ray_session(job.address, output, task.backbones()):
+        place = placement(job.run, node_resources())
         precision = choose_precision(job.run.precision, cuda=place.gpu, bf16=True)
         if found:
             check_continuable(found.state, place.workers, job.run.zero, precision)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from pathlib import Path
 
 from kpray.corpus.fields import decode, make_document
 from kpray.corpus.items import too_large
@@ -12,12 +11,13 @@ from kpray.corpus.limits import Limits
 from kpray.corpus.pdf import pdf_text
 from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
+from kpray.storage import Location
 
 # Only where it begins with a field: text between two rules is text.
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?=[\w-]+[ \t]*:).*?^(---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 
 
-def parse_file(path: Path, format: str, *, source: str, lang: str, limits: Limits) -> Record:
+def parse_file(path: Location, format: str, *, source: str, lang: str, limits: Limits) -> Record:
     """Record of a file that is one document; its id is the name of the file.
 
     Args:

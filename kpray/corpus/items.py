@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from kpray.storage import Location
 
 _LONGEST_REASON = 200
 
@@ -18,7 +19,7 @@ class Unreadable:
 
 
 #: JSON text, a row of a table, a whole file to read later, or why there is none of them
-Raw = bytes | dict[str, Any] | Path | Unreadable
+Raw = bytes | dict[str, Any] | Location | Unreadable
 
 
 @dataclass(frozen=True, slots=True)

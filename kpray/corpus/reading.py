@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 from kpray.corpus.items import Item, Items, Raw, Unreadable
@@ -13,6 +12,7 @@ from kpray.corpus.lines import read_gzip_json_lines, read_json, read_json_lines
 from kpray.corpus.sources import UNKNOWN, Source, unknown_type
 from kpray.corpus.tables import read_csv, read_parquet, read_tsv
 from kpray.errors import UserError
+from kpray.storage import location, reason_of
 
 CHUNK_BYTES = 64 * 1024 * 1024  #: a chunk that holds this much raw text is closed before it has all its records
 
@@ -73,7 +73,7 @@ def read_chunks(source: Source, records_per_chunk: int, limits: Limits) -> Itera
             held += _size(item.raw)
             end = min(max(position, end), source.bytes)
     except OSError as error:
-        raise UserError(f"the file cannot be read: {error.strerror or error}", where=source.name) from error
+        raise UserError(f"the file cannot be read: {reason_of(error)}", where=source.name) from error
     if items or source.bytes:
         yield _chunk(source, index, items, source.bytes - start)
 
@@ -82,11 +82,11 @@ def _read_items(source: Source, limits: Limits) -> Items:
     if source.format == UNKNOWN:
         yield Item(1, Unreadable(unknown_type(source.name))), source.bytes
         return
-    with open(source.path, "rb") as file:
+    with location(source.path).open("rb") as file:
         if source.format in _STREAMED:
             yield from _STREAMED[source.format](file, limits)
         else:
-            yield Item(1, Path(source.path)), source.bytes
+            yield Item(1, location(source.path)), source.bytes
 
 
 def _chunk(source: Source, index: int, items: list[Item], size: int) -> Chunk:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from kpray.errors import UserError
+from kpray.storage import ObjectPath, file_sizes, is_object, location, reading_objects
 
 FORMATS = {
     ".jsonl": "jsonl",
@@ -32,7 +33,7 @@ class Source:
     """One file to read.
 
     Attributes:
-        path: absolute path, so that a worker with another current folder finds it.
+        path: absolute path, so that a worker with another current folder finds it; or a name in object storage.
         name: what the user sees: the path as given, or the folder as given, "/" and the path inside it.
         format: one of the values of `FORMATS`, or "unknown".
         bytes: size of the file.
@@ -55,7 +56,9 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
     """
     sources: list[Source] = []
     for path in paths:
-        if os.path.isdir(path):
+        if is_object(path):
+            sources += _objects(path)
+        elif os.path.isdir(path):
             found = [_source(file, name) for file, name in _walk(path)]
             if all(source.format == UNKNOWN for source in found):
                 raise UserError("the folder has no file that can be read", where=path, fix=_KNOWN_TYPES)
@@ -70,6 +73,28 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
         if source.path in names:
             raise UserError(f"the file comes twice in the input (also as {names[source.path]})", where=source.name)
         names[source.path] = source.name
+    return sources
+
+
+def _objects(uri: str) -> list[Source]:
+    """The file of a name in object storage, or the files of a folder there."""
+    place = location(uri)
+    assert isinstance(place, ObjectPath)
+    with reading_objects(place):
+        if place.is_file():
+            files = [(place, place.size())]
+        else:
+            begin = len(str(place))
+            files = [
+                (file, size)
+                for file, size in file_sizes(place)
+                if not any(part.startswith((".", "_")) for part in str(file)[begin:].split("/"))
+            ]
+    sources = [Source(str(file), str(file), FORMATS.get(_suffix(str(file)), UNKNOWN), size) for file, size in files]
+    if not sources:
+        raise UserError("no such file or folder", where=uri, fix=_KNOWN_TYPES)
+    if all(source.format == UNKNOWN for source in sources):
+        raise UserError("there is no file that can be read", where=uri, fix=_KNOWN_TYPES)
     return sources
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,25 +15,26 @@ from uuid import uuid4
 from kpray.corpus.records import Reject
 from kpray.document import Keyphrase, predictions_schema
 from kpray.errors import UserError
+from kpray.storage import Location, ObjectPath
 
 _BATCH_ROWS = 1000
 
 
-def write_rejects(rejects: Iterable[Reject], path: Path) -> None:
+def write_rejects(rejects: Iterable[Reject], path: Location) -> None:
     """Write rejects as JSON lines with the fields `source`, `line` and `reason`."""
     with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="\n") as file:
         for reject in rejects:
             file.write(json.dumps(asdict(reject), ensure_ascii=False) + "\n")
 
 
-def write_text(text: str, path: Path) -> None:
+def write_text(text: str, path: Location) -> None:
     """Write a text file, UTF-8."""
     with whole_file(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_predictions(
-    rows: Iterable[tuple[str, str, list[Keyphrase]]], path: Path, made_by: Mapping[str, Any] | None = None
+    rows: Iterable[tuple[str, str, list[Keyphrase]]], path: Location, made_by: Mapping[str, Any] | None = None
 ) -> None:
     """Write predictions as Parquet with `predictions_schema`.
 
@@ -53,7 +55,7 @@ def write_predictions(
         pq.write_table(pa.Table.from_pylist(values, schema=schema), unfinished, compression="zstd")
 
 
-def read_predictions(folder: Path) -> dict[tuple[str, str], list[Keyphrase]]:
+def read_predictions(folder: Location) -> dict[tuple[str, str], list[Keyphrase]]:
     """Read the predictions of every Parquet file in a folder and its subfolders.
 
     Names that start with "_" or "." are left out.
@@ -78,33 +80,35 @@ def read_predictions(folder: Path) -> dict[tuple[str, str], list[Keyphrase]]:
     return predictions
 
 
-def read_made_by(folder: Path) -> dict[str, Any]:
+def read_made_by(folder: Location) -> dict[str, Any]:
     """Read what made the predictions in a folder (`write_predictions`), from the first of its files."""
     import pyarrow.parquet as pq
 
-    metadata = pq.read_metadata(_prediction_files(folder)[0]).metadata or {}
+    with _prediction_files(folder)[0].open("rb") as file:
+        metadata = pq.read_metadata(file).metadata or {}
     made_by: dict[str, Any] = json.loads(metadata.get(b"kpray", b"{}"))
     return made_by
 
 
-def _prediction_files(folder: Path) -> list[Path]:
-    files = sorted(
+def _prediction_files(folder: Location) -> list[Location]:
+    begin = len(str(folder)) + 1
+    files: list[Location] = sorted(
         file
         for file in folder.rglob("*.parquet")
-        if not any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
+        if not any(part.startswith(("_", ".")) for part in str(file)[begin:].split("/"))
     )
     if not files:
         raise UserError("no predictions (*.parquet)", where=str(folder), fix="give the --output of an extract job")
     return files
 
 
-def _prediction_rows(file: Path) -> Iterator[dict[str, Any]]:
+def _prediction_rows(file: Location) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = predictions_schema()
     try:
-        with pq.ParquetFile(file) as parquet:
+        with file.open("rb") as opened, pq.ParquetFile(opened) as parquet:
             found = parquet.schema_arrow
             for field in schema:
                 if field.name not in found.names or found.field(field.name).type != field.type:
@@ -122,8 +126,17 @@ def _prediction_rows(file: Path) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a hidden name beside `path`, which becomes `path` when all went well and vanishes otherwise."""
+def whole_file(path: Location) -> Iterator[Path]:
+    """Give a hidden name beside `path`, which becomes `path` when all went well and vanishes otherwise.
+
+    For a place in object storage it is one on this machine's disk, which is uploaded in the end.
+    """
+    if isinstance(path, ObjectPath):
+        with tempfile.TemporaryDirectory(prefix="kpray-") as folder:
+            made = Path(folder) / path.name
+            yield made
+            path.upload(made)
+        return
     unfinished = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
     try:
         yield unfinished

@@ -12,6 +12,7 @@ from typing_extensions import override
 from kpray import pretrained
 from kpray.predictor_config import PredictorConfig
 from kpray.settings import Settings
+from kpray.storage import absolute, local_folder
 
 # Folders in that of a saved RAMKG.
 GENERATOR, RETRIEVER, INDEX, ENGLISH = "generator", "retriever", "index", "english"
@@ -136,8 +137,8 @@ class RAMKGConfig(RAMKGOptions):
 
     @override
     def pinned(self) -> Self:
-        folder = Path(self.model).resolve()
-        return self.model_copy(update={"model": str(folder), "weights": weights_sha256(folder)})
+        folder = Path(local_folder(self.model))
+        return self.model_copy(update={"model": absolute(self.model), "weights": weights_sha256(folder)})
 
 
 def weights_sha256(folder: Path) -> str:

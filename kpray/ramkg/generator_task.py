@@ -86,6 +86,10 @@ class GeneratorTask(TrainingTask):
         return _open_store(self.english)
 
     @override
+    def backbones(self) -> tuple[str, ...]:
+        return (self.config.backbone,)
+
+    @override
     def describe(self) -> dict[str, Any]:
         passages = self.passages
         return {

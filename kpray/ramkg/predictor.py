@@ -23,6 +23,7 @@ from kpray.ramkg.config import ENGLISH, GENERATOR, INDEX, RETRIEVER, RAMKGConfig
 from kpray.ramkg.encoder import embed, open_retriever
 from kpray.ramkg.generator import open_generator
 from kpray.ramkg.index import PassageIndex
+from kpray.storage import local_folder
 from kpray.text.stems import contains_phrase, stemmed_words
 
 
@@ -59,7 +60,7 @@ class RAMKG(Predictor[PreparedDocument]):
             UserError: the folder is not whole, its weights are others than the configuration says, its index was built
                 by another retriever, or the device is not there.
         """
-        folder = Path(config.model)
+        folder = Path(local_folder(config.model))
         weights = weights_sha256(folder)
         if config.weights not in (None, weights):
             raise UserError(
@@ -143,7 +144,7 @@ class RAMKG(Predictor[PreparedDocument]):
 
     @override
     def save(self, folder: Path) -> None:
-        before = Path(self.config.model)
+        before = Path(local_folder(self.config.model))
         parts = {name: before / name for name in (GENERATOR, RETRIEVER, INDEX, ENGLISH) if (before / name).exists()}
         save_parts(folder, parts, self.config, self.training)
 

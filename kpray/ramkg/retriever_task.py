@@ -54,6 +54,10 @@ class RetrieverTask(TrainingTask):
         return _store(self.english)
 
     @override
+    def backbones(self) -> tuple[str, ...]:
+        return (self.config.backbone,)
+
+    @override
     def describe(self) -> dict[str, Any]:
         return {"kind": self.kind, **self.config.model_dump(mode="json"), "english": self.store.sha256}
 

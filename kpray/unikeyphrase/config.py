@@ -11,6 +11,7 @@ from typing_extensions import override
 from kpray import pretrained
 from kpray.predictor_config import PredictorConfig
 from kpray.settings import Settings
+from kpray.storage import absolute, local_folder
 
 
 class ModelConfig(Settings):
@@ -87,8 +88,8 @@ class UniKeyphraseConfig(UniKeyphraseOptions):
 
     @override
     def pinned(self) -> Self:
-        folder = Path(self.model).resolve()
-        return self.model_copy(update={"model": str(folder), "weights": weights_sha256(folder)})
+        folder = Path(local_folder(self.model))
+        return self.model_copy(update={"model": absolute(self.model), "weights": weights_sha256(folder)})
 
 
 class TaskConfig(Settings):

@@ -17,6 +17,7 @@ from kpray.document import Document, Keyphrase
 from kpray.errors import UserError
 from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained
+from kpray.storage import local_folder
 from kpray.text.stems import contains_phrase, stemmed_words
 from kpray.unikeyphrase.config import UniKeyphraseConfig, weights_sha256
 from kpray.unikeyphrase.decode import (
@@ -67,7 +68,7 @@ class UniKeyphrase(Predictor[PreparedDocument]):
             UserError: the folder is not whole, its weights are others than the configuration says, or the device is
                 not there.
         """
-        folder = Path(config.model)
+        folder = Path(local_folder(config.model))
         weights = weights_sha256(folder)
         if config.weights not in (None, weights):
             raise UserError(
@@ -113,7 +114,7 @@ class UniKeyphrase(Predictor[PreparedDocument]):
     @override
     def save(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        before = Path(self.config.model)
+        before = Path(local_folder(self.config.model))
         if folder.resolve() != before.resolve():
             for name in ("config.json", "model.safetensors"):
                 shutil.copyfile(before / name, folder / name)

@@ -59,6 +59,10 @@ class UniKeyphraseTask(TrainingTask):
         return _encoder(self.config.model.backbone)
 
     @override
+    def backbones(self) -> tuple[str, ...]:
+        return (self.config.model.backbone,)
+
+    @override
     def describe(self) -> dict[str, Any]:
         return {"kind": self.kind, **self.config.model_dump(mode="json")}
 

@@ -1,0 +1,41 @@
+"""An S3-compatible server on this machine, for tests of object storage."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+BUCKET = "bucket"
+
+
+@contextmanager
+def object_store() -> Iterator[dict[str, str]]:
+    """Run moto's server with one empty bucket; gives the variables by which others find it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the server's packages
+        from moto.server import ThreadedMotoServer
+
+        server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+        server.start()
+    host, port = server.get_host_and_port()
+    variables = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_REGION": "us-east-1",
+        "AWS_ACCESS_KEY_ID": "name",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+    }
+    try:
+        make_bucket(variables)
+        yield variables
+    finally:
+        server.stop()
+
+
+def make_bucket(variables: dict[str, str]) -> None:
+    """Make the bucket, as its owner would with another tool."""
+    from pyarrow import fs
+
+    options = {"access_key": variables["AWS_ACCESS_KEY_ID"], "secret_key": variables["AWS_SECRET_ACCESS_KEY"]}
+    endpoint, region = variables["AWS_ENDPOINT_URL"], variables["AWS_REGION"]
+    fs.S3FileSystem(endpoint_override=endpoint, region=region, allow_bucket_creation=True, **options).create_dir(BUCKET)
