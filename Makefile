@@ -7,7 +7,7 @@ STAMP := $(VENV)/.kpray-setup
 EXTRAS := cluster,cpu,bitext,offline,dev
 
 .DELETE_ON_ERROR:
-.PHONY: help setup quickstart test check bench
+.PHONY: help setup quickstart test check bench submission
 
 help:
 	@echo "make setup       create $(VENV) with everything that the jobs and the tests need"
@@ -15,6 +15,7 @@ help:
 	@echo "make test        run the tests"
 	@echo "make check       lint, types, and which module may import which"
 	@echo "make bench       speed and F1 beside other tools"
+	@echo "make submission  build/submission: what ray job submit takes along, a wheel and the jobs"
 
 setup: $(STAMP)
 
@@ -39,3 +40,20 @@ check: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python jobs/benchmark.py samrank
 	$(BIN)/python jobs/benchmark.py unikeyphrase --documents 32 --rounds 2
+
+# Nodes keep an environment by its description: a checksum of the wheel's contents in its name (as a build tag) tells two
+# builds of a version apart. Nothing but kpray is installed for a job: what it needs is on the nodes already, in
+# constraints.txt's versions (kpray/cluster/deploy/Dockerfile), and not whatever is newest on the day.
+submission: $(STAMP)
+	rm -rf build/submission build/wheel
+	mkdir -p build/submission/jobs
+	cp jobs/*.py build/submission/jobs
+	cp constraints.txt build/submission
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+	wheel=$$(ls build/wheel/*.whl); sum=$$(sha256sum "$$wheel" | cut -c1-12); \
+	name=$$(basename "$$wheel" | sed "s/-py3-/-1$$sum-py3-/"); cp "$$wheel" "build/submission/$$name"; \
+	printf '%s\n' 'working_dir: build/submission' 'pip:' \
+	    "  packages: ['\$${RAY_RUNTIME_ENV_CREATE_WORKING_DIR}/$$name']" \
+	    '  pip_install_options: [--no-deps, --force-reinstall, --no-cache-dir, --disable-pip-version-check]' \
+	    > build/submission/runtime_env.yaml
+	@echo "ray job submit --runtime-env build/submission/runtime_env.yaml -- python jobs/extract.py ..."

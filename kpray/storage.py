@@ -25,6 +25,7 @@ from uuid import uuid4
 from kpray.errors import UserError
 
 _SCHEMES = ("s3", "gs")
+_SECONDS_TO_ANSWER = 60.0  # Arrow itself gives up after three
 #: Where a store other than the provider's own is, as other tools read it, too; every node needs the same.
 VARIABLES = ("AWS_ENDPOINT_URL", "AWS_REGION", "STORAGE_EMULATOR_HOST")
 
@@ -126,9 +127,13 @@ class ObjectPath:
 
     def upload(self, file: Path) -> None:
         """Upload a file of this machine; it appears when all of it has arrived."""
-        from pyarrow import fs
+        from pyarrow import memory_map
 
-        fs.copy_files(str(file), self.key, fs.LocalFileSystem(), _file_system(self), use_threads=False)
+        # Not pyarrow's copy_files, which lets an upload fail without a word. One write: a stream that is closed between
+        # two would make half a file whole.
+        contents = memory_map(str(file)).read_buffer() if file.stat().st_size else b""
+        with _file_system(self).open_output_stream(self.key) as stream:
+            stream.write(contents)
 
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove the file."""
@@ -188,15 +193,14 @@ def near(folder: ObjectPath) -> Path:
     with (cache_folder / f"{copy.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the first process of the machine fetches it, the others wait
         if not copy.exists():
-            from pyarrow import fs
-
             unfinished = cache_folder / f".{copy.name}.{uuid4().hex}.tmp"
             try:
                 with reading_objects(folder):
                     for file, _ in files:
                         target = unfinished / file.uri.removeprefix(f"{folder.uri}/")
                         target.parent.mkdir(parents=True, exist_ok=True)
-                        fs.copy_files(file.key, str(target), _file_system(folder), fs.LocalFileSystem())
+                        with file.open() as source, target.open("wb") as copied:
+                            shutil.copyfileobj(source, copied, 1 << 20)
                 unfinished.rename(copy)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -253,4 +257,10 @@ def _connect(scheme: str, bucket: str) -> Any:
     if not region:
         region = "us-east-1" if endpoint else fs.resolve_s3_region(bucket)
     # A small file is then one request, and no upload in parts that a kill could leave behind.
-    return fs.S3FileSystem(endpoint_override=endpoint, region=region, allow_delayed_open=True)
+    return fs.S3FileSystem(
+        endpoint_override=endpoint,
+        region=region,
+        allow_delayed_open=True,
+        connect_timeout=_SECONDS_TO_ANSWER,
+        request_timeout=_SECONDS_TO_ANSWER,
+    )

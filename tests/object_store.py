@@ -36,6 +36,11 @@ def make_bucket(variables: dict[str, str]) -> None:
     """Make the bucket, as its owner would with another tool."""
     from pyarrow import fs
 
-    options = {"access_key": variables["AWS_ACCESS_KEY_ID"], "secret_key": variables["AWS_SECRET_ACCESS_KEY"]}
-    endpoint, region = variables["AWS_ENDPOINT_URL"], variables["AWS_REGION"]
-    fs.S3FileSystem(endpoint_override=endpoint, region=region, allow_bucket_creation=True, **options).create_dir(BUCKET)
+    fs.S3FileSystem(
+        access_key=variables["AWS_ACCESS_KEY_ID"],
+        secret_key=variables["AWS_SECRET_ACCESS_KEY"],
+        endpoint_override=variables["AWS_ENDPOINT_URL"],
+        region=variables["AWS_REGION"],
+        allow_bucket_creation=True,
+        request_timeout=60,  # the server loads half a hundred services at its first request
+    ).create_dir(BUCKET)

@@ -148,6 +148,6 @@ def test_folder_is_copied_once(folder: ObjectPath, tmp_path: Path, monkeypatch: 
         local_folder(f"{folder}/absent")
 
 
-def test_bucket_that_is_not_there(tmp_path: Path) -> None:
+def test_bucket_that_is_not_there() -> None:
     with pytest.raises(OSError, match=r"NO_SUCH_BUCKET|specified bucket does not exist"):
         write_text("text", ObjectPath("s3://nobucket/file"))

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import ray
 from ray.data import DataContext
 
+from kpray.cluster.meters import count, show
 from kpray.corpus.reading import Chunk
 from kpray.corpus.sources import Source
 from kpray.corpus.writing import write_text
@@ -145,7 +146,7 @@ def _map(
 
 def _follow(results: ray.data.Dataset, size: int) -> Counts:
     """Count what the actors do, as they do it."""
-    written = rejected = 0
+    written = rejected = done = 0
     with Progress(total=size) as progress:
         for table in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             assert isinstance(table, pa.Table)
@@ -154,7 +155,12 @@ def _follow(results: ray.data.Dataset, size: int) -> Counts:
                     raise UserError(row["error"])
                 written += row["written"]
                 rejected += row["rejected"]
+                done += row["bytes"]
                 progress.advance(row["bytes"], row["written"] + row["rejected"], new=row["new"])
+                if row["new"]:
+                    count("kpray_job_documents", row["written"], outcome="written")
+                    count("kpray_job_documents", row["rejected"], outcome="rejected")
+                show("kpray_job_left", max(0.0, 1 - done / max(size, 1)))
     return Counts(written, rejected)
 
 
@@ -216,7 +222,7 @@ class ChunkActor(ABC, Generic[Run]):
 
 def merge_rejects(run: ChunkRun) -> None:
     """Put the rejects of all chunks into `output/rejects.jsonl`."""
-    parts = sorted((run.state / "rejects").glob("*.jsonl"))
+    parts: list[Location] = sorted((run.state / "rejects").glob("*.jsonl"))
     write_text("".join(part.read_text(encoding="utf-8") for part in parts), run.output / "rejects.jsonl")
 
 

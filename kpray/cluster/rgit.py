@@ -15,6 +15,7 @@ from pydantic import Field
 from kpray.cluster.batch import BatchConfig
 from kpray.cluster.corpora import Corpora, CorporaSettings, read_answers, read_corpora
 from kpray.cluster.job import write_configuration, writing
+from kpray.cluster.meters import show
 from kpray.cluster.rounds import Models, Retrieved, RoundSteps
 from kpray.cluster.session import ray_session
 from kpray.cluster.steps import Step
@@ -165,6 +166,7 @@ def _rounds(job: RGITSettings, steps: RoundSteps) -> Iterator[Round[Retrieved]]:
         recall = ", ".join(f"@{k} {value:.1f}" for k, value in round_.retriever.recall.items())
         mined = "recall did not rise" if round_.mined is None else f"{len(round_.mined):,} pairs mined"
         print(f"kpray: round {round_.number + 1}: recall {recall}; {mined}", file=sys.stderr, flush=True)
+        show("kpray_rgit_round", round_.number + 1)
         manifest = {
             "retriever": round_.retriever.step.key,
             "recall": dict(round_.retriever.recall),

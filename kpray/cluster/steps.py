@@ -17,6 +17,7 @@ from typing import Any
 
 from kpray import __version__
 from kpray.cluster.job import writing
+from kpray.cluster.meters import count, show
 from kpray.corpus.writing import write_text
 
 
@@ -66,6 +67,8 @@ class StepFolder:
         folder = self.folder / f"{name}-{key}"
         finished = folder / "finished.json"
         reused, started = finished.exists(), time.monotonic()
+        count("kpray_job_steps", 1, step=name, reused=str(reused).lower())
+        show("kpray_rgit_stage", 1, step=name)
         print(f"kpray: {name} {key}{': finished before' if reused else ''}", file=sys.stderr, flush=True)
         if reused:
             outcome = json.loads(finished.read_text(encoding="utf-8"))
@@ -76,6 +79,7 @@ class StepFolder:
             outcome = json.loads(json.dumps(dict(work(folder))))
             with writing(folder):
                 write_text(json.dumps(outcome, indent=2) + "\n", finished)
+        show("kpray_rgit_stage", 0, step=name)
         seconds = round(time.monotonic() - started, 1)
         self.log.append({"step": name, "key": key, "reused": reused, "seconds": seconds})
         return Step(folder, key, outcome, reused)

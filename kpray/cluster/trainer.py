@@ -23,6 +23,7 @@ from kpray.cluster.checkpoint import State
 from kpray.cluster.chunks import READER_CPUS
 from kpray.cluster.deepspeed import choose_precision
 from kpray.cluster.loop import Plan, train_worker
+from kpray.cluster.meters import show_training
 from kpray.cluster.metrics import METRICS_FILE
 from kpray.cluster.rows import number_columns
 from kpray.cluster.tokenize import TokenSet
@@ -179,7 +180,9 @@ def _follow(trainer: TorchTrainer, metrics: Path) -> dict[str, Any]:
         while thread.is_alive():
             thread.join(_SECONDS_BETWEEN_LOOKS)
             for line in tail.lines():
-                progress.show(json.loads(line))
+                values = json.loads(line)
+                progress.show(values)
+                show_training(values)
     for failure in failures:
         if isinstance(failure, WorkerGroupError) and all(map(_is_loss, failure.worker_failures.values())):
             reasons = "; ".join(str(error).partition("\n")[0] for error in failure.worker_failures.values())

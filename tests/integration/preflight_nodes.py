@@ -1,4 +1,4 @@
-"""Preflight of a job that writes to one folder and reads one model: `python preflight_nodes.py ADDRESS OUTPUT MODEL`."""
+"""Preflight of a job: `python preflight_nodes.py ADDRESS OUTPUT MODEL`."""
 
 from __future__ import annotations
 

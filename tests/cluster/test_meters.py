@@ -1,0 +1,23 @@
+"""The dashboard, without Ray: it asks for what there is, and jobs without Ray tell nobody."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from kpray.cluster.meters import COUNTERS, GAUGES, count, show, show_training
+from tests.integration.jobs import ROOT
+
+DASHBOARD = json.loads((ROOT / "kpray/cluster/deploy/grafana.json").read_text("utf-8"))
+
+
+def test_dashboard_asks_for_what_there_is() -> None:
+    queries = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    asked = {name for query in queries for name in re.findall(r"ray_\w+", query)}
+    assert asked == {f"ray_{name}_total" for name in COUNTERS} | {f"ray_{name}" for name in GAUGES}
+
+
+def test_without_ray() -> None:
+    count("kpray_job_documents", 1, outcome="written")
+    show("kpray_job_left", 0.5)
+    show_training({"step": 1, "loss": 0.5, "note": "text"})

@@ -1,0 +1,45 @@
+"""What Ray exports of a job, and that the dashboard asks for nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.jobs import ROOT, Job
+
+pytestmark = pytest.mark.integration
+
+DASHBOARD = json.loads((ROOT / "kpray/cluster/deploy/grafana.json").read_text("utf-8"))
+
+
+def test_dashboard_names_what_a_job_exports(
+    start_job: Callable[..., Job], model_options: list[str], tmp_path: Path
+) -> None:
+    variables = {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
+    job = start_job(Path(__file__).with_name("metrics_tiny.py"), tmp_path, model_options[1], variables=variables)
+    finished = job.finish()
+    assert finished.code == 0, finished.err
+    samples = finished.out.splitlines()
+    exported = {re.split(r"[{ ]", sample)[0] for sample in samples}
+    queries = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+    asked = {name for query in queries for name in re.findall(r"ray_\w+", query)}
+    assert asked <= exported
+    assert exported <= asked | {f"{name}_created" for name in asked}  # and it leaves out nothing
+
+    [written] = [s for s in samples if s.startswith("ray_kpray_job_documents_total{") and 'outcome="written"' in s]
+    assert float(written.split()[-1]) == 1
+    assert float(next(s for s in samples if s.startswith("ray_kpray_job_left")).split()[-1]) == 0
+    [step] = [s for s in samples if s.startswith("ray_kpray_job_steps_total{")]
+    assert 'step="embed"' in step
+    assert 'reused="false"' in step
+
+
+def test_dashboard_is_whole() -> None:
+    places = [tuple(panel["gridPos"].values()) for panel in DASHBOARD["panels"]]
+    assert len(set(places)) == len(places)
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)
+    assert all(panel["datasource"]["uid"] == "${datasource}" for panel in DASHBOARD["panels"])

@@ -1,0 +1,64 @@
+"""The extract job from and to an S3-compatible server: whole, once, and again after the machine went down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from kpray.corpus.writing import whole_file
+from kpray.storage import ObjectPath
+from tests.integration.jobs import CHUNK_RECORDS, MAX_RECORD_BYTES, ROOT, Corpus, Job
+from tests.object_store import object_store
+
+pytestmark = pytest.mark.integration
+
+
+def test_extract(
+    corpus: Corpus,
+    start_job: Callable[..., Job],
+    model_options: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    with object_store() as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        given, output = ObjectPath("s3://bucket/corpus"), ObjectPath("s3://bucket/keyphrases")
+        model = ObjectPath("s3://bucket/model")
+        for folder, place in ((corpus.folder, given), (Path(model_options[1]), model)):
+            for file in folder.iterdir():
+                with whole_file(place / file.name) as unfinished:
+                    unfinished.write_bytes(file.read_bytes())
+        settings = ["--limits.max-record-bytes", MAX_RECORD_BYTES, "--batch.chunk-records", CHUNK_RECORDS]
+        options = ["--samrank.model", model, "--samrank.heads", "2-1", "--input", given, "--output", output]
+        environment = {**variables, "PYTHONPATH": str(ROOT), "KPRAY_CACHE": str(tmp_path)}
+
+        def start() -> Job:
+            return start_job(ROOT / "jobs/extract.py", *map(str, [*options, *settings]), variables=environment)
+
+        job = start()
+        job.wait_until(lambda: len(list(output.glob("*.parquet"))) > corpus.parts // 4)
+        job.kill()
+        before = {str(part) for part in output.glob("*.parquet")}
+        finished = start().finish()
+        assert finished.code == 0, finished.err
+        counts = f"{len(corpus.ids)} documents written to {output}, {len(corpus.rejects)} rejected (rejects.jsonl)\n"
+        assert finished.out == counts
+
+        parts = list(output.glob("*.parquet"))
+        assert len(parts) == corpus.parts
+        assert before <= {str(part) for part in parts}
+        ids = [row["id"] for part in parts for row in pq.read_table(part.open()).to_pylist()]
+        renamed = {name.replace(str(corpus.folder), str(given)) for name in corpus.ids}
+        assert sorted(ids) == sorted(renamed)
+        rejects = [json.loads(line) for line in (output / "rejects.jsonl").read_text().splitlines()]
+        places = {(reject["source"].replace(str(given), str(corpus.folder)), reject["line"]) for reject in rejects}
+        assert places == corpus.rejects.keys()
+        assert (output / "config.yaml").is_file()
+        assert [folder.name.partition("-")[0] for folder in (tmp_path / "folders").iterdir() if folder.is_dir()] == [
+            "model"
+        ]
