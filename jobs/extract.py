@@ -52,7 +52,7 @@ def main() -> int:
     write_configuration(job, output)
     with ray_session(job.address, run.output, run.models()):
         counts = predict_files(run, sources, job.batch)
-    print(f"{counts.written:,} documents written to {job.output}, {counts.rejected:,} rejected (rejects.jsonl)")
+    print(f"{counts.written:,} documents written to {output}, {counts.rejected:,} rejected (rejects.jsonl)")
     return 0
 
 

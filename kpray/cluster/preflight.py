@@ -33,21 +33,26 @@ def preflight(output: Location | None, models: Sequence[str] = ()) -> None:
         UserError: the first thing that is wrong, on which node, and how to mend it.
     """
     here = ray.get_runtime_context().get_node_id()
-    nodes = {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    nodes = _alive()
     others = {id: address for id, address in nodes.items() if id != here}
     with _shared_file(output) as shared:
         if not others:
             return  # what this machine lacks, it says itself when it gets there
         answers = _ask(others, shared, tuple(models))
-    for id, address in others.items():
-        _check_answer(answers[id], address, output)
+    for id, answer in answers.items():
+        _check_answer(answer, others[id], output)
     total = {name: sum(resources.get(name, 0) for resources in node_resources()) for name in _UNITS}
     _say(f"{len(nodes)} nodes, {_amounts(total)}")
     _say("the same versions on all: " + ", ".join(f"{name} {versions()[name]}" for name in SAME_VERSIONS))
     if output is not None:
-        _say(f"{output}: written and read by all")
+        _say(f"{output}: written by all, and the same for all")
     if models:
         _say(f"{', '.join(models)}: read by all")
+
+
+def _alive() -> dict[str, str]:
+    """Addresses of the nodes, by their ids."""
+    return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
 
 
 def node_resources() -> list[dict[str, float]]:
@@ -107,7 +112,7 @@ def _shared_file(output: Location | None) -> Iterator[Location | None]:
 
 
 def _ask(nodes: Mapping[str, str], shared: Location | None, models: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Answers of the nodes, by their ids."""
+    """Answers of the nodes, by their ids; without those that were lost meanwhile."""
     questions = {
         id: _answer.options(scheduling_strategy=NodeAffinitySchedulingStrategy(id, soft=False)).remote(shared, models)
         for id in nodes
@@ -123,7 +128,9 @@ def _ask(nodes: Mapping[str, str], shared: Location | None, models: tuple[str, .
                 where=nodes[id],
                 fix="see `ray status`, and the node's logs in `ray logs`",
             ) from error
-        except ray.exceptions.RayError as error:  # kpray is not there, another Python, or the node has just left
+        except ray.exceptions.RayError as error:  # kpray is not there, or another Python
+            if id not in _alive():
+                continue  # a spot machine goes when it goes, which the work itself survives
             *_, reason = str(error).strip().splitlines()
             raise UserError(
                 f"the node cannot run kpray: {reason}",

@@ -31,7 +31,7 @@ def test_two_nodes(start_job: Callable[..., Job], tmp_path: Path) -> None:
     nodes, same, written, read = (line.removeprefix("kpray: preflight: ") for line in good.err.splitlines())
     assert nodes == "2 nodes, 2 cores"
     assert f"torch {versions()['torch']}" in same
-    assert written == f"{output}: written and read by all"
+    assert written == f"{output}: written by all, and the same for all"
     assert read == f"{model}: read by all"
     assert list(output.iterdir()) == []
 
