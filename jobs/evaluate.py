@@ -113,7 +113,7 @@ def predict(job: EvaluateJob, data_sets: list[DataSet], top: int, folder: Path) 
         for place, (name, config) in enumerate(zip(job.predictor, configs, strict=True))
     ]
     predict_data_sets(runs, data_sets, job.batch, job.address)
-    return [run.output for run in runs]
+    return [folder / str(place) for place in range(len(runs))]
 
 
 def draw_distances(predictors: dict[str, str], data_sets: list[DataSet], folder: Path) -> list[Path]:
