@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from kpray.cluster.train import TrainSettings, run_train_job
 from kpray.settings import parse_settings, run_main
@@ -19,10 +18,7 @@ class TrainUniKeyphraseJob(TrainSettings):
 
 def main() -> int:
     job = parse_settings(TrainUniKeyphraseJob, sys.argv[1:], prog="jobs/train_unikeyphrase.py", description=__doc__)
-    model = job.task.model
-    if Path(model.backbone).is_dir():  # workers have other current folders
-        model = model.model_copy(update={"backbone": str(Path(model.backbone).resolve())})
-    return run_train_job(job, UniKeyphraseTask(job.task.model_copy(update={"model": model})))
+    return run_train_job(job, UniKeyphraseTask(job.task.with_absolute_backbone()))
 
 
 if __name__ == "__main__":

@@ -106,6 +106,13 @@ class TaskConfig(Settings):
             raise ValueError("model.target_tokens should be below model.source_tokens")
         return self
 
+    def with_absolute_backbone(self) -> TaskConfig:
+        """The same where the backbone is a folder, by its absolute path: workers have other current folders."""
+        backbone = Path(self.model.backbone)
+        if not backbone.is_dir():
+            return self
+        return self.model_copy(update={"model": self.model.model_copy(update={"backbone": str(backbone.resolve())})})
+
 
 def weights_sha256(folder: Path) -> str:
     """First 16 digits of the SHA-256 of a saved model's weights.
