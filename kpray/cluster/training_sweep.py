@@ -20,12 +20,13 @@ from kpray.cluster.loop import CHECKPOINTS
 from kpray.cluster.metrics import check_tracker
 from kpray.cluster.search import SearchConfig, Space, expand
 from kpray.cluster.session import ray_session
-from kpray.cluster.sweep import Demand, Rungs, Sweep, cluster_nodes, describe_plan, run_sweep, trials_at_once
+from kpray.cluster.sweep import Demand, Sweep, cluster_nodes, describe_plan, run_sweep, trials_at_once
 from kpray.cluster.sweep_report import SweepReport, write_sweep_report
 from kpray.cluster.tokenize import TokenRun, tokenize_files
 from kpray.cluster.train import TrainSettings, train
 from kpray.cluster.trainer import NODE_CPUS, placement
 from kpray.cluster.trials import Outcome, SweepFolder, Trial
+from kpray.cluster.tuning import Rungs
 from kpray.corpus.sources import find_sources
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
