@@ -199,7 +199,8 @@ def _preparers(predictor: SAMRank, rules: Sequence[CandidateRule]) -> dict[Candi
     preparers = {}
     tagger = predictor.tagger
     if len(rules) > 1:
-        tag = lru_cache(_SENTENCES_KEPT)(lambda words: tagger.tag_sentence(list(words)))
+        tag_sentence = tagger.tag_sentence
+        tag = lru_cache(_SENTENCES_KEPT)(lambda words: tag_sentence(list(words)))
         tagger = Tagger(tagger.name, lambda sentence: tag(tuple(sentence)))
     for rule in rules:
         preparers[rule] = copy(predictor)
