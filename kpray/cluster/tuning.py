@@ -222,5 +222,6 @@ class Journal(_Unsaved, tune.Callback):
 
 def _reason(trial: TuneTrial) -> str:
     """The last line of what a trial crashed with."""
-    error = trial.get_pickled_error() or trial.get_error()
-    return (str(error).strip().splitlines() or ["no reason is known"])[-1]
+    error = trial.get_error()
+    lines = str(error).strip().splitlines() if error else []
+    return lines[-1] if lines else "no reason is known"

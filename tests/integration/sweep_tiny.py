@@ -29,8 +29,8 @@ class CrashingTask(TinyTask):
 class TinySpace(Settings):
     """What is tried."""
 
-    hidden: tuple[int, ...] = (8, 16)
-    nan_at: tuple[float, ...] | None = None
+    hidden: tuple[int, ...] = (8,)
+    lr: tuple[float, ...] = (0.01,)
 
 
 class TinySweep(TrainingSweepSettings):
@@ -42,7 +42,7 @@ class TinySweep(TrainingSweepSettings):
 
 def main() -> int:
     job = parse_settings(TinySweep, sys.argv[1:], prog="sweep_tiny.py", description=str(__doc__))
-    space = {f"task.{name}": values for name, values in job.space if values is not None}
+    space = {"task.hidden": job.space.hidden, "optim.lr": job.space.lr}
     kind = TrainingKind("train_tiny.py", CrashingTask, TinyConfig)
     return run_training_sweep(job, kind, space, "Tiny")
 
