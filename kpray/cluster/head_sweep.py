@@ -25,8 +25,7 @@ from kpray.cluster.head_report import HeadData, HeadReport, write_head_report
 from kpray.cluster.job import JobSettings, describe_sources, print_plan
 from kpray.cluster.search import SearchConfig, SweepConfig
 from kpray.cluster.session import ray_session
-from kpray.cluster.sweep import Demand, Sweep, cluster_nodes, describe_plan, run_sweep, trials_at_once
-from kpray.cluster.training_sweep import begin
+from kpray.cluster.sweep import Demand, Sweep, begin, cluster_nodes, describe_plan, run_sweep, trials_at_once
 from kpray.cluster.trials import Outcome, SweepFolder, Trial
 from kpray.corpus.limits import Limits
 from kpray.corpus.sources import find_sources
@@ -109,7 +108,8 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
     sources = [find_sources([path]) for path in paths]
     if job.dry_run:
         lines = [describe_sources(found, job.limits) for found in sources]
-        print_plan(job, "\n#       ".join(lines))
+        plan = f"all heads of {len(job.models)} models in one pass over each data set; budget: {job.sweep.budget}"
+        print_plan(job, "\n#       ".join(lines) + f"\n# sweep: {plan}")
         return 0
     data_sets = [_with_gold(data) for data in read_data_sets(paths, job.lang, job.limits)]
     folder = SweepFolder(job.output.resolve())

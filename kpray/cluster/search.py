@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,10 @@ class Budget(Settings):
     """Hours by the clock."""
     device_hours: Annotated[float, Field(gt=0)] | None = None
     """Hours of one GPU, or of one core where there are none, that trials hold."""
+
+    def __str__(self) -> str:
+        limits = [f"{most:,g} {name.replace('_', '-')}" for name, most in self if most is not None]
+        return ", ".join(limits) or "no limit"
 
 
 class SweepConfig(Settings):
@@ -91,6 +96,27 @@ def number_of_trials(space: Space, config: SearchConfig) -> int:
     """Trials of the whole search, without regard to the budget."""
     size = space_size(space)
     return len(config.seeds) * (size if config.settings is None else min(size, config.settings))
+
+
+def describe_search(space: Space, config: SearchConfig) -> str:
+    """`6 settings of 3 depth x 2 scale x 2 seeds = 12 trials`."""
+    trials = number_of_trials(space, config)
+    shape = " x ".join(f"{len(values)} {name.rpartition('.')[2]}" for name, values in space.items())
+    how = {"grid": "", "random": " at random", "optuna": " by Optuna"}[config.search]
+    seeds = f", each with {len(config.seeds)} seeds" if len(config.seeds) > 1 else ""
+    return f"{trials // len(config.seeds):,} settings{how} of {shape}{seeds}: {trials:,} trials"
+
+
+def with_setting(values: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
+    """Values of a configuration with those of a setting in their place."""
+    changed = json.loads(json.dumps(dict(values)))
+    for name, value in setting.items():
+        section = changed
+        *above, last = name.split(".")
+        for part in above:
+            section = section[part]
+        section[last] = value
+    return dict(changed)
 
 
 class TrialQueue:

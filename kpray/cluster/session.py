@@ -18,7 +18,7 @@ _SECONDS_TO_ANSWER = 10.0
 
 @contextmanager
 def ray_session(address: str | None) -> Iterator[None]:
-    """Be connected to Ray inside the block; a process that already is, such as a trial of a sweep, just goes on.
+    """Be connected to Ray inside the block; a block within another one uses its connection.
 
     Args:
         address: of a cluster (`auto`, `host:6379`); None: the cluster that this process was

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,9 @@ from typing import Any
 import ray
 from ray import tune
 
-from kpray.cluster.search import SearchConfig, Space, TrialQueue, number_of_trials
+from kpray import __version__
+from kpray.cluster.job import JobSettings, check_same, write_configuration, writing
+from kpray.cluster.search import SearchConfig, Space, TrialQueue, describe_search, number_of_trials
 from kpray.cluster.trials import Outcome, SweepFolder, Trial
 from kpray.cluster.tuning import Asker, Halving, Journal, Meter, Rungs
 from kpray.corpus.writing import write_text
@@ -91,6 +94,23 @@ class Sweep:
     reuse_processes: bool = False
 
 
+def begin(folder: SweepFolder, job: JobSettings, fixed: Mapping[str, Any]) -> None:
+    """Open the folder of a sweep, or see that what it holds was begun with the same fixed values.
+
+    Raises:
+        UserError: it was not, or the folder cannot be written.
+    """
+    with writing(folder.path):
+        folder.open()
+        path = folder.state / "manifest.json"
+        manifest = json.loads(json.dumps({"kpray": __version__, **fixed}))
+        if path.exists() and folder.events:
+            check_same(json.loads(path.read_text(encoding="utf-8")), manifest, folder.path)
+        write_text(json.dumps(manifest, indent=2) + "\n", path)
+        shutil.rmtree(folder.state / "tune", ignore_errors=True)  # of a run that was killed
+    write_configuration(job, folder.path)
+
+
 def cluster_nodes() -> list[Mapping[str, float]]:
     """Resources of each node of the cluster that Ray is connected to."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -136,25 +156,14 @@ def trials_at_once(demand: Demand, nodes: Sequence[Mapping[str, float]], reserve
 
 def describe_plan(sweep: Sweep) -> list[str]:
     """Lines that tell what will be run and what it may cost, before it starts."""
-    config, budget = sweep.config, sweep.config.budget
-    trials = number_of_trials(sweep.space, config)
-    settings = trials // len(config.seeds)
+    trials = number_of_trials(sweep.space, sweep.config)
     finished = [row for row in map(sweep.folder.row, sweep.folder.started()) if row.state in ("finished", "stopped")]
-    shape = " x ".join(f"{len(values)} {name.rpartition('.')[2]}" for name, values in sweep.space.items())
-    how = {"grid": "", "random": " at random", "optuna": " by Optuna"}[config.search]
-    seeds = f" x {len(config.seeds)} seeds" if len(config.seeds) > 1 else ""
-    lines = [
-        f"{settings:,} settings{how} of {shape}{seeds} = {trials:,} trials, {len(finished):,} finished before",
-        f"{sweep.at_once} at once, each {sweep.demand}",
-    ]
-    limits = [
-        f"{limit:,g} {name.replace('_', '-')}" for name, limit in budget.model_dump().items() if limit is not None
-    ]
     spent = sweep.folder.spent()
-    lines.append(
-        f"budget: {', '.join(limits) or 'no limit'}; spent so far: {spent.hours:.2f} hours, "
-        f"{spent.device_hours:.2f} device-hours"
-    )
+    lines = [
+        f"{describe_search(sweep.space, sweep.config)}, {len(finished):,} finished before",
+        f"{sweep.at_once} at once, each {sweep.demand}",
+        f"budget: {sweep.config.budget}; spent so far: {spent.hours:.2f} hours, {spent.device_hours:.2f} device-hours",
+    ]
     left = trials - len(finished)
     if finished and left > 0:
         hours = sum(row.seconds for row in finished) / len(finished) * left / sweep.at_once / 3600

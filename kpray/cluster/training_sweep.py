@@ -14,13 +14,12 @@ from typing import Annotated, Any
 from pydantic import Field
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from kpray import __version__
-from kpray.cluster.job import check_same, describe_sources, print_plan, write_configuration, writing
+from kpray.cluster.job import describe_sources, print_plan
 from kpray.cluster.loop import CHECKPOINTS
 from kpray.cluster.metrics import check_tracker
-from kpray.cluster.search import SearchConfig, Space, expand
+from kpray.cluster.search import SearchConfig, Space, describe_search, expand, with_setting
 from kpray.cluster.session import ray_session
-from kpray.cluster.sweep import Demand, Sweep, cluster_nodes, describe_plan, run_sweep, trials_at_once
+from kpray.cluster.sweep import Demand, Sweep, begin, cluster_nodes, describe_plan, run_sweep, trials_at_once
 from kpray.cluster.sweep_report import SweepReport, write_sweep_report
 from kpray.cluster.tokenize import TokenRun, tokenize_files
 from kpray.cluster.train import TrainSettings, train
@@ -28,7 +27,6 @@ from kpray.cluster.trainer import NODE_CPUS, placement
 from kpray.cluster.trials import Outcome, SweepFolder, Trial
 from kpray.cluster.tuning import Rungs
 from kpray.corpus.sources import find_sources
-from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.report.trials import Setting, setting_text
 from kpray.settings import Settings, validate_settings
@@ -91,7 +89,8 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
     sources, valid_sources = find_sources(job.train), find_sources(job.valid)
     if job.dry_run:
         counts = [describe_sources(found, job.limits) for found in (sources, valid_sources)]
-        print_plan(job, "to train on {}\n#       to validate on {}".format(*counts))
+        plan = f"{describe_search(space, job.sweep)}; budget: {job.sweep.budget}"
+        print_plan(job, "to train on {}\n#       to validate on {}\n# sweep: {}".format(*counts, plan))
         return 0
     check_tracker(job.run.tracker)
     folder = SweepFolder(job.output.resolve())
@@ -128,41 +127,12 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
     return 0
 
 
-def begin(folder: SweepFolder, job: Any, fixed: Mapping[str, Any]) -> None:
-    """Open the folder of a sweep, or see that what it holds was begun with the same fixed values.
-
-    Raises:
-        UserError: it was not, or the folder cannot be written.
-    """
-    with writing(folder.path):
-        folder.open()
-        path = folder.state / "manifest.json"
-        manifest = json.loads(json.dumps({"kpray": __version__, **fixed}))
-        if path.exists() and folder.events:
-            check_same(json.loads(path.read_text(encoding="utf-8")), manifest, folder.path)
-        write_text(json.dumps(manifest, indent=2) + "\n", path)
-        shutil.rmtree(folder.state / "tune", ignore_errors=True)  # of a run that was killed
-    write_configuration(job, folder.path)
-
-
 def training_values(job: TrainingSweepSettings) -> dict[str, Any]:
     """Values of the training job's configuration, with paths that hold in any current folder."""
     values: dict[str, Any] = job.model_dump(mode="json", include={*TrainSettings.model_fields, "task"})
     for name in ("train", "valid"):
         values[name] = [str(Path(path).resolve()) for path in values[name]]
     return values
-
-
-def with_setting(values: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
-    """Values of a configuration with those of a setting in their place."""
-    changed = json.loads(json.dumps(dict(values)))
-    for name, value in setting.items():
-        section = changed
-        *above, last = name.split(".")
-        for part in above:
-            section = section[part]
-        section[last] = value
-    return dict(changed)
 
 
 def best_configuration(values: Mapping[str, Any], setting: Setting, seed: int, folder: Path) -> dict[str, Any]:

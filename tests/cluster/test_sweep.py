@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from ray.tune.experiment import Trial as TuneTrial
 
-from kpray.cluster.search import Budget, SearchConfig, TrialQueue
+from kpray.cluster.search import Budget, SearchConfig, TrialQueue, with_setting
 from kpray.cluster.sweep import Demand, Sweep, describe_plan, trials_at_once
-from kpray.cluster.training_sweep import share_cluster, with_setting
+from kpray.cluster.training_sweep import share_cluster
 from kpray.cluster.trials import Outcome, Spent, SweepFolder, Trial
 from kpray.cluster.tuning import Asker, Halving, Journal, Meter, Rungs
 from kpray.errors import UserError
@@ -212,7 +212,7 @@ def test_the_plan_is_told_beforehand(folder: SweepFolder) -> None:
     config = SearchConfig(seeds=(0, 1), budget=Budget(trials=4, device_hours=2.5))
     sweep = Sweep(folder, {"task.x": [0, 1, 2]}, config, print, Demand(1, 0.865), 2)  # type: ignore[arg-type]
     assert describe_plan(sweep) == [
-        "3 settings of 3 x x 2 seeds = 6 trials, 0 finished before",
+        "3 settings of 3 x, each with 2 seeds: 6 trials, 0 finished before",
         "2 at once, each 1 worker of 0.865 cores",
         "budget: 4 trials, 2.5 device-hours; spent so far: 0.50 hours, 1.00 device-hours",
     ]

@@ -62,7 +62,7 @@ def test_killed_and_crashed_each_trial_is_done_once(start: Start, tmp_path: Path
     finished = start(output, *options, **crash).finish()
     assert finished.code == 0, finished.err
     assert "Traceback" not in finished.err
-    assert "kpray: 2 settings of 2 hidden x 2 seeds = 4 trials" in finished.err
+    assert "kpray: 2 settings of 2 hidden x 1 lr, each with 2 seeds: 4 trials" in finished.err
     after = {path: path.stat().st_mtime_ns for path in output.glob("trials/*/result.json")}
     assert len(after) == 4
     assert results.items() <= after.items()  # what was finished was left alone
