@@ -8,6 +8,7 @@ starts Tune anew for the trials that have no result, and tells ASHA and Optuna o
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import time
@@ -33,7 +34,6 @@ Work = Callable[[Trial, Path], Outcome]
 
 DRIVER_CPUS = 0.01  # of a trial that waits for workers: whole cores for those who wait would leave none to the workers
 _ENVIRONMENT = {
-    "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends a job of ours the same way everywhere
@@ -187,6 +187,7 @@ def run_sweep(sweep: Sweep) -> list[TrialRow]:
     queue = TrialQueue(sweep.space, sweep.config, folder)
     meter = Meter(folder, sweep.config.budget, sweep.demand.devices)
     os.environ.update(_ENVIRONMENT)
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)  # a step of its loop that took long is nobody's concern
     with SweepProgress(number_of_trials(sweep.space, sweep.config)) as progress:
         for row in map(folder.row, folder.started()):
             progress.show(row)
@@ -218,6 +219,7 @@ def run_sweep(sweep: Sweep) -> list[TrialRow]:
             tuner.fit()
         finally:
             journal.close()
+    shutil.rmtree(folder.state / "tune", ignore_errors=True)
     rows = [folder.row(trial) for trial in folder.started()]
     if rows and all(row.state == "failed" for row in rows):
         raise UserError(f"every trial failed, the last one so: {rows[-1].crashes[-1]}", where=str(folder.path))

@@ -68,6 +68,14 @@ class Meter(_Unsaved, tune.Stopper):
             self.last_write = now
             self.folder.spend(self.spent)
 
+    def admits(self, trial: Trial) -> bool:
+        """Whether a trial may start; one that was begun before may go on."""
+        known = trial.key in self.folder.events
+        if not known and self.budget.trials is not None and self.trials >= self.budget.trials:
+            return False
+        self.trials += not known
+        return True
+
     def over(self) -> bool:
         """Whether the time is used up."""
         hours, device_hours = self.budget.hours, self.budget.device_hours
@@ -94,16 +102,12 @@ class Asker(_Unsaved, Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial, or that there is none."""
-        trial = None if self.meter.over() else self.queue.next()
-        if trial is None:
-            return self.FINISHED
-        known = trial.key in self.folder.events
-        if not known and self.meter.budget.trials is not None and self.meter.trials >= self.meter.budget.trials:
-            return self.suggest(trial_id)  # one that was begun may be left
-        self.meter.trials += not known
-        self.folder.add(trial)
-        self.given[trial_id] = trial
-        return {"key": trial.key}
+        while (trial := None if self.meter.over() else self.queue.next()) is not None:
+            if self.meter.admits(trial):
+                self.folder.add(trial)
+                self.given[trial_id] = trial
+                return {"key": trial.key}
+        return self.FINISHED
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Let the queue know, where the next trials depend on it."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 
 from kpray.report.tables import Cell, console_table
 from kpray.report.trials import TrialRow, short_setting
@@ -74,7 +73,11 @@ class SweepProgress:
             score = f", score {trial.score:.4g}" if trial.score is not None else ""
             why = f": {trial.crashes[-1]}" if event in ("crashed", "failed") and trial.crashes else ""
             self.console.print(
-                f"{escape(named)}: {event}{score}{escape(why)} ({self.counts()})", highlight=False, soft_wrap=True
+                f"{named}: {event}{score}{why} ({self.counts()})",
+                markup=False,
+                emoji=False,
+                highlight=False,
+                soft_wrap=True,
             )
 
     def tick(self, hours: float, device_hours: float) -> None:
