@@ -13,6 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -216,7 +217,8 @@ def run_sweep(sweep: Sweep) -> list[TrialRow]:
             ),
         )
         try:
-            tuner.fit()
+            with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere):  # Tune's own tables
+                tuner.fit()
         finally:
             journal.close()
     shutil.rmtree(folder.state / "tune", ignore_errors=True)

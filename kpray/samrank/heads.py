@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +24,7 @@ from kpray.text.candidates import CandidateRule
 from kpray.text.tagging import Tagger
 
 CUTOFFS = (5, 10, 15)
-_DOCUMENTS_AT_ONCE = 64
+_DOCUMENTS_AT_ONCE, _CHARACTERS_AT_ONCE = 64, 200_000
 _SENTENCES_KEPT = 10_000  # more than those documents have
 
 Mode = tuple[Redistribution, Weighting]
@@ -114,10 +113,9 @@ def score_documents(
         rules: of candidates, at least one.
         modes: see `head_scores`.
     """
-    waiting = iter(records)
     preparers = _preparers(predictor, rules)
     heads = len(predictor.config.heads)
-    while batch := list(islice(waiting, _DOCUMENTS_AT_ONCE)):
+    for batch in _batches(records):
         labelled = [(record, gold) for record in batch if (gold := gold_phrases(record, PROTOCOLS["samrank"]))]
         prepared = [_prepare(preparers, record) for record, _ in labelled]
         # The tokens are the same with every rule; a document without candidates has none.
@@ -192,6 +190,20 @@ def head_rows(scores: np.ndarray) -> list[dict[str, str | int | float | None]]:
     ]
     best_first = np.argsort(-scores[:, :, -1], axis=None, kind="stable")
     return [rows[place] for place in best_first]
+
+
+def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
+    """Records to score together: the scores of all heads in all modes take much memory in long documents."""
+    batch: list[Record] = []
+    characters = 0
+    for record in records:
+        batch.append(record)
+        characters += len(record.document.text)
+        if len(batch) == _DOCUMENTS_AT_ONCE or characters >= _CHARACTERS_AT_ONCE:
+            yield batch
+            batch, characters = [], 0
+    if batch:
+        yield batch
 
 
 def _preparers(predictor: SAMRank, rules: Sequence[CandidateRule]) -> dict[CandidateRule, SAMRank]:
