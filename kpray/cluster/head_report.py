@@ -129,7 +129,13 @@ def write_head_report(report: HeadReport, folder: Path) -> None:
         write_pages(folder, "SAMRank: which heads", sections)
         told = {"choices": choices, "test": compared, "alone": alone, "cost": _cost(report), "versions": versions()}
         write_text(json.dumps(told, indent=2) + "\n", folder / "report.json")
-    print_tables({"chosen on the validation data": choices, "on the test data": compared})
+    print_tables({"chosen on the validation data": choices, "on the test data": [_short(row) for row in compared]})
+
+
+def _short(row: Row) -> Row:
+    """What fits on a terminal of a row of the comparison."""
+    left_out = ("picked", "model", "candidates", "score", "redistribution", "weighting", "p")
+    return {name: value for name, value in row.items() if name not in left_out}
 
 
 def choose(report: HeadReport, valid: Mapping[str, Sequence[HeadTable]]) -> list[tuple[str, Choice]]:

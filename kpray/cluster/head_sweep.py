@@ -184,7 +184,8 @@ def _with_gold(data: DataSet) -> DataSet:
     records = [record for record in data.records if gold_phrases(record, PROTOCOLS["samrank"])]
     if not records:
         raise UserError("no record has gold keyphrases", where=data.path, fix="give files with a field `keyphrases`")
-    return DataSet(data.name, data.path, records)
+    name = f"{Path(data.path).parent.name}/{data.name}"  # files are called valid and train in every folder
+    return DataSet(name, data.path, records)
 
 
 def _shards(place: int, data: DataSet, documents: int) -> list[str]:

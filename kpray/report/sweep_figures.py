@@ -159,6 +159,8 @@ def draw_parallel(trials: Sequence[tuple[Setting, float]], path: Path, title: st
                 ha="right",
                 va="center",
                 fontsize=10,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+                zorder=5,
             )
     axes.set_xlim(-0.6, len(fields) + 0.05)
     axes.set_xticks(range(len(fields) + 1), [*(name.rpartition(".")[2] for name in fields), score])
