@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -18,6 +19,7 @@ from kpray.cluster.trials import Outcome, SweepFolder, Trial
 from kpray.report.sweep_progress import SweepProgress
 
 _SECONDS_BETWEEN_WRITES = 5.0
+_LONGEST_REASON = 300  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +228,7 @@ class Journal(_Unsaved, tune.Callback):
 
 def _reason(trial: TuneTrial) -> str:
     """The last line of what a trial crashed with."""
-    error = trial.get_error()
-    lines = str(error).strip().splitlines() if error else []
-    return lines[-1] if lines else "no reason is known"
+    # Not `get_error`: that looks where Tune copies this file some time later.
+    path = Path(trial.error_file) if trial.error_file else None
+    lines = path.read_text(encoding="utf-8").strip().splitlines() if path and path.exists() else []
+    return lines[-1][:_LONGEST_REASON] if lines else "no reason is known"
