@@ -199,5 +199,5 @@ class TrainingWork:
             callbacks=[TuneReportCallback()],
         )
         about = json.loads((folder / "best/training.json").read_text(encoding="utf-8"))
-        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)  # a finished trial never goes on
+        shutil.rmtree((folder / CHECKPOINTS).parent, ignore_errors=True)  # a finished trial never goes on
         return Outcome(state.best, about["metrics"])

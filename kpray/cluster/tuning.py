@@ -179,8 +179,11 @@ class Journal(_Unsaved, tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
     ) -> None:
-        if "score" in result and "step" in result and not result.get("done"):
-            self._note(self._own(trial), "report", step=int(result["step"]), score=float(result["score"]))
+        if "score" in result and "step" in result:
+            own = self._own(trial)
+            last = self.folder.events[own.key][-1]
+            if (last.name, last.step) != ("report", result["step"]):  # Tune tells the last one again at the end
+                self._note(own, "report", step=int(result["step"]), score=float(result["score"]))
 
     @override
     def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
@@ -229,6 +232,6 @@ class Journal(_Unsaved, tune.Callback):
 def _reason(trial: TuneTrial) -> str:
     """The last line of what a trial crashed with."""
     # Not `get_error`: that looks where Tune copies this file some time later.
-    path = Path(trial.error_file) if trial.error_file else None
+    path = Path(trial.error_file or "") if trial.run_metadata.error_filename else None
     lines = path.read_text(encoding="utf-8").strip().splitlines() if path and path.exists() else []
     return lines[-1][:_LONGEST_REASON] if lines else "no reason is known"

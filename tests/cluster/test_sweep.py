@@ -173,6 +173,7 @@ def test_the_journal_tells_what_happened(folder: SweepFolder, capsys: pytest.Cap
         for one in tune_trials[:5]:
             journal.on_trial_start(1, [], one)
         journal.on_trial_result(1, [], stopped, {"step": 20, "score": 0.25})
+        journal.on_trial_result(1, [], stopped, {"step": 20, "score": 0.25, "done": True})
         folder.finish(TRIALS[0], "finished", Outcome(0.75, {"f1": 0.5}))
         journal.on_trial_complete(1, [], finished)
         journal.on_trial_complete(1, [], stopped)
@@ -189,6 +190,7 @@ def test_the_journal_tells_what_happened(folder: SweepFolder, capsys: pytest.Cap
     assert [row.score for row in rows] == [0.75, 0.25, None, None, None]
     assert [row.crashes for row in rows[2:4]] == [("no reason is known",), ("bad",)]
     assert rows[1].step == 20
+    assert len(list(again.reports(TRIALS[1]))) == 1
     lines = capsys.readouterr().err.splitlines()
     assert "x 3, seed 0: failed: bad (2 of 6 trials done, 1 stopped, 1 failed, 1 running)" in lines
 
