@@ -115,6 +115,9 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
         for line in describe_plan(sweep):
             print(f"kpray: {line}", file=sys.stderr, flush=True)
         trials = run_sweep(sweep)
+    for row in trials:
+        if row.state == "stopped":
+            shutil.rmtree((folder.path / "trials" / row.key / CHECKPOINTS).parent, ignore_errors=True)
     report = SweepReport(title, "validation score", f"jobs/{kind.script}", trials, folder.spent(), space)
     best = write_sweep_report(
         report, folder.path, lambda setting: best_configuration(values, setting, trials[0].seed, folder.path)
