@@ -233,5 +233,5 @@ def _reason(trial: TuneTrial) -> str:
     """The last line of what a trial crashed with."""
     # Not `get_error`: that looks where Tune copies this file some time later.
     path = Path(trial.error_file or "") if trial.run_metadata.error_filename else None
-    lines = path.read_text(encoding="utf-8").strip().splitlines() if path and path.exists() else []
+    lines: list[str] = path.read_text(encoding="utf-8").strip().splitlines() if path and path.exists() else []
     return lines[-1][:_LONGEST_REASON] if lines else "no reason is known"

@@ -15,7 +15,7 @@ from kpray.report.trials import TrialRow
 
 
 def trial(depth: int, scale: str, seed: int, score: float | None, state: str = "finished", **more: Any) -> TrialRow:
-    setting = {"task.depth": depth, "task.scale": scale}
+    setting: dict[str, str | int | float | None] = {"task.depth": depth, "task.scale": scale}
     return TrialRow(f"{depth}{scale}{seed}", setting, seed, state, score, {"f1": score or 0.0}, seconds=60.0, **more)
 
 
