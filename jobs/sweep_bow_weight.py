@@ -10,10 +10,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kpray.cluster.training_sweep import TrainingKind, TrainingSweepSettings, run_training_sweep
+from kpray.cluster.unikeyphrase_sweep import UniKeyphraseSweepSettings, run_unikeyphrase_sweep
 from kpray.settings import Settings, parse_settings, run_main
-from kpray.unikeyphrase.config import TaskConfig
-from kpray.unikeyphrase.task import UniKeyphraseTask
 
 
 class BowSpace(Settings):
@@ -23,19 +21,16 @@ class BowSpace(Settings):
     """w_m of Eq. 12; 0: without the constraint."""
 
 
-class BowWeightSweep(TrainingSweepSettings):
+class BowWeightSweep(UniKeyphraseSweepSettings):
     """What the job takes: all that the training job takes, and the space."""
 
-    task: TaskConfig = TaskConfig()
     space: BowSpace = BowSpace()
 
 
 def main() -> int:
     job = parse_settings(BowWeightSweep, sys.argv[1:], prog="jobs/sweep_bow_weight.py", description=__doc__)
-    job = job.model_copy(update={"task": job.task.with_absolute_backbone()})
-    kind = TrainingKind("train_unikeyphrase.py", UniKeyphraseTask, TaskConfig)
     space = {"task.loss.bow_weight": job.space.bow_weight}
-    return run_training_sweep(job, kind, space, "UniKeyphrase: weight of the bag-of-words constraint")
+    return run_unikeyphrase_sweep(job, space, "UniKeyphrase: weight of the bag-of-words constraint")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from kpray.cluster.training_sweep import TrainingKind, TrainingSweepSettings, run_training_sweep
+from kpray.cluster.unikeyphrase_sweep import UniKeyphraseSweepSettings, run_unikeyphrase_sweep
 from kpray.settings import Settings, parse_settings, run_main
-from kpray.unikeyphrase.config import TaskConfig
-from kpray.unikeyphrase.task import UniKeyphraseTask
 
 
 class RelationSpace(Settings):
@@ -29,19 +27,16 @@ class RelationSpace(Settings):
     """Dropout on the output of each relation layer; null: that of `task.model`."""
 
 
-class RelationDepthSweep(TrainingSweepSettings):
+class RelationDepthSweep(UniKeyphraseSweepSettings):
     """What the job takes: all that the training job takes, and the space."""
 
-    task: TaskConfig = TaskConfig()
     space: RelationSpace = RelationSpace()
 
 
 def main() -> int:
     job = parse_settings(RelationDepthSweep, sys.argv[1:], prog="jobs/sweep_relation_depth.py", description=__doc__)
-    job = job.model_copy(update={"task": job.task.with_absolute_backbone()})
     space = {f"task.model.{name}": values for name, values in job.space if values is not None}
-    kind = TrainingKind("train_unikeyphrase.py", UniKeyphraseTask, TaskConfig)
-    return run_training_sweep(job, kind, space, "UniKeyphrase: depth of the relation layers")
+    return run_unikeyphrase_sweep(job, space, "UniKeyphrase: depth of the relation layers")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from kpray.cluster.train import TrainSettings, run_train_job
+from kpray.pretrained import absolute_if_folder
 from kpray.settings import parse_settings, run_main
 from kpray.unikeyphrase.config import TaskConfig
 from kpray.unikeyphrase.task import UniKeyphraseTask
@@ -18,7 +19,9 @@ class TrainUniKeyphraseJob(TrainSettings):
 
 def main() -> int:
     job = parse_settings(TrainUniKeyphraseJob, sys.argv[1:], prog="jobs/train_unikeyphrase.py", description=__doc__)
-    return run_train_job(job, UniKeyphraseTask(job.task.with_absolute_backbone()))
+    model = job.task.model
+    model = model.model_copy(update={"backbone": absolute_if_folder(model.backbone)})
+    return run_train_job(job, UniKeyphraseTask(job.task.model_copy(update={"model": model})))
 
 
 if __name__ == "__main__":

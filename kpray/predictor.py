@@ -19,18 +19,36 @@ Prepared = TypeVar("Prepared")
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """An English passage whose keyphrases helped.
+
+    Attributes:
+        document: the passage.
+        keyphrases: its own.
+        score: of the retrieval; higher is nearer.
+    """
+
+    document: Document
+    keyphrases: tuple[str, ...]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a document got its keyphrases.
 
     Attributes:
         keyphrases: what `predict` returns without `explain`.
-        spans: int32 [tokens, 2], the character span in `Document.text` of each token, in order.
+        spans: int32 [tokens, 2], the character span in `Document.text` of each token, in order; none where a method
+            scores no tokens.
         scores: float64 [tokens], the score of each token.
+        evidence: what was retrieved, the nearest first.
     """
 
     keyphrases: list[Keyphrase]
     spans: np.ndarray
     scores: np.ndarray
+    evidence: tuple[Evidence, ...] = ()
 
 
 class Predictor(ABC, Generic[Prepared]):

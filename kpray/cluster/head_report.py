@@ -31,8 +31,8 @@ from kpray.samrank.combine import (
 )
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import CUTOFFS, Mode, Scoring, all_heads
-from kpray.settings import versions
 from kpray.text.candidates import CandidateRule
+from kpray.versions import versions
 
 Row = dict[str, Cell]
 

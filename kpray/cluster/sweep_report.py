@@ -19,7 +19,7 @@ from kpray.report.page import Section, write_pages
 from kpray.report.sweep_figures import Point, draw_curves, draw_parallel
 from kpray.report.tables import Cell, print_tables
 from kpray.report.trials import TrialRow, setting_text, short_setting
-from kpray.settings import versions
+from kpray.versions import versions
 
 Row = dict[str, Cell]
 
