@@ -6,34 +6,36 @@ pass. Heads are chosen on the validation data alone; gold of the test data is fo
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field, model_validator
 
 from kpray.cluster.batch import BatchConfig
 from kpray.cluster.evaluation import DataSet, read_data_sets
 from kpray.cluster.head_report import HeadData, HeadReport, write_head_report
-from kpray.cluster.job import JobSettings, describe_sources, print_plan
+from kpray.cluster.job import JobSettings, describe_inputs, print_plan
 from kpray.cluster.search import SearchConfig, SweepConfig
 from kpray.cluster.session import ray_session
-from kpray.cluster.sweep import Demand, Sweep, begin, cluster_nodes, describe_plan, run_sweep, trials_at_once
+from kpray.cluster.sweep import Demand, Sweep, begin, cluster_nodes, run_sweep, trials_at_once
 from kpray.cluster.trials import Outcome, SweepFolder, Trial
 from kpray.corpus.limits import Limits
 from kpray.corpus.sources import find_sources
+from kpray.document import Record
 from kpray.errors import UserError
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.protocols import PROTOCOLS
+from kpray.samrank.combine import all_scorings, make_table, save_table
 from kpray.samrank.config import SAMRankConfig
-from kpray.samrank.heads import Mode
+from kpray.samrank.heads import Mode, all_heads, score_documents
+from kpray.samrank.predictor import SAMRank
 from kpray.settings import Settings, validate_settings
 
 TABLE_FILE = "heads.npz"
@@ -104,55 +106,46 @@ class HeadSweepSettings(JobSettings):
 
 def run_head_sweep(job: HeadSweepSettings) -> int:
     """Do what the sweep over heads is asked for, and print the comparison."""
-    paths = [str(Path(path).resolve()) for path in (*job.valid, *job.test)]
-    sources = [find_sources([path]) for path in paths]
     if job.dry_run:
-        lines = [describe_sources(found, job.limits) for found in sources]
+        data = describe_inputs({"to choose on": job.valid, "to compare on": job.test}, job.limits)
         plan = f"all heads of {len(job.models)} models in one pass over each data set; budget: {job.sweep.budget}"
-        print_plan(job, "\n#       ".join(lines) + f"\n# sweep: {plan}")
+        print_plan(job, f"{data}\n# sweep: {plan}")
         return 0
+    for model in job.models:
+        all_heads(model)  # where there is no such model, that is found here
+    paths = [str(Path(path).resolve()) for path in (*job.valid, *job.test)]
     data_sets = [_with_gold(data) for data in read_data_sets(paths, job.lang, job.limits)]
     folder = SweepFolder(job.output.resolve())
     fixed = job.model_dump(mode="json", include={"samrank", "shard_documents", "lang", "limits"})
     fixed["samrank"].pop("heads")
-    space = job.space.model_dump(mode="json", exclude={"model"})
-    data = [[source.path, source.bytes] for found in sources for source in found]
-    begin(folder, job, {**fixed, "space": space, "data": data})
-    shards = [shard for place, data in enumerate(data_sets) for shard in _shards(place, data, job.shard_documents)]
+    fixed["space"] = job.space.model_dump(mode="json", exclude={"model"})
+    fixed["data"] = [[source.path, source.bytes] for source in find_sources(paths)]
+    begin(folder, job, fixed)
+    shards = [_shards(place, data, job.shard_documents) for place, data in enumerate(data_sets)]
     with ray_session(job.address):
         nodes = cluster_nodes()
         gpu = any(node.get("GPU", 0) for node in nodes)
         demand = Demand(1, 1.0, BatchConfig().gpu_fraction if gpu else 0.0, driver=0.0)
         at_once = trials_at_once(demand, nodes, 0.0, job.sweep.at_once)
         config = SearchConfig(seeds=(0,), **job.sweep.model_dump())
+        space = {"model": job.models, "shard": list(chain.from_iterable(shards))}
         work = HeadWork(job.model_dump(mode="json"), tuple(paths))
-        sweep = Sweep(
-            folder, {"model": job.models, "shard": shards}, config, work, demand, at_once, reuse_processes=True
-        )
-        for line in describe_plan(sweep):
-            print(f"kpray: {line}", file=sys.stderr, flush=True)
-        trials = run_sweep(sweep)
-    wanted = [Trial({"model": model, "shard": shard}, 0) for model in job.models for shard in shards]
+        trials = run_sweep(Sweep(folder, space, config, work, demand, at_once, reuse_processes=True))
+    wanted = [_trial(model, shard) for model in job.models for own in shards for shard in own]
     left = sum(folder.result(trial) is None for trial in wanted)
     if left:
+        crashes = [crash for trial in trials for crash in trial.crashes]
         raise UserError(
-            f"{left} of {len(wanted)} passes are not finished, so no head is chosen",
+            f"{left} of {len(wanted)} passes are not finished, so no head is chosen"
+            + (f"; the last error: {crashes[-1]}" if crashes else ""),
             where=str(folder.path),
             fix="the same command goes on; with a larger --sweep.budget where that is used up",
         )
     found = [
         HeadData(
-            data.name,
-            {
-                model: [
-                    folder.of(Trial({"model": model, "shard": shard}, 0)) / TABLE_FILE
-                    for shard in shards
-                    if shard.startswith(f"{place + 1}:")
-                ]
-                for model in job.models
-            },
+            data.name, {model: [folder.of(_trial(model, shard)) / TABLE_FILE for shard in own] for model in job.models}
         )
-        for place, data in enumerate(data_sets)
+        for data, own in zip(data_sets, shards, strict=True)
     ]
     report = HeadReport(
         samrank=job.samrank,
@@ -188,6 +181,11 @@ def _with_gold(data: DataSet) -> DataSet:
     return DataSet(name, data.path, records)
 
 
+def _trial(model: str, shard: str) -> Trial:
+    """The trial of a model and a shard; nothing in it is random."""
+    return Trial({"model": model, "shard": shard}, 0)
+
+
 def _shards(place: int, data: DataSet, documents: int) -> list[str]:
     """Names of a data set's shards: its number, its name, the shard's number."""
     number = math.ceil(len(data.records) / documents)
@@ -212,11 +210,6 @@ class HeadWork:
         Raises:
             UserError: the model cannot be opened.
         """
-        import torch
-
-        from kpray.samrank.combine import all_scorings, make_table, save_table
-        from kpray.samrank.heads import score_documents
-
         job = validate_settings(HeadSweepSettings, self.values, where=str(folder))
         if not torch.cuda.is_available():
             torch.set_num_threads(1)
@@ -237,16 +230,13 @@ class HeadWork:
 
 
 @lru_cache(maxsize=1)
-def _open(config: str) -> Any:
+def _open(config: str) -> SAMRank:
     """A predictor with all heads of its model; one trial after the other finds it open."""
-    from kpray.samrank.heads import all_heads
-    from kpray.samrank.predictor import SAMRank
-
     settings = SAMRankConfig.model_validate_json(config)
     return SAMRank(settings.model_copy(update={"heads": all_heads(settings.model)}))
 
 
 @lru_cache(maxsize=1)
-def _records(path: str, lang: str, limits: str) -> Sequence[Any]:
-    [data] = read_data_sets([path], lang, Limits.model_validate(json.loads(limits)))
+def _records(path: str, lang: str, limits: str) -> Sequence[Record]:
+    [data] = read_data_sets([path], lang, Limits.model_validate_json(limits))
     return _with_gold(data).records

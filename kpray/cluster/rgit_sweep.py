@@ -1,4 +1,4 @@
-"""The sweep over RGIT's threshold: every trial is a run of the RGIT job, all of them in one folder of steps.
+"""The sweep over RGIT's threshold: every trial is a run of the RGIT job, all of them with one folder of steps.
 
 Whatever does not depend on tau (tokens, the base generator and its predictions, the first retriever, its index) is one
 step for all trials, and so is every later step whose inputs happen to be equal. So trials come one after the other.
@@ -6,27 +6,29 @@ step for all trials, and so is every later step whose inputs happen to be equal.
 
 from __future__ import annotations
 
-import json
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from statistics import fmean
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from kpray.cluster.job import describe_sources, print_plan
+from kpray.cluster.job import describe_inputs, print_plan
+from kpray.cluster.metrics import check_tracker
 from kpray.cluster.rgit import RGITSettings, run_rgit
 from kpray.cluster.search import SearchConfig, describe_search, with_setting
 from kpray.cluster.session import ray_session
-from kpray.cluster.sweep import Demand, Sweep, begin, cluster_nodes, describe_plan, run_sweep, trials_at_once
+from kpray.cluster.sweep import DRIVER_CPUS, Demand, Sweep, begin, cluster_nodes, run_sweep
 from kpray.cluster.sweep_report import SweepReport, write_sweep_report
+from kpray.cluster.trainer import placement
 from kpray.cluster.trials import Outcome, SweepFolder, Trial
 from kpray.corpus.sources import find_sources
+from kpray.pretrained import absolute_if_folder
 from kpray.report.page import Section
 from kpray.report.sweep_figures import draw_two_measures
-from kpray.report.trials import TrialRow
+from kpray.report.trials import Setting, TrialRow
 from kpray.settings import Settings, validate_settings
 
 _TAU = "rgit.tau"
@@ -37,55 +39,70 @@ _FILES = ("parallel", "passages", "english", "valid", "test", "answers")
 class ThresholdSpace(Settings):
     """The values that are tried."""
 
-    tau: Annotated[tuple[Annotated[float, Field(ge=0, le=100)], ...], Field(min_length=1)] = (0.0, 5.0, 10.0, 15.0)
+    tau: Annotated[tuple[Annotated[float, Field(ge=0, lt=100)], ...], Field(min_length=1)] = (0.0, 5.0, 10.0, 15.0)
     """F1, in percent points, that retrieved keyphrases must add for a pair to be taken."""
 
 
 class RGITSweepSettings(RGITSettings):
-    """What the job takes: all that the RGIT job takes, and the space."""
+    """What the job takes: all that the RGIT job takes, and the space.
+
+    A trial's seed takes the place of `train_retriever.seed` and `train_generator.seed`, and with `plant` also that of
+    `planted.seed`: each seed is another corpus, then.
+    """
 
     space: ThresholdSpace = ThresholdSpace()
     sweep: SearchConfig = SearchConfig(seeds=(0,), at_once=1)
 
+    @model_validator(mode="after")
+    def _one_at_a_time(self) -> Self:
+        if self.sweep.at_once != 1:
+            raise ValueError("sweep.at_once should be 1: trials share their steps")
+        if "rgit" not in self.systems:
+            raise ValueError("systems should include rgit: the others know no tau")
+        return self
+
 
 def run_rgit_sweep(job: RGITSweepSettings) -> int:
     """Do what the sweep over tau is asked for, and print where its report is."""
-    given = {name: getattr(job, name) for name in _FILES}
-    sources = {name: find_sources(paths) for name, paths in given.items() if paths}
+    space = {_TAU: job.space.tau}
     if job.dry_run:
-        lines = [f"--{name}: {describe_sources(found, job.limits)}" for name, found in sources.items()]
-        plan = f"{describe_search({_TAU: job.space.tau}, job.sweep)}; budget: {job.sweep.budget}"
-        print_plan(job, "\n#       ".join(lines) + f"\n# sweep: {plan}")
+        data = describe_inputs({f"--{name}:": getattr(job, name) for name in _FILES}, job.limits)
+        planted = f"a planted corpus for each seed: {job.planted.parallel:,} pairs, {job.planted.passages:,} without"
+        print_plan(job, f"{data or planted}\n# sweep: {describe_search(space, job.sweep)}; budget: {job.sweep.budget}")
         return 0
+    check_tracker(job.run.tracker)
     folder = SweepFolder(job.output.resolve())
-    values = job.model_dump(mode="json", include={*RGITSettings.model_fields})
-    values |= {name: [str(Path(path).resolve()) for path in paths] for name, paths in given.items()}
-    values |= {"output": str(folder.path / "rgit"), "address": None}
-    machines = ("run", "batch", "output", "address", "dry_run")
-    begin(folder, job, {name: value for name, value in values.items() if name not in machines})
+    values = rgit_values(job)
+    begin(folder, job, _fixed(values))
     with ray_session(job.address):
-        demand = Demand(job.run.workers or 1, job.run.cpus or 0.1)
-        trials_at_once(demand, cluster_nodes(), 0.0, 1)
-        space = {_TAU: job.space.tau}
-        work = RGITWork(values)
-        sweep = Sweep(folder, space, job.sweep, work, demand, at_once=1)
-        for line in describe_plan(sweep):
-            print(f"kpray: {line}", file=sys.stderr, flush=True)
-        trials = run_sweep(sweep)
-    report = SweepReport(
-        "RGIT: the threshold tau", "validation recall@1", "jobs/rgit.py", trials, folder.spent(), space
-    )
-    best = write_sweep_report(
-        report,
-        folder.path,
-        lambda setting: {
-            name: value for name, value in with_setting(values, setting).items() if name not in ("address", "dry_run")
-        },
-        lambda figures: _figure(trials, figures),
-    )
-    print(f"best: {best}; python jobs/rgit.py --config {folder.path / 'best.yaml'}" if best else "nothing is finished")
-    print(f"the report: {folder.path / 'report.html'}")
+        nodes = [{**node, "CPU": node.get("CPU", 0) - DRIVER_CPUS} for node in cluster_nodes()]
+        place = placement(job.run, nodes)
+        demand = Demand(place.workers, place.cpus, 1.0 if place.gpu else 0.0)
+        trials = run_sweep(Sweep(folder, space, job.sweep, RGITWork(values, folder.path), demand, at_once=1))
+
+    def configure(setting: Setting) -> dict[str, Any]:
+        best = trial_values(values, Trial(setting, job.sweep.seeds[0]), folder.path / "best")
+        return {name: value for name, value in best.items() if name not in ("address", "dry_run")}
+
+    title = "RGIT: the threshold tau"
+    report = SweepReport(title, "validation recall@1", "jobs/rgit.py", trials, folder.spent(), space)
+    write_sweep_report(report, folder.path, configure, lambda figures: _figure(trials, figures))
     return 0
+
+
+def rgit_values(job: RGITSweepSettings) -> dict[str, Any]:
+    """Values of the RGIT job's configuration, with paths that hold in any current folder."""
+    values: dict[str, Any] = job.model_dump(mode="json", include={*RGITSettings.model_fields})
+    values |= {name: [str(Path(path).resolve()) for path in values[name]] for name in _FILES}
+    for name in ("retriever", "generator"):
+        values[name]["backbone"] = absolute_if_folder(values[name]["backbone"])
+    return {**values, "steps": str((job.steps or job.output / "steps").resolve()), "address": None}
+
+
+def trial_values(values: Mapping[str, Any], trial: Trial, output: Path) -> dict[str, Any]:
+    """Those of `rgit_values` for a trial."""
+    seeds = ["train_retriever.seed", "train_generator.seed", *(["planted.seed"] if values["plant"] else [])]
+    return with_setting(values, {**trial.setting, **dict.fromkeys(seeds, trial.seed), "output": str(output)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,59 +111,62 @@ class RGITWork:
 
     Attributes:
         values: of that job's configuration.
+        folder: of the sweep.
     """
 
     values: Mapping[str, Any]
+    folder: Path
 
     def __call__(self, trial: Trial, folder: Path) -> Outcome:
-        """Run it; what it reports is kept in the trial's folder, since the next trial runs in the same one.
+        """Run it where the trials with the same documents run; what it reports is kept in the trial's folder.
 
         Raises:
             UserError: as `run_rgit`.
         """
-        seeds = {"train_retriever.seed": trial.seed, "train_generator.seed": trial.seed}
-        values = with_setting(self.values, {**trial.setting, **seeds})
-        job = validate_settings(RGITSettings, values, where=str(folder))
-        report = run_rgit(job)
+        output = self.folder / (f"rgit-seed-{trial.seed}" if self.values["plant"] else "rgit")
+        job = validate_settings(RGITSettings, trial_values(self.values, trial, output), where=str(folder))
+        outcome = outcome_of(run_rgit(job))
         for name in ("report.json", "report.md"):
-            shutil.copyfile(job.output / name, folder / name)
-        return outcome_of(json.loads(json.dumps(report)))
+            shutil.copyfile(output / name, folder / name)
+        return outcome
 
 
 def outcome_of(report: Mapping[str, Any]) -> Outcome:
-    """What counts of RGIT's report: the last retriever's recall on the validation pairs, never the test documents' F1.
+    """What counts of RGIT's report: the final retriever's recall on the validation pairs, never the test documents' F1.
 
-    Where there are rounds, the recall is that of the last one; the mined pairs and their accuracy are of the last round
-    that mined.
+    The mined pairs, and the share of them that is right, are of the last round that mined.
     """
-    recall: Mapping[str, float] = next(iter(reversed(report["recall"].values())), {})
-    metrics = {f"recall@{k}": float(value) for k, value in recall.items()}
+    metrics = {f"recall@{k}": float(value) for k, value in report["recall"]["rgit"].items()}
     mined = [row for row in report["rounds"] if row["pairs"]]
     if mined:
         metrics[_PAIRS] = float(mined[-1]["pairs"])
         if mined[-1]["accuracy"] is not None:
             metrics["right, %"] = float(mined[-1]["accuracy"])
     for system in report["systems"].values():
-        for metric, score in system["scores"]["average"].items():
-            if metric.startswith("f1"):
-                metrics[f"{system['name']} {metric}"] = float(score[0])
-    return Outcome(metrics.get(_RECALL), metrics)
+        metrics[f"{system['name']} F1@M"] = float(system["scores"]["average"]["f1@M"][0])
+    return Outcome(metrics[_RECALL], metrics)
+
+
+def _fixed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What all trials of a folder share: not the machines, nor where they are."""
+    sources = [source for name in _FILES if values[name] for source in find_sources(values[name])]
+    machines = ("run", "batch", "output", "steps", "address", "dry_run")
+    rest = {name: value for name, value in values.items() if name not in machines}
+    run = {name: values["run"][name] for name in ("validate_every", "valid_documents", "patience")}
+    return {**rest, **run, "data": [[source.path, source.bytes] for source in sources]}
 
 
 def _figure(trials: Sequence[TrialRow], figures: Path) -> list[Section]:
-    points = [
-        (float(str(trial.setting[_TAU])), trial.metrics[_RECALL], trial.metrics[_PAIRS])
-        for trial in trials
-        if trial.state == "finished" and {_RECALL, _PAIRS} <= trial.metrics.keys()
-    ]
+    points: dict[float, list[TrialRow]] = {}
+    for trial in trials:
+        if trial.state == "finished" and _PAIRS in trial.metrics:
+            points.setdefault(float(str(trial.setting[_TAU])), []).append(trial)
     if not points:
         return []
-    taus = sorted({point[0] for point in points})
-    means = []
-    for tau in taus:
-        own = [point for point in points if point[0] == tau]
-        means.append((tau, sum(point[1] for point in own) / len(own), sum(point[2] for point in own) / len(own)))
-    draw_two_measures(
-        means, figures / "tau_recall_pairs.png", "Recall and pseudo pairs over tau", "tau", (_RECALL, _PAIRS)
-    )
-    return [Section("Tau", images={"figures/tau_recall_pairs.png": "recall@1 and pseudo pairs over tau"})]
+    means = [
+        (tau, fmean(trial.metrics[_RECALL] for trial in own), fmean(trial.metrics[_PAIRS] for trial in own))
+        for tau, own in points.items()
+    ]
+    title = "Recall and pseudo pairs over tau"
+    draw_two_measures(means, figures / "tau_recall_pairs.png", title, "tau", (f"{_RECALL}, %", _PAIRS))
+    return [Section("Tau", images={"figures/tau_recall_pairs.png": f"{title}, means over seeds"})]

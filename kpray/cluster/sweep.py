@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -176,7 +177,7 @@ def describe_plan(sweep: Sweep) -> list[str]:
 
 
 def run_sweep(sweep: Sweep) -> list[TrialRow]:
-    """Run what is left of a sweep, on a cluster that Ray is connected to.
+    """Tell what is left of a sweep and what it may cost, and run it, on a cluster that Ray is connected to.
 
     Returns:
         All trials that were ever started in its folder, in that order.
@@ -184,6 +185,8 @@ def run_sweep(sweep: Sweep) -> list[TrialRow]:
     Raises:
         UserError: the trials that ended did so by a mistake of the user.
     """
+    for line in describe_plan(sweep):
+        print(f"kpray: {line}", file=sys.stderr, flush=True)
     folder = sweep.folder
     queue = TrialQueue(sweep.space, sweep.config, folder)
     meter = Meter(folder, sweep.config.budget, sweep.demand.devices)

@@ -50,17 +50,14 @@ def write_sweep_report(
     folder: Path,
     configure: Callable[[Mapping[str, Any]], dict[str, Any]],
     more: Callable[[Path], Sequence[Section]] = lambda figures: (),
-) -> str | None:
-    """Write `report.md`, `report.html`, `report.json`, `figures/` and `best.yaml`, and print the table.
+) -> None:
+    """Write `report.md`, `report.html`, `report.json`, `figures/` and `best.yaml`; print the table and where they are.
 
     Args:
         report: of what.
         folder: of the sweep.
         configure: the configuration of the best setting, for `best.yaml`.
         more: draws further pictures into a folder, and gives the sections that show them.
-
-    Returns:
-        The best setting with its score, in words; None: nothing is finished.
 
     Raises:
         UserError: a file cannot be written.
@@ -87,7 +84,12 @@ def write_sweep_report(
         write_pages(folder, report.title, sections)
         told = {"settings": table, "trials": trial_rows(report.trials), "versions": versions()}
         write_text(json.dumps(told, indent=2) + "\n", folder / "report.json")
-    return f"{setting_text(best.setting)} ({interval_text(best.score)})" if best else None
+    if best:
+        command = f"python {report.script} --config {folder / 'best.yaml'}"
+        print(f"best: {setting_text(best.setting)} ({interval_text(best.score)}); {command}")
+    else:
+        print("no setting is finished")
+    print(f"the report: {folder / 'report.html'}")
 
 
 def verdict(report: SweepReport, rows: Sequence[SettingRow], best: SettingRow | None) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +13,19 @@ from typing import Annotated, Any
 from pydantic import Field
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from kpray.cluster.job import describe_sources, print_plan
+from kpray.cluster.job import describe_inputs, print_plan
 from kpray.cluster.loop import CHECKPOINTS
 from kpray.cluster.metrics import check_tracker
 from kpray.cluster.search import SearchConfig, Space, describe_search, expand, with_setting
 from kpray.cluster.session import ray_session
-from kpray.cluster.sweep import Demand, Sweep, begin, cluster_nodes, describe_plan, run_sweep, trials_at_once
+from kpray.cluster.sweep import DRIVER_CPUS, Demand, Sweep, begin, cluster_nodes, run_sweep, trials_at_once
 from kpray.cluster.sweep_report import SweepReport, write_sweep_report
 from kpray.cluster.tokenize import TokenRun, tokenize_files
 from kpray.cluster.train import TrainSettings, train
 from kpray.cluster.trainer import NODE_CPUS, placement
 from kpray.cluster.trials import Outcome, SweepFolder, Trial
 from kpray.cluster.tuning import Rungs
-from kpray.corpus.sources import find_sources
+from kpray.corpus.sources import Source, find_sources
 from kpray.errors import UserError
 from kpray.report.trials import Setting, setting_text
 from kpray.settings import Settings, validate_settings
@@ -86,17 +85,16 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
         space: dotted field of the training job -> values.
         title: of the report.
     """
-    sources, valid_sources = find_sources(job.train), find_sources(job.valid)
     if job.dry_run:
-        counts = [describe_sources(found, job.limits) for found in (sources, valid_sources)]
-        plan = f"{describe_search(space, job.sweep)}; budget: {job.sweep.budget}"
-        print_plan(job, "to train on {}\n#       to validate on {}\n# sweep: {}".format(*counts, plan))
+        data = describe_inputs({"to train on": job.train, "to validate on": job.valid}, job.limits)
+        print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; budget: {job.sweep.budget}")
         return 0
     check_tracker(job.run.tracker)
     folder = SweepFolder(job.output.resolve())
     values = training_values(job)
     trainings = [kind.read(with_setting(values, setting), setting_text(setting)) for setting in expand(space)]
-    begin(folder, job, {name: value for name, value in values.items() if name not in ("run", "output", "address")})
+    sources = find_sources(values["train"])
+    begin(folder, job, _fixed(values, [*sources, *find_sources(values["valid"])]))
     with ray_session(job.address):
         demand, at_once = share_cluster(job.run, cluster_nodes(), job.sweep.at_once)
         rows: dict[Path, int] = {}
@@ -112,21 +110,13 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
         run = {**values["run"], "workers": demand.workers, "cpus": demand.cpus}
         work = TrainingWork(kind, {**values, "run": run}, folder.path)
         sweep = Sweep(folder, space, job.sweep, work, demand, at_once, rungs if job.sweep.asha else None)
-        for line in describe_plan(sweep):
-            print(f"kpray: {line}", file=sys.stderr, flush=True)
         trials = run_sweep(sweep)
     for row in trials:
         if row.state == "stopped":
             shutil.rmtree((folder.path / "trials" / row.key / CHECKPOINTS).parent, ignore_errors=True)
     report = SweepReport(title, "validation score", f"jobs/{kind.script}", trials, folder.spent(), space)
-    best = write_sweep_report(
-        report, folder.path, lambda setting: best_configuration(values, setting, trials[0].seed, folder.path)
-    )
-    if best is None:
-        print(f"no setting is finished; the report: {folder.path / 'report.html'}")
-        return 0
-    print(f"best: {best}; python jobs/{kind.script} --config {folder.path / 'best.yaml'}")
-    print(f"the report: {folder.path / 'report.html'}")
+    seed = job.sweep.seeds[0]
+    write_sweep_report(report, folder.path, lambda setting: best_configuration(values, setting, seed, folder.path))
     return 0
 
 
@@ -136,6 +126,14 @@ def training_values(job: TrainingSweepSettings) -> dict[str, Any]:
     for name in ("train", "valid"):
         values[name] = [str(Path(path).resolve()) for path in values[name]]
     return values
+
+
+def _fixed(values: Mapping[str, Any], sources: Sequence[Source]) -> dict[str, Any]:
+    """What all trials of a folder share: not the machines, nor where they are."""
+    run = {name: values["run"][name] for name in ("validate_every", "valid_documents", "patience")}
+    machines = ("run", "output", "address", "dry_run")
+    rest = {name: value for name, value in values.items() if name not in machines}
+    return {**rest, **run, "data": [[source.path, source.bytes] for source in sources]}
 
 
 def best_configuration(values: Mapping[str, Any], setting: Setting, seed: int, folder: Path) -> dict[str, Any]:
@@ -161,7 +159,7 @@ def share_cluster(run: RunConfig, nodes: Sequence[Mapping[str, float]], most: in
     cores, gpus = (sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU"))
     if not run.cpus:
         for number in range(most or max(1, int(gpus or cores) // workers), 0, -1):
-            driven = [{**node, "CPU": node.get("CPU", 0) - number * Demand(1, 0).driver} for node in nodes]
+            driven = [{**node, "CPU": node.get("CPU", 0) - number * DRIVER_CPUS} for node in nodes]
             try:
                 place = placement(run.model_copy(update={"workers": number * workers}), driven)
             except UserError:

@@ -206,7 +206,7 @@ class Journal(_Unsaved, tune.Callback):
         elif failure is not None:
             self._note(own, "failed", text=failure)
         else:
-            self._note(own, "finished")
+            self._note(own, "finished" if result else "cut")  # cut: the budget is used up
         self.running.pop(trial.trial_id, None)
 
     def close(self) -> None:

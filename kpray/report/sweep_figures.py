@@ -73,7 +73,8 @@ def draw_curves(curves: Mapping[str, Sequence[Point]], path: Path, title: str, x
                 alpha=0.6,
             )
     axes.set_xticks(sorted({point.x for points in curves.values() for point in points}))
-    _note(figure, "band: 95% interval of the mean over seeds; dots: seeds")
+    note = "band: 95% interval of the mean over seeds; dots: seeds"
+    figure.text(0.99, 0.99, note, ha="right", va="top", fontsize=9, color="#505050")
     write_figure(figure, path)
     return figure
 
@@ -182,7 +183,3 @@ def _places(values: Sequence[Value]) -> dict[Value, float]:
     numbers = all(isinstance(value, (int, float)) for value in values)
     ordered: list[Value] = sorted(set(values), key=lambda value: value if numbers else str(value))  # type: ignore[arg-type,return-value]
     return {value: index / max(1, len(ordered) - 1) for index, value in enumerate(ordered)}
-
-
-def _note(figure: Figure, text: str) -> None:
-    figure.text(0.99, 0.99, text, ha="right", va="top", fontsize=9, color="#505050")

@@ -33,9 +33,11 @@ def report_of(trials: list[TrialRow]) -> SweepReport:
 
 
 def test_the_report_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    best = write_sweep_report(report_of(TRIALS), tmp_path, lambda setting: {"task": dict(setting)})
-    assert best is not None
-    assert best.startswith("depth 1, scale one (11.00 (")
+    write_sweep_report(report_of(TRIALS), tmp_path, lambda setting: {"task": dict(setting)})
+    *table, best, where = capsys.readouterr().out.splitlines()
+    assert any("11.00" in line for line in table)
+    assert best.startswith("best: depth 1, scale one (11.00 (")
+    assert where == f"the report: {tmp_path / 'report.html'}"
     page = (tmp_path / "report.md").read_text("utf-8")
     assert "Best by the mean validation score of 3 seeds: depth 1, scale one, 11.00 (8.52 to 13.48)." in page
     # 11 - (9, 12, 11) paired by seed is (1, -1, 1): not told apart. depth 0 is 10 below in every seed.
@@ -53,10 +55,10 @@ def test_the_report_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str
     for name in ("depth.png", "parallel.png"):
         assert f"(figures/{name})" in page
         assert f'src="figures/{name}"' in (tmp_path / "report.html").read_text("utf-8")
-    assert "11.00" in capsys.readouterr().out
 
 
-def test_a_sweep_of_which_nothing_is_finished(tmp_path: Path) -> None:
-    assert write_sweep_report(report_of(TRIALS[-1:]), tmp_path, dict) is None
+def test_a_sweep_of_which_nothing_is_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_sweep_report(report_of(TRIALS[-1:]), tmp_path, dict)
+    assert "no setting is finished" in capsys.readouterr().out
     assert "No setting is finished." in (tmp_path / "report.md").read_text("utf-8")
     assert not (tmp_path / "best.yaml").exists()
