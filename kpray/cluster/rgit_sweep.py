@@ -67,8 +67,9 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
     space = {_TAU: job.space.tau}
     if job.dry_run:
         data = describe_inputs({f"--{name}:": getattr(job, name) for name in _FILES}, job.limits)
-        planted = f"a planted corpus for each seed: {job.planted.parallel:,} pairs, {job.planted.passages:,} without"
-        print_plan(job, f"{data or planted}\n# sweep: {describe_search(space, job.sweep)}; budget: {job.sweep.budget}")
+        size = f"{job.planted.parallel:,} pairs, {job.planted.passages:,} records without"
+        data = data or f"a planted corpus for each seed: {size}"
+        print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; budget: {job.sweep.budget}")
         return 0
     check_tracker(job.run.tracker)
     folder = SweepFolder(job.output.resolve())

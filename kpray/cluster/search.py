@@ -132,8 +132,9 @@ class TrialQueue:
         self.study: _Study | None = None
         if config.search == "optuna":
             self.study = _Study(space, config)
-            for setting in dict.fromkeys(tuple(trial.setting.items()) for trial in folder.started()):
-                self._take(dict(setting))
+            for setting in map(dict, dict.fromkeys(tuple(trial.setting.items()) for trial in folder.started())):
+                if all(setting[name] in values for name, values in space.items()):  # it may have had others before
+                    self._take(setting)
         else:
             settings = expand(space) if config.settings is None else draw(space, config.settings, config.search_seed)
             trials = [Trial(setting, seed) for seed in config.seeds for setting in settings]

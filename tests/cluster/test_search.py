@@ -141,6 +141,13 @@ def test_optuna_goes_on_where_it_was_killed(folder: SweepFolder) -> None:
     assert begun[0] not in trials
 
 
+def test_optuna_leaves_out_what_the_space_no_longer_has(folder: SweepFolder) -> None:
+    finish(folder, Trial({"a.depth": 9, "a.scale": "one"}, 0), 5.0)
+    trials = drain(TrialQueue(SPACE, SearchConfig(search="optuna", settings=3, seeds=(0,)), folder))
+    assert len(trials) == 3
+    assert all(trial.setting in expand(SPACE) for trial in trials)
+
+
 def test_optuna_tries_all_where_there_are_no_more(folder: SweepFolder) -> None:
     trials = drain(TrialQueue(SPACE, SearchConfig(search="optuna", settings=50, seeds=(0,)), folder))
     assert sorted((dict(trial.setting) for trial in trials), key=str) == sorted(expand(SPACE), key=str)
