@@ -25,7 +25,7 @@ from kpray import __version__
 from kpray.cluster.job import JobSettings, check_same, write_configuration, writing
 from kpray.cluster.search import SearchConfig, Space, TrialQueue, describe_search, number_of_trials
 from kpray.cluster.trials import Outcome, SweepFolder, Trial
-from kpray.cluster.tuning import Asker, Halving, Journal, Meter, Rungs
+from kpray.cluster.tuning import SECONDS_TO_END, Asker, Halving, Journal, Meter, Rungs
 from kpray.corpus.sources import Source
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
@@ -40,7 +40,7 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends a job of ours the same way everywhere
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_FORCE_TRIAL_CLEANUP_S": "10",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": str(SECONDS_TO_END),
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 
