@@ -55,8 +55,8 @@ def _alive() -> dict[str, str]:
     return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
 
 
-def node_resources() -> list[dict[str, float]]:
-    """Resources of each node of the cluster."""
+def node_resources() -> list[Mapping[str, float]]:
+    """Resources of each living node of the cluster that Ray is connected to."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 

@@ -61,6 +61,8 @@ class RGITSettings(CorporaSettings):
     """Sizes of the small random models."""
     systems: Annotated[tuple[System, ...], Field(min_length=1)] = ("rgit",)
     """What is trained at the end on --parallel and --passages, and compared; the last one is the predictor."""
+    compare: tuple[Path, ...] = ()
+    """Output folders of finished runs, which stand beside this one in the report."""
     retriever: RetrieverConfig = RetrieverConfig()
     index: IndexConfig = IndexConfig()
     generator: GeneratorConfig = GeneratorConfig()
@@ -81,6 +83,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     Raises:
         UserError: a mistake of the user; what is in the output folder is still good.
     """
+    others = {str(folder): _read_report(folder) for folder in job.compare}
     output = job.output.resolve()  # workers have other current folders
     if job.plant:
         job = _plant(job, output / "planted")
@@ -115,9 +118,9 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
             reports[system] = _evaluate(system, steps, generator, retriever, output)
             retrievers[system] = retriever
         _save(output, retriever, generator, corpora, job)
-    report = {
+    report: dict[str, Any] = {
         "rounds": [row.to_json() for row in _round_rows(rounds, read_answers(job, corpora))],
-        "recall": {system: dict(found.recall) for system, found in retrievers.items() if found},
+        "recall": {system: found.recall for system, found in retrievers.items() if found},
         "systems": reports,
         "rgit": job.rgit.model_dump(mode="json"),
         "target": job.retriever.target,
@@ -125,9 +128,24 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
         "steps": steps.steps.log,
         "versions": versions(),
     }
+    report = json.loads(json.dumps(report))  # as who reads the file sees it
     with writing(output):
         write_text(json.dumps(report, indent=2) + "\n", output / "report.json")
-        write_text(rounds_report(json.loads(json.dumps(report))), output / "report.md")
+        runs = {str(job.output): report, **others} if others else {}
+        write_text(rounds_report(report, runs), output / "report.md")
+    return report
+
+
+def _read_report(folder: Path) -> dict[str, Any]:
+    path = folder / "report.json"
+    try:
+        report: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            "is not the report of a finished run",
+            where=f"--compare: {path}",
+            fix="give the output folder of one that ended",
+        ) from error
     return report
 
 

@@ -17,6 +17,7 @@ from ray.data import DataContext
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import WorkerGroupError
 from ray.train.v2.api.report_config import CheckpointUploadMode
+from ray.util import get_current_placement_group
 
 from kpray.cluster.agreement import agreed
 from kpray.cluster.checkpoint import State
@@ -31,7 +32,8 @@ from kpray.errors import UserError
 from kpray.report.progress import TrainingProgress
 from kpray.training import RunConfig
 
-_NODE_CPUS = 2.5 * READER_CPUS  # of each node, that workers leave to Ray Data
+NODE_CPUS = 2.5 * READER_CPUS  # of each node, that workers leave to Ray Data
+PLACEMENT_GROUP = "placement_group"  # beside the metrics that Ray is told: where the workers are
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
@@ -69,7 +71,7 @@ def placement(run: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Placement
     workers = run.workers or max(1, gpus)
     if gpus and workers > gpus:
         raise UserError(f"{workers} workers need as many GPUs, and there are {gpus}", where="run.workers")
-    free = [(max(0.0, node.get("CPU", 0) - _NODE_CPUS), int(node.get("GPU", 0)) if gpus else workers) for node in nodes]
+    free = [(max(0.0, node.get("CPU", 0) - NODE_CPUS), int(node.get("GPU", 0)) if gpus else workers) for node in nodes]
 
     def fitting(cpus: float) -> int:
         return sum(min(int(cores / cpus + 1e-9), most) for cores, most in free)
@@ -87,13 +89,14 @@ def placement(run: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Placement
     return Placement(workers, gpus > 0, run.cpus or share)
 
 
-def fit(plan: Plan, tokens: TokenSet, place: Placement) -> State:
+def fit(plan: Plan, tokens: TokenSet, place: Placement, callbacks: Sequence[Any] = ()) -> State:
     """Train on a cluster that Ray is connected to, and show how far it is.
 
     Args:
         plan: for the workers.
         tokens: the training set.
         place: for the workers too.
+        callbacks: `ray.train.UserCallback`s.
 
     Returns:
         Where the training stands at its end.
@@ -119,6 +122,7 @@ def fit(plan: Plan, tokens: TokenSet, place: Placement) -> State:
                 storage_path=str(plan.runs.parent),
                 failure_config=ray.train.FailureConfig(max_failures=plan.run.most_failures),
                 checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+                callbacks=list(callbacks),
             ),
             datasets={"train": data},
             # Each worker reads all rows: which of them it takes at which step is the loop's to decide. Ray's own equal
@@ -157,6 +161,8 @@ def _read_tokens() -> Iterable[pa.Table]:
 
 
 def _report(metrics: dict[str, Any], folder: Path) -> None:
+    group = get_current_placement_group()
+    metrics = {**metrics, PLACEMENT_GROUP: group.id.hex() if group else None}
     checkpoint = ray.train.Checkpoint.from_directory(str(folder))
     ray.train.report(metrics, checkpoint=checkpoint, checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD)
 

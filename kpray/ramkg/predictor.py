@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,13 +16,12 @@ from typing_extensions import override
 from kpray.corpus.store import PassageStore
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
-from kpray.predictor import PREDICTOR_FILE, Evidence, Explanation, Predictor
+from kpray.predictor import Evidence, Explanation, Predictor, read_training, write_predictor_file
 from kpray.pretrained import choose_device, choose_dtype
-from kpray.ramkg.config import ENGLISH, GENERATOR, INDEX, RETRIEVER, RAMKGConfig, weights_sha256
+from kpray.ramkg.config import ENGLISH, GENERATOR, INDEX, RETRIEVER, RAMKGConfig
 from kpray.ramkg.encoder import embed, open_retriever
 from kpray.ramkg.generator import open_generator
 from kpray.ramkg.index import PassageIndex
-from kpray.storage import local_folder
 from kpray.text.stems import contains_phrase, stemmed_words
 
 
@@ -60,15 +58,8 @@ class RAMKG(Predictor[PreparedDocument]):
             UserError: the folder is not whole, its weights are others than the configuration says, its index was built
                 by another retriever, or the device is not there.
         """
-        folder = Path(local_folder(config.model))
-        weights = weights_sha256(folder)
-        if config.weights not in (None, weights):
-            raise UserError(
-                f"the weights are {weights}, not {config.weights}",
-                where=config.model,
-                fix="they were trained anew: begin a new output",
-            )
-        self.config = config.model_copy(update={"weights": weights})
+        folder = config.folder
+        self.config = config.checked()
         self.generator = open_generator(
             str(folder / GENERATOR), config.generate, dtype=config.dtype, device=config.device
         )
@@ -86,8 +77,7 @@ class RAMKG(Predictor[PreparedDocument]):
                 )
             self.texts = retriever.texts
             self.encoder = retriever.encoder.to(device, choose_dtype(config.dtype, device))
-        saved = folder / PREDICTOR_FILE
-        self.training = json.loads(saved.read_text("utf-8")).get("training", {}) if saved.exists() else {}
+        self.training = read_training(folder)
 
     @override
     def prepare(self, document: Document) -> PreparedDocument:
@@ -144,7 +134,7 @@ class RAMKG(Predictor[PreparedDocument]):
 
     @override
     def save(self, folder: Path) -> None:
-        before = Path(local_folder(self.config.model))
+        before = self.config.folder
         parts = {name: before / name for name in (GENERATOR, RETRIEVER, INDEX, ENGLISH) if (before / name).exists()}
         save_parts(folder, parts, self.config, self.training)
 
@@ -168,12 +158,7 @@ def save_parts(folder: Path, parts: Mapping[str, Path], config: RAMKGConfig, tra
             continue
         shutil.rmtree(folder / name, ignore_errors=True)
         shutil.copytree(source, folder / name, copy_function=_link)
-    contents = {
-        "kind": RAMKG.kind,
-        "config": config.model_dump(mode="json", exclude={"model", "weights"}),
-        "training": dict(training),
-    }
-    (folder / PREDICTOR_FILE).write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
+    write_predictor_file(folder, RAMKG.kind, config.model_dump(mode="json"), training)
 
 
 def _link(source: str, target: str) -> None:
