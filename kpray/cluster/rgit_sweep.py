@@ -75,7 +75,8 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
     values = rgit_values(job)
     sources = [source for name in CORPORA if values[name] for source in find_sources(values[name])]
     begin(folder, job, fixed_values(values, sources))
-    with ray_session(job.address, folder.path, (job.retriever.backbone, job.generator.backbone)):
+    backbones = () if job.plant else (job.retriever.backbone, job.generator.backbone)
+    with ray_session(job.address, folder.path, backbones):
         nodes = [{**node, "CPU": node.get("CPU", 0) - DRIVER_CPUS} for node in node_resources()]
         place = placement(job.run, nodes)
         demand = Demand(place.workers, place.cpus, 1.0 if place.gpu else 0.0)
