@@ -132,7 +132,7 @@ def load_model(mixer: CodeMixer, dtype: torch.dtype = torch.float32) -> Any:
     if lacking:  # transformers would fill the gap with random numbers
         raise UserError(
             f"{name!r} lacks {len(lacking)} weights, such as {lacking[0]}",
-            where="task.backbone",
+            where="backbone",
             fix="choose a whole sequence-to-sequence model",
         )
     if len(mixer) > model.get_input_embeddings().num_embeddings:
@@ -142,7 +142,7 @@ def load_model(mixer: CodeMixer, dtype: torch.dtype = torch.float32) -> Any:
             model.resize_token_embeddings(len(mixer), mean_resizing=False)
         except NotImplementedError as error:
             raise UserError(
-                f"{name!r} cannot take more tokens", where="task.backbone", fix="choose a model such as mBART or mT5"
+                f"{name!r} cannot take more tokens", where="backbone", fix="choose a model such as mBART or mT5"
             ) from error
         finally:
             logging.set_verbosity(verbosity)
