@@ -128,7 +128,9 @@ def _generation(search: GenerateConfig, records: Sequence[Record], folder: Path,
                     attention_mask=mask,
                     num_beams=search.beams,
                     max_new_tokens=config.target_tokens,
-                    forced_bos_token_id=language,
+                    decoder_start_token_id=mixer.frame(language).start[0],
+                    eos_token_id=mixer.marks.end,
+                    pad_token_id=mixer.pad_id,
                     do_sample=False,
                 )
 
