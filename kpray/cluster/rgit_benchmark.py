@@ -52,10 +52,10 @@ def benchmark(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_documents(records, folder / "documents.jsonl")
+        generation = _generation(search, records, folder, rounds)  # before Ray's processes run beside it
         with ray_session(None):
             rows = _embedding(retriever, build_store([str(folder / "documents.jsonl")], folder / "store"), folder)
-            rows += _generation(search, records, folder, rounds)
-            return [*rows, *_rounds(job, folder)]
+            return [*rows, *generation, *_rounds(job, folder)]
 
 
 def _embedding(config: RetrieverConfig, store: PassageStore, folder: Path) -> list[Row]:
