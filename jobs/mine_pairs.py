@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -13,6 +14,7 @@ from kpray.cluster.corpora import write_documents
 from kpray.cluster.english import english_store
 from kpray.cluster.job import Folder, JobSettings, describe_inputs, print_plan, write_configuration, writing
 from kpray.cluster.mine import embed_bitext, read_vectors
+from kpray.cluster.mirror import mirrored, working_folder
 from kpray.cluster.session import ray_session
 from kpray.cluster.steps import StepFolder
 from kpray.corpus.limits import Limits
@@ -44,7 +46,14 @@ def main() -> int:
         given = {"--passages:": job.passages, "--english:": job.english}
         print_plan(job, describe_inputs(given, job.limits))
         return 0
-    output = job.output.resolve()
+    with mirrored(job.output):
+        pairs, passages, english = _mine(job, working_folder(job.output))
+    print(f"{pairs:,} pairs of {passages:,} and {english:,} documents: {job.output}/pairs.jsonl")
+    return 0
+
+
+def _mine(job: MinePairsJob, output: Path) -> tuple[int, int, int]:
+    """Write the pairs; returns how many there are, and of how many documents on both sides."""
     write_configuration(job, output)
     english = PassageStore(english_store(job.english, output, job.limits))
     passages = PassageStore(english_store(job.passages, output, job.limits, "passages", job.lang))
@@ -59,8 +68,7 @@ def main() -> int:
     )
     with writing(output):
         write_documents(records, output / "pairs.jsonl")
-    print(f"{len(pairs):,} pairs of {len(passages):,} and {len(english):,} documents: {output / 'pairs.jsonl'}")
-    return 0
+    return len(pairs), len(passages), len(english)
 
 
 if __name__ == "__main__":

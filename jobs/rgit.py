@@ -6,6 +6,7 @@ import sys
 
 from kpray.cluster.corpora import describe_corpora
 from kpray.cluster.job import print_plan
+from kpray.cluster.mirror import mirrored
 from kpray.cluster.rgit import RGITSettings, run_rgit
 from kpray.report.rounds import recall_rows, round_rows, score_rows
 from kpray.report.tables import print_tables
@@ -17,7 +18,8 @@ def main() -> int:
     if job.dry_run:
         print_plan(job, describe_corpora(job))
         return 0
-    report = run_rgit(job)
+    with mirrored(job.output):
+        report = run_rgit(job)
     print_tables(
         {
             "rounds, recall@k": round_rows(report),
@@ -25,7 +27,7 @@ def main() -> int:
             "keyphrases": score_rows(report),
         }
     )
-    print(f"the predictor: {job.output / 'best'}; the tables: {job.output / 'report.md'}")
+    print(f"the predictor: {job.output}/best; the tables: {job.output}/report.md")
     return 0
 
 

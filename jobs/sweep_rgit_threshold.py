@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import sys
 
+from kpray.cluster.mirror import mirrored
 from kpray.cluster.rgit_sweep import RGITSweepSettings, run_rgit_sweep
 from kpray.settings import parse_settings, run_main
 
 
 def main() -> int:
     job = parse_settings(RGITSweepSettings, sys.argv[1:], prog="jobs/sweep_rgit_threshold.py", description=__doc__)
-    return run_rgit_sweep(job)
+    with mirrored(job.output, job.dry_run):
+        return run_rgit_sweep(job)
 
 
 if __name__ == "__main__":

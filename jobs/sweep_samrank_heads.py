@@ -8,12 +8,14 @@ from __future__ import annotations
 import sys
 
 from kpray.cluster.head_sweep import HeadSweepSettings, run_head_sweep
+from kpray.cluster.mirror import mirrored
 from kpray.settings import parse_settings, run_main
 
 
 def main() -> int:
     job = parse_settings(HeadSweepSettings, sys.argv[1:], prog="jobs/sweep_samrank_heads.py", description=__doc__)
-    return run_head_sweep(job)
+    with mirrored(job.output, job.dry_run):
+        return run_head_sweep(job)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from kpray.cluster.english import FOLDER
+from kpray.cluster.mirror import working_folder
 from kpray.cluster.train import TrainSettings, run_train_job
 from kpray.errors import UserError
 from kpray.pretrained import absolute_if_folder
@@ -33,7 +34,7 @@ def main() -> int:
     if config.passages and not job.english:
         raise UserError("--english is required", fix="give it, or --task.passages 0 for a generator without retrieval")
     config = config.model_copy(update={"backbone": absolute_if_folder(config.backbone)})
-    task = GeneratorTask(config, job.generate, job.output.resolve() / FOLDER, langs=job.langs)
+    task = GeneratorTask(config, job.generate, working_folder(job.output) / FOLDER, langs=job.langs)
     return run_train_job(job, task, english=job.english if config.passages else ())
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from kpray.cluster.english import FOLDER
+from kpray.cluster.mirror import working_folder
 from kpray.cluster.train import TrainSettings, run_train_job
 from kpray.pretrained import absolute_if_folder
 from kpray.ramkg.config import RetrieverConfig
@@ -29,7 +30,7 @@ def main() -> int:
     job = parse_settings(TrainRetrieverJob, sys.argv[1:], prog="jobs/train_retriever.py", description=__doc__)
     config = job.task
     config = config.model_copy(update={"backbone": absolute_if_folder(config.backbone)})
-    return run_train_job(job, RetrieverTask(config, job.output.resolve() / FOLDER), english=job.english)
+    return run_train_job(job, RetrieverTask(config, working_folder(job.output) / FOLDER), english=job.english)
 
 
 if __name__ == "__main__":

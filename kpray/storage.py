@@ -26,6 +26,7 @@ from kpray.errors import UserError
 
 _SCHEMES = ("s3", "gs")
 _SECONDS_TO_ANSWER = 60.0  # Arrow itself gives up after three
+_SMALL = 1 << 24  # bytes
 #: Where a store other than the provider's own is, as other tools read it, too; every node needs the same.
 VARIABLES = ("AWS_ENDPOINT_URL", "AWS_REGION", "STORAGE_EMULATOR_HOST")
 
@@ -130,8 +131,8 @@ class ObjectPath:
         from pyarrow import memory_map
 
         # Not pyarrow's copy_files, which lets an upload fail without a word. One write: a stream that is closed between
-        # two would make half a file whole.
-        contents = memory_map(str(file)).read_buffer() if file.stat().st_size else b""
+        # two would make half a file whole. A small file may be one that others append to, or cut, meanwhile.
+        contents = memory_map(str(file)).read_buffer() if file.stat().st_size > _SMALL else file.read_bytes()
         with _file_system(self).open_output_stream(self.key) as stream:
             stream.write(contents)
 
@@ -187,24 +188,38 @@ def near(folder: ObjectPath) -> Path:
     if not files:
         raise UserError("there is no such folder", where=str(folder))
     listing = [(str(file), info.size, info.mtime_ns) for file, info in files]
-    cache_folder = Path(os.environ.get("KPRAY_CACHE") or Path.home() / ".cache/kpray") / "folders"
-    copy = cache_folder / f"{folder.name}-{hashlib.sha256(repr(listing).encode()).hexdigest()[:16]}"
-    cache_folder.mkdir(parents=True, exist_ok=True)
-    with (cache_folder / f"{copy.name}.lock").open("w") as lock:
+    copies = cache_folder() / "folders"
+    copy = copies / f"{folder.name}-{hashlib.sha256(repr(listing).encode()).hexdigest()[:16]}"
+    copies.mkdir(parents=True, exist_ok=True)
+    with (copies / f"{copy.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the first process of the machine fetches it, the others wait
         if not copy.exists():
-            unfinished = cache_folder / f".{copy.name}.{uuid4().hex}.tmp"
+            unfinished = copies / f".{copy.name}.{uuid4().hex}.tmp"
             try:
                 with reading_objects(folder):
-                    for file, _ in files:
-                        target = unfinished / file.uri.removeprefix(f"{folder.uri}/")
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        with file.open() as source, target.open("wb") as copied:
-                            shutil.copyfileobj(source, copied, 1 << 20)
+                    copy_folder(folder, unfinished)
                 unfinished.rename(copy)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
     return copy
+
+
+def cache_folder() -> Path:
+    """Folder of this machine for what can be fetched again: `KPRAY_CACHE`, or `~/.cache/kpray`."""
+    return Path(os.environ.get("KPRAY_CACHE") or Path.home() / ".cache/kpray").resolve()
+
+
+def copy_folder(folder: ObjectPath, target: Path) -> None:
+    """Copy all files of a folder, and of those below, to this machine.
+
+    Raises:
+        OSError: the storage or this machine refuses.
+    """
+    for file, _ in _list(folder, recursive=True):
+        copy = target / file.uri.removeprefix(f"{folder.uri}/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with file.open() as source, copy.open("wb") as copied:
+            shutil.copyfileobj(source, copied, 1 << 20)
 
 
 @contextmanager

@@ -49,7 +49,7 @@ class CorporaSettings(JobSettings):
     planted: PlantedConfig = PlantedConfig()
     """How large that corpus is, and how hard."""
     output: Folder
-    """Folder for the predictor, the predictions, the report and the steps; all nodes must see it."""
+    """Folder for the predictor, the predictions, the report and the steps: one that all nodes see, or s3://, gs://."""
     lang: str = "en"
     """Language of records that name none."""
     limits: Limits = Limits()
@@ -105,16 +105,17 @@ def read_corpora(job: CorporaSettings) -> Corpora:
         "lang": job.lang,
         "limits": job.limits.model_dump(),
     }
-    state = job.output / STATE_FOLDER
-    english = PassageStore(english_store(job.english, job.output, job.limits))
-    folder, manifest = job.output / "documents", state / "documents.json"
+    output = working_folder(job.output)
+    state = output / STATE_FOLDER
+    english = PassageStore(english_store(job.english, output, job.limits))
+    folder, manifest = output / "documents", state / "documents.json"
     if folder.exists() and manifest.exists():
         held = json.loads(manifest.read_text(encoding="utf-8"))
         check_same(held["inputs"], json.loads(json.dumps(inputs)), folder)
         parts = {name: range(*own) for name, own in held["parts"].items()}
         return Corpora(english, PassageStore(folder), parts)
     records, parts = _sort_documents(job, english)
-    with writing(job.output):
+    with writing(output):
         state.mkdir(parents=True, exist_ok=True)
         write_documents(records, state / "documents.jsonl")
         bounds = {name: [own.start, own.stop] for name, own in parts.items()}

@@ -68,7 +68,7 @@ class HeadSweepSettings(JobSettings):
     """Files and folders of documents with keyphrases that heads are chosen on; each counts alike."""
     test: tuple[str, ...] = ()
     """Files and folders of documents with keyphrases for the comparison; nothing is chosen on them."""
-    output: Path
+    output: Folder
     """Folder for the report, the best configuration and the trials; all nodes must see it."""
     samrank: SAMRankConfig = SAMRankConfig()
     """All that is not looked at; its `heads` are not used."""
@@ -88,7 +88,7 @@ class HeadSweepSettings(JobSettings):
 
     @model_validator(mode="after")
     def _different_data(self) -> HeadSweepSettings:
-        both = {Path(path).resolve() for path in self.valid} & {Path(path).resolve() for path in self.test}
+        both = {absolute(path) for path in self.valid} & {absolute(path) for path in self.test}
         if both:
             raise ValueError(f"{sorted(both)[0]} is in valid and in test: choose on other documents than are reported")
         return self
@@ -114,9 +114,9 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
         return 0
     for model in job.models:
         all_heads(model)  # where there is no such model, that is found here
-    paths = [str(Path(path).resolve()) for path in (*job.valid, *job.test)]
+    paths = [absolute(path) for path in (*job.valid, *job.test)]
     data_sets = [_with_gold(data) for data in read_data_sets(paths, job.lang, job.limits)]
-    folder = SweepFolder(job.output.resolve())
+    folder = SweepFolder(working_folder(job.output))
     fixed = job.model_dump(mode="json", include={"samrank", "shard_documents", "lang", "limits"})
     fixed["samrank"].pop("heads")
     fixed["space"] = job.space.model_dump(mode="json", exclude={"model"})
@@ -164,7 +164,7 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
     )
     write_head_report(report, folder.path)
     print(
-        f"best: kpray extract --config {folder.path / 'best.yaml'} FILE...; the report: {folder.path / 'report.html'}"
+        f"best: kpray extract --config {job.output}/best.yaml FILE...; the report: {job.output}/report.html"
     )
     return 0
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import BeforeValidator
 
 from kpray.corpus.limits import Limits
 from kpray.corpus.reading import read_chunks
@@ -17,7 +17,7 @@ from kpray.corpus.sources import Source, find_sources
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.settings import Settings, dump_settings
-from kpray.storage import Location, is_object, reason_of
+from kpray.storage import Location, reason_of
 from kpray.versions import versions
 
 
@@ -30,15 +30,8 @@ class JobSettings(Settings):
     """Print the resolved configuration, the resources and the data, and start nothing."""
 
 
-def _a_folder(path: Path) -> Path:
-    text = str(path)
-    if is_object(text.replace(":/", "://", 1)):  # a path has lost the second slash
-        raise ValueError("this job needs a folder that all nodes see, such as a network mount; object storage is none")
-    return path
-
-
-Folder = Annotated[Path, AfterValidator(_a_folder)]
-"""Where a job writes that renames files and reads them again, which object storage does not do."""
+Folder = Annotated[str, BeforeValidator(str)]
+"""Where a job writes: a folder that all nodes see, or one in object storage (`kpray.cluster.mirror`)."""
 
 
 def print_plan(job: JobSettings, data: str) -> None:

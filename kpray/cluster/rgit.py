@@ -16,6 +16,7 @@ from kpray.cluster.batch import BatchConfig
 from kpray.cluster.corpora import Corpora, CorporaSettings, read_answers, read_corpora
 from kpray.cluster.job import write_configuration, writing
 from kpray.cluster.meters import show
+from kpray.cluster.mirror import working_folder
 from kpray.cluster.rounds import Models, Retrieved, RoundSteps
 from kpray.cluster.session import ray_session
 from kpray.cluster.steps import Step
@@ -84,19 +85,19 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
         UserError: a mistake of the user; what is in the output folder is still good.
     """
     others = {str(folder): _read_report(folder) for folder in job.compare}
-    output = job.output.resolve()  # workers have other current folders
+    output, given = working_folder(job.output), job.output
     if job.plant:
         job = _plant(job, output / "planted")
     job = job.model_copy(
         update={
-            "output": output,
+            "output": str(output),
             "retriever": job.retriever.model_copy(update={"backbone": absolute_if_folder(job.retriever.backbone)}),
             "generator": job.generator.model_copy(update={"backbone": absolute_if_folder(job.generator.backbone)}),
         }
     )
     corpora = read_corpora(job)
     _check(job, corpora)
-    write_configuration(job, output)
+    write_configuration(job.model_copy(update={"output": given}), output)
     models = Models(
         job.retriever,
         job.index,
@@ -131,7 +132,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     report = json.loads(json.dumps(report))  # as who reads the file sees it
     with writing(output):
         write_text(json.dumps(report, indent=2) + "\n", output / "report.json")
-        runs = {str(job.output): report, **others} if others else {}
+        runs = {given: report, **others} if others else {}
         write_text(rounds_report(report, runs), output / "report.md")
     return report
 
@@ -171,7 +172,7 @@ def _plant(job: RGITSettings, folder: Path) -> RGITSettings:
 
 def _rounds(job: RGITSettings, steps: RoundSteps) -> Iterator[Round[Retrieved]]:
     """The rounds, and a manifest of each as it ends."""
-    folder = job.output / "rounds"
+    folder = working_folder(job.output) / "rounds"
     with writing(folder):
         folder.mkdir(exist_ok=True)
     if not len(can_qualify(steps.base_f1(), job.rgit.tau)):

@@ -18,6 +18,7 @@ from pydantic import Field, model_validator
 from kpray.cluster.corpora import CORPORA, describe_corpora
 from kpray.cluster.job import print_plan
 from kpray.cluster.metrics import check_tracker
+from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.rgit import RGITSettings, run_rgit
 from kpray.cluster.search import SearchConfig, describe_search, with_setting
@@ -71,7 +72,7 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
         print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; budget: {job.sweep.budget}")
         return 0
     check_tracker(job.run.tracker)
-    folder = SweepFolder(job.output.resolve())
+    folder = SweepFolder(working_folder(job.output))
     values = rgit_values(job)
     sources = [source for name in CORPORA if values[name] for source in find_sources(values[name])]
     begin(folder, job, fixed_values(values, sources))
@@ -83,7 +84,7 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
         trials = run_sweep(Sweep(folder, space, job.sweep, RGITWork(values, folder.path), demand, at_once=1))
 
     def configure(setting: Setting) -> dict[str, Any]:
-        best = trial_values(values, Trial(setting, job.sweep.seeds[0]), folder.path / "best")
+        best = trial_values(values, Trial(setting, job.sweep.seeds[0]), f"{job.output}/best")
         return {name: value for name, value in best.items() if name not in ("address", "dry_run")}
 
     title = "RGIT: the threshold tau"
@@ -95,16 +96,16 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
 def rgit_values(job: RGITSweepSettings) -> dict[str, Any]:
     """Values of the RGIT job's configuration, with paths that hold in any current folder."""
     values: dict[str, Any] = job.model_dump(mode="json", include={*RGITSettings.model_fields})
-    values |= {name: [str(Path(path).resolve()) for path in values[name]] for name in CORPORA}
+    values |= {name: [absolute(path) for path in values[name]] for name in CORPORA}
     for name in ("retriever", "generator"):
         values[name]["backbone"] = absolute_if_folder(values[name]["backbone"])
-    return {**values, "steps": str((job.steps or job.output / "steps").resolve()), "address": None}
+    return {**values, "steps": str((job.steps or working_folder(job.output) / "steps").resolve()), "address": None}
 
 
-def trial_values(values: Mapping[str, Any], trial: Trial, output: Path) -> dict[str, Any]:
+def trial_values(values: Mapping[str, Any], trial: Trial, output: str) -> dict[str, Any]:
     """Those of `rgit_values` for a trial."""
     seeds = ["train_retriever.seed", "train_generator.seed", *(["planted.seed"] if values["plant"] else [])]
-    return with_setting(values, {**trial.setting, **dict.fromkeys(seeds, trial.seed), "output": str(output)})
+    return with_setting(values, {**trial.setting, **dict.fromkeys(seeds, trial.seed), "output": output})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class RGITWork:
             UserError: as `run_rgit`.
         """
         output = self.folder / (f"rgit-seed-{trial.seed}" if self.values["plant"] else "rgit")
-        job = validate_settings(RGITSettings, trial_values(self.values, trial, output), where=str(folder))
+        job = validate_settings(RGITSettings, trial_values(self.values, trial, str(output)), where=str(folder))
         outcome = outcome_of(run_rgit(job))
         for name in ("report.json", "report.md"):
             shutil.copyfile(output / name, folder / name)

@@ -20,6 +20,7 @@ from kpray.cluster.english import english_store
 from kpray.cluster.job import Folder, JobSettings, check_same, describe_inputs, print_plan, write_configuration, writing
 from kpray.cluster.loop import CHECKPOINTS, Plan
 from kpray.cluster.metrics import check_tracker
+from kpray.cluster.mirror import mirrored, working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
 from kpray.cluster.tokenize import TokenRun, tokenize_files
@@ -42,7 +43,7 @@ class TrainSettings(JobSettings):
     valid: Annotated[tuple[str, ...], Field(min_length=1)]
     """Files and folders of documents with keyphrases to choose the best model on."""
     output: Folder
-    """Folder for the best and the last model, the metrics and the checkpoints; all nodes must see it."""
+    """Folder for the best and the last model, the metrics and the checkpoints: one that all nodes see, or s3://, gs://."""
     train_documents: Annotated[int, Field(ge=1)] | None = None
     """Train on the first so many records only; null: on all."""
     lang: str = "en"
@@ -58,18 +59,20 @@ def run_train_job(job: TrainSettings, task: TrainingTask, english: Sequence[str]
     Args:
         job: what is asked for.
         task: what to train.
-        english: files and folders of English documents; the task finds their store in `job.output / english.FOLDER`.
+        english: files and folders of English documents; the task finds their store in `english.FOLDER` of the working
+            folder (`kpray.cluster.mirror`).
     """
     if job.dry_run:
         data = {"to train on": job.train, "to validate on": job.valid, "English passages:": english}
         print_plan(job, describe_inputs(data, job.limits))
         return 0
     sources, valid_sources = find_sources(job.train), find_sources(job.valid)
-    if english:
-        english_store(english, job.output, job.limits)
-    state = train(task, job, sources, valid_sources)
+    with mirrored(job.output):
+        if english:
+            english_store(english, working_folder(job.output), job.limits)
+        state = train(task, job, sources, valid_sources)
     best = f"step {state.best_step:,}, score {state.best:.4g}"
-    print(f"{state.step:,} steps; the best model is of {best}: {job.output / 'best'}")
+    print(f"{state.step:,} steps; the best model is of {best}: {job.output}/best")
     return 0
 
 
@@ -99,7 +102,7 @@ def train(
         UserError: a mistake of the user, here or in a worker; what is in the output folder is still good.
     """
     check_tracker(job.run.tracker)
-    output = job.output.resolve()  # workers have other current folders
+    output = working_folder(job.output)
     configuration = {
         "kpray": __version__,
         "task": task.describe(),

@@ -16,6 +16,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from kpray.cluster.job import describe_inputs, print_plan
 from kpray.cluster.loop import CHECKPOINTS
 from kpray.cluster.metrics import check_tracker
+from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.search import SearchConfig, Space, describe_search, expand, with_setting
 from kpray.cluster.session import ray_session
@@ -91,7 +92,7 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
         print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; budget: {job.sweep.budget}")
         return 0
     check_tracker(job.run.tracker)
-    folder = SweepFolder(job.output.resolve())
+    folder = SweepFolder(working_folder(job.output))
     values = training_values(job)
     trainings = [kind.read(with_setting(values, setting), setting_text(setting)) for setting in expand(space)]
     sources = find_sources(values["train"])
@@ -118,7 +119,7 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
             shutil.rmtree((folder.path / "trials" / row.key / CHECKPOINTS).parent, ignore_errors=True)
     report = SweepReport(title, "validation score", f"jobs/{kind.script}", trials, folder.spent(), space)
     seed = job.sweep.seeds[0]
-    write_sweep_report(report, folder.path, lambda setting: best_configuration(values, setting, seed, folder.path))
+    write_sweep_report(report, folder.path, lambda setting: best_configuration(values, setting, seed, job.output))
     return 0
 
 
@@ -126,13 +127,13 @@ def training_values(job: TrainingSweepSettings) -> dict[str, Any]:
     """Values of the training job's configuration, with paths that hold in any current folder."""
     values: dict[str, Any] = job.model_dump(mode="json", include={*TrainSettings.model_fields, "task"})
     for name in ("train", "valid"):
-        values[name] = [str(Path(path).resolve()) for path in values[name]]
+        values[name] = [absolute(path) for path in values[name]]
     return values
 
 
-def best_configuration(values: Mapping[str, Any], setting: Setting, seed: int, folder: Path) -> dict[str, Any]:
+def best_configuration(values: Mapping[str, Any], setting: Setting, seed: int, folder: str) -> dict[str, Any]:
     """The configuration with which the training job trains the best setting anew, by itself."""
-    changed = with_setting(values, {**setting, "optim.seed": seed, "output": str(folder / "best")})
+    changed = with_setting(values, {**setting, "optim.seed": seed, "output": f"{folder}/best"})
     return {name: value for name, value in changed.items() if name not in ("address", "dry_run")}
 
 

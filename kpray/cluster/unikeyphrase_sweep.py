@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kpray.cluster.mirror import mirrored
 from kpray.cluster.search import Space
 from kpray.cluster.training_sweep import TrainingKind, TrainingSweepSettings, run_training_sweep
 from kpray.pretrained import absolute_if_folder
@@ -21,4 +22,5 @@ def run_unikeyphrase_sweep(job: UniKeyphraseSweepSettings, space: Space, title: 
     model = model.model_copy(update={"backbone": absolute_if_folder(model.backbone)})
     job = job.model_copy(update={"task": job.task.model_copy(update={"model": model})})
     kind = TrainingKind("train_unikeyphrase.py", UniKeyphraseTask, TaskConfig)
-    return run_training_sweep(job, kind, space, title)
+    with mirrored(job.output, job.dry_run):
+        return run_training_sweep(job, kind, space, title)
