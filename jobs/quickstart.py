@@ -96,11 +96,10 @@ def train_tiny(job: Quickstart, sources: list[Source], record: Record) -> None:
     """Train a UniKeyphrase on the corpus, open it, use it on a document that it has learnt by heart."""
     print("\ntraining a UniKeyphrase on the same texts, for a minute: it shows that it works, not how well\n")
     corpus = (sources[0].path,)
-    settings = TrainSettings(
-        train=corpus, valid=corpus, output=job.output / "unikeyphrase", optim=OPTIM, run=RUN, address=job.address
-    )
+    output = job.output / "unikeyphrase"
+    settings = TrainSettings(train=corpus, valid=corpus, output=str(output), optim=OPTIM, run=RUN, address=job.address)
     state = train(UniKeyphraseTask(TINY), settings, sources, sources)
-    predictor = open_predictor(str(settings.output / "best"))
+    predictor = open_predictor(str(output / "best"))
     show(record, predictor.predict([record.document])[0])
     print(f"{state.step} steps; F1@M of what it was trained on: {state.best:.1f} percent")
 

@@ -43,7 +43,7 @@ def time_workers(
             job = TrainSettings(
                 train=(str(documents),),
                 valid=(str(documents),),
-                output=output,
+                output=str(output),
                 optim=optim.model_copy(update={"epochs": 1}),
                 run=run.model_copy(update={"workers": number, "cpus": _CPUS, "valid_documents": 2, "log_every": 1}),
             )

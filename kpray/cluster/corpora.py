@@ -14,6 +14,7 @@ from pydantic import model_validator
 from kpray.cluster.chunks import STATE_FOLDER
 from kpray.cluster.english import english_store
 from kpray.cluster.job import Folder, JobSettings, check_same, describe_inputs, writing
+from kpray.cluster.mirror import working_folder
 from kpray.corpus.limits import Limits
 from kpray.corpus.planted import PlantedConfig
 from kpray.corpus.records import Reject, read_records

@@ -21,7 +21,8 @@ from pydantic import Field, model_validator
 from kpray.cluster.batch import BatchConfig
 from kpray.cluster.evaluation import DataSet, read_data_sets
 from kpray.cluster.head_report import HeadData, HeadReport, write_head_report
-from kpray.cluster.job import JobSettings, describe_inputs, print_plan
+from kpray.cluster.job import Folder, JobSettings, describe_inputs, print_plan
+from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.search import SearchConfig, SweepConfig
 from kpray.cluster.session import ray_session
@@ -38,6 +39,7 @@ from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import Mode, all_heads, score_documents
 from kpray.samrank.predictor import SAMRank
 from kpray.settings import Settings, validate_settings
+from kpray.storage import absolute
 
 TABLE_FILE = "heads.npz"
 
@@ -163,9 +165,7 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
         spent=folder.spent(),
     )
     write_head_report(report, folder.path)
-    print(
-        f"best: kpray extract --config {job.output}/best.yaml FILE...; the report: {job.output}/report.html"
-    )
+    print(f"best: kpray extract --config {job.output}/best.yaml FILE...; the report: {job.output}/report.html")
     return 0
 
 

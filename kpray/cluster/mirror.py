@@ -1,8 +1,8 @@
-"""A job's output folder in object storage: it works in a folder of this machine, whose files are uploaded as they appear.
+"""A job's output folder in object storage: the job works in a folder of this machine, whose files are uploaded.
 
 Trainings, rounds and sweeps rename folders, append to files and read them again, which object storage does not do. What
 appears there is always something to go on from: files are uploaded in the order in which they were written, so that
-whatever names others (a checkpoint's manifest, `finished.json`) comes after them, and what is gone here goes there last.
+whatever names others (a checkpoint's manifest, `finished.json`) comes after them; what is gone here goes there last.
 """
 
 from __future__ import annotations

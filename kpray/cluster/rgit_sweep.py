@@ -33,6 +33,7 @@ from kpray.report.page import Section
 from kpray.report.sweep_figures import draw_two_measures
 from kpray.report.trials import Setting, TrialRow
 from kpray.settings import Settings, validate_settings
+from kpray.storage import absolute
 
 _TAU = "rgit.tau"
 _RECALL, _PAIRS = "recall@1", "pseudo pairs"
@@ -88,7 +89,7 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
         return {name: value for name, value in best.items() if name not in ("address", "dry_run")}
 
     title = "RGIT: the threshold tau"
-    report = SweepReport(title, "validation recall@1", "jobs/rgit.py", trials, folder.spent(), space)
+    report = SweepReport(title, "validation recall@1", "jobs/rgit.py", trials, folder.spent(), space, job.output)
     write_sweep_report(report, folder.path, configure, lambda figures: _figure(trials, figures))
     return 0
 

@@ -219,7 +219,7 @@ class RoundSteps:
             job = TrainSettings(
                 train=(str(paths[0]),),
                 valid=(str(paths[1]),),
-                output=folder,
+                output=str(folder),
                 limits=self.limits,
                 optim=optim,
                 run=self.models.run,

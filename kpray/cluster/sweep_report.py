@@ -35,6 +35,7 @@ class SweepReport:
         trials: all that were started.
         spent: on them.
         space: what was to be tried.
+        output: folder of the sweep, as the user named it.
     """
 
     title: str
@@ -43,6 +44,7 @@ class SweepReport:
     trials: Sequence[TrialRow]
     spent: Spent
     space: Space
+    output: str
 
 
 def write_sweep_report(
@@ -88,11 +90,11 @@ def write_sweep_report(
         told = {"settings": table, "trials": trial_rows(report.trials), "versions": versions()}
         write_text(json.dumps(told, indent=2) + "\n", folder / "report.json")
     if best:
-        command = f"python {report.script} --config {folder / 'best.yaml'}"
+        command = f"python {report.script} --config {report.output}/best.yaml"
         print(f"best: {setting_text(best.setting)} ({interval_text(best.score)}); {command}")
     else:
         print("no setting is finished")
-    print(f"the report: {folder / 'report.html'}")
+    print(f"the report: {report.output}/report.html")
 
 
 def verdict(report: SweepReport, rows: Sequence[SettingRow], best: SettingRow | None) -> str:

@@ -31,6 +31,7 @@ from kpray.corpus.sources import find_sources
 from kpray.errors import UserError
 from kpray.report.trials import Setting, setting_text
 from kpray.settings import Settings, validate_settings
+from kpray.storage import absolute
 from kpray.training import RunConfig, TrainingTask
 
 _LEAST_CPUS = 0.1  # of a worker, where nothing says how many it should have
@@ -117,7 +118,7 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
     for row in trials:
         if row.state == "stopped":
             shutil.rmtree((folder.path / "trials" / row.key / CHECKPOINTS).parent, ignore_errors=True)
-    report = SweepReport(title, "validation score", f"jobs/{kind.script}", trials, folder.spent(), space)
+    report = SweepReport(title, "validation score", f"jobs/{kind.script}", trials, folder.spent(), space, job.output)
     seed = job.sweep.seeds[0]
     write_sweep_report(report, folder.path, lambda setting: best_configuration(values, setting, seed, job.output))
     return 0
