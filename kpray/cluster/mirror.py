@@ -48,8 +48,8 @@ def mirrored(output: str, dry_run: bool = False) -> Iterator[None]:
         dry_run: nothing is done either.
 
     Raises:
-        UserError: the storage cannot be read or, at the end, not be written (the working folder is left then), or
-            another job on this machine writes to the same place.
+        UserError: the storage cannot be read or written (at the end, then the working folder is left), or another job
+            on this machine writes to the same place.
     """
     place = location(output)
     if isinstance(place, Path) or dry_run:
@@ -66,6 +66,9 @@ def mirrored(output: str, dry_run: bool = False) -> Iterator[None]:
         folder.mkdir()
         with reading_objects(place):
             copy_folder(place, folder)
+        with writing(place):  # what refuses a small file now would refuse the result after hours
+            (place / ".writable").write_text("kpray")
+            (place / ".writable").unlink()
         mirror = _Mirror(folder, place)
         mirror.start()
         try:

@@ -36,6 +36,11 @@ def run(tmp_path: Path, model: str) -> BatchRun:
     return run
 
 
+def output_of(run: BatchRun) -> Path:
+    assert isinstance(run.output, Path)
+    return run.output
+
+
 @pytest.fixture
 def sources(tmp_path: Path) -> list[Source]:
     lines = [json.dumps({"id": str(place), "text": text}) for place, text in enumerate(TEXTS)]
@@ -90,7 +95,7 @@ def test_output_of_another_run_is_refused(
     field: str, value: Any, message: str, run: BatchRun, sources: list[Source]
 ) -> None:
     check_manifest(run, sources)
-    (run.output / "part-0.parquet").touch()
+    (output_of(run) / "part-0.parquet").touch()
     check_manifest(run, sources)
     with pytest.raises(UserError) as error:
         check_manifest(replace(run, **{field: value}), sources)
@@ -104,7 +109,7 @@ def test_run_without_output_binds_nothing(run: BatchRun, sources: list[Source]) 
     check_manifest(run, sources)
     other = replace(run, top=3)
     check_manifest(other, sources)
-    (run.output / "part-0.parquet").touch()
+    (output_of(run) / "part-0.parquet").touch()
     check_manifest(other, sources)
     with pytest.raises(UserError, match="made with top = 3, not 10"):
         check_manifest(run, sources)
@@ -112,7 +117,7 @@ def test_run_without_output_binds_nothing(run: BatchRun, sources: list[Source]) 
 
 def test_inputs_may_come_and_go_but_not_change(run: BatchRun, sources: list[Source], tmp_path: Path) -> None:
     check_manifest(run, sources)
-    (run.output / "part-0.parquet").touch()
+    (output_of(run) / "part-0.parquet").touch()
     (tmp_path / "new.txt").write_text("Graph theory.", encoding="utf-8")
     new = find_sources([str(tmp_path / "new.txt")])
     check_manifest(run, [*sources, *new])
@@ -150,11 +155,11 @@ def test_chunks_are_predicted_and_committed_once(run: BatchRun, sources: list[So
     assert second == {**expected, "written": 2, "rejected": 0, "bytes": second["bytes"]}
     assert first["bytes"] + second["bytes"] == sources[0].bytes
 
-    files = sorted(run.output.glob("*.parquet"))
+    files = sorted(output_of(run).glob("*.parquet"))
     assert [[row["id"] for row in pq.read_table(file).to_pylist()] for file in files] == [["0"], ["1", "2"]]
     made_by = json.loads(pq.read_metadata(files[0]).metadata[b"kpray"])
     assert made_by["config"]["heads"] == ["2-1"]
-    [line] = [line for file in (run.state / "rejects").iterdir() for line in file.read_text("utf-8").splitlines()]
+    [line] = [line for file in (run.state / "rejects").glob("*") for line in file.read_text("utf-8").splitlines()]
     assert json.loads(line) == {
         "source": sources[0].name,
         "line": 2,
@@ -167,7 +172,7 @@ def test_chunks_are_predicted_and_committed_once(run: BatchRun, sources: list[So
     again = [actor(table).to_pylist()[0] for table in chunks(run, sources[0])]
     assert again == [{**first, "new": False}, second]
     assert files[0].stat().st_mtime_ns == before
-    assert sorted(run.output.glob("*.parquet")) == files
+    assert sorted(output_of(run).glob("*.parquet")) == files
 
 
 def test_worker_hands_mistakes_to_the_driver(run: BatchRun, sources: list[Source]) -> None:
@@ -183,7 +188,7 @@ def test_worker_hands_mistakes_to_the_driver(run: BatchRun, sources: list[Source
 
 def test_worker_that_cannot_write(run: BatchRun, sources: list[Source]) -> None:
     tables = chunks(run, sources[0])
-    (run.state / "rejects").rmdir()
+    (output_of(run) / "_kpray/rejects").rmdir()
     row = _PredictChunk(run)(tables[0]).to_pylist()[0]
     assert row["error"].startswith(f"{run.output}: cannot write: No such file")
 

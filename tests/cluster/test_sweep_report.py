@@ -29,7 +29,9 @@ SPACE = {"task.depth": (0, 1, 2), "task.scale": ("one", "sqrt")}
 
 
 def report_of(trials: list[TrialRow]) -> SweepReport:
-    return SweepReport("Depth", "validation score", "jobs/train.py", trials, Spent(1.5, 3.0), SPACE)
+    return SweepReport(
+        "Depth", "validation score", "jobs/train.py", trials, Spent(1.5, 3.0), SPACE, "s3://bucket/sweep"
+    )
 
 
 def test_the_report_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,7 +39,7 @@ def test_the_report_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str
     *table, best, where = capsys.readouterr().out.splitlines()
     assert any("11.00" in line for line in table)
     assert best.startswith("best: depth 1, scale one (11.00 (")
-    assert where == f"the report: {tmp_path / 'report.html'}"
+    assert where == "the report: s3://bucket/sweep/report.html"
     page = (tmp_path / "report.md").read_text("utf-8")
     assert "Best by the mean validation score of 3 seeds: depth 1, scale one, 11.00 (8.52 to 13.48)." in page
     # 11 - (9, 12, 11) paired by seed is (1, -1, 1): not told apart. depth 0 is 10 below in every seed.
