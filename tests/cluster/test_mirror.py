@@ -88,6 +88,7 @@ def test_what_names_others_arrives_after_them(output: str, monkeypatch: pytest.M
         for second, name in enumerate(["z", "manifest", "b"]):
             write(folder, name, "", 10 + second)
         (folder / "step-1").unlink()
+    events = [name for name in events if ".writable" not in name]
     assert events == ["step-1", "z", "manifest", "b", "-step-1"]
 
 
