@@ -1,6 +1,7 @@
 """Measure kpray beside its floor and other tools: `python jobs/benchmark.py samrank|unikeyphrase|rgit`.
 
-`plan` measures nothing: it reckons how long jobs will take (`kpray.cluster.plan`).
+`plan` measures nothing: it reckons how long jobs will take (`kpray.cluster.plan`). `scheduling` measures what Ray costs
+a task and a chunk on simulated nodes (`kpray.cluster.scheduling`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from kpray.cluster.plan import PlanConfig, plan
+from kpray.cluster.scheduling import SchedulingConfig, measure_scheduling
 from kpray.corpus.quickstart import quickstart_records
 from kpray.corpus.records import Reject, read_records
 from kpray.document import Record
@@ -109,16 +111,23 @@ BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[
     "rgit": (RGITBenchmark, measure_rgit),
 }
 
+# These take no documents.
+CLUSTER: dict[str, tuple[type[Settings], Callable[[Any], list[dict[str, Any]]]]] = {
+    "plan": (PlanConfig, plan),
+    "scheduling": (SchedulingConfig, measure_scheduling),
+}
+
 
 def main() -> int:
     """Parse the arguments, measure, print the table."""
     name, *arguments = sys.argv[1:] or [""]
-    if name == "plan":
-        config = parse_settings(PlanConfig, arguments, prog="jobs/benchmark.py plan", description=str(plan.__doc__))
-        print_tables({f"{config.documents:,.0f} documents, {config.gpus} GPUs, {config.cores} cores": plan(config)})
+    if name in CLUSTER:
+        settings, tell = CLUSTER[name]
+        config = parse_settings(settings, arguments, prog=f"jobs/benchmark.py {name}", description=str(tell.__doc__))
+        print_tables({name: tell(config)})
         return 0
     if name not in BENCHMARKS:
-        raise UserError(f"there is no benchmark {name!r}", fix=f"known: {', '.join(BENCHMARKS)}, plan")
+        raise UserError(f"there is no benchmark {name!r}", fix=f"known: {', '.join([*BENCHMARKS, *CLUSTER])}")
     schema, measure = BENCHMARKS[name]
     job = parse_settings(schema, arguments, prog=f"jobs/benchmark.py {name}", description=str(__doc__))
     found = read_records(job.input) if job.input else quickstart_records()

@@ -77,10 +77,17 @@ def test_files_arrive_while_the_job_works(output: str) -> None:
 def test_what_names_others_arrives_after_them(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
     upload, unlink = ObjectPath.upload, ObjectPath.unlink
-    monkeypatch.setattr(ObjectPath, "upload", lambda place, file: (events.append(place.name), upload(place, file)))
-    monkeypatch.setattr(
-        ObjectPath, "unlink", lambda place, missing_ok=False: (events.append(f"-{place.name}"), unlink(place))
-    )
+
+    def noted_upload(place: ObjectPath, file: Path) -> None:
+        events.append(place.name)
+        upload(place, file)
+
+    def noted_unlink(place: ObjectPath, missing_ok: bool = False) -> None:
+        events.append(f"-{place.name}")
+        unlink(place, missing_ok)
+
+    monkeypatch.setattr(ObjectPath, "upload", noted_upload)
+    monkeypatch.setattr(ObjectPath, "unlink", noted_unlink)
     with mirrored(output):
         write(working_folder(output), "step-1", "", 1)
     with mirrored(output):
