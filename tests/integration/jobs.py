@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,11 +65,13 @@ class Job:
     parent and overwritten their command line.
     """
 
-    def __init__(self, *command: str | Path, variables: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *command: str | Path, variables: dict[str, str] | None = None, before: Sequence[str] = ()
+    ) -> None:
         # Not below pytest's folder: the names of Ray's sockets may have about 100 characters.
         self.folder = tempfile.mkdtemp(prefix="kpray-")
         self.process = subprocess.Popen(
-            [sys.executable, *map(str, command)],
+            [*before, sys.executable, *map(str, command)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
