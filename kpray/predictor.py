@@ -19,18 +19,36 @@ Prepared = TypeVar("Prepared")
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """An English passage whose keyphrases helped.
+
+    Attributes:
+        document: the passage.
+        keyphrases: its own.
+        score: of the retrieval; higher is nearer.
+    """
+
+    document: Document
+    keyphrases: tuple[str, ...]
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a document got its keyphrases.
 
     Attributes:
         keyphrases: what `predict` returns without `explain`.
-        spans: int32 [tokens, 2], the character span in `Document.text` of each token, in order.
+        spans: int32 [tokens, 2], the character span in `Document.text` of each token, in order; none where a method
+            scores no tokens.
         scores: float64 [tokens], the score of each token.
+        evidence: what was retrieved, the nearest first.
     """
 
     keyphrases: list[Keyphrase]
     spans: np.ndarray
     scores: np.ndarray
+    evidence: tuple[Evidence, ...] = ()
 
 
 class Predictor(ABC, Generic[Prepared]):
@@ -49,6 +67,10 @@ class Predictor(ABC, Generic[Prepared]):
         Raises:
             RejectedDocument: when the document cannot be processed (its language, its size).
         """
+
+    @abstractmethod
+    def tokens(self, prepared: Prepared) -> int:
+        """How many tokens of a prepared document the model reads."""
 
     @abstractmethod
     def predict_prepared(self, prepared: Sequence[Prepared], top: int) -> list[Explanation]:
