@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import sys
 import threading
+import time
+from contextlib import closing, suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from typing import Annotated
 
 from pydantic import Field
 
 from kpray.cluster.serving.config import ServeConfig
 from kpray.cluster.serving.keys import Keys, exposure_warning
+from kpray.cluster.serving.proxy import PROXY_MIDDLEWARES, PROXY_VARIABLE
 from kpray.errors import UserError
 
 APPLICATION = "kpray"
+_START_SECONDS = 180  # for Serve's proxy to start
+_LOG = {"enable_access_log": False}  # the application writes its own line
 
 _PROXY_SECONDS = 10.0  # that Serve's proxy waits beyond the deadline of a request, in case the ingress hangs
 
@@ -38,8 +46,12 @@ def run_server(command: ServeCommand) -> None:
     from kpray.cluster.session import ray_session
 
     _check_address(command.host, command.port)
+    # Serve's own limit, of 5 s, is for machines that do nothing else: it would start the proxy again and again.
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", str(_START_SECONDS))
+    os.environ.setdefault(PROXY_VARIABLE, PROXY_MIDDLEWARES)
     with ray_session("local"):
         from ray import serve
+        from ray.exceptions import RayError
 
         from kpray.cluster.serve import build
 
@@ -51,18 +63,38 @@ def run_server(command: ServeCommand) -> None:
             print(f"kpray: warning: {warning}", file=sys.stderr)
         seconds = command.limits.seconds + _PROXY_SECONDS
         options = {"host": command.host, "port": command.port, "request_timeout_s": seconds}
-        serve.start(proxy_location="HeadOnly", http_options=options, logging_config={"enable_access_log": False})
         try:
+            with suppress(TimeoutError):  # the proxy still starts
+                serve.start(proxy_location="HeadOnly", http_options=options, logging_config=_LOG)
             serve.run(application, name=APPLICATION, route_prefix="/")
+            _wait_until_ready(command.host, command.port)
             stop = threading.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: stop.set())
             print(f"kpray: ready at http://{_url_host(command.host)}:{command.port}/", file=sys.stderr, flush=True)
             stop.wait()
-        except RuntimeError as error:  # what Serve raises where replicas do not start
+        except (RuntimeError, TimeoutError, RayError) as error:  # what Serve raises where its processes do not start
             raise UserError(f"the service does not start: {_last_reason(str(error))}") from error
         finally:
             serve.shutdown()
+
+
+def _wait_until_ready(host: str, port: int) -> None:
+    """Wait until requests are answered.
+
+    Raises:
+        TimeoutError: they are not for long.
+    """
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end:
+        connection = HTTPConnection(reachable, port, timeout=_PROXY_SECONDS)
+        with suppress(OSError, HTTPException), closing(connection):
+            connection.request("GET", "/readyz")
+            if connection.getresponse().status == HTTPStatus.OK:
+                return
+        time.sleep(0.2)
+    raise TimeoutError("its proxy does not answer")
 
 
 def _check_address(host: str, port: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 import traceback
 from dataclasses import dataclass
@@ -19,13 +18,13 @@ from kpray.cluster.serving.config import RequestLimits
 from kpray.cluster.serving.errors import ApiError, internal, too_large
 from kpray.cluster.serving.keys import METRICS_KEY, Keys
 from kpray.cluster.serving.metrics import IngressMetrics
+from kpray.cluster.serving.proxy import REQUEST_ID
 
 NOTES = "kpray"  #: where the scope has a request's `Notes`
 
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})  # also without a key
 _OPEN_FILES = "/static-offline-docs/"  # that /docs is made of
 _METRICS = "/metrics"
-_REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 _logger = logging.getLogger("ray.serve")
 
 
@@ -79,7 +78,7 @@ class Gate:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started, headers = time.monotonic(), Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        notes = Notes(given if _REQUEST_ID.fullmatch(given) else uuid4().hex)
+        notes = Notes(given if REQUEST_ID.fullmatch(given.encode()) else uuid4().hex)
         notes.client = scope["client"][0] if scope.get("client") else ""
         scope[NOTES] = notes
         whole_body, size = False, 0
