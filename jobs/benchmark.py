@@ -1,4 +1,4 @@
-"""Measure kpray beside its floor and other tools: `python jobs/benchmark.py samrank|unikeyphrase [--input PATH]`."""
+"""Measure kpray beside its floor and other tools: `python jobs/benchmark.py samrank|unikeyphrase|serve`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from kpray.corpus.quickstart import quickstart_records
 from kpray.corpus.records import Reject, read_records
@@ -57,6 +57,16 @@ class UniKeyphraseBenchmark(Benchmark):
     """Numbers of workers whose training is timed too, with Ray Train, such as 1 2."""
 
 
+class ServeBenchmark(Benchmark):
+    """What the benchmark of serving takes."""
+
+    samrank: SAMRankConfig = SAMRankConfig()
+    users: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 4, 16, 64)
+    """Numbers of users that ask at the same time, rising."""
+    seconds: PositiveInt = 20
+    """Of each measurement."""
+
+
 def measure_samrank(job: SAMRankBenchmark, records: list[Record]) -> list[dict[str, Any]]:
     from kpray.samrank.benchmark import benchmark
 
@@ -81,9 +91,18 @@ def measure_unikeyphrase(job: UniKeyphraseBenchmark, records: list[Record]) -> l
     return rows
 
 
+def measure_serve(job: ServeBenchmark, records: list[Record]) -> list[dict[str, Any]]:
+    from kpray.cluster.serving.benchmark import benchmark
+
+    config = job.samrank.model_dump(mode="json", exclude_unset=True)
+    documents = [record.document for record in records]
+    return benchmark(config, documents, job.users, job.seconds, Path(__file__).with_name("locustfile.py"))
+
+
 BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[dict[str, Any]]]]] = {
     "samrank": (SAMRankBenchmark, measure_samrank),
     "unikeyphrase": (UniKeyphraseBenchmark, measure_unikeyphrase),
+    "serve": (ServeBenchmark, measure_serve),
 }
 
 
@@ -101,7 +120,8 @@ def main() -> int:
 
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")  # before numpy reads them
     rows = measure(job, english[: job.documents])
-    title = f"{len(english[: job.documents])} documents, one thread, processor time, best of {job.rounds}"
+    clock = "by the clock" if name == "serve" else f"processor time, best of {job.rounds}"
+    title = f"{len(english[: job.documents])} documents, one thread, {clock}"
     print_tables({title: rows})
     if job.output is not None:
         job.output.write_text(f"{title}\n\n{markdown_table(rows)}\n", encoding="utf-8")

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from kpray.document import Document, Keyphrase
 from kpray.predictor import Evidence, Explanation
@@ -73,11 +73,18 @@ def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
     page = context.new_page()
     elsewhere: list[str] = []
     errors: list[str] = []
-    page.on("request", lambda request: request.url.startswith((address, "data:")) or elsewhere.append(request.url))
+
+    def note_request(request: Request) -> None:
+        if not request.url.startswith((address, "data:")):
+            elsewhere.append(request.url)
+
+    def note_console(line: ConsoleMessage) -> None:
+        if line.type == "error" and "status of 4" not in line.text:  # refusals are said there too
+            errors.append(line.text)
+
+    page.on("request", note_request)
+    page.on("console", note_console)
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.on(
-        "console", lambda line: line.type == "error" and "status of 4" not in line.text and errors.append(line.text)
-    )
     page.goto(address)
     yield page
     context.close()

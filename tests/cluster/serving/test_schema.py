@@ -33,7 +33,7 @@ def test_answers_are_as_described(method: str, path: str, mode: GenerationMode, 
 
     @hypothesis.given(case=cases)
     @hypothesis.settings(max_examples=15, suppress_health_check=list(hypothesis.HealthCheck))
-    def ask(case: schemathesis.Case) -> None:
+    def ask(case: schemathesis.Case[Any]) -> None:
         assert case.call_and_validate().status_code < 500
 
     ask()
