@@ -174,4 +174,4 @@ def _memory(process: subprocess.Popen[str]) -> float:
     import psutil
 
     processes = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-    return sum(one.memory_info().rss for one in processes) / 2**20
+    return float(sum(one.memory_info().rss for one in processes)) / 2**20
