@@ -38,6 +38,7 @@ from kpray.cluster.serving.messages import (
     ModelsResponse,
     Result,
     Work,
+    request_model,
 )
 from kpray.cluster.serving.metrics import IngressMetrics, exposition
 
@@ -95,36 +96,31 @@ def build_app(
             expose_headers=["Retry-After", "X-Request-ID"],
         )
     _add_error_handlers(app, config.limits)
-    _add_keyphrases(app, config, models, backend)
+    _add_keyphrases(app, config, models, keys, backend)
     _add_probes(app, backend)
     _add_page(app)
     return Gate(app, keys, config.limits, metrics)
 
 
-def _add_keyphrases(app: FastAPI, config: ServeConfig, models: Sequence[ServedModel], backend: Backend) -> None:
+def _add_keyphrases(
+    app: FastAPI, config: ServeConfig, models: Sequence[ServedModel], keys: Keys, backend: Backend
+) -> None:
     named = {model.name: model for model in models}
     rate = _Rate(config.limits)
-    # `Gate` asks for the key, before it reads the body; this one tells of it in /docs.
-    key = [Depends(HTTPBearer(auto_error=False, description="An API key, where the service has any."))]
+    # `Gate` asks for the key, before the body is read; this one tells of it in /docs.
+    key = [Depends(HTTPBearer(auto_error=False))] if keys.required else []
 
-    @app.post("/v1/keyphrases", dependencies=key, response_model_exclude_none=True)
     async def keyphrases(asked: KeyphrasesRequest, notes: Annotated[Notes, Depends(_notes)]) -> KeyphrasesResponse:
         """Keyphrases of one document or several: one result for each, in order, with its own error if it has one."""
-        notes.documents = len(asked.documents)
-        model = named.get(models[0].name if asked.model is None else asked.model)
-        if model is None:
-            raise ApiError(422, "unknown_model", f"there is no such model; there are: {', '.join(named)}")
-        notes.model = model.name
-        for name, given, most in (
-            ("documents", len(asked.documents), config.limits.documents),
-            ("top", asked.top, config.limits.top),
-        ):
-            if given > most:
-                raise ApiError(422, "too_many", f"{name}: {given} is more than {most}")
+        model = named[asked.model or models[0].name]
+        notes.model, notes.documents = model.name, len(asked.documents)
         await rate.take(notes)
         work = Work(asked.documents, asked.lang or config.lang, asked.top, asked.explain, notes.request_id)
         results = await backend.predict(model, work)
         return KeyphrasesResponse(model=model.name, version=model.version, results=results)
+
+    keyphrases.__annotations__["asked"] = request_model(list(named), config.limits.documents, config.limits.top)
+    app.post("/v1/keyphrases", dependencies=key, response_model_exclude_none=True)(keyphrases)
 
     @app.get("/v1/models", dependencies=key)
     async def list_models() -> ModelsResponse:

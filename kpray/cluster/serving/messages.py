@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
 from kpray.predictor import Explanation
 
@@ -14,6 +14,11 @@ from kpray.predictor import Explanation
 def _whole(text: str) -> str:
     text.encode("utf-8")  # a lone surrogate, which JSON can name, could not be sent back
     return text
+
+
+def _integer(value: object) -> object:
+    """JSON has no integers of its own: 5.0 is one."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 Lang = Annotated[str, Field(min_length=1, max_length=35), AfterValidator(_whole)]
@@ -40,15 +45,33 @@ class KeyphrasesRequest(_Message):
     """Documents to describe."""
 
     documents: Annotated[list[DocumentMessage], Field(min_length=1)]
-    """One or several; `limits` of /v1/models says how many, and how long."""
-    top: Annotated[int, Field(ge=1)] = 10
+    """One or several; `limits` of /v1/models says how long each may be."""
+    top: Annotated[int, Field(ge=1), BeforeValidator(_integer)] = 10
     """Most keyphrases of a document."""
-    model: Annotated[str, Field(max_length=64)] | None = None
+    model: str | None = None
     """One of /v1/models; left out: the first."""
     lang: Lang | None = None
     """Language of documents that name none."""
     explain: bool = False
     """Also return what led to the keyphrases: the score of each token, and what was retrieved."""
+
+
+def request_model(models: Sequence[str], documents: int, top: int) -> type[KeyphrasesRequest]:
+    """The request that a service takes, with its models and its limits, so that they stand in the schema too."""
+    most_documents = Annotated[list[DocumentMessage], Field(min_length=1, max_length=documents)]
+    fields: dict[str, Any] = {
+        "documents": (most_documents, _described("documents")),
+        "top": (
+            Annotated[int, Field(ge=1, le=top), BeforeValidator(_integer)],
+            _described("top", default=min(10, top)),
+        ),
+        "model": (Literal[tuple(models)] | None, _described("model", default=None)),
+    }
+    return create_model("KeyphrasesRequest", __base__=KeyphrasesRequest, **fields)
+
+
+def _described(name: str, **more: Any) -> Any:
+    return Field(description=KeyphrasesRequest.model_fields[name].description, **more)
 
 
 class KeyphraseMessage(_Message):
