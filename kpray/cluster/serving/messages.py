@@ -59,6 +59,7 @@ class KeyphrasesRequest(_Message):
 def request_model(models: Sequence[str], documents: int, top: int) -> type[KeyphrasesRequest]:
     """The request that a service takes, with its models and its limits, so that they stand in the schema too."""
     most_documents = Annotated[list[DocumentMessage], Field(min_length=1, max_length=documents)]
+    at_most = Annotated[int, Field(ge=1, le=top), BeforeValidator(_integer)]
     fields: dict[str, Any] = {
         "documents": (most_documents, _described("documents")),
         "top": (
