@@ -62,10 +62,7 @@ def request_model(models: Sequence[str], documents: int, top: int) -> type[Keyph
     at_most = Annotated[int, Field(ge=1, le=top), BeforeValidator(_integer)]
     fields: dict[str, Any] = {
         "documents": (most_documents, _described("documents")),
-        "top": (
-            Annotated[int, Field(ge=1, le=top), BeforeValidator(_integer)],
-            _described("top", default=min(10, top)),
-        ),
+        "top": (at_most, _described("top", default=min(10, top))),
         "model": (Literal[tuple(models)] | None, _described("model", default=None)),
     }
     return create_model("KeyphrasesRequest", __base__=KeyphrasesRequest, **fields)
