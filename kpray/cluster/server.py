@@ -16,7 +16,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kpray.cluster.serving.config import ServeConfig
+from kpray.cluster.serving.config import ServeConfig, served_models
 from kpray.cluster.serving.keys import Keys, exposure_warning
 from kpray.cluster.serving.proxy import PROXY_MIDDLEWARES, PROXY_VARIABLE
 from kpray.errors import UserError
@@ -46,6 +46,8 @@ def run_server(command: ServeCommand) -> None:
     from kpray.cluster.session import ray_session
 
     _check_address(command.host, command.port)
+    served_models(command)  # what is wrong is said before Ray starts, which takes a while
+    keys = Keys(command.api_keys)
     # Serve's own limit, of 5 s, is for machines that do nothing else: it would start the proxy again and again.
     os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", str(_START_SECONDS))
     os.environ.setdefault(PROXY_VARIABLE, PROXY_MIDDLEWARES)
@@ -58,7 +60,7 @@ def run_server(command: ServeCommand) -> None:
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         # Only what was given: the sections of predictors that are not served must stay empty.
         application = build(command.model_dump(mode="json", exclude_unset=True, exclude={"host", "port"}))
-        warning = exposure_warning(command.host, Keys(command.api_keys))
+        warning = exposure_warning(command.host, keys)
         if warning:
             print(f"kpray: warning: {warning}", file=sys.stderr)
         seconds = command.limits.seconds + _PROXY_SECONDS

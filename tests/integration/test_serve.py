@@ -22,8 +22,8 @@ from tests.samrank.tiny_models import SENTENCES
 pytestmark = pytest.mark.integration
 
 DEADLINE = 10
-BODY_BYTES = 2_000_000
-DOCUMENTS = 40
+BODY_BYTES = 10_000_000
+DOCUMENTS = 200  # of 45,000 characters: more than any core reads before the deadline
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +38,14 @@ def server(keys_file: Path, model_options: list[str]) -> Iterator[Server]:
     port = free_port()
     options = ["--port", str(port), "--api-keys", str(keys_file), *model_options, "--samrank.tagger", "textblob"]
     limits = ["--limits.seconds", str(DEADLINE), "--limits.body-bytes", str(BODY_BYTES)]
-    more = ["--limits.documents", str(DOCUMENTS), "--replicas.min-replicas", "2"]
+    more = ["--limits.documents", str(DOCUMENTS), "--limits.tokens", "1000000", "--replicas.min-replicas", "2"]
     with Job("-m", "kpray.cli", "serve", *options, *limits, *more) as job:
         started = Server(job, port)
         lines = started.wait_until_ready()
         assert lines[-1] == f"kpray: ready at http://127.0.0.1:{port}/"
         assert not any("warning" in line for line in lines)
         yield started
+        started.client.close()
         job.process.send_signal(signal.SIGTERM)
         finished = job.finish()
         assert finished.code == 0, finished.err
