@@ -18,6 +18,7 @@ from kpray.registry import open_predictor
 from tests.integration.jobs import Job
 from tests.integration.serving import KEY, METRICS_KEY, PATIENCE, Server, free_port
 from tests.samrank.tiny_models import SENTENCES
+from tests.unikeyphrase.tiny_model import make_task, save_backbone
 
 pytestmark = pytest.mark.integration
 
@@ -34,11 +35,24 @@ def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(keys_file: Path, model_options: list[str]) -> Iterator[Server]:
+def folders(tmp_path_factory: pytest.TempPathFactory, model_options: list[str]) -> dict[str, Path]:
+    """Saved predictors: another SAMRank, and a UniKeyphrase that has learnt nothing."""
+    _, model, _, *heads = model_options
+    mine, uni = tmp_path_factory.mktemp("mine"), tmp_path_factory.mktemp("uni")
+    open_predictor("samrank", {"model": model, "heads": heads, "tagger": "textblob", "score": "global"}).save(mine)
+    task = make_task(save_backbone(tmp_path_factory.mktemp("backbone")))
+    task.save(task.build(), uni, {"outside_bias": 0.0})
+    return {"mine": mine, "uni": uni}
+
+
+@pytest.fixture(scope="module")
+def server(keys_file: Path, model_options: list[str], folders: dict[str, Path]) -> Iterator[Server]:
     port = free_port()
+    models = ["--models", "samrank", *(f"{name}={folder}" for name, folder in folders.items())]
     options = ["--port", str(port), "--api-keys", str(keys_file), *model_options, "--samrank.tagger", "textblob"]
     limits = ["--limits.seconds", str(DEADLINE), "--limits.body-bytes", str(BODY_BYTES)]
     more = ["--limits.documents", str(DOCUMENTS), "--limits.tokens", "1000000", "--replicas.min-replicas", "2"]
+    more += [*models, "--replicas.cpus", "0.2"]
     with Job("-m", "kpray.cli", "serve", *options, *limits, *more) as job:
         started = Server(job, port)
         lines = started.wait_until_ready()
@@ -72,7 +86,18 @@ def test_probes_page_and_documentation(server: Server) -> None:
     assert server.client.get("/docs").status_code == 200
     assert "/v1/keyphrases" in server.client.get("/openapi.json").json()["paths"]
     models = server.client.get("/v1/models", headers=server.headers()).json()
-    assert [model["name"] for model in models["models"]] == ["samrank"]
+    kinds = {model["name"]: model["kind"] for model in models["models"]}
+    assert kinds == {"samrank": "samrank", "mine": "samrank", "uni": "unikeyphrase"}
+
+
+@pytest.mark.parametrize("name", ["mine", "uni"])
+def test_models_of_folders(name: str, server: Server, folders: dict[str, Path]) -> None:
+    expected = open_predictor(str(folders[name])).predict([Document(id="", body=text) for text in SENTENCES], top=5)
+    answer = server.ask(SENTENCES, model=name, top=5).json()
+    assert answer["model"] == name
+    assert [
+        [(phrase["text"], phrase["present"]) for phrase in result["keyphrases"]] for result in answer["results"]
+    ] == [[(phrase.text, phrase.present) for phrase in phrases] for phrases in expected]
 
 
 def test_wrong_requests(server: Server) -> None:
