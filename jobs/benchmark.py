@@ -1,4 +1,4 @@
-"""Measure kpray beside its floor and other tools: `python jobs/benchmark.py samrank|unikeyphrase|serve`."""
+"""Measure kpray beside its floor and other tools: `python jobs/benchmark.py samrank|unikeyphrase|rgit|serve`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from kpray.corpus.records import Reject, read_records
 from kpray.document import Record
 from kpray.errors import UserError
 from kpray.pretrained import MINILM
+from kpray.ramkg.config import GenerateConfig, RetrieverConfig
 from kpray.registry import open_predictor
 from kpray.report.tables import markdown_table, print_tables
 from kpray.report.timing import time_contestants
@@ -57,6 +58,14 @@ class UniKeyphraseBenchmark(Benchmark):
     """Numbers of workers whose training is timed too, with Ray Train, such as 1 2."""
 
 
+class RGITBenchmark(Benchmark):
+    """What the benchmark of RGIT takes; it times by the clock, since Ray's processes are others."""
+
+    retriever: RetrieverConfig = RetrieverConfig(backbone=MINILM, marks=None, passage_tokens=64)
+    """What embeds the documents, of which there should be some thousands."""
+    generate: GenerateConfig = GenerateConfig()
+
+
 class ServeBenchmark(Benchmark):
     """What the benchmark of serving takes."""
 
@@ -91,6 +100,15 @@ def measure_unikeyphrase(job: UniKeyphraseBenchmark, records: list[Record]) -> l
     return rows
 
 
+def measure_rgit(job: RGITBenchmark, records: list[Record]) -> list[dict[str, Any]]:
+    from kpray.cluster.rgit import RGITSettings
+    from kpray.cluster.rgit_benchmark import benchmark
+
+    options = ["--config", "planted-small", "--output", "unused"]
+    rounds = parse_settings(RGITSettings, options, prog="jobs/rgit.py", description="")
+    return benchmark(job.retriever, job.generate, rounds, records, job.rounds)
+
+
 def measure_serve(job: ServeBenchmark, records: list[Record]) -> list[dict[str, Any]]:
     from kpray.cluster.serving.benchmark import benchmark
 
@@ -102,6 +120,7 @@ def measure_serve(job: ServeBenchmark, records: list[Record]) -> list[dict[str, 
 BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[dict[str, Any]]]]] = {
     "samrank": (SAMRankBenchmark, measure_samrank),
     "unikeyphrase": (UniKeyphraseBenchmark, measure_unikeyphrase),
+    "rgit": (RGITBenchmark, measure_rgit),
     "serve": (ServeBenchmark, measure_serve),
 }
 

@@ -13,6 +13,7 @@ from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_c
 from kpray.cluster.session import ray_session
 from kpray.corpus.limits import Limits
 from kpray.corpus.sources import find_sources
+from kpray.ramkg.config import RAMKGOptions
 from kpray.registry import section_of
 from kpray.samrank.config import SAMRankConfig
 from kpray.settings import parse_settings, run_main
@@ -36,6 +37,7 @@ class ExtractJob(JobSettings):
     batch: BatchConfig = BatchConfig()
     samrank: SAMRankConfig = SAMRankConfig()
     unikeyphrase: UniKeyphraseOptions = UniKeyphraseOptions()
+    ramkg: RAMKGOptions = RAMKGOptions()
 
 
 def main() -> int:

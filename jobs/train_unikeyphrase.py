@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 from kpray.cluster.train import TrainSettings, run_train_job
+from kpray.pretrained import absolute_if_folder
 from kpray.settings import parse_settings, run_main
 from kpray.unikeyphrase.config import TaskConfig
 from kpray.unikeyphrase.task import UniKeyphraseTask
@@ -20,8 +20,7 @@ class TrainUniKeyphraseJob(TrainSettings):
 def main() -> int:
     job = parse_settings(TrainUniKeyphraseJob, sys.argv[1:], prog="jobs/train_unikeyphrase.py", description=__doc__)
     model = job.task.model
-    if Path(model.backbone).is_dir():  # workers have other current folders
-        model = model.model_copy(update={"backbone": str(Path(model.backbone).resolve())})
+    model = model.model_copy(update={"backbone": absolute_if_folder(model.backbone)})
     return run_train_job(job, UniKeyphraseTask(job.task.model_copy(update={"model": model})))
 
 

@@ -18,6 +18,7 @@ from kpray.corpus.records import Reject, read_records
 from kpray.document import Document
 from kpray.errors import RejectedDocument, UserError
 from kpray.predictor import Explanation
+from kpray.ramkg.config import RAMKGOptions
 from kpray.samrank.config import SAMRankConfig
 from kpray.settings import Settings, parse_settings, run_main
 from kpray.unikeyphrase.config import UniKeyphraseOptions
@@ -54,6 +55,7 @@ class ExtractCommand(Settings):
     limits: Limits = Limits()
     samrank: SAMRankConfig = SAMRankConfig()
     unikeyphrase: UniKeyphraseOptions = UniKeyphraseOptions()
+    ramkg: RAMKGOptions = RAMKGOptions()
 
 
 def main() -> None:

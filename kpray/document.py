@@ -59,6 +59,7 @@ class Record:
         stemmed: gold phrases as the data set itself stemmed them, or None.
         source: file the record came from.
         line: its line (or row, or 1 for a whole file), counted from 1.
+        english_ids: of the English passages that go with it, best first: its translation, or what a retriever found.
     """
 
     document: Document
@@ -66,6 +67,7 @@ class Record:
     stemmed: tuple[str, ...] | None = None
     source: str = ""
     line: int = 1
+    english_ids: tuple[str, ...] = ()
 
 
 def predictions_schema() -> pyarrow.Schema:

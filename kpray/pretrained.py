@@ -113,3 +113,22 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
         return torch.float16 if device.type == "cuda" else torch.float32
     chosen: torch.dtype = getattr(torch, dtype)
     return chosen
+
+
+def weights_sha256(folder: Path, fix: str) -> str:
+    """SHA-256 of a folder's `model.safetensors`, 64 hexadecimal digits.
+
+    Raises:
+        UserError: it cannot be read; `fix` says how to mend it.
+    """
+    path = folder / "model.safetensors"
+    try:
+        with path.open("rb") as weights:
+            return hashlib.file_digest(weights, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"the weights cannot be read: {error.strerror}", where=str(path), fix=fix) from error
+
+
+def absolute_if_folder(name: str) -> str:
+    """A model's name for workers, which have other current folders: an absolute path if it is a folder."""
+    return str(Path(name).resolve()) if Path(name).is_dir() else name

@@ -12,6 +12,7 @@ from typing import Any
 from kpray.errors import UserError
 from kpray.predictor import PREDICTOR_FILE, Predictor
 from kpray.predictor_config import PredictorConfig
+from kpray.ramkg.config import RAMKGConfig
 from kpray.samrank.config import SAMRankConfig
 from kpray.settings import Settings, merge_sections, validate_settings
 from kpray.unikeyphrase.config import UniKeyphraseConfig
@@ -35,6 +36,7 @@ class _Method:
 _METHODS = {
     "samrank": _Method(SAMRankConfig, "kpray.samrank.predictor:SAMRank", trained=False),
     "unikeyphrase": _Method(UniKeyphraseConfig, "kpray.unikeyphrase.predictor:UniKeyphrase", trained=True),
+    "ramkg": _Method(RAMKGConfig, "kpray.ramkg.predictor:RAMKG", trained=True),
 }
 KINDS = tuple(_METHODS)
 

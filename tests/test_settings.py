@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -18,7 +17,7 @@ from hypothesis import example, given, settings
 
 import kpray.settings
 from kpray.errors import UserError
-from kpray.settings import Settings, dump_settings, parse_settings, run_main, validate_settings, versions
+from kpray.settings import Settings, dump_settings, parse_settings, run_main, validate_settings
 
 Head = Annotated[str, pydantic.Field(pattern=r"^\d+-\d+$")]
 
@@ -353,14 +352,6 @@ def test_dump_reads_back(tmp_path_factory: pytest.TempPathFactory, dumped: Job) 
     assert dump_settings(job("--config", str(path))) == text
     sections = [line.split(":")[0] for line in text.splitlines() if re.match(r"(input|dry_run|optim|samrank):", line)]
     assert sections == ["input", "dry_run", "optim", "samrank"]  # the schema's order
-
-
-def test_versions_import_nothing() -> None:
-    program = "import sys; from kpray.settings import versions; print(len(versions()), 'torch' in sys.modules)"
-    finished = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert finished.stdout.split() == [str(len(versions())), "False"]
-    assert versions()["python"] == ".".join(str(part) for part in sys.version_info[:3])
-    assert versions()["torch"] == version("torch")
 
 
 def fail(error: BaseException) -> Callable[[], int | None]:

@@ -25,7 +25,8 @@ from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
 from kpray.predictor import Predictor
 from kpray.registry import KINDS, open_predictor, pin_config
-from kpray.settings import Settings, versions
+from kpray.settings import Settings
+from kpray.versions import versions
 
 
 class BatchConfig(Settings):

@@ -8,7 +8,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from kpray.cluster.corpora import write_documents
 from kpray.cluster.metrics import METRICS_FILE
+from kpray.cluster.session import ray_session
 from kpray.cluster.train import TrainSettings, train
 from kpray.corpus.sources import find_sources
 from kpray.document import Record
@@ -32,13 +34,9 @@ def time_workers(
         UserError: as `train`; there are fewer cores than workers.
     """
     rates: list[tuple[int, float]] = []
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, ray_session(None):
         documents = Path(scratch) / "documents.jsonl"
-        lines = (
-            {"id": str(place), "title": r.document.title, "abstract": r.document.body, "keyphrases": list(r.keyphrases)}
-            for place, r in enumerate(records)
-        )
-        documents.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        write_documents(records, documents)
         sources = find_sources([str(documents)])
         for number in workers:
             output = Path(scratch) / f"workers-{number}"

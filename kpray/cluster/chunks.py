@@ -12,6 +12,7 @@ import pickle
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -33,8 +34,8 @@ READER_CPUS = 0.1
 ACTOR_CPUS = 0.9  # so that every actor on a core leaves room for a reader
 
 
-class ChunkRun(Protocol):
-    """What the reading tasks and the actors are told."""
+class PartRun(Protocol):
+    """What the actors are told."""
 
     @property
     def output(self) -> Path:
@@ -42,7 +43,11 @@ class ChunkRun(Protocol):
 
     @property
     def state(self) -> Path:
-        """Folder of what the work needs to go on; has a folder `rejects`."""
+        """Folder of what the work needs to go on; has a folder `rejects` where records can be rejected."""
+
+
+class ChunkRun(PartRun, Protocol):
+    """What the reading tasks are told, too."""
 
     def part(self, source: Source) -> str:
         """Start of the names of the parts that are made of a file."""
@@ -51,7 +56,8 @@ class ChunkRun(Protocol):
         """The same chunks every time."""
 
 
-Run = TypeVar("Run", bound=ChunkRun)
+Run = TypeVar("Run", bound=PartRun)
+FileRun = TypeVar("FileRun", bound=ChunkRun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,7 @@ class Counts:
 
 
 def process_chunks(
-    run: Run, sources: Sequence[Source], size: int, actor: type[ChunkActor[Run]], placement: Mapping[str, Any]
+    run: FileRun, sources: Sequence[Source], size: int, actor: type[ChunkActor[FileRun]], placement: Mapping[str, Any]
 ) -> Counts:
     """Do the work of every chunk of the files, and go on where an earlier run stopped.
 
@@ -77,22 +83,64 @@ def process_chunks(
     Raises:
         UserError: a worker met a mistake of the user, or could not write.
     """
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # its progress lines would drown ours
+    with _chunk_a_block():
+        chunks = ray.data.from_items([{"source": pickle.dumps(source)} for source in sources]).map_batches(
+            partial(read_source, run=run), batch_size=1, batch_format="pyarrow", num_cpus=READER_CPUS
+        )
+        counts = _follow(_map(chunks, run, actor, placement), size)
+    merge_rejects(run)
+    return counts
+
+
+def process_parts(
+    run: Run, parts: Sequence[tuple[Any, int]], actor: type[ChunkActor[Run]], placement: Mapping[str, Any]
+) -> None:
+    """Do work that is cut into parts beforehand, and go on where an earlier run stopped.
+
+    Args:
+        run: told to every worker.
+        parts: what the actor's `process` is given, and its number of documents, in an order that is always the same.
+        actor: does the work of a part.
+        placement: arguments of `map_batches` for the actors.
+
+    Raises:
+        UserError: as `process_chunks`.
+    """
+    names = [f"part-{place:06d}" for place in range(len(parts))]
+    left = [name for name in names if not (run.output / f"{name}.parquet").exists()]
+    if not left:
+        return
+    rows = [
+        {"part": name, "chunk": pickle.dumps(work) if name in set(left) else b"", "bytes": documents, "error": ""}
+        for name, (work, documents) in zip(names, parts, strict=True)
+    ]
+    with _chunk_a_block():
+        chunks = ray.data.from_items(rows, override_num_blocks=len(rows))
+        _follow(_map(chunks, run, actor, placement), sum(documents for _, documents in parts))
+
+
+@contextmanager
+def _chunk_a_block() -> Iterator[None]:
+    """Ray Data without progress lines, which would drown ours, and with one chunk a block.
+
+    Read-ahead is then bounded in chunks, and spreads evenly.
+    """
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     # Nor is it a mistake to have fewer chunks than actors.
     warnings.filterwarnings("ignore", message="The minimum number of concurrent actors", category=UserWarning)
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
-    context.target_max_block_size = 1  # one chunk a block: read-ahead is then bounded in chunks, and spreads evenly
+    context.target_max_block_size = 1
     with DataContext.current(context):
-        chunks = ray.data.from_items([{"source": pickle.dumps(source)} for source in sources]).map_batches(
-            partial(read_source, run=run), batch_size=1, batch_format="pyarrow", num_cpus=READER_CPUS
-        )
-        results = chunks.map_batches(
-            actor, batch_size=1, batch_format="pyarrow", fn_constructor_kwargs={"run": run}, **placement
-        )
-        counts = _follow(results, size)
-    merge_rejects(run)
-    return counts
+        yield
+
+
+def _map(
+    chunks: ray.data.Dataset, run: Run, actor: type[ChunkActor[Run]], placement: Mapping[str, Any]
+) -> ray.data.Dataset:
+    return chunks.map_batches(
+        actor, batch_size=1, batch_format="pyarrow", fn_constructor_kwargs={"run": run}, **placement
+    )
 
 
 def _follow(results: ray.data.Dataset, size: int) -> Counts:
@@ -142,8 +190,8 @@ class ChunkActor(ABC, Generic[Run]):
         """Load what the work needs."""
 
     @abstractmethod
-    def process(self, chunk: Chunk, part: str) -> None:
-        """Write the rejects of a chunk, `state/rejects/part.jsonl`, and then its part, `output/part.parquet`.
+    def process(self, chunk: Any, part: str) -> None:
+        """Write the rejects of a chunk, if any, `state/rejects/part.jsonl`, and then its part, `output/part.parquet`.
 
         The part comes last: it is the mark that the chunk is finished.
         """
@@ -176,5 +224,7 @@ def _row(**values: Any) -> pa.Table:
 
 
 def _line_count(path: Path) -> int:
+    if not path.exists():  # where nothing can be rejected
+        return 0
     with path.open("rb") as file:
         return sum(1 for _ in file)

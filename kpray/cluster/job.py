@@ -11,10 +11,11 @@ from typing import Any
 
 from kpray.corpus.limits import Limits
 from kpray.corpus.reading import read_chunks
-from kpray.corpus.sources import Source
+from kpray.corpus.sources import Source, find_sources
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
-from kpray.settings import Settings, dump_settings, versions
+from kpray.settings import Settings, dump_settings
+from kpray.versions import versions
 
 
 class JobSettings(Settings):
@@ -31,6 +32,12 @@ def print_plan(job: JobSettings, data: str) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     resources = f"Ray at {job.address}" if job.address else f"this machine: {os.cpu_count()} cores, {memory:.0f} GiB"
     print(f"{dump_settings(job)}\n# resources: {resources}\n# data: {data}")
+
+
+def describe_inputs(inputs: Mapping[str, Sequence[str]], limits: Limits) -> str:
+    """A line for each input that is given: its name, and what its files hold."""
+    lines = [f"{name} {describe_sources(find_sources(paths), limits)}" for name, paths in inputs.items() if paths]
+    return "\n#       ".join(lines)
 
 
 def write_configuration(job: JobSettings, output: Path) -> None:

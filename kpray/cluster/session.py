@@ -18,7 +18,7 @@ _SECONDS_TO_ANSWER = 10.0
 
 @contextmanager
 def ray_session(address: str | None) -> Iterator[None]:
-    """Be connected to Ray inside the block.
+    """Be connected to Ray inside the block; a block within another one uses its connection.
 
     Args:
         address: of a cluster (`auto`, `host:6379`); None: the cluster that this process was
@@ -27,6 +27,9 @@ def ray_session(address: str | None) -> Iterator[None]:
     Raises:
         UserError: there is no cluster at the address, or it refuses us.
     """
+    if ray.is_initialized():
+        yield
+        return
     where = address or os.environ.get("RAY_ADDRESS") or "local"
     if where == "local":
         os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what its C++ side warns of says nothing to a user

@@ -29,6 +29,7 @@ from kpray.training import TrainingTask
 
 ORDER = "order"  # column with which `read_parquet`'s rows, which come in any order, are sorted
 _CHUNK_RECORDS = 500
+_ACTOR_BYTES = 500_000  # of the files for one actor: in the seconds that another takes to start, it reads as much
 _ROW_BITS, _CHUNK_BITS = 16, 28  # of an order: the row in its chunk, the chunk in its file; the rest is the file
 
 
@@ -162,9 +163,9 @@ def tokenize_files(run: TokenRun) -> TokenSet:
         (run.state / "rejects").mkdir(parents=True, exist_ok=True)
         write_text(json.dumps(run.manifest(), indent=2) + "\n", run.state / "manifest.json")
     sources = [source for source in run.sources if source.path in run.shares]
-    actors = max(1, int(ray.cluster_resources().get("CPU", 1)))
-    placement = {"compute": ActorPoolStrategy(size=actors), "num_cpus": ACTOR_CPUS}
     size = sum(share.bytes for share in run.shares.values())
+    actors = max(1, min(int(ray.cluster_resources().get("CPU", 1)), -(-size // _ACTOR_BYTES)))
+    placement = {"compute": ActorPoolStrategy(size=actors), "num_cpus": ACTOR_CPUS}
     counts = process_chunks(run, sources, size, _TokenizeChunk, placement)
     if not counts.written:
         raise UserError(

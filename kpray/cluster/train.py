@@ -16,7 +16,8 @@ from kpray import __version__
 from kpray.cluster.checkpoint import State, check_continuable, find_checkpoint, tidy_checkpoints
 from kpray.cluster.chunks import STATE_FOLDER
 from kpray.cluster.deepspeed import choose_precision
-from kpray.cluster.job import JobSettings, check_same, describe_sources, print_plan, write_configuration, writing
+from kpray.cluster.english import english_store
+from kpray.cluster.job import JobSettings, check_same, describe_inputs, print_plan, write_configuration, writing
 from kpray.cluster.loop import CHECKPOINTS, Plan
 from kpray.cluster.metrics import check_tracker
 from kpray.cluster.session import ray_session
@@ -28,8 +29,8 @@ from kpray.corpus.sources import Source, find_sources
 from kpray.corpus.writing import write_text
 from kpray.document import Record
 from kpray.errors import UserError
-from kpray.settings import versions
 from kpray.training import OptimConfig, RunConfig, TrainingTask
+from kpray.versions import versions
 
 
 class TrainSettings(JobSettings):
@@ -50,13 +51,21 @@ class TrainSettings(JobSettings):
     run: RunConfig = RunConfig()
 
 
-def run_train_job(job: TrainSettings, task: TrainingTask) -> int:
-    """Do what a training job is asked for, and print where the best model is."""
-    sources, valid_sources = find_sources(job.train), find_sources(job.valid)
+def run_train_job(job: TrainSettings, task: TrainingTask, english: Sequence[str] = ()) -> int:
+    """Do what a training job is asked for, and print where the best model is.
+
+    Args:
+        job: what is asked for.
+        task: what to train.
+        english: files and folders of English documents; the task finds their store in `job.output / english.FOLDER`.
+    """
     if job.dry_run:
-        counts = [describe_sources(found, job.limits) for found in (sources, valid_sources)]
-        print_plan(job, "to train on {}\n#       to validate on {}".format(*counts))
+        data = {"to train on": job.train, "to validate on": job.valid, "English passages:": english}
+        print_plan(job, describe_inputs(data, job.limits))
         return 0
+    sources, valid_sources = find_sources(job.train), find_sources(job.valid)
+    if english:
+        english_store(english, job.output, job.limits)
     state = train(task, job, sources, valid_sources)
     best = f"step {state.best_step:,}, score {state.best:.4g}"
     print(f"{state.step:,} steps; the best model is of {best}: {job.output / 'best'}")
@@ -93,6 +102,7 @@ def train(task: TrainingTask, job: TrainSettings, sources: Sequence[Source], val
     }
     check_output(output, configuration)
     valid = _read_valid(job)
+    task.check(valid)
     runs = output / CHECKPOINTS
     with writing(output):
         runs.mkdir(parents=True, exist_ok=True)

@@ -207,8 +207,11 @@ class _Tail:
         try:
             with self.path.open("rb") as file:
                 size = file.seek(0, 2)
-                self.place = min(self.place, size)  # it is cut when workers begin again
-                file.seek(self.place)
+                # It is cut when workers begin again, and may since have grown beyond this place, into a line's middle.
+                self.place = min(self.place, size)
+                file.seek(max(0, self.place - 1))
+                if self.place and file.read(1) != b"\n":
+                    self.place += len(file.readline())
                 whole, end, _unfinished = file.read().rpartition(b"\n")
         except FileNotFoundError:
             return []

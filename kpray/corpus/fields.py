@@ -19,9 +19,10 @@ _ID = ("id", "_id", "doc_id", "paper_id", "name")
 _KEYPHRASES = ("keyphrases", "keywords", "keyword", "tags", "kps")
 _STEMMED = ("keyphrases_stem",)
 _PRESENT, _ABSENT = ("present",), ("absent",)
+_ENGLISH = ("english_ids",)
 
 FIELDS = frozenset(
-    _TITLE + _ABSTRACT + _TEXT + _LANG + _ID + _KEYPHRASES + _STEMMED + _PRESENT + _ABSENT
+    _TITLE + _ABSTRACT + _TEXT + _LANG + _ID + _KEYPHRASES + _STEMMED + _PRESENT + _ABSENT + _ENGLISH
 )  #: all that kpray looks at
 _TYPES = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "an object"}
 
@@ -88,7 +89,7 @@ def parse_fields(fields: Mapping[str, Any], *, source: str, line: int, lang: str
         lang=_string(fields, _LANG) or lang,
         limits=limits,
     )
-    return Record(document, keyphrases, _phrases(fields, _STEMMED), source, line)
+    return Record(document, keyphrases, _phrases(fields, _STEMMED), source, line, _english_ids(fields))
 
 
 def make_document(*, id: str, body: str, title: str, lang: str, limits: Limits) -> Document:
@@ -129,6 +130,18 @@ def _id(fields: Mapping[str, Any]) -> str | None:
             raise RejectedDocument(f"field {name}: {_type(value)} where a string or a whole number is needed")
         return _valid(str(value), name)
     return None
+
+
+def _english_ids(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    (name,) = _ENGLISH
+    value = fields.get(name)
+    if value is None or value == "":  # an empty cell of a table
+        return ()
+    ids = value if isinstance(value, list) else [value]
+    for id in ids:
+        if isinstance(id, bool) or not isinstance(id, str | int):
+            raise RejectedDocument(f"field {name}: {_type(id)} where a string or a whole number is needed")
+    return tuple(_valid(str(id), name) for id in ids)
 
 
 def _phrases(fields: Mapping[str, Any], names: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""Recall of retrieved passages."""
+"""Recall of retrieved passages, and the mean reciprocal rank."""
 
 from __future__ import annotations
 
@@ -46,3 +46,21 @@ def mean_recall(
         raise ValueError("recall needs at least one query")
     pairs = list(zip(retrieved, relevant, strict=True))
     return {k: sum(recall_at(found, wanted, k) for found, wanted in pairs) / len(pairs) for k in cutoffs}
+
+
+def count_hits(ranks: Sequence[int], cutoffs: Sequence[int] = CUTOFFS) -> dict[int, int]:
+    """Queries whose one relevant passage is among the first k; recall@k is their share of all: |{q: rank(q) <= k}| / n.
+
+    Args:
+        ranks: of each query's relevant passage, counted from 1.
+        cutoffs: values of k.
+
+    Returns:
+        Cutoff -> number of queries.
+    """
+    return {k: sum(rank <= k for rank in ranks) for k in cutoffs}
+
+
+def sum_reciprocal_ranks(ranks: Sequence[int]) -> float:
+    """Sum over queries of 1 / rank of the one relevant passage; their mean is the mean reciprocal rank, MRR."""
+    return sum(1 / rank for rank in ranks)

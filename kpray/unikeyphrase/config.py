@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from kpray.errors import UserError
+from kpray import pretrained
 from kpray.predictor_config import PredictorConfig
 from kpray.settings import Settings
 
@@ -113,12 +112,4 @@ def weights_sha256(folder: Path) -> str:
     Raises:
         UserError: they cannot be read.
     """
-    try:
-        with (folder / "model.safetensors").open("rb") as weights:
-            return hashlib.file_digest(weights, "sha256").hexdigest()[:16]
-    except OSError as error:
-        raise UserError(
-            f"the weights cannot be read: {error.strerror}",
-            where=str(folder / "model.safetensors"),
-            fix="give a folder that training wrote",
-        ) from error
+    return pretrained.weights_sha256(folder, fix="give a folder that training wrote")[:16]

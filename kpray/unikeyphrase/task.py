@@ -19,7 +19,7 @@ from kpray.metrics.f1 import precision_recall_f1
 from kpray.metrics.normalization import unique_phrases
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.text.stems import contains_phrase, stemmed_words
-from kpray.training import TrainingTask, Validation
+from kpray.training import TrainingTask, Validation, unwrap
 from kpray.unikeyphrase.config import DecodeConfig, TaskConfig, UniKeyphraseConfig
 from kpray.unikeyphrase.decode import label_probabilities, read_documents
 from kpray.unikeyphrase.inputs import Encoder, collate, make_row, row_schema
@@ -112,7 +112,7 @@ class UniKeyphraseTask(TrainingTask):
         `TaskConfig.decode`. Documents without gold are passed over. The model reads each document once for all biases,
         and never its gold.
         """
-        bare = _bare(model)
+        bare = unwrap(model, UniKeyphraseModel)
         was_training = bare.training
         bare.train(False)
         gold = [phrases for record in records if (phrases := _Gold(record)).all]
@@ -166,7 +166,7 @@ class UniKeyphraseTask(TrainingTask):
 
         folder.mkdir(parents=True, exist_ok=True)
         logging.disable_progress_bar()
-        _bare(model).save_pretrained(folder)
+        unwrap(model, UniKeyphraseModel).save_pretrained(folder)
         logging.enable_progress_bar()
         self.encoder.save(folder)
         decode = DecodeConfig(
@@ -216,13 +216,6 @@ class _Gold:
             stems = stemmed_words(phrase, self.record.document.lang)
             sides[0 if contains_phrase(self.stems, stems) else 1].append(normalized)
         return sides
-
-
-def _bare(model: torch.nn.Module) -> UniKeyphraseModel:
-    """The model inside what may be wrapped around it (DeepSpeed's engine, DistributedDataParallel)."""
-    while not isinstance(model, UniKeyphraseModel):
-        model = model.get_submodule("module")
-    return model
 
 
 @cache

@@ -109,6 +109,8 @@ def test_lines_as_they_are_added(tmp_path: Path) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write("other\n")
     assert tail.lines() == ["other"]
+    path.write_text("one\nand another\nlast\n", encoding="utf-8")  # again, and beyond where it was: in a line's middle
+    assert tail.lines() == ["last"]
     assert _Tail(path).lines() == []
 
 

@@ -28,10 +28,13 @@ def test_full_record() -> None:
         "text": "The text.",
         "keyphrases": ["b phrase", "a phrase"],
         "keyphrases_stem": ["b phrase+phrase b"],
+        "english_ids": ["E-2", "E-1"],
         "year": 2001,
     }
     document = Document(id="C-1", title="A title", body="An abstract.\nThe text.", lang="fr")
-    assert parse(fields) == Record(document, ("b phrase", "a phrase"), ("b phrase+phrase b",), "in/a.jsonl", 7)
+    stemmed = ("b phrase+phrase b",)
+    record = Record(document, ("b phrase", "a phrase"), stemmed, "in/a.jsonl", 7, english_ids=("E-2", "E-1"))
+    assert parse(fields) == record
 
 
 @pytest.mark.parametrize("name", ["text", "document", "body", "content", "contents", "src", "abstract"])
@@ -116,6 +119,22 @@ def test_gold(fields: dict[str, Any], keyphrases: tuple[str, ...], stemmed: tupl
     assert (record.keyphrases, record.stemmed) == (keyphrases, stemmed)
 
 
+@pytest.mark.parametrize(
+    ("fields", "english_ids"),
+    [
+        ({}, ()),
+        ({"english_ids": None}, ()),
+        ({"english_ids": ""}, ()),
+        ({"english_ids": []}, ()),
+        ({"english_ids": "a;b"}, ("a;b",)),  # one id: it may have any character
+        ({"english_ids": 12}, ("12",)),
+        ({"english_ids": ["b", 0, " a "]}, ("b", "0", " a ")),  # as `id` has them
+    ],
+)
+def test_english_ids(fields: dict[str, Any], english_ids: tuple[str, ...]) -> None:
+    assert parse({"text": "B", **fields}).english_ids == english_ids
+
+
 NO_TEXT = "no text: needs one of the fields title, abstract, text, document, body, content, contents, src"
 
 
@@ -141,6 +160,20 @@ NO_TEXT = "no text: needs one of the fields title, abstract, text, document, bod
         ({"text": "B", "keyphrases": [["a"]]}, "field keyphrases: item 1 is a list, not a string"),
         ({"text": "B", "keyphrases_stem": [1]}, "field keyphrases_stem: item 1 is a number, not a string"),
         ({"text": "B", "present": True}, "field present: a boolean where a list of strings is needed"),
+        ({"text": "B", "english_ids": 1.5}, "field english_ids: a number where a string or a whole number is needed"),
+        (
+            {"text": "B", "english_ids": [True]},
+            "field english_ids: a boolean where a string or a whole number is needed",
+        ),
+        (
+            {"text": "B", "english_ids": ["a", None]},
+            "field english_ids: null where a string or a whole number is needed",
+        ),
+        (
+            {"text": "B", "english_ids": {"a": 1}},
+            "field english_ids: an object where a string or a whole number is needed",
+        ),
+        ({"text": "B", "english_ids": ["\ud800"]}, "field english_ids: invalid Unicode (a lone surrogate)"),
         ({"text": "a \ud800 b"}, "field text: invalid Unicode (a lone surrogate)"),
         ({"text": "B", "id": "\udfff"}, "field id: invalid Unicode (a lone surrogate)"),
         ({"text": "B", "kps": ["\ud800"]}, "field kps: invalid Unicode (a lone surrogate)"),
@@ -201,6 +234,7 @@ def test_any_object_is_a_record_that_can_be_stored_or_a_reject(fields: dict[str,
         assert "\n" not in record
     else:
         strings = [record.document.text, record.document.id, record.document.lang, *record.keyphrases]
+        strings += record.english_ids
         assert all(string.encode() is not None for string in strings)
         assert record.document.id
         assert record.document.lang

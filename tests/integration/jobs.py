@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).parents[2]
 MAX_RECORD_BYTES = 4000
 CHUNK_RECORDS = 8
-LONGEST_WAIT = 120  # seconds
+LONGEST_WAIT = 400  # seconds
 
 _ADJECTIVES = "neural sparse convex parallel robust bilingual spectral adaptive causal discrete".split()
 _NOUNS = "network graph solver kernel corpus filter sampler schedule lattice estimator".split()

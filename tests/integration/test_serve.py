@@ -17,6 +17,7 @@ from kpray.document import Document
 from kpray.registry import open_predictor
 from tests.integration.jobs import Job
 from tests.integration.serving import KEY, METRICS_KEY, PATIENCE, Server, free_port
+from tests.ramkg.tiny_ramkg import save_ramkg
 from tests.samrank.tiny_models import SENTENCES
 from tests.unikeyphrase.tiny_model import make_task, save_backbone
 
@@ -36,13 +37,13 @@ def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory, model_options: list[str]) -> dict[str, Path]:
-    """Saved predictors: another SAMRank, and a UniKeyphrase that has learnt nothing."""
+    """Saved predictors: another SAMRank, and a UniKeyphrase and a RAMKG that have learnt nothing."""
     _, model, _, *heads = model_options
     mine, uni = tmp_path_factory.mktemp("mine"), tmp_path_factory.mktemp("uni")
     open_predictor("samrank", {"model": model, "heads": heads, "tagger": "textblob", "score": "global"}).save(mine)
     task = make_task(save_backbone(tmp_path_factory.mktemp("backbone")))
     task.save(task.build(), uni, {"outside_bias": 0.0})
-    return {"mine": mine, "uni": uni}
+    return {"mine": mine, "uni": uni, "multi": save_ramkg(tmp_path_factory.mktemp("multi"), steps=0)}
 
 
 @pytest.fixture(scope="module")
@@ -87,10 +88,10 @@ def test_probes_page_and_documentation(server: Server) -> None:
     assert "/v1/keyphrases" in server.client.get("/openapi.json").json()["paths"]
     models = server.client.get("/v1/models", headers=server.headers()).json()
     kinds = {model["name"]: model["kind"] for model in models["models"]}
-    assert kinds == {"samrank": "samrank", "mine": "samrank", "uni": "unikeyphrase"}
+    assert kinds == {"samrank": "samrank", "mine": "samrank", "uni": "unikeyphrase", "multi": "ramkg"}
 
 
-@pytest.mark.parametrize("name", ["mine", "uni"])
+@pytest.mark.parametrize("name", ["mine", "uni", "multi"])
 def test_models_of_folders(name: str, server: Server, folders: dict[str, Path]) -> None:
     expected = open_predictor(str(folders[name])).predict([Document(id="", body=text) for text in SENTENCES], top=5)
     answer = server.ask(SENTENCES, model=name, top=5).json()

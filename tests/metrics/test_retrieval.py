@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpray.metrics.retrieval import mean_recall, recall_at
+from kpray.metrics.retrieval import count_hits, mean_recall, recall_at, sum_reciprocal_ranks
 
 
 @pytest.mark.parametrize(("k", "recall"), [(1, 0), (2, 1 / 2), (3, 1 / 2), (4, 2 / 2), (99, 2 / 2)])
@@ -40,3 +40,16 @@ def test_what_cannot_be_scored_is_refused() -> None:
 @given(st.lists(st.integers(0, 9)), st.sets(st.integers(0, 9), min_size=1), st.integers(1, 12))
 def test_recall_lies_between_0_and_1_and_grows_with_k(retrieved: list[int], relevant: set[int], k: int) -> None:
     assert 0 <= recall_at(retrieved, relevant, k) <= recall_at(retrieved, relevant, k + 1) <= 1
+
+
+def test_hits_of_ranks() -> None:
+    assert count_hits([1, 2, 2, 6, 21]) == {1: 1, 2: 3, 5: 3, 10: 4, 20: 4}
+    assert count_hits([], (1,)) == {1: 0}
+    assert sum_reciprocal_ranks([1, 2, 5]) == 1 + 1 / 2 + 1 / 5
+
+
+@given(st.lists(st.integers(1, 30), min_size=1))
+def test_hits_are_the_recall_of_lists_with_these_ranks(ranks: list[int]) -> None:
+    found = [[f"other {place}" for place in range(1, rank)] + ["relevant"] for rank in ranks]
+    recall = mean_recall(found, [["relevant"]] * len(ranks))
+    assert {k: hits / len(ranks) for k, hits in count_hits(ranks).items()} == pytest.approx(recall)

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from kpray.errors import UserError
+from kpray.ramkg.config import RAMKGOptions
 from kpray.registry import KINDS, kind_of, pin_config, section_of
 from kpray.samrank.config import SAMRankConfig
 from kpray.settings import Settings, validate_settings
@@ -105,6 +106,7 @@ class ServeConfig(Settings):
     replicas: ReplicasConfig = ReplicasConfig()
     samrank: SAMRankConfig = SAMRankConfig()
     unikeyphrase: UniKeyphraseOptions = UniKeyphraseOptions()
+    ramkg: RAMKGOptions = RAMKGOptions()
 
     @model_validator(mode="after")
     def _a_replica_takes_a_batch(self) -> ServeConfig:

@@ -18,6 +18,7 @@ from kpray.cluster.serving.messages import Result, Work
 from kpray.cluster.serving.metrics import IngressMetrics, ModelMetrics, collect
 from kpray.cluster.serving.replica import OpenModel
 from kpray.settings import validate_settings
+from tests.ramkg.tiny_ramkg import save_ramkg
 from tests.samrank.tiny_models import save_bert
 
 
@@ -26,6 +27,12 @@ def tiny_samrank(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Configuration of SAMRank over a model so small that documents cost nothing."""
     folder = save_bert(tmp_path_factory.mktemp("model")).folder
     return {"model": folder, "heads": ["2-1", "3-4"], "tagger": "textblob"}
+
+
+@pytest.fixture(scope="session")
+def tiny_ramkg(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of a RAMKG that knows four documents by heart."""
+    return str(save_ramkg(tmp_path_factory.mktemp("ramkg")))
 
 
 class InProcess:

@@ -13,6 +13,7 @@ from kpray.cluster.serving.errors import overloaded
 from kpray.document import Document
 from kpray.registry import open_predictor
 from tests.cluster.serving.conftest import StartService
+from tests.ramkg.tiny_generator import RECORDS
 from tests.samrank.tiny_models import SENTENCES
 
 ALICE, BOB = "alice-0123456789abcdef", "bob-0123456789abcdef"
@@ -55,6 +56,24 @@ def test_explanation_has_each_token_where_it_stands(start_service: StartService)
     pieces = [text[token["start"] : token["end"]] for token in result["tokens"]]
     assert "".join(pieces) == "".join(text.split())
     assert result["evidence"] == []
+
+
+def test_ramkg_and_the_passages_that_helped(start_service: StartService, tiny_ramkg: str) -> None:
+    service = start_service(models=["samrank", f"mine={tiny_ramkg}"])
+    documents = [{"text": record.document.text, "lang": record.document.lang} for record in RECORDS]
+    body = {"documents": [*documents, {"text": "x", "lang": "xx"}], "model": "mine", "explain": True}
+    answer = service.request("POST", "/v1/keyphrases", json=body).json()
+    *results, unknown = answer["results"]
+    expected = open_predictor(tiny_ramkg).predict([record.document for record in RECORDS], explain=True)
+    for result, own in zip(results, expected, strict=True):
+        assert [phrase["text"] for phrase in result["keyphrases"]] == [phrase.text for phrase in own.keyphrases]
+        assert [(passage["text"], passage["keyphrases"]) for passage in result["evidence"]] == [
+            (found.document.text, list(found.keyphrases)) for found in own.evidence
+        ]
+        assert result["tokens"] == []
+    assert unknown["error"]["code"] == "rejected"
+    assert unknown["error"]["message"].startswith("the model has no token for the language 'xx'")
+    assert service.metric('kpray_tokens_total{model="mine"') > 0
 
 
 def test_errors_of_single_documents(start_service: StartService) -> None:

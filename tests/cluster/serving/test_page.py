@@ -15,15 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
-from kpray.document import Document, Keyphrase
-from kpray.predictor import Evidence, Explanation
+from kpray.document import Document
 from kpray.registry import open_predictor
 from tests.cluster.serving.conftest import Service
+from tests.ramkg.tiny_generator import RECORDS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SCREENSHOTS = os.environ.get("KPRAY_SCREENSHOTS")  # a folder, to look at them
@@ -205,31 +204,17 @@ def test_key_is_asked_for(browser: Browser, tiny_samrank: dict[str, Any], keys_f
         assert "$KPRAY_KEY" in page.locator("#curl").inner_text()
 
 
-class Retrieving:
-    """Answers as RAMKG does: phrases that are not in the text, and passages that led to them."""
-
-    def prepare(self, document: Document) -> Document:
-        return document
-
-    def tokens(self, prepared: Document) -> int:
-        return len(prepared.text)
-
-    def predict_prepared(self, prepared: list[Document], top: int) -> list[Explanation]:
-        passage = Document(id="1", title="Sparse learning", body="<i>Pruning</i> makes networks small.")
-        evidence = (Evidence(passage, ("network pruning", "sparsity"), 0.87),)
-        phrases = [Keyphrase("networks", 0.9, present=True), Keyphrase("model compression", 0.45, present=False)]
-        return [Explanation(phrases, np.zeros((0, 2), np.int32), np.zeros(0), evidence) for _ in prepared]
-
-
-def test_absent_phrases_and_evidence(browser: Browser, tiny_samrank: dict[str, Any]) -> None:
-    service = Service({"samrank": tiny_samrank}, {})
-    service.backend.open["samrank"].batcher.predictor = Retrieving()  # type: ignore[assignment]
-    with serving(service) as address, opened(browser, address) as page:
-        submit(page, TEXT)
-        expect(page.locator("#absent b")).to_have_text(["model compression"])
-        expect(page.locator("#present b")).to_have_text(["networks"])
-        evidence = page.locator("#evidence")
-        expect(evidence).to_contain_text("Sparse learning. <i>Pruning</i> makes networks small.")
-        expect(evidence).to_contain_text("network pruning; sparsity (0.870)")
+def test_absent_phrases_and_evidence(browser: Browser, tiny_ramkg: str) -> None:
+    text = RECORDS[0].document.text
+    [expected] = open_predictor(tiny_ramkg).predict([Document("", text, lang="de")], explain=True)
+    with serving(Service({"models": [f"mine={tiny_ramkg}"], "lang": "de"}, {})) as url, opened(browser, url) as page:
+        submit(page, text)
+        expect(page.locator("#absent b")).to_have_text(["Graphentheorie"])
+        expect(page.locator("#present b")).to_have_text(["Netze"])
+        passages = page.locator("#evidence li")
+        for place, found in enumerate(expected.evidence):
+            expect(passages.nth(place)).to_contain_text(found.document.text)
+            expect(passages.nth(place)).to_contain_text("; ".join(found.keyphrases))
+        expect(passages).to_have_count(2)
         expect(page.get_by_label("Score of each token")).to_be_hidden()
         screenshot(page, "evidence")

@@ -1,0 +1,68 @@
+"""Find translations among documents: `python jobs/mine_pairs.py --passages PATH --english PATH --output DIR`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from kpray.cluster.batch import BatchConfig
+from kpray.cluster.corpora import write_documents
+from kpray.cluster.english import english_store
+from kpray.cluster.job import JobSettings, describe_inputs, print_plan, write_configuration, writing
+from kpray.cluster.mine import embed_bitext, read_vectors
+from kpray.cluster.session import ray_session
+from kpray.cluster.steps import StepFolder
+from kpray.corpus.limits import Limits
+from kpray.corpus.store import PassageStore
+from kpray.ramkg.bitext import margin_pairs
+from kpray.ramkg.config import BitextConfig
+from kpray.settings import parse_settings, run_main
+
+
+class MinePairsJob(JobSettings):
+    """What the job takes."""
+
+    passages: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files of documents in other languages."""
+    english: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files of English documents."""
+    output: Path
+    """Folder for pairs.jsonl: the documents that have a translation, with its id as `english_ids`."""
+    lang: str = "en"
+    """Language of records that name none."""
+    limits: Limits = Limits()
+    bitext: BitextConfig = BitextConfig()
+    batch: BatchConfig = BatchConfig()
+
+
+def main() -> int:
+    job = parse_settings(MinePairsJob, sys.argv[1:], prog="jobs/mine_pairs.py", description=__doc__)
+    if job.dry_run:
+        given = {"--passages:": job.passages, "--english:": job.english}
+        print_plan(job, describe_inputs(given, job.limits))
+        return 0
+    output = job.output.resolve()
+    write_configuration(job, output)
+    english = PassageStore(english_store(job.english, output, job.limits))
+    passages = PassageStore(english_store(job.passages, output, job.limits, "passages", job.lang))
+    with ray_session(job.address):
+        steps = StepFolder(output / "steps")
+        queries, targets = (
+            read_vectors(embed_bitext(steps, store, job.bitext, job.batch)) for store in (passages, english)
+        )
+    pairs = margin_pairs(queries, targets, job.bitext.neighbors, job.bitext.margin)
+    records = (
+        replace(passages.record(query), english_ids=(english.record(row).document.id,)) for query, row, _ in pairs
+    )
+    with writing(output):
+        write_documents(records, output / "pairs.jsonl")
+    print(f"{len(pairs):,} pairs of {len(passages):,} and {len(english):,} documents: {output / 'pairs.jsonl'}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,187 @@
+"""Small random models for the planted corpus: an encoder of BERT's type, and a generator of mBART's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from kpray.corpus.planted import ENGLISH, INVENTED, PlantedFiles
+from kpray.corpus.records import Reject, read_records
+from kpray.ramkg.codemix import CTX, ENKPS, SEP
+from kpray.settings import Settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_BERT = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
+_MARKS = ("[unused1]", "[unused2]")  # what a retriever puts before the title and the rest
+_MBART = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
+_GAIN = 8  # of the mean of a text's words, beside the token's own vector
+_LENGTH = 3.4  # of a text's vector: inner products from -11 to 11
+_GENERATOR_STD = 0.1  # of its words' vectors: it reads and writes with the same ones
+_DELIMITER = ";"  # a retriever puts it between keyphrases
+
+
+class SizeConfig(Settings):
+    """Size of a random model."""
+
+    layers: Annotated[int, Field(ge=1)]
+    """Layers; of a generator those of its encoder, and as many of its decoder."""
+    hidden: Annotated[int, Field(ge=8)]
+    """Size of a token's vector."""
+    feed_forward: Annotated[int, Field(ge=8)] = 256
+    """Size of the inner layer of the feed-forward networks."""
+    heads: Annotated[int, Field(ge=1)] = 4
+    """Attention heads."""
+    positions: Annotated[int, Field(ge=16)] = 128
+    """Most tokens of a text."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Dropout of hidden states and of attention."""
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.hidden % self.heads:
+            raise ValueError(f"hidden is {self.hidden}, which {self.heads} heads do not divide")
+        return self
+
+
+class BackboneConfig(Settings):
+    """Sizes of the encoder and of the generator."""
+
+    encoder: SizeConfig = SizeConfig(layers=1, hidden=128, dropout=0.0)
+    generator: SizeConfig = SizeConfig(layers=2, hidden=128)
+
+
+def write_backbones(files: PlantedFiles, folder: Path, config: BackboneConfig, seed: int) -> tuple[Path, Path]:
+    """Write random models that know all words of a planted corpus, but for those of its dev and test documents alone.
+
+    Args:
+        files: the corpus.
+        folder: in it, `encoder` and `generator` are made: folders that transformers loads.
+        config: sizes.
+        seed: of the weights.
+
+    Returns:
+        The encoder's folder and the generator's.
+    """
+    words = _read_words([files.english, files.parallel, files.passages])
+    encoder, generator = folder / "encoder", folder / "generator"
+    _write_encoder(words, encoder, config.encoder, seed)
+    _write_generator(words, generator, config.generator, seed)
+    return encoder, generator
+
+
+def _read_words(files: Sequence[Path]) -> list[str]:
+    """Words of all texts and keyphrases, as the tokenizers will see them, in alphabetical order."""
+    from tokenizers.normalizers import BertNormalizer
+    from tokenizers.pre_tokenizers import BertPreTokenizer
+
+    normalizer, splitter = BertNormalizer(), BertPreTokenizer()
+    words = {_DELIMITER}
+    for record in read_records([str(file) for file in files]):
+        assert not isinstance(record, Reject), record
+        for text in (record.document.text, *record.keyphrases):
+            words.update(word for word, _ in splitter.pre_tokenize_str(normalizer.normalize_str(text)))
+    return sorted(words)
+
+
+def _make_tokenizer(
+    words: Sequence[str], named: dict[str, str], others: Sequence[str], template: str
+) -> PreTrainedTokenizerFast:
+    """A tokenizer whose tokens are the special ones, named and others, and then the words."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import AddedToken, PreTrainedTokenizerFast
+
+    special = [*named.values(), *others]
+    ids = {token: id for id, token in enumerate([*special, *words])}
+    tokenizer = Tokenizer(models.WordLevel(ids, unk_token=named["unk_token"]))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    around = [(token, ids[token]) for token in template.split() if token in ids]
+    tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=around)
+    # A language's token is no part of a word: "en" is an ending of the invented language.
+    more = [AddedToken(token, special=True, normalized=False, single_word=True) for token in others]
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, additional_special_tokens=more, **named)
+
+
+def _write_encoder(words: Sequence[str], folder: Path, size: SizeConfig, seed: int) -> None:
+    import torch
+    from torch import nn
+    from transformers import BertConfig, BertModel
+
+    tokenizer = _make_tokenizer(words, _BERT, _MARKS, "[CLS] $A [SEP]")
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=size.hidden,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        intermediate_size=size.feed_forward,
+        max_position_embeddings=size.positions,
+        hidden_dropout_prob=size.dropout,
+        attention_probs_dropout_prob=size.dropout,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: Any = BertModel(config)
+    # From layers that are random, too, a few hundred pairs lead to nothing but those pairs. So at the start a token's
+    # vector is that of all words of its text together, of a fixed length, and what is told beside is learned.
+    layers = model.encoder.layer
+    closed = [model.embeddings.position_embeddings, model.embeddings.token_type_embeddings]
+    closed += [branch.dense for layer in layers for branch in (layer.attention.output, layer.output)]
+    for module in closed:
+        nn.init.zeros_(module.weight)
+    nn.init.eye_(layers[0].attention.self.value.weight)
+    nn.init.eye_(layers[0].attention.output.dense.weight).data *= _GAIN
+    nn.init.constant_(layers[-1].output.LayerNorm.weight, _LENGTH / size.hidden**0.5)
+    _write(model, tokenizer, folder)
+
+
+def _write_generator(words: Sequence[str], folder: Path, size: SizeConfig, seed: int) -> None:
+    import torch
+    from torch import nn
+    from transformers import MBartConfig, MBartForConditionalGeneration
+
+    # As mBART's: the end and the language stand behind a text.
+    tokenizer = _make_tokenizer(words, _MBART, (ENGLISH, INVENTED, ENKPS, CTX, SEP), f"$A </s> {ENGLISH}")
+    config = MBartConfig(
+        vocab_size=len(tokenizer),
+        d_model=size.hidden,
+        encoder_layers=size.layers,
+        decoder_layers=size.layers,
+        encoder_attention_heads=size.heads,
+        decoder_attention_heads=size.heads,
+        encoder_ffn_dim=size.feed_forward,
+        decoder_ffn_dim=size.feed_forward,
+        max_position_embeddings=size.positions,
+        dropout=size.dropout,
+        attention_dropout=size.dropout,
+        scale_embedding=True,
+        **{f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")},
+        forced_eos_token_id=tokenizer.eos_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model: Any = MBartForConditionalGeneration(config)
+        embeddings = model.get_input_embeddings().weight
+        nn.init.normal_(embeddings, std=_GENERATOR_STD)
+        nn.init.zeros_(embeddings[config.pad_token_id])
+    # mBART is used to put the words that it reads into what it writes; for a random model that is too much to find out
+    # from a few hundred documents. So at the start cross-attention hands on the tokens that it looks at.
+    for layer in model.get_decoder().layers:
+        for projection in (layer.encoder_attn.v_proj, layer.encoder_attn.out_proj):
+            nn.init.eye_(projection.weight)
+    _write(model, tokenizer, folder)
+
+
+def _write(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    from transformers.utils import logging
+
+    folder.mkdir(parents=True, exist_ok=True)
+    logging.disable_progress_bar()
+    model.save_pretrained(folder)
+    logging.enable_progress_bar()
+    tokenizer.save_pretrained(folder)

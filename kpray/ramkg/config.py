@@ -1,0 +1,154 @@
+"""Configuration of the retriever, its index, the generator and the rounds of RGIT; the defaults are the paper's."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+from typing_extensions import override
+
+from kpray import pretrained
+from kpray.predictor_config import PredictorConfig
+from kpray.settings import Settings
+
+# Folders in that of a saved RAMKG.
+GENERATOR, RETRIEVER, INDEX, ENGLISH = "generator", "retriever", "index", "english"
+
+
+class RetrieverConfig(Settings):
+    """The shared encoder of passages and queries (Sec. 4.1), and what it is trained with."""
+
+    backbone: str = "google-bert/bert-base-multilingual-cased"
+    """A transformers encoder to start from: folder or hub id."""
+    pooling: Literal["cls", "mean"] = "cls"
+    """A text's vector: the first token's, or the mean of all tokens'."""
+    marks: tuple[str, str] | None = ("[unused1]", "[unused2]")
+    """Tokens before the title and before the rest; null: none."""
+    passage_tokens: Annotated[int, Field(ge=8)] = 512
+    """Most tokens of a text; the tail of a longer one is cut."""
+    target: Literal["P2P", "P2K", "P2PK"] = "P2P"
+    """What of an English document is retrieved: the passage, its keyphrases, or both (App. A.2, Table 6)."""
+    negatives: Annotated[int, Field(ge=0)] = 4
+    """Random English passages that each pair brings as negatives, for all pairs of its step."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the choice of the negatives."""
+    valid_passages: Annotated[int, Field(ge=1)] = 10_000
+    """Most English passages that validation searches, beside those that belong to its documents."""
+
+
+class IndexConfig(Settings):
+    """The index of English passages."""
+
+    kind: Literal["exact", "ivfpq"] = "exact"
+    """Exact inner products, or an approximation whose recall is measured (for tens of millions of passages)."""
+    storage: Literal["float16", "float32"] = "float16"
+    """Of the vectors of an exact index."""
+    shard_passages: Annotated[int, Field(ge=1)] = 1_000_000
+    """Most passages of one file of the index."""
+    lists: Annotated[int, Field(ge=1)] = 1024
+    """Cells of `ivfpq`."""
+    probes: Annotated[int, Field(ge=1)] = 32
+    """Cells of `ivfpq` that a search looks into."""
+    codes: Annotated[int, Field(ge=1)] = 64
+    """Bytes of a vector in `ivfpq`; they divide the vector's size."""
+
+
+class BitextConfig(Settings):
+    """Mining of seed pairs (Artetxe & Schwenk, ACL 2019)."""
+
+    model: str = "sentence-transformers/LaBSE"
+    """A sentence-transformers model: folder or hub id."""
+    neighbors: Annotated[int, Field(ge=1)] = 4
+    """k of the margin."""
+    margin: Annotated[float, Field(gt=0)] = 1.03
+    """Least ratio margin of a pair."""
+
+
+class GeneratorConfig(Settings):
+    """The sequence-to-sequence model and its code-mixed input (Sec. 4.2)."""
+
+    backbone: str = "facebook/mbart-large-cc25"
+    """A transformers sequence-to-sequence model to start from: folder or hub id."""
+    passages: Annotated[int, Field(ge=0)] = 1
+    """Retrieved English passages whose keyphrases are given, m; 0: the generator without retrieval."""
+    source_tokens: Annotated[int, Field(ge=16)] = 512
+    """Most tokens of the input."""
+    keyphrase_tokens: Annotated[int, Field(ge=1)] = 64
+    """Tokens of English keyphrases for which the passage always makes room; they take what it leaves free, too."""
+    target_tokens: Annotated[int, Field(ge=4)] = 128
+    """Most tokens of the keyphrases, in training and in generation."""
+
+    @model_validator(mode="after")
+    def _passage_has_room(self) -> Self:
+        if self.passages and 2 * self.keyphrase_tokens > self.source_tokens:
+            raise ValueError("keyphrase_tokens should be at most half of source_tokens")
+        return self
+
+
+class GenerateConfig(Settings):
+    """Beam search."""
+
+    beams: Annotated[int, Field(ge=1)] = 5
+    """Beams of the search."""
+    length_penalty: Annotated[float, Field(ge=0)] = 1.0
+    """A hypothesis of n tokens is ranked by log-probability / n ** penalty."""
+
+
+class RGITConfig(Settings):
+    """Rounds of retriever-generator iterative training (Sec. 4.3, Algorithm 1)."""
+
+    rounds: Annotated[int, Field(ge=0)] = 3
+    """Most rounds, T; 0: RAMKG without RGIT."""
+    tau: Annotated[float, Field(ge=0, lt=100)] = 5.0
+    """F1, in percent points, that retrieved keyphrases must add for a pair to be taken."""
+    schedule: Literal["union", "sequential"] = "union"
+    """A round's retriever learns from pseudo and parallel pairs together (the paper), or first from the ones and then
+    from the others (its code)."""
+    mining: Literal["gain", "random"] = "gain"
+    """Pairs that help generation (Algorithm 1), or, as a control, as many of passages and English ones at random."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of `mining: random`."""
+    patience: Annotated[int, Field(ge=1)] = 1
+    """Rounds without a better retrieval recall on the validation pairs after which the rounds stop."""
+
+
+class RAMKGOptions(PredictorConfig):
+    """How a saved RAMKG predicts: what a user may set."""
+
+    generate: GenerateConfig = GenerateConfig()
+    batch_tokens: Annotated[int, Field(ge=1)] | None = None
+    """Most tokens of one forward pass, padding included; null: what fits the device."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of the models; `auto`: float32 on a CPU, float16 on a GPU."""
+    device: str = "auto"
+    """Where the models run: `cpu`, `cuda`, `cuda:1`; `auto`: a GPU if there is one."""
+
+
+class RAMKGConfig(RAMKGOptions):
+    """A saved RAMKG, and how it predicts."""
+
+    model: str
+    """Folder that RGIT wrote."""
+    weights: str | None = None
+    """Start of the SHA-256 that generator and retriever must have; null: any."""
+
+    @override
+    def pinned(self) -> Self:
+        folder = Path(self.model).resolve()
+        return self.model_copy(update={"model": str(folder), "weights": weights_sha256(folder)})
+
+
+def weights_sha256(folder: Path) -> str:
+    """First 16 digits of the SHA-256 of a saved RAMKG's weights: generator, and retriever where it has one.
+
+    Raises:
+        UserError: they cannot be read.
+    """
+    digest = hashlib.sha256()
+    for part in (GENERATOR, RETRIEVER):
+        if part == RETRIEVER and not (folder / part).exists():
+            continue
+        digest.update(bytes.fromhex(pretrained.weights_sha256(folder / part, fix="give a folder that RGIT wrote")))
+    return digest.hexdigest()[:16]

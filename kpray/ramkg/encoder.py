@@ -1,0 +1,326 @@
+"""The encoder that queries and passages share (Sec. 4.1): texts to token ids, token ids to vectors, and its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
+
+from kpray.batches import batches_by_length
+from kpray.document import Document, Record
+from kpray.errors import RejectedDocument, UserError
+from kpray.pretrained import find_model, load_pretrained, load_tokenizer
+from kpray.ramkg.config import RetrieverConfig
+from kpray.settings import validate_settings
+
+SETTINGS_FILE = "retriever.json"
+CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 2048, 65536
+_DELIMITER = " ; "  # between keyphrases
+_VECTOR_FIELDS = {"pooling", "marks", "passage_tokens", "target"}  # of the configuration, that vectors depend on
+_UNSEEN_IN_WEIGHTS = ("model_type", "num_attention_heads", "hidden_act", "layer_norm_eps")
+
+
+class PassageEncoder(nn.Module):
+    """A transformers encoder with one vector for each text, not normalized: scores are inner products.
+
+    One encoder serves both sides (App. A.1: sharing "can perform slightly better").
+
+    Attributes:
+        model: the encoder, without its pooler.
+        pooling: `cls`, the first token's vector, or `mean` of all tokens'.
+    """
+
+    def __init__(self, model: PreTrainedModel, pooling: Literal["cls", "mean"]) -> None:
+        super().__init__()
+        if getattr(model, "pooler", None) is not None:
+            model.register_module("pooler", None)  # no vector depends on it
+        self.model, self.pooling = model, pooling
+
+    @property
+    def size(self) -> int:
+        """Numbers of a vector, D."""
+        size: int = self.model.config.hidden_size
+        return size
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Vectors of texts.
+
+        Args:
+            input_ids: int64 [N, T], each row's tokens and then padding.
+            attention_mask: int64 [N, T], 1 for tokens and 0 for padding.
+
+        Returns:
+            Float32 [N, D].
+        """
+        hidden_NTD: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
+        if self.pooling == "cls":
+            return hidden_NTD[:, 0]
+        weights_NT1 = attention_mask[:, :, None].to(hidden_NTD.dtype)
+        return (hidden_NTD * weights_NT1).sum(1) / weights_NT1.sum(1)
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Keep only the inputs of each layer for the backward pass."""
+        enable: Any = getattr(self.model, "activation_checkpointing_enable", None)  # its name in newer transformers
+        (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
+
+
+class TextEncoder:
+    """Texts as token ids: [CLS] [unused1] title [unused2] context [SEP], as the official code has them.
+
+    Attributes:
+        tokenizer: the model's.
+        config: says what the marks are, how much of a text is kept, and what of an English document is retrieved.
+        pad_id: id of the padding.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: RetrieverConfig) -> None:
+        """Take a model's fast tokenizer.
+
+        Raises:
+            UserError: it has no tokens to begin and end a text with, or lacks the marks.
+        """
+        self.tokenizer, self.config = tokenizer, config
+        self._backend: Any = tokenizer.backend_tokenizer
+        special = [getattr(tokenizer, f"{kind}_token_id") for kind in ("cls", "sep", "pad")]
+        if None in special:
+            raise UserError(
+                f"the tokenizer of {config.backbone!r} has no [CLS], [SEP] or [PAD]",
+                where="retriever.backbone",
+                fix="choose an encoder such as BERT or XLM-R",
+            )
+        self._cls, self._sep, self.pad_id = special
+        marks = [self._backend.token_to_id(mark) for mark in config.marks or ()]
+        if None in marks:
+            raise UserError(
+                f"the tokenizer of {config.backbone!r} lacks {(config.marks or ())[marks.index(None)]!r}",
+                where="retriever.marks",
+                fix="name two tokens that it has, or null",
+            )
+        self._before_title, self._before_context = ([mark] for mark in marks) if marks else ([], [])
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self._backend.encode_special_tokens = True  # a text that says "[SEP]" has no such token
+
+    def encode_queries(self, documents: Sequence[Document]) -> list[np.ndarray]:
+        """Token ids of documents whose passages are searched with; never anything of their keyphrases.
+
+        Returns:
+            Of each int32 [tokens], at most `passage_tokens`.
+
+        Raises:
+            RejectedDocument: a text is not valid Unicode.
+        """
+        return self._encode([(document.title, document.body) for document in documents])
+
+    def encode_passages(self, records: Sequence[Record]) -> list[np.ndarray]:
+        """Token ids of what is retrieved of English documents: `RetrieverConfig.target` (App. A.2).
+
+        P2P: title and passage; P2K: the keyphrases instead; P2PK: the passage, and then the keyphrases.
+
+        Returns:
+            Of each int32 [tokens], at most `passage_tokens`.
+
+        Raises:
+            RejectedDocument: a text is not valid Unicode.
+        """
+        texts = []
+        for record in records:
+            document, keyphrases = record.document, _DELIMITER.join(record.keyphrases)
+            if self.config.target == "P2P":
+                texts.append((document.title, document.body))
+            elif self.config.target == "P2K":
+                texts.append(("", keyphrases))
+            else:
+                texts.append((document.title, f"{document.body} {keyphrases}"))
+        return self._encode(texts)
+
+    def is_empty(self, ids: np.ndarray) -> bool:
+        """Whether a text's ids hold nothing of a text."""
+        return len(ids) <= 2 + len(self._before_title) + len(self._before_context)
+
+    def _encode(self, texts: Sequence[tuple[str, str]]) -> list[np.ndarray]:
+        """Titles and contexts."""
+        parts = [part for text in texts for part in text]
+        try:
+            encodings = self._backend.encode_batch_fast(parts, add_special_tokens=False)
+        except (UnicodeEncodeError, TypeError) as error:
+            if any(map(_has_half_character, parts)):
+                raise RejectedDocument("invalid Unicode (a lone surrogate)") from error
+            raise
+        most = self.config.passage_tokens - 2
+        rows = []
+        for title, context in zip(encodings[::2], encodings[1::2], strict=True):
+            inner = [*self._before_title, *title.ids[:most], *self._before_context, *context.ids[:most]]
+            rows.append(np.array([self._cls, *inner[:most], self._sep], dtype=np.int32))
+        return rows
+
+
+def _has_half_character(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def pad(rows: Sequence[np.ndarray], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Rows of token ids as a batch on the CPU: ids and attention mask, int64 [N, T] each."""
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    mask = np.arange(lengths.max()) < lengths[:, None]
+    ids = np.full(mask.shape, pad_id, dtype=np.int64)
+    ids[mask] = np.concatenate(rows)
+    return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
+
+
+@torch.inference_mode()
+def embed(
+    encoder: PassageEncoder,
+    rows: Sequence[np.ndarray],
+    batch_tokens: int | None = None,
+    dtype: Literal["float16", "float32"] = "float32",
+) -> np.ndarray:
+    """Vectors of texts, without dropout, in batches of like length.
+
+    Args:
+        encoder: on any device, in any precision.
+        rows: token ids of each text.
+        batch_tokens: most tokens of a forward pass, padding included; None: what fits the encoder's device.
+        dtype: of the result.
+
+    Returns:
+        [texts, D], in the order of the rows. The last digits of a vector depend on its batch.
+    """
+    device = next(encoder.parameters()).device
+    if batch_tokens is None:
+        batch_tokens = CPU_BATCH_TOKENS if device.type == "cpu" else GPU_BATCH_TOKENS
+    pad_id = encoder.model.config.pad_token_id or 0
+    vectors = np.empty((len(rows), encoder.size), dtype=dtype)
+    was_training = encoder.training
+    encoder.eval()
+    for batch in batches_by_length([len(row) for row in rows], batch_tokens):
+        ids, mask = pad([rows[index] for index in batch], pad_id)
+        vectors[batch] = encoder(ids.to(device), mask.to(device)).cpu().numpy()
+    encoder.train(was_training)
+    return vectors
+
+
+@dataclass(frozen=True, slots=True)
+class Retriever:
+    """An encoder and what its vectors depend on.
+
+    Attributes:
+        encoder: float32, on the CPU, in evaluation mode.
+        texts: its tokenizer.
+        config: what it was trained with; `backbone` is where it was opened.
+        sha256: of the weights and all else that vectors depend on; an index of other vectors has another one.
+    """
+
+    encoder: PassageEncoder
+    texts: TextEncoder
+    config: RetrieverConfig
+    sha256: str
+
+
+def open_retriever(name: str, config: RetrieverConfig | None = None) -> Retriever:
+    """Open a retriever that training wrote, or a pretrained encoder as it is.
+
+    Args:
+        name: folder, or hub id.
+        config: of a pretrained encoder; a trained retriever has its own.
+
+    Raises:
+        UserError: it cannot be loaded, or the configuration is of other vectors than it was trained for.
+    """
+    settings = Path(find_model(name)) / SETTINGS_FILE
+    if settings.exists():
+        saved = validate_settings(RetrieverConfig, json.loads(settings.read_text("utf-8")), where=str(settings))
+        for field in sorted(_VECTOR_FIELDS) if config else ():
+            if getattr(config, field) != getattr(saved, field):
+                raise UserError(
+                    f"the retriever was trained with {field} = {getattr(saved, field)!r}, "
+                    f"not {getattr(config, field)!r}",
+                    where=str(settings),
+                    fix="leave it as it was, or train another",
+                )
+        config = saved
+    if config is None:
+        raise UserError(f"no {SETTINGS_FILE}", where=name, fix="give a folder that the training of a retriever wrote")
+    config = config.model_copy(update={"backbone": name})
+    texts = TextEncoder(load_tokenizer(name), config)
+    encoder = load_encoder(texts)
+    return Retriever(encoder, texts, config, _sha256(encoder, texts))
+
+
+def load_encoder(texts: TextEncoder) -> PassageEncoder:
+    """The encoder that the configuration of these texts names, float32, on the CPU, in evaluation mode.
+
+    Raises:
+        UserError: it cannot be loaded, is none, is not whole, or does not fit the texts.
+    """
+    config, where = texts.config, "retriever.backbone"
+    model, report = load_pretrained(
+        AutoModel,
+        config.backbone,
+        dtype=torch.float32,
+        use_safetensors=True,
+        attn_implementation="sdpa",
+        output_loading_info=True,
+    )
+    if model.config.is_encoder_decoder or getattr(model.config, "is_decoder", False):
+        raise UserError(f"{config.backbone!r} is no encoder", where=where, fix="choose one such as BERT or XLM-R")
+    absent = [name for name in report["missing_keys"] if not name.startswith("pooler.")]
+    if absent:  # transformers fills them with random numbers
+        raise UserError(
+            f"{config.backbone!r} lacks {len(absent)} weights, such as {min(absent)}", where=where, fix="copy it anew"
+        )
+    if len(texts.tokenizer) > model.config.vocab_size:
+        raise UserError(f"the tokenizer of {config.backbone!r} has more tokens than the model", where=where)
+    longest = _most_tokens(model)
+    if longest is not None and config.passage_tokens > longest:
+        raise UserError(
+            f"{config.backbone!r} takes {longest} tokens, not {config.passage_tokens}",
+            where="retriever.passage_tokens",
+            fix=f"give at most {longest}",
+        )
+    return PassageEncoder(model, config.pooling).eval()
+
+
+def save_retriever(encoder: PassageEncoder, texts: TextEncoder, folder: Path) -> None:
+    """Write a folder that `open_retriever` opens, and that another training can start from."""
+    from transformers.utils import logging
+
+    folder.mkdir(parents=True, exist_ok=True)
+    logging.disable_progress_bar()
+    encoder.model.save_pretrained(folder)
+    logging.enable_progress_bar()
+    texts.tokenizer.save_pretrained(folder)
+    settings = json.dumps(texts.config.model_dump(mode="json"), indent=2)
+    (folder / SETTINGS_FILE).write_text(settings + "\n", encoding="utf-8")
+
+
+def _most_tokens(model: PreTrainedModel) -> int | None:
+    """Tokens that there are positions for; None where positions are relative."""
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            # RoBERTa's kind counts positions from the one after the padding's.
+            return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
+    return None
+
+
+def _sha256(encoder: PassageEncoder, texts: TextEncoder) -> str:
+    """Of the weights, in float32, and the configuration, the architecture and the tokenizer that vectors depend on."""
+    architecture = {name: getattr(encoder.model.config, name, None) for name in _UNSEEN_IN_WEIGHTS}
+    about = {
+        "config": texts.config.model_dump(mode="json", include=_VECTOR_FIELDS),
+        "architecture": architecture,
+        "tokenizer": texts.tokenizer.backend_tokenizer.to_str(),
+    }
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, weights in sorted(encoder.state_dict().items()):
+        digest.update(f"{name} {tuple(weights.shape)} {weights.dtype}".encode())
+        digest.update(weights.contiguous().numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,326 @@
+"""The generator: keyphrases of documents by beam search, in any languages side by side (Sec. 4.2).
+
+Shape legend: B documents, S source tokens (padded), P tokens that the decoder starts with, T target tokens (padded),
+N target tokens of all documents without padding, H hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from kpray.batches import batches_by_length
+from kpray.errors import UserError
+from kpray.metrics.normalization import normalize
+from kpray.pretrained import choose_device, choose_dtype, find_model, load_pretrained
+from kpray.ramkg.codemix import PROTOCOL, CodeMixer, load_mixer, split_target
+from kpray.ramkg.config import GenerateConfig, GeneratorConfig
+from kpray.settings import validate_settings
+
+GENERATOR_FILE = "generator.json"
+CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 2048, 16_384
+# The log-probabilities of its beams over the vocabulary take as much memory as a text of so many tokens.
+_LEAST_TOKENS = 128
+_SCORED_TOKENS = 1024  # most target tokens of which the probabilities over the vocabulary are there at a time
+_DIGITS = 5  # of a score: the last bits of a floating-point number depend on the batch and must not decide a rank
+
+
+class Generator:
+    """A trained generator.
+
+    Attributes:
+        model: a sequence-to-sequence model of transformers.
+        mixer: its tokenizer, which makes its inputs (`CodeMixer.language`, `CodeMixer.sources`).
+        search: beam search.
+    """
+
+    def __init__(self, model: Any, mixer: CodeMixer, search: GenerateConfig) -> None:
+        self.model, self.mixer, self.search = model.eval(), mixer, search
+
+    def generate(
+        self, sources: Sequence[np.ndarray], langs: Sequence[str], batch_tokens: int | None = None
+    ) -> list[list[tuple[str, float]]]:
+        """Keyphrases of documents, best first, each with a score in [0, 1] that falls along the list.
+
+        Args:
+            sources: from `CodeMixer.sources`, int32 [S] each.
+            langs: language of each document.
+            batch_tokens: most source tokens of a batch, padding included; None: what fits the model's device.
+
+        Raises:
+            UserError: the model has tokens for languages, but none for one of these.
+        """
+        languages = [self.mixer.language(lang) for lang in langs]
+        return generate_phrases(self.model, self.mixer, sources, languages, self.search, batch_tokens)
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that `open_generator` opens."""
+        save_generator(self.model, self.mixer, folder)
+
+
+def open_generator(
+    name: str, search: GenerateConfig | None = None, *, dtype: str = "auto", device: str = "auto"
+) -> Generator:
+    """Open a generator that training has saved.
+
+    Args:
+        name: folder or hub id.
+        search: None for the defaults: as wide as the paper's.
+        dtype: `float32`, `bfloat16`, `float16`; `auto`: float16 on a GPU, float32 on a CPU.
+        device: `cpu`, `cuda`, `cuda:1`; `auto`: a GPU if there is one.
+
+    Raises:
+        UserError: it cannot be loaded, is not whole, or is none; or the device is not there.
+    """
+    from transformers.utils.hub import cached_file
+
+    try:
+        saved = json.loads(Path(str(cached_file(find_model(name), GENERATOR_FILE))).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{name!r} is no generator: it has no {GENERATOR_FILE} that can be read",
+            where="model",
+            fix="give a folder that training wrote",
+        ) from error
+    config = validate_settings(GeneratorConfig, {**saved, "backbone": name}, where=f"{name}/{GENERATOR_FILE}")
+    place = choose_device(device)
+    mixer = load_mixer(config)
+    model = load_model(mixer, choose_dtype(dtype, place))
+    return Generator(model.to(place), mixer, search or GenerateConfig())
+
+
+def save_generator(model: Any, mixer: CodeMixer, folder: Path) -> None:
+    """Write a folder that `open_generator` opens: the model, its tokenizer, and `generator.json`."""
+    from transformers.utils import logging
+
+    folder.mkdir(parents=True, exist_ok=True)
+    logging.disable_progress_bar()
+    model.save_pretrained(folder)
+    logging.enable_progress_bar()
+    mixer.tokenizer.save_pretrained(folder)
+    (folder / GENERATOR_FILE).write_text(mixer.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def load_model(mixer: CodeMixer, dtype: torch.dtype = torch.float32) -> Any:
+    """The model of `mixer.config.backbone`, with rows of embeddings for all of the mixer's tokens.
+
+    Rows that it has not yet are drawn as its own weights were at first, from torch's global seed. Weights are read from
+    safetensors only.
+
+    Returns:
+        A model of transformers, on the CPU, in evaluation mode.
+
+    Raises:
+        UserError: it cannot be loaded, is not whole, or cannot take more tokens.
+    """
+    from transformers import AutoModelForSeq2SeqLM, GenerationConfig
+    from transformers.utils import logging
+
+    name = mixer.config.backbone
+    model, loading = load_pretrained(
+        AutoModelForSeq2SeqLM, name, dtype=dtype, use_safetensors=True, output_loading_info=True
+    )
+    lacking = sorted(loading["missing_keys"])
+    if lacking:  # transformers would fill the gap with random numbers
+        raise UserError(
+            f"{name!r} lacks {len(lacking)} weights, such as {lacking[0]}",
+            where="task.backbone",
+            fix="choose a whole sequence-to-sequence model",
+        )
+    if len(mixer) > model.get_input_embeddings().num_embeddings:
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()  # it would advise a size that has rows without a token
+        try:
+            model.resize_token_embeddings(len(mixer), mean_resizing=False)
+        except NotImplementedError as error:
+            raise UserError(
+                f"{name!r} cannot take more tokens", where="task.backbone", fix="choose a model such as mBART or mT5"
+            ) from error
+        finally:
+            logging.set_verbosity(verbosity)
+    model.generation_config = GenerationConfig()  # what a model brings along (forced tokens, beams) is not ours
+    return model.eval()
+
+
+def target_logits(model: nn.Module, target_rows_N: Tensor, **inputs: Any) -> Tensor:
+    """Logits of target tokens, float32 [N, V]; those of padding are not computed.
+
+    Args:
+        model: a sequence-to-sequence model of transformers, maybe wrapped; only its forward is called.
+        target_rows_N: int64 [N], places in `decoder_input_ids`, flattened, of the tokens *before* the targets.
+        inputs: of the forward: `attention_mask` bool [B, S], `decoder_input_ids` int64 [B, T], and `input_ids`
+            int64 [B, S] or `encoder_outputs`.
+    """
+    with _rows_only(bare_model(model).get_output_embeddings(), target_rows_N):
+        logits_NV: Tensor = model(**inputs, use_cache=False).logits
+    return logits_NV.float()
+
+
+@contextmanager
+def _rows_only(output_layer: nn.Module, rows_N: Tensor) -> Iterator[None]:
+    """Let only some rows of [B, T, H] into the output layer, as [N, H]: over a large vocabulary it costs the most."""
+    hook = output_layer.register_forward_pre_hook(lambda _, inputs: (inputs[0].flatten(0, 1)[rows_N], *inputs[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def bare_model(model: nn.Module) -> Any:
+    """The model of transformers inside what may be wrapped around it (DistributedDataParallel and the like)."""
+    while not hasattr(model, "get_output_embeddings"):
+        model = model.get_submodule("module")
+    return model
+
+
+def generate_phrases(
+    model: Any,
+    mixer: CodeMixer,
+    sources: Sequence[np.ndarray],
+    languages: Sequence[int],
+    search: GenerateConfig,
+    batch_tokens: int | None = None,
+) -> list[list[tuple[str, float]]]:
+    """What `Generator.generate` gives, of a model in evaluation mode; languages are ids of `CodeMixer.language`."""
+    if batch_tokens is None:
+        batch_tokens = CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS
+    starts = [mixer.frame(language).start for language in languages]
+    found: dict[int, list[tuple[str, float]]] = {}
+    with torch.no_grad():
+        for places in _equal_starts(starts):
+            lengths = [max(len(sources[place]), _LEAST_TOKENS) for place in places]
+            for indices in batches_by_length(lengths, batch_tokens):
+                batch = [places[index] for index in indices]
+                encoded = _encode([sources[place] for place in batch], model, mixer.pad_id)
+                own = [starts[place] for place in batch]
+                targets = _search(encoded, own, model, mixer, search)
+                probabilities = _probabilities(encoded, own, targets, model, mixer.pad_id)
+                for place, target, of_tokens in zip(batch, targets, probabilities, strict=True):
+                    found[place] = _phrases(target, of_tokens, mixer)
+    return [found[place] for place in range(len(sources))]
+
+
+def _equal_starts(starts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Places of documents whose decoder starts with equally many tokens: all, but for tokenizers of odd sorts."""
+    return [
+        [place for place, start in enumerate(starts) if len(start) == length] for length in sorted({*map(len, starts)})
+    ]
+
+
+def _phrases(ids: Sequence[int], probabilities: Sequence[float], mixer: CodeMixer) -> list[tuple[str, float]]:
+    """Phrases of a generated sequence and their scores; of those that the protocol takes for the same, the first."""
+    phrases: dict[str, tuple[str, float]] = {}
+    for phrase, score in split_target(ids, probabilities, mixer.marks):
+        text = mixer.decode(phrase)
+        phrases.setdefault(normalize(text, "en", PROTOCOL.normalization), (text, round(score, _DIGITS)))
+    phrases.pop("", None)
+    return list(phrases.values())
+
+
+def _encode(sources: Sequence[np.ndarray], model: Any, pad_id: int) -> tuple[Tensor, Tensor]:
+    """What the encoder makes of sources, [B, S, H], and which of it is no padding, bool [B, S]."""
+    ids = [torch.from_numpy(source.astype(np.int64)) for source in sources]
+    ids_BS = pad_sequence(ids, batch_first=True, padding_value=pad_id).to(model.device)
+    lengths_B = torch.tensor([len(source) for source in sources])
+    mask_BS = (torch.arange(ids_BS.shape[1]) < lengths_B[:, None]).to(model.device)
+    return model.get_encoder()(input_ids=ids_BS, attention_mask=mask_BS)[0], mask_BS
+
+
+def _search(
+    encoded: tuple[Tensor, Tensor],
+    starts: Sequence[Sequence[int]],
+    model: Any,
+    mixer: CodeMixer,
+    search: GenerateConfig,
+) -> list[list[int]]:
+    """Ids of the best sequence of each document, without its start, as far as its end."""
+    from transformers import GenerationConfig
+    from transformers.modeling_outputs import BaseModelOutput
+
+    end, vocabulary = mixer.marks.end, model.get_input_embeddings().num_embeddings
+    config = GenerationConfig(
+        num_beams=search.beams,
+        length_penalty=search.length_penalty if search.beams > 1 else None,
+        do_sample=False,
+        use_cache=True,
+        max_new_tokens=mixer.config.target_tokens,
+        decoder_start_token_id=[start[0] for start in starts],  # of each its own: languages share a batch
+        eos_token_id=end,
+        pad_token_id=mixer.pad_id,
+        suppress_tokens=[*mixer.forbidden, *range(len(mixer), vocabulary)],
+    )
+    sequences = model.generate(
+        encoder_outputs=BaseModelOutput(last_hidden_state=encoded[0]),
+        attention_mask=encoded[1],
+        decoder_input_ids=torch.tensor(starts, device=model.device),
+        generation_config=config,
+    )
+    rows: list[list[int]] = sequences[:, len(starts[0]) :].tolist()
+    return [row[: row.index(end) + 1] if end in row else row for row in rows]
+
+
+def _probabilities(
+    encoded: tuple[Tensor, Tensor],
+    starts: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    model: Any,
+    pad_id: int,
+) -> list[list[float]]:
+    """Probability of each token of sequences given those before it.
+
+    `generate` can keep the scores of its steps, for `compute_transition_scores`, but those of all beams over the whole
+    vocabulary: gigabytes for mBART. To read the best sequences once more is cheap.
+    """
+    from transformers.modeling_outputs import BaseModelOutput
+
+    probabilities: dict[int, list[float]] = {}
+    for part in batches_by_length([len(target) for target in targets], _SCORED_TOKENS):
+        batch = collate_targets([targets[place] for place in part], [starts[place] for place in part], pad_id)
+        logits_NV = target_logits(
+            model,
+            batch["target_rows"].to(model.device),
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded[0][part]),
+            attention_mask=encoded[1][part],
+            decoder_input_ids=batch["decoder_input_ids"].to(model.device),
+        )
+        chosen_N1 = logits_NV.gather(1, batch["target_ids"].to(model.device)[:, None])
+        values = (chosen_N1.squeeze(1) - logits_NV.logsumexp(dim=1)).exp().tolist()
+        for place in part:
+            probabilities[place], values = values[: len(targets[place])], values[len(targets[place]) :]
+    return [probabilities[place] for place in range(len(targets))]
+
+
+def collate_targets(
+    targets: Sequence[Sequence[int] | np.ndarray], starts: Sequence[Sequence[int]], pad_id: int
+) -> dict[str, Tensor]:
+    """What a decoder reads and is to write, of B documents.
+
+    Args:
+        targets: ids of each, T, with the end.
+        starts: what the decoder starts with for each, P.
+        pad_id: id of padding.
+
+    Returns:
+        `decoder_input_ids` int64 [B, P + T - 1]; `target_rows` int64 [N], places in these, flattened, of the tokens
+        before the targets; `target_ids` int64 [N].
+    """
+    wanted = [torch.from_numpy(np.asarray(target, dtype=np.int64)) for target in targets]
+    inputs = [torch.cat([torch.tensor(start), target[:-1]]) for start, target in zip(starts, wanted, strict=True)]
+    decoder_input_ids = pad_sequence(inputs, batch_first=True, padding_value=pad_id)
+    rows = [
+        torch.arange(len(start) - 1, len(ids)) + row * decoder_input_ids.shape[1]
+        for row, (start, ids) in enumerate(zip(starts, inputs, strict=True))
+    ]
+    return {
+        "decoder_input_ids": decoder_input_ids,
+        "target_rows": torch.cat(rows),
+        "target_ids": torch.cat(wanted),
+    }

@@ -1,0 +1,300 @@
+"""The generator as something to train: its rows, batches, losses, and what validation documents say of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
+from typing_extensions import override
+
+from kpray.corpus.store import PassageStore
+from kpray.document import Record
+from kpray.errors import UserError
+from kpray.metrics.evaluate import gold_phrases
+from kpray.metrics.f1 import precision_recall_f1
+from kpray.metrics.normalization import unique_phrases
+from kpray.ramkg.codemix import PROTOCOL, CodeMixer, load_mixer
+from kpray.ramkg.config import GenerateConfig, GeneratorConfig
+from kpray.ramkg.generator import (
+    bare_model,
+    collate_targets,
+    generate_phrases,
+    load_model,
+    save_generator,
+    target_logits,
+)
+from kpray.text.languages import primary_language
+from kpray.training import TrainingTask, Validation
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+METRICS = ("f1@M", "precision@M", "recall@M")
+_LOOKED_AT = 1000  # English passages in which there should be some keyphrase
+
+
+class GeneratorTask(TrainingTask):
+    """Trains the generator on documents of any languages, with the English keyphrases that retrieval found for them.
+
+    Gao et al., "Retrieval-Augmented Multilingual Keyphrase Generation with Retriever-Generator Iterative Training",
+    Findings of NAACL 2022.
+    """
+
+    kind: ClassVar[str] = "generator"
+
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        search: GenerateConfig,
+        english: Path | None = None,
+        *,
+        langs: Sequence[str] | None = None,
+    ) -> None:
+        """Hold what is needed; nothing is loaded.
+
+        Args:
+            config: of the generator.
+            search: how validation generates: with one beam, for speed.
+            english: folder of the `PassageStore` of English passages; needed where `config.passages` is not 0.
+            langs: learn, and validate, on documents of these languages only; None: of all.
+        """
+        self.config, self.search, self.english = config, search, english
+        self.langs = None if langs is None else tuple(sorted({primary_language(lang) for lang in langs}))
+
+    @property
+    def mixer(self) -> CodeMixer:
+        """The backbone's tokenizer; each process loads its own, once."""
+        return load_mixer(self.config)
+
+    @property
+    def passages(self) -> PassageStore | None:
+        """The English passages; None where the generator does without."""
+        if not self.config.passages:
+            return None
+        if self.english is None:
+            raise UserError(
+                "there are no English passages", where="--english", fix="give them, or set task.passages to 0"
+            )
+        return _open_store(self.english)
+
+    @override
+    def describe(self) -> dict[str, Any]:
+        passages = self.passages
+        return {
+            "kind": self.kind,
+            **self.config.model_dump(mode="json"),
+            "search": self.search.model_dump(mode="json"),
+            "english": passages and passages.sha256,
+            "langs": self.langs and list(self.langs),
+        }
+
+    @override
+    def describe_tokens(self) -> dict[str, Any]:
+        return {name: value for name, value in self.describe().items() if name != "search"}
+
+    @override
+    def schema(self) -> pa.Schema:
+        """`language` is the id of its token, or -1; `source` and `target` have their special tokens."""
+        import pyarrow as pa
+
+        return pa.schema(
+            [
+                ("id", pa.string()),
+                ("lang", pa.string()),
+                ("language", pa.int32()),
+                ("source", pa.list_(pa.int32())),
+                ("target", pa.list_(pa.int32())),
+                ("length", pa.int32()),
+            ]
+        )
+
+    @override
+    def check(self, valid: Sequence[Record]) -> None:
+        if (passages := self.passages) is not None:
+            rows = range(0, len(passages), -(-len(passages) // _LOOKED_AT))
+            if not any(passages.record(row).keyphrases for row in rows):
+                raise UserError(
+                    f"none of {len(rows):,} English passages has keyphrases",
+                    where="--english",
+                    fix="give files with a field `keyphrases`, or set task.passages to 0",
+                )
+        used = [record for record in valid if self._takes(record) and gold_phrases(record, PROTOCOL)]
+        if not used:
+            raise UserError("there is no document with keyphrases to validate on", where="--valid")
+        for record, english in zip(used, self._english(used), strict=True):
+            where = f"{record.source}:{record.line}"
+            self.mixer.language(record.document.lang, where=where)
+            if isinstance(english, str):
+                raise UserError(english, where=where, fix="give the files that have it to --english")
+
+    @override
+    def tokenize(self, records: Sequence[Record]) -> list[dict[str, Any] | str]:
+        rows: list[dict[str, Any] | str] = []
+        sources = self._sources(records)
+        targets = self.mixer.targets([record.keyphrases for record in records])
+        for record, source, target in zip(records, sources, targets, strict=True):
+            if isinstance(source, str) or isinstance(target, str):
+                rows.append(source if isinstance(source, str) else str(target))
+                continue
+            rows.append(
+                {
+                    "id": record.document.id,
+                    "lang": record.document.lang,
+                    "language": source[1],
+                    "source": source[0],
+                    "target": target,
+                    "length": len(source[0]) + len(target),
+                }
+            )
+        return rows
+
+    def _takes(self, record: Record) -> bool:
+        return self.langs is None or primary_language(record.document.lang) in self.langs
+
+    def _english(self, records: Sequence[Record]) -> list[list[str] | str]:
+        """Keyphrases of the English passages that go with each record, the best first, or why there are none.
+
+        A record that names no passage, such as an English one, has no keyphrases; never its own.
+        """
+        passages, first = self.passages, self.config.passages
+        if passages is None:
+            return [[] for _ in records]
+        ids = [record.english_ids[:first] for record in records]
+        rows = iter(passages.rows("en", list(chain.from_iterable(ids))).tolist())
+        english: list[list[str] | str] = []
+        for own in ids:
+            found = {id: next(rows) for id in own}
+            missing = [id for id, row in found.items() if row < 0]
+            if missing:
+                english.append(f"english_ids: there is no English passage {missing[0]!r}")
+            else:
+                english.append([phrase for row in found.values() for phrase in passages.record(row).keyphrases])
+        return english
+
+    def _sources(self, records: Sequence[Record]) -> list[tuple[np.ndarray, int] | str]:
+        """Input and id of the language of each record, or the reason why it has none; gold is not looked at."""
+        refused: dict[int, str] = {}
+        languages: dict[int, int] = {}
+        hints: list[list[str]] = []
+        for place, (record, english) in enumerate(zip(records, self._english(records), strict=True)):
+            if not self._takes(record):
+                refused[place] = f"the language {record.document.lang!r} is none of --langs"
+            elif isinstance(english, str):
+                refused[place] = english
+            else:
+                where = f"{record.source}:{record.line}"
+                languages[place] = self.mixer.language(record.document.lang, where=where)
+                hints.append(english)
+        texts = [records[place].document.text for place in languages]
+        sources = iter(self.mixer.sources(texts, list(languages.values()), hints))
+        found: list[tuple[np.ndarray, int] | str] = []
+        for place in range(len(records)):
+            source = refused[place] if place in refused else next(sources)
+            found.append(source if isinstance(source, str) else (source, languages[place]))
+        return found
+
+    @override
+    def build(self) -> torch.nn.Module:
+        model: torch.nn.Module = load_model(self.mixer)
+        return model
+
+    @override
+    def collate(self, rows: Sequence[Mapping[str, np.ndarray]], seeds: Sequence[int]) -> dict[str, torch.Tensor]:
+        """A batch; nothing about it is random.
+
+        Returns:
+            `input_ids` int64 [B, S], `attention_mask` bool [B, S], and what `collate_targets` gives.
+        """
+        ids = [torch.from_numpy(row["source"].astype(np.int64)) for row in rows]
+        input_ids = pad_sequence(ids, batch_first=True, padding_value=self.mixer.pad_id)
+        lengths = torch.tensor([len(row["source"]) for row in rows])
+        starts = [self.mixer.frame(int(row["language"])).start for row in rows]
+        return {
+            "input_ids": input_ids,
+            "attention_mask": torch.arange(input_ids.shape[1]) < lengths[:, None],
+            **collate_targets([row["target"] for row in rows], starts, self.mixer.pad_id),
+        }
+
+    @override
+    def losses(
+        self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor], progress: float
+    ) -> dict[str, torch.Tensor]:
+        """Negative log-likelihood of the targets, each with its end (Sec. 4.2), and their number of tokens."""
+        logits_NV = target_logits(
+            model,
+            batch["target_rows"],
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            decoder_input_ids=batch["decoder_input_ids"],
+        )
+        tokens = torch.tensor(float(len(batch["target_ids"])), device=logits_NV.device)
+        return {"loss": cross_entropy(logits_NV, batch["target_ids"], reduction="sum"), "target_tokens": tokens}
+
+    @override
+    def validate(self, model: torch.nn.Module, records: Sequence[Record]) -> dict[str, float]:
+        """Sums over documents of `METRICS`, of all and of each language (`f1@M fr`), and numbers of `documents`.
+
+        They are the metrics of the protocol `ramkg`. Documents without gold are passed over; one that the model cannot
+        read counts as one for which nothing is generated.
+        """
+        bare = bare_model(model)
+        was_training = bare.training
+        bare.train(False)
+        gold = [
+            (record, set(phrases))
+            for record in records
+            if self._takes(record) and (phrases := gold_phrases(record, PROTOCOL))
+        ]
+        sources = self._sources([record for record, _ in gold])
+        readable = [source for source in sources if not isinstance(source, str)]
+        generated = iter(
+            generate_phrases(
+                bare,
+                self.mixer,
+                [source for source, _ in readable],
+                [language for _, language in readable],
+                self.search,
+            )
+        )
+        bare.train(was_training)
+
+        sums: defaultdict[str, float] = defaultdict(float)
+        for (record, wanted), source in zip(gold, sources, strict=True):
+            lang = record.document.lang
+            texts = [] if isinstance(source, str) else [text for text, _ in next(generated)]
+            predicted = list(unique_phrases(texts, lang, PROTOCOL.normalization))
+            scores = precision_recall_f1(predicted, wanted, "M")
+            values = {"f1@M": scores.f1, "precision@M": scores.precision, "recall@M": scores.recall, "documents": 1}
+            for name, value in values.items():
+                sums[name] += value
+                sums[f"{name} {lang}"] += value
+        return dict(sums)
+
+    @override
+    def conclude(self, sums: Mapping[str, float]) -> Validation:
+        """Means over documents, in percent; the score is the F1@M of all languages together."""
+        metrics: dict[str, float] = {}
+        groups = [name.removeprefix("documents") for name in sums if name.startswith("documents")]
+        for group in sorted({"", *groups}):
+            documents = sums.get(f"documents{group}", 0)
+            for metric in METRICS:
+                metrics[f"{metric}{group}"] = 100 * sums[f"{metric}{group}"] / documents if documents else 0.0
+        return Validation(metrics["f1@M"], metrics, {})
+
+    @override
+    def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
+        """Write a folder that `open_generator` opens, and that can be the `backbone` of another training."""
+        save_generator(bare_model(model), self.mixer, folder)
+
+
+@cache
+def _open_store(folder: Path) -> PassageStore:
+    return PassageStore(folder)

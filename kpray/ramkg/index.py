@@ -1,0 +1,383 @@
+"""The index of English passages: the nearest by inner product, from files that the processes of a node share.
+
+Shape legend: N passages, Q queries, D size of a vector, k neighbours.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
+
+import numpy as np
+
+from kpray.corpus.writing import write_text
+from kpray.errors import UserError
+from kpray.ramkg.config import IndexConfig
+from kpray.settings import Settings, validate_settings
+
+try:
+    import faiss
+except ModuleNotFoundError as error:
+    raise UserError(
+        "the package faiss is not installed", fix="pip install 'kpray[cpu]', or 'kpray[gpu]' on a machine with a GPU"
+    ) from error
+
+RECALL_QUERIES, RECALL_DEPTH = 1000, 10  #: what the recall of `ivfpq` is measured with
+_INFO = "index.json"
+_SUFFIX = ".faiss"
+_FLOAT16_MOST = 65504.0
+_POINTS_PER_CELL = 39  #: of k-means; below it faiss warns
+_TRAINING_POINTS = 64  #: for each cell, where there are as many
+_PQ_CELLS = 256  #: of a byte of a code
+_BLOCK = 65536  #: vectors that are converted at once
+_GPU_DEPTH = 2048  #: most neighbours that a GPU finds
+_FOUND = 1 << 22  #: most neighbours that are held while ties are followed
+
+
+class ShardFile(Settings):
+    """One file of an index."""
+
+    file: str
+    """Name in the index's folder."""
+    vectors: int
+    """Vectors in it; it goes on where the one before it ends."""
+    bytes: int
+    """Size of the file."""
+
+
+class IndexInfo(Settings):
+    """What `index.json` says of an index."""
+
+    encoder: str
+    """Checksum of the encoder that made the vectors."""
+    dimension: int
+    """Size of a vector."""
+    vectors: int
+    """How many; vector i is of row i of the `PassageStore`."""
+    config: IndexConfig
+    """What it was built with."""
+    shards: tuple[ShardFile, ...]
+    """Its files, in the order of their rows."""
+    recall: float | None = None
+    """Of `ivfpq`: share of the exact 10 neighbours of a passage, itself left out, that it finds; the mean of up to
+    1,000 passages. None for an exact index."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Shard:
+    """One file, opened; it is searched as a faiss index is."""
+
+    start: int  # row of its first vector
+    index: Any  # faiss.Index on the CPU
+    gpu: Any = None  # its clone
+
+    @property
+    def ntotal(self) -> int:
+        return int(self.index.ntotal)
+
+    def search(self, queries: np.ndarray, depth: int) -> Any:
+        index = self.gpu if self.gpu is not None and depth <= _GPU_DEPTH else self.index
+        return index.search(queries, depth)
+
+
+def build_index(vectors: Iterable[np.ndarray], folder: Path, config: IndexConfig, encoder: str) -> IndexInfo:
+    """Build an index, one shard in memory at a time.
+
+    The new one takes the place of one that is in the folder already when it is whole. A `PassageIndex` that is open
+    keeps the old one, whose files are removed.
+
+    Args:
+        vectors: float16 or float32 [n, D] each, in the order of the rows of a `PassageStore`.
+        folder: where to.
+        config: what kind.
+        encoder: checksum of the encoder that made the vectors.
+
+    Raises:
+        UserError: there is no vector, one is not finite or beyond float16, or `config` does not fit the vectors.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    name = uuid4().hex[:8]
+    try:
+        shards = list(_write_exact(vectors, folder, f"exact-{name}", config))
+        if not shards:
+            raise UserError("there is no passage to index", where=str(folder))
+        opened = _open_shards(folder, shards)
+        recall = None
+        if config.kind == "ivfpq":
+            shards = list(_write_approximate(opened, folder, f"ivfpq-{name}", config))
+            recall = _recall(_open_shards(folder, shards), opened)
+        info = IndexInfo(
+            encoder=encoder,
+            dimension=opened[0].index.d,
+            vectors=sum(shard.vectors for shard in shards),
+            config=config,
+            shards=tuple(shards),
+            recall=recall,
+        )
+        write_text(info.model_dump_json(indent=2) + "\n", folder / _INFO)
+    finally:
+        named = {shard.file for shard in read_index_info(folder).shards} if (folder / _INFO).exists() else set()
+        for file in folder.glob(f"*{_SUFFIX}"):  # of the index before this one, or of a build that failed
+            if file.name not in named:
+                file.unlink()
+    return info
+
+
+def read_index_info(folder: Path) -> IndexInfo:
+    """Read what there is to know of an index, without opening it.
+
+    Raises:
+        UserError: there is no index, or `index.json` is damaged.
+    """
+    path = folder / _INFO
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError("no index of passages (index.json)", where=str(folder), fix="build it first") from error
+    return validate_settings(IndexInfo, values if isinstance(values, dict) else {}, where=str(path))
+
+
+class PassageIndex:
+    """An index that `build_index` wrote, mapped into memory; on the GPUs where faiss has some.
+
+    Pickling passes the folder, not the vectors.
+
+    Args:
+        folder: where it is.
+        encoder: checksum of the encoder of the queries; None: do not compare it.
+
+    Raises:
+        UserError: there is no index, another encoder made it, or a file of it is missing or damaged.
+    """
+
+    def __init__(self, folder: Path, encoder: str | None) -> None:
+        self.folder = Path(os.path.abspath(folder))
+        while True:
+            self.info = read_index_info(self.folder)
+            if encoder is not None and self.info.encoder != encoder:
+                raise UserError(
+                    "the index was built by another encoder", where=str(folder), fix="build it again with this one"
+                )
+            try:
+                self._shards = _to_gpus(_open_shards(self.folder, self.info.shards), self.info.config)
+                break
+            except UserError:
+                if read_index_info(self.folder) == self.info:
+                    raise
+                # It was replaced after its description was read: open the new one.
+
+    def __reduce__(self) -> tuple[type[PassageIndex], tuple[Path, str]]:
+        return PassageIndex, (self.folder, self.info.encoder)
+
+    def __len__(self) -> int:
+        return self.info.vectors
+
+    def search(self, queries_QD: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Find the passages of highest inner product; of equal ones the first rows.
+
+        As many threads are used as OpenMP is given (`faiss.omp_set_num_threads`).
+
+        Args:
+            queries_QD: float32 [Q, D].
+            k: at least 1.
+
+        Returns:
+            Scores, float32 [Q, k], falling, and rows of the `PassageStore`, int64 [Q, k]; -inf and -1 where there are
+            fewer than k passages, or `ivfpq` found fewer.
+
+        Raises:
+            ValueError: the queries have another size, or k is less than 1.
+        """
+        if queries_QD.ndim != 2 or queries_QD.shape[1] != self.info.dimension or k < 1:
+            expected = f"queries [Q, {self.info.dimension}] and k of at least 1"
+            raise ValueError(f"{expected} are needed, not {list(queries_QD.shape)} and {k}")
+        return _search(self._shards, np.ascontiguousarray(queries_QD, dtype=np.float32), k)
+
+
+def exact_index(dimension: int, storage: Literal["float16", "float32"]) -> Any:
+    """Empty `faiss.Index` of exact inner products, which stores its vectors like this."""
+    if storage == "float32":
+        return faiss.IndexFlatIP(dimension)
+    return faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+
+
+def nearest(index: Any, queries_QD: np.ndarray, k: int, depth: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Find the vectors of highest inner product in one faiss index; of equal ones the first rows.
+
+    faiss orders equal scores at will, and drops any of them at the cut. So one more is asked for, and more again as
+    long as the last one found is as good as the k-th.
+
+    Args:
+        index: `faiss.Index` for inner products, not empty.
+        queries_QD: float32 [Q, D].
+        k: at least 1.
+        depth: how many to ask for at first.
+
+    Returns:
+        Scores, float32 [Q, k], falling, and rows, int64 [Q, k]; -inf and -1 where fewer were found.
+    """
+    depth = min(max(depth, k + 1), index.ntotal)
+    scores, rows = index.search(queries_QD, depth)
+    scores[rows < 0] = -np.inf
+    scores, rows = _sorted(scores, rows)
+    if k < depth < index.ntotal:
+        tied = np.flatnonzero((rows[:, -1] >= 0) & (scores[:, k - 1] == scores[:, -1]))
+        for some in np.array_split(tied, max(1, -(-len(tied) * 2 * depth // _FOUND))):
+            if len(some):
+                scores[some, :k], rows[some, :k] = nearest(index, queries_QD[some], k, 2 * depth)
+    missing = ((0, 0), (0, max(0, k - depth)))
+    scores = np.pad(scores[:, :k], missing, constant_values=-np.inf)
+    return scores, np.pad(rows[:, :k], missing, constant_values=-1)
+
+
+def gpu_options(config: IndexConfig) -> dict[str, bool]:
+    """Fields of `faiss.GpuClonerOptions` with which the files of an index go to a GPU."""
+    return {
+        "useFloat16": config.kind == "ivfpq" or config.storage == "float16",  # of ivfpq: its tables
+        "use_cuvs": False,  # it has no index of float16 vectors to clone to
+    }
+
+
+def _search(shards: Sequence[_Shard], queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    all_scores, all_rows = [], []
+    for shard in shards:
+        scores, rows = nearest(shard, queries, k)
+        all_scores.append(scores)
+        all_rows.append(np.where(rows < 0, -1, rows + shard.start))
+    scores, rows = _sorted(np.concatenate(all_scores, axis=1), np.concatenate(all_rows, axis=1))
+    return np.ascontiguousarray(scores[:, :k]), np.ascontiguousarray(rows[:, :k])
+
+
+def _sorted(scores: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.lexsort((rows, -scores))
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
+
+
+def _open_shards(folder: Path, files: Sequence[ShardFile]) -> list[_Shard]:
+    shards: list[_Shard] = []
+    for file in files:
+        path = folder / file.file
+        try:
+            if path.stat().st_size != file.bytes:
+                raise EOFError(f"not of {file.bytes} bytes")
+            # The plain IO_FLAG_MMAP would copy all but inverted files.
+            index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
+        except (OSError, EOFError, RuntimeError) as error:
+            what = "the file is missing, or not as it was written"
+            raise UserError(what, where=str(path), fix="build the index again") from error
+        start = shards[-1].start + shards[-1].ntotal if shards else 0
+        shards.append(_Shard(start, index))
+    return shards
+
+
+def _to_gpus(shards: list[_Shard], config: IndexConfig) -> list[_Shard]:
+    """Give each shard a clone on a GPU, by turns."""
+    gpus = faiss.get_num_gpus()
+    if not gpus:
+        return shards
+    options = faiss.GpuClonerOptions()
+    for name, value in gpu_options(config).items():
+        setattr(options, name, value)
+    resources = [faiss.StandardGpuResources() for _ in range(gpus)]
+    return [
+        _Shard(shard.start, shard.index, faiss.index_cpu_to_gpu(resources[gpu], gpu, shard.index, options))
+        for shard, gpu in ((shard, number % gpus) for number, shard in enumerate(shards))
+    ]
+
+
+def _write_exact(vectors: Iterable[np.ndarray], folder: Path, name: str, config: IndexConfig) -> Iterator[ShardFile]:
+    index: Any = None
+    rows = shards = 0
+    for batch in vectors:
+        for start in range(0, len(batch), _BLOCK):
+            block = _checked(batch[start : start + _BLOCK], rows, config)
+            rows += len(block)
+            while len(block):
+                index = index if index is not None else exact_index(block.shape[1], config.storage)
+                room = config.shard_passages - index.ntotal
+                index.add(block[:room])
+                block = block[room:]
+                if index.ntotal == config.shard_passages:
+                    yield _write(index, folder / f"{name}-{shards:05d}{_SUFFIX}")
+                    index, shards = None, shards + 1
+    if index is not None:
+        yield _write(index, folder / f"{name}-{shards:05d}{_SUFFIX}")
+
+
+def _checked(block: np.ndarray, start: int, config: IndexConfig) -> np.ndarray:
+    block = np.ascontiguousarray(block, dtype=np.float32)
+    exact16 = config.storage == "float16"
+    bad = ~(np.abs(block) <= (_FLOAT16_MOST if exact16 else np.finfo(np.float32).max)).all(axis=1)
+    if bad.any():
+        row = start + int(bad.argmax())
+        if exact16 and np.isfinite(block[bad.argmax()]).all():
+            fix = "choose the storage float32"
+            raise UserError(f"the vector of passage {row} does not fit float16", where="index.storage", fix=fix)
+        raise UserError(f"the vector of passage {row} has numbers that are not finite", fix="check the encoder")
+    return block
+
+
+def _write(index: Any, path: Path) -> ShardFile:
+    faiss.write_index(index, str(path))
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())  # index.json must not name what is lost when the machine goes down
+    return ShardFile(file=path.name, vectors=index.ntotal, bytes=path.stat().st_size)
+
+
+def _write_approximate(exact: Sequence[_Shard], folder: Path, name: str, config: IndexConfig) -> Iterator[ShardFile]:
+    """Encode exact shards by an inverted file and product quantiser that were trained on a sample of all of them."""
+    dimension, vectors = exact[0].index.d, _vectors(exact)
+    if dimension % config.codes:
+        fix = f"choose a divisor of {dimension}"
+        raise UserError(f"{config.codes} bytes do not divide {dimension} numbers", where="index.codes", fix=fix)
+    cells = max(_PQ_CELLS, config.lists)
+    if vectors < _POINTS_PER_CELL * cells:
+        raise UserError(
+            f"ivfpq with {config.lists} lists needs {_POINTS_PER_CELL * cells} passages at least, there are {vectors}",
+            where="index.kind",
+            fix="choose exact, or fewer lists",
+        )
+    index: Any = faiss.index_factory(dimension, f"IVF{config.lists},PQ{config.codes}", faiss.METRIC_INNER_PRODUCT)
+    index.nprobe = min(config.probes, config.lists)
+    sample = np.random.default_rng(0).choice(vectors, min(vectors, _TRAINING_POINTS * cells), replace=False)
+    index.train(_take(exact, np.sort(sample)))
+    for number, shard in enumerate(exact):
+        for start in range(0, shard.ntotal, _BLOCK):
+            index.add(shard.index.reconstruct_n(start, min(_BLOCK, shard.ntotal - start)))
+        yield _write(index, folder / f"{name}-{number:05d}{_SUFFIX}")
+        index.reset()
+
+
+def _recall(approximate: Sequence[_Shard], exact: Sequence[_Shard]) -> float:
+    """Recall@10 of the passages that evenly spaced ones of them find."""
+    vectors = _vectors(exact)
+    sample = np.linspace(0, vectors - 1, min(vectors, RECALL_QUERIES)).astype(np.int64)
+    queries = _take(exact, sample)
+    (_, found), (_, wanted) = (_search(shards, queries, RECALL_DEPTH + 1) for shards in (approximate, exact))
+    shares = [
+        len({*_without(row, some)} & {*_without(row, others)}) / RECALL_DEPTH
+        for row, some, others in zip(sample.tolist(), found.tolist(), wanted.tolist(), strict=True)
+    ]
+    return float(np.mean(shares))
+
+
+def _without(row: int, found: list[int]) -> list[int]:
+    return [other for other in found if other != row][:RECALL_DEPTH]
+
+
+def _vectors(shards: Sequence[_Shard]) -> int:
+    return sum(shard.ntotal for shard in shards)
+
+
+def _take(shards: Sequence[_Shard], rows: np.ndarray) -> np.ndarray:
+    """Vectors of rising rows, float32 [rows, D]."""
+    parts = []
+    for shard in shards:
+        first, last = np.searchsorted(rows, [shard.start, shard.start + shard.ntotal])
+        parts.append(shard.index.reconstruct_batch(rows[first:last] - shard.start))
+    return np.concatenate(parts)

@@ -1,0 +1,189 @@
+"""RAMKG as a predictor: a document in any of its languages, English passages for it, keyphrases in its language."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from typing_extensions import override
+
+from kpray.corpus.store import PassageStore
+from kpray.document import Document, Keyphrase
+from kpray.errors import RejectedDocument, UserError
+from kpray.predictor import PREDICTOR_FILE, Evidence, Explanation, Predictor
+from kpray.pretrained import choose_device, choose_dtype
+from kpray.ramkg.config import ENGLISH, GENERATOR, INDEX, RETRIEVER, RAMKGConfig, weights_sha256
+from kpray.ramkg.encoder import embed, open_retriever
+from kpray.ramkg.generator import open_generator
+from kpray.ramkg.index import PassageIndex
+from kpray.text.stems import contains_phrase, stemmed_words
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedDocument:
+    """A document after the work of the CPU.
+
+    Attributes:
+        text: of the document.
+        lang: its language.
+        stems: of the text's words, by which present and absent phrases are told apart.
+        query: token ids for the retriever, int32 [tokens]; None where nothing is retrieved.
+    """
+
+    text: str
+    lang: str
+    stems: list[str]
+    query: np.ndarray | None
+
+
+class RAMKG(Predictor[PreparedDocument]):
+    """Retrieves English passages for a document, and generates keyphrases from it and theirs.
+
+    Gao et al., "Retrieval-Augmented Multilingual Keyphrase Generation with Retriever-Generator Iterative Training",
+    Findings of NAACL 2022.
+    """
+
+    kind: ClassVar[str] = "ramkg"
+
+    def __init__(self, config: RAMKGConfig) -> None:
+        """Load a folder that RGIT, or `save`, wrote.
+
+        Raises:
+            UserError: the folder is not whole, its weights are others than the configuration says, its index was built
+                by another retriever, or the device is not there.
+        """
+        folder = Path(config.model)
+        weights = weights_sha256(folder)
+        if config.weights not in (None, weights):
+            raise UserError(
+                f"the weights are {weights}, not {config.weights}",
+                where=config.model,
+                fix="they were trained anew: begin a new output",
+            )
+        self.config = config.model_copy(update={"weights": weights})
+        self.generator = open_generator(
+            str(folder / GENERATOR), config.generate, dtype=config.dtype, device=config.device
+        )
+        self.passages = self.generator.mixer.config.passages
+        if self.passages:
+            device = choose_device(config.device)
+            retriever = open_retriever(str(folder / RETRIEVER))
+            self.index = PassageIndex(folder / INDEX, retriever.sha256)
+            self.english = PassageStore(folder / ENGLISH)
+            if len(self.index) != len(self.english):
+                raise UserError(
+                    f"the index has {len(self.index):,} passages, and there are {len(self.english):,}",
+                    where=config.model,
+                    fix="copy the folder anew",
+                )
+            self.texts = retriever.texts
+            self.encoder = retriever.encoder.to(device, choose_dtype(config.dtype, device))
+        saved = folder / PREDICTOR_FILE
+        self.training = json.loads(saved.read_text("utf-8")).get("training", {}) if saved.exists() else {}
+
+    @override
+    def prepare(self, document: Document) -> PreparedDocument:
+        try:
+            self.generator.mixer.language(document.lang)
+        except UserError as error:
+            raise RejectedDocument(error.what) from error
+        query = self.texts.encode_queries([document])[0] if self.passages else None
+        return PreparedDocument(document.text, document.lang, stemmed_words(document.text, document.lang), query)
+
+    @override
+    def tokens(self, prepared: PreparedDocument) -> int:
+        """Those of the generator, to which up to `keyphrase_tokens` of what is retrieved come."""
+        mixer = self.generator.mixer
+        [source] = mixer.sources([prepared.text], [mixer.language(prepared.lang)], [()])
+        return 0 if isinstance(source, str) else len(source)
+
+    @override
+    @torch.inference_mode()
+    def predict_prepared(self, prepared: Sequence[PreparedDocument], top: int) -> list[Explanation]:
+        evidence = self._retrieve([document.query for document in prepared if document.query is not None])
+        if not evidence:
+            evidence = [()] * len(prepared)
+        mixer = self.generator.mixer
+        sources = mixer.sources(
+            [document.text for document in prepared],
+            [mixer.language(document.lang) for document in prepared],
+            [[phrase for passage in own for phrase in passage.keyphrases] for own in evidence],
+        )
+        readable = [place for place, source in enumerate(sources) if not isinstance(source, str)]
+        found = self.generator.generate(
+            [source for source in sources if not isinstance(source, str)],
+            [prepared[place].lang for place in readable],
+            self.config.batch_tokens,
+        )
+        phrases = dict(zip(readable, found, strict=True))  # a document without a token has none
+        nothing = np.zeros((0, 2), np.int32), np.zeros(0)
+        return [
+            Explanation(make_keyphrases(own.stems, own.lang, phrases.get(place, []))[:top], *nothing, evidence[place])
+            for place, own in enumerate(prepared)
+        ]
+
+    def _retrieve(self, queries: Sequence[np.ndarray]) -> list[tuple[Evidence, ...]]:
+        if not queries:
+            return []
+        vectors = embed(self.encoder, queries, self.config.batch_tokens)
+        scores, rows = self.index.search(vectors, self.passages)
+        return [
+            tuple(self._evidence(row, score) for row, score in zip(*own, strict=True) if row >= 0)
+            for own in zip(rows.tolist(), scores.tolist(), strict=True)
+        ]
+
+    def _evidence(self, row: int, score: float) -> Evidence:
+        record = self.english.record(row)
+        return Evidence(record.document, record.keyphrases, score)
+
+    @override
+    def describe(self) -> dict[str, Any]:
+        config = self.config.model_dump(mode="json")
+        return {"predictor": self.kind, "config": config, "training": self.training}
+
+    @override
+    def save(self, folder: Path) -> None:
+        before = Path(self.config.model)
+        parts = {name: before / name for name in (GENERATOR, RETRIEVER, INDEX, ENGLISH) if (before / name).exists()}
+        save_parts(folder, parts, self.config, self.training)
+
+
+def make_keyphrases(stems: Sequence[str], lang: str, phrases: Sequence[tuple[str, float]]) -> list[Keyphrase]:
+    """Generated phrases as keyphrases of a document whose words have these stems, in their order."""
+    return [Keyphrase(text, score, contains_phrase(stems, stemmed_words(text, lang))) for text, score in phrases]
+
+
+def save_parts(folder: Path, parts: Mapping[str, Path], config: RAMKGConfig, training: Mapping[str, Any]) -> None:
+    """Write a folder that `open_predictor` opens; files are linked where the file system can, since they are large.
+
+    Args:
+        folder: where to; files that it has are replaced.
+        parts: `GENERATOR`, and where it is given English keyphrases `RETRIEVER`, `INDEX` and `ENGLISH` -> folder.
+        config: how it predicts.
+        training: what it was made with, JSON values.
+    """
+    for name, source in parts.items():
+        if source.resolve() == (folder / name).resolve():
+            continue
+        shutil.rmtree(folder / name, ignore_errors=True)
+        shutil.copytree(source, folder / name, copy_function=_link)
+    contents = {
+        "kind": RAMKG.kind,
+        "config": config.model_dump(mode="json", exclude={"model", "weights"}),
+        "training": dict(training),
+    }
+    (folder / PREDICTOR_FILE).write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copy2(source, target)

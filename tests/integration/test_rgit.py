@@ -1,0 +1,131 @@
+"""RGIT on a planted corpus, on a real local Ray: a whole run, one that is killed, what it leaves, and mistakes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from kpray.corpus.records import Reject, read_records
+from kpray.registry import open_predictor
+from tests.integration.conftest import RunJob, StartJob
+from tests.integration.jobs import ROOT, Finished
+
+pytestmark = pytest.mark.integration
+
+JOB = ROOT / "jobs/rgit.py"
+OPTIONS = ("--config", "planted-small", "--rgit.rounds", "1")  # a round is some forty seconds
+
+
+def report_of(output: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((output / "report.json").read_text("utf-8"))
+    return found
+
+
+def finished_steps(output: Path) -> list[str]:
+    return sorted(path.parent.name for path in output.glob("steps/*/finished.json"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One that was killed when it first had retrieved, and gone on with: its folder, its end, what it had before."""
+
+    output: Path
+    finished: Finished
+    before: frozenset[str]
+
+
+@pytest.fixture(scope="module")
+def run(start_job: StartJob, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    output = tmp_path_factory.mktemp("rgit") / "output"
+    job = start_job(JOB, *OPTIONS, "--output", output)
+    job.wait_until(lambda: any(name.startswith("search") for name in finished_steps(output)))
+    before = frozenset(finished_steps(output))
+    job.kill()
+    finished = start_job(JOB, *OPTIONS, "--output", output).finish()
+    assert finished.code == 0, finished.err
+    return Run(output, finished, before)
+
+
+def test_report(run: Run) -> None:
+    output, finished = run.output, run.finished
+    report = report_of(output)
+    [row] = report["rounds"]
+    hidden = {record["id"]: record["english_ids"][0] for record in read_lines(output / "planted/hidden.jsonl")}
+    foreign = [record["id"] for record in read_lines(output / "planted/passages.jsonl")]
+    english = [record["id"] for record in read_lines(output / "planted/english.jsonl")]
+    manifest = json.loads((output / "rounds/00.json").read_text("utf-8"))
+    assert manifest["learnt"] == []
+    assert row["number"] == 1
+    assert 0 < row["pairs"] == len(manifest["mined"]) <= len(foreign)
+    right = sum(hidden[foreign[passage]] == english[place] for passage, place in manifest["mined"])
+    assert row["accuracy"] == pytest.approx(100 * right / row["pairs"])
+    for system in report["systems"]:
+        for mean, low, high in report["systems"][system]["scores"]["average"].values():
+            assert 0 <= low <= mean <= high <= 100
+    page = (output / "report.md").read_text("utf-8")
+    assert "## Rounds" in page
+    assert "RAMKG + RGIT" in page
+    assert str(output / "best") in finished.out
+
+
+def test_predictions_and_predictor(run: Run, tmp_path: Path) -> None:
+    output = run.output
+    shutil.move(output / "best", tmp_path / "model")  # it needs nothing of the output folder
+    try:
+        predictor = open_predictor(str(tmp_path / "model"), {"generate": {"beams": 2}})
+        records = [r for r in read_records([str(output / "planted/test.jsonl")]) if not isinstance(r, Reject)]
+        documents = [record.document for record in records]
+        explained = predictor.predict(documents, top=5, explain=True)
+        predicted = predictor.predict(documents, top=5)
+        predictor.save(tmp_path / "copy")
+        again = open_predictor(str(tmp_path / "copy"), {"generate": {"beams": 2}})
+        assert again.predict(documents[:1], top=5) == predicted[:1]
+    finally:
+        shutil.move(tmp_path / "model", output / "best")
+    assert [own.keyphrases for own in explained] == predicted
+    assert any(predicted)
+    english = {record["id"]: record for record in read_lines(output / "planted/english.jsonl")}
+    for own in explained:
+        [evidence] = own.evidence
+        assert list(evidence.keyphrases) == english[evidence.document.id]["keyphrases"]
+    table = pq.read_table(output / "predictions/rgit/part-00000.parquet").to_pylist()
+    assert [row["id"] for row in table] == [record.document.id for record in records]
+    for row, phrases in zip(table, predicted, strict=True):
+        assert [phrase["text"] for phrase in row["keyphrases"]][:5] == [phrase.text for phrase in phrases]
+
+
+def test_what_was_finished_is_not_done_again(run: Run) -> None:
+    log = report_of(run.output)["steps"]
+    first_use: dict[str, bool] = {}
+    for line in log:
+        first_use.setdefault(f"{line['step']}-{line['key']}", line["reused"])
+    assert {name for name, reused in first_use.items() if reused} == run.before
+    assert {name.split("-")[0] for name in run.before} >= {"generator", "generate", "retriever", "index", "search"}
+
+
+def test_threshold_shares_what_does_not_depend_on_it(run: Run, start_job: StartJob, tmp_path: Path) -> None:
+    shared = run.output / "steps"
+    before = finished_steps(run.output)
+    options = ("--rgit.tau", "99", "--systems", "rgit", "--steps", shared)
+    finished = start_job(JOB, *OPTIONS, *options, "--output", tmp_path / "output").finish()
+    assert finished.code == 2
+    assert "rgit.tau: round 1 found no passage that retrieved keyphrases help by more than 99 points" in finished.err
+    # Fewer passages can qualify, so that what is generated with retrieval is another step; all else was there.
+    assert [name.split("-")[0] for name in sorted({*finished_steps(run.output)} - {*before})] == ["generate"]
+
+
+def test_dry_run(run_here: RunJob, tmp_path: Path) -> None:
+    finished = run_here("rgit.py", *OPTIONS, "--output", tmp_path / "output", "--dry-run")
+    assert finished.code == 0, finished.err
+    assert "a planted corpus: 48 pairs, 40 records without" in finished.out
+    assert not (tmp_path / "output").exists()
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]

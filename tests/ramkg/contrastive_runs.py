@@ -1,0 +1,61 @@
+"""The contrastive loss and its gradients over the workers of a process group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from kpray.ramkg.contrastive import contrastive_loss
+
+QUERIES, PASSAGES, INPUTS, SIZE = 7, 12, 5, 4
+# Of each query its positive, and then its negatives: some are other queries' positives, and two share theirs.
+ROWS = [[3, 7, 11], [0, 3, 7], [5, 1, 2], [9, 0, 4], [10, 6, 7], [5, 9, 8], [1, 11, 6]]
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a worker takes of a step: numbers of queries; one without weight goes through the motions only."""
+
+    queries: list[int]
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of all workers together."""
+
+    loss: float
+    right: float
+    gradient: Tensor
+
+
+def inputs() -> tuple[Tensor, Tensor, Tensor]:
+    """Queries [QUERIES, INPUTS], passages [PASSAGES, INPUTS], and the encoder's weights [INPUTS, SIZE], float64."""
+    random = torch.Generator().manual_seed(11)
+    sizes = ((QUERIES, INPUTS), (PASSAGES, INPUTS), (INPUTS, SIZE))
+    queries, passages, weights = (torch.randn(size, generator=random, dtype=torch.float64) for size in sizes)
+    return queries + passages[[rows[0] for rows in ROWS]], passages, weights / 6
+
+
+def run_share(share: Share) -> Outcome:
+    """Loss and gradient of this worker's share, added up over all workers of the group, if there is one."""
+    queries, passages, weights = (values.float() for values in inputs())
+    weights.requires_grad_()
+    ids = torch.tensor([row for query in share.queries for row in ROWS[query]])
+    positives = torch.tensor([ROWS[query][0] for query in share.queries])
+    loss, right = contrastive_loss(queries[share.queries] @ weights, passages[ids] @ weights, ids, positives)
+    assert loss.dtype == torch.float32
+    (loss * share.weight).backward()  # type: ignore[no-untyped-call]
+    assert weights.grad is not None
+    total = torch.cat([torch.stack([loss.detach(), right]) * share.weight, weights.grad.flatten()])
+    if dist.is_initialized():
+        dist.all_reduce(total)
+    return Outcome(float(total[0]), float(total[1]), total[2:].view(INPUTS, SIZE))
+
+
+def run_shares(cases: list[list[Share]]) -> list[Outcome]:
+    """For each case this worker's share of it."""
+    return [run_share(shares[dist.get_rank()]) for shares in cases]

@@ -1,0 +1,70 @@
+"""The tables of RGIT's paper from a report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kpray.report.rounds import RoundRow, recall_rows, round_rows, rounds_report, run_rows, score_rows
+
+
+def score(f1: float) -> dict[str, list[float]]:
+    return {name: [f1, f1 - 1, f1 + 1] for name in ("precision@M", "recall@M", "f1@M")}
+
+
+REPORT: dict[str, Any] = {
+    "rounds": [
+        RoundRow(1, {1: 50.0, 5: 75.0}, 10, 80.0).to_json(),
+        RoundRow(2, {1: 60.0, 5: 80.0}, 12, None).to_json(),
+    ],
+    "recall": {"ramkg": {"1": 50.0}, "rgit": {"1": 60.0}},
+    "systems": {
+        "generator": {"name": "generator without retrieval", "scores": {"average": score(20.0), "de": score(20.0)}},
+        "ramkg": {"name": "RAMKG", "scores": {"average": score(25.0), "de": score(24.0), "fr": score(26.0)}},
+        "rgit": {"name": "RAMKG + RGIT", "scores": {"average": score(30.0), "de": score(30.0)}},
+    },
+    "rgit": {"tau": 5.0, "mining": "gain"},
+    "target": "P2P",
+    "parallel": 300,
+}
+
+
+def test_rounds() -> None:
+    first, second = round_rows(REPORT)
+    assert first == {"round": 1, "recall@1": 50.0, "recall@5": 75.0, "pseudo pairs": 10, "right, %": 80.0}
+    assert second["right, %"] is None
+
+
+def test_retrieval() -> None:
+    assert recall_rows(REPORT) == [
+        {"system": "RAMKG", "recall@1": 50.0},
+        {"system": "RAMKG + RGIT", "recall@1": 60.0},
+    ]
+
+
+def test_languages_stand_beside_the_average() -> None:
+    generator, ramkg, _ = score_rows(REPORT)
+    assert [name for name in generator if name.endswith("F1")] == ["average F1", "95% interval of F1"]
+    assert (ramkg["de F1"], ramkg["fr F1"], ramkg["average F1"]) == (24.0, 26.0, 25.0)
+    assert generator["95% interval of F1"] == "19.00 to 21.00"
+
+
+def test_runs_side_by_side() -> None:
+    [row] = run_rows({"tau 5": REPORT})
+    assert row["run"] == "tau 5"
+    assert row["pseudo pairs"] == 12
+    assert (row["RAMKG recall@1"], row["RAMKG + RGIT recall@1"]) == (50.0, 60.0)
+    assert row["RAMKG + RGIT F1"] == 30.0
+    assert "generator without retrieval recall@1" not in row
+    without = {**REPORT, "rounds": []}
+    assert run_rows({"RAMKG alone": without})[0]["pseudo pairs"] is None
+
+
+def test_page() -> None:
+    page = rounds_report(REPORT, {"tau 5": REPORT})
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## Rounds (recall on the validation documents, in percent; Table 5)",
+        "## Retrieval (Table 4)",
+        "## Keyphrases (protocol ramkg, in percent; Tables 2 and 3)",
+        "## Runs (Tables 6 and 7, Fig. 3)",
+    ]
+    assert "## Runs" not in rounds_report(REPORT)
