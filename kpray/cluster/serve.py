@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakSet
@@ -25,8 +27,9 @@ from kpray.cluster.serving.config import ServeConfig, ServedModel, read_config, 
 from kpray.cluster.serving.errors import overloaded, unavailable
 from kpray.cluster.serving.gate import log_failure
 from kpray.cluster.serving.keys import Keys, exposure_warning
-from kpray.cluster.serving.messages import Result, Work
+from kpray.cluster.serving.messages import Work
 from kpray.cluster.serving.metrics import IngressMetrics, ModelMetrics, collect
+from kpray.cluster.serving.proxy import CLOSED_SECONDS
 from kpray.cluster.serving.replica import OpenModel
 
 MODELS_PER_REPLICA = 4  # that are open at a time; another one takes the place of the least recently used
@@ -66,8 +69,8 @@ class Predictors:
         self._open.add(opened)
         return opened
 
-    async def predict(self, work: Work) -> list[Result]:
-        """One result for each document, in order."""
+    async def predict(self, work: Work) -> bytes:
+        """JSON of one `Result` for each document, in order."""
         model: OpenModel = await self.open_model(serve.get_multiplexed_model_id())
         try:
             return await model.predict(work)
@@ -101,6 +104,7 @@ class Ingress(Backend):
         """
         self._config, self._models, self._predictors = config, models, predictors
         self._keys, self._metrics = Keys(config.api_keys), IngressMetrics()
+        self._full: dict[str, float] = {}  # kind -> when its queue was last found full
         client = _get_global_client()
         warning = exposure_warning(client.http_config.host, self._keys) if client else ""
         if warning:
@@ -110,7 +114,7 @@ class Ingress(Backend):
         """What Serve calls with HTTP requests."""
         return build_app(self._config, self._models, self._keys, self._metrics, self)
 
-    async def predict(self, model: ServedModel, work: Work) -> list[Result]:
+    async def predict(self, model: ServedModel, work: Work) -> bytes:
         """Ask a replica; where it dies over it, ask another one, once: the work has no effects."""
         handle = self._predictors[model.kind].options(multiplexed_model_id=model.name)
         try:
@@ -120,9 +124,15 @@ class Ingress(Backend):
                 self._metrics.retries.inc()
                 return await _ask(handle, work)
         except BackPressureError:
-            raise overloaded() from None
+            raise overloaded(full=self._note_full(model.kind)) from None
         except (RayActorError, DeploymentUnavailableError):
             raise unavailable() from None
+
+    def _note_full(self, kind: str) -> bool:
+        """Note that the queue of a kind is full; whether those of all kinds are."""
+        now = time.monotonic()
+        self._full[kind] = now
+        return all(now - self._full.get(each, -math.inf) < CLOSED_SECONDS for each in self._predictors)
 
     async def missing(self) -> list[str]:
         """Names of models that no replica can answer for now."""
@@ -143,10 +153,10 @@ class Ingress(Backend):
         return collect(self._metrics.registry, serve.get_replica_context().replica_tag)
 
 
-async def _ask(handle: DeploymentHandle[Any], work: Work) -> list[Result]:
+async def _ask(handle: DeploymentHandle[Any], work: Work) -> bytes:
     response = handle.predict.remote(work)
     try:
-        results: list[Result] = await response
+        results: bytes = await response
     except asyncio.CancelledError:  # the deadline, or the client went away
         response.cancel()  # type: ignore[no-untyped-call]
         raise

@@ -36,11 +36,12 @@ from kpray.cluster.serving.messages import (
     LimitsMessage,
     ModelMessage,
     ModelsResponse,
-    Result,
     Work,
     request_model,
+    response_json,
 )
 from kpray.cluster.serving.metrics import IngressMetrics, exposition
+from kpray.cluster.serving.proxy import KEYPHRASES
 
 PAGE = Path(__file__).parent / "page.html"
 
@@ -62,8 +63,8 @@ _ERRORS = {
 class Backend(Protocol):
     """Runs the models."""
 
-    async def predict(self, model: ServedModel, work: Work) -> list[Result]:
-        """One result for each document, in order.
+    async def predict(self, model: ServedModel, work: Work) -> bytes:
+        """JSON of one `Result` for each document, in order.
 
         Raises:
             ApiError: overloaded, or there is no replica.
@@ -110,17 +111,17 @@ def _add_keyphrases(
     # `Gate` asks for the key, before the body is read; this one tells of it in /docs.
     key = [Depends(HTTPBearer(auto_error=False))] if keys.required else []
 
-    async def keyphrases(asked: KeyphrasesRequest, notes: Annotated[Notes, Depends(_notes)]) -> KeyphrasesResponse:
+    async def keyphrases(asked: KeyphrasesRequest, notes: Annotated[Notes, Depends(_notes)]) -> Response:
         """Keyphrases of one document or several: one result for each, in order, with its own error if it has one."""
         model = named[asked.model or models[0].name]
         notes.model, notes.documents = model.name, len(asked.documents)
         await rate.take(notes)
         work = Work(asked.documents, asked.lang or config.lang, asked.top, asked.explain, notes.request_id)
         results = await backend.predict(model, work)
-        return KeyphrasesResponse(model=model.name, version=model.version, results=results)
+        return Response(response_json(model.name, model.version, results), media_type="application/json")
 
     keyphrases.__annotations__["asked"] = request_model(list(named), config.limits.documents, config.limits.top)
-    app.post("/v1/keyphrases", dependencies=key, response_model_exclude_none=True)(keyphrases)
+    app.post(KEYPHRASES, dependencies=key, response_model=KeyphrasesResponse)(keyphrases)
 
     @app.get("/v1/models", dependencies=key)
     async def list_models() -> ModelsResponse:

@@ -104,9 +104,9 @@ class Batcher:
 
     async def _work(self) -> None:
         """Work until nothing waits."""
+        if self.queue < self.config.documents and self.config.wait_ms:
+            await asyncio.sleep(self.config.wait_ms / 1000)
         while self.queue:
-            if self.queue < self.config.documents and self.config.wait_ms:
-                await asyncio.sleep(self.config.wait_ms / 1000)
             fresh = self._take_fresh()
             if fresh:
                 await self._in_thread(self._prepare, fresh)

@@ -6,6 +6,8 @@ import math
 
 from starlette.responses import JSONResponse, Response
 
+FULL = "x-kpray-full"  #: header of a refusal: whatever comes next would be refused too
+
 
 class ApiError(Exception):
     """A request that is answered with an error.
@@ -15,17 +17,22 @@ class ApiError(Exception):
         code: for programs.
         message: for people; never a part of the request's text.
         retry_after: seconds after which it may work; None: it will not by waiting.
+        full: whatever comes in the next moment would be refused too.
     """
 
-    def __init__(self, status: int, code: str, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, *, retry_after: float | None = None, full: bool = False
+    ) -> None:
         super().__init__(status, code, message)
-        self.status, self.code, self.message, self.retry_after = status, code, message, retry_after
+        self.status, self.code, self.message, self.retry_after, self.full = status, code, message, retry_after, full
 
     def response(self, request_id: str) -> Response:
         """`ErrorResponse`, with the headers that belong to it."""
         headers = {"Cache-Control": "no-store"}
         if self.retry_after is not None:
             headers["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
+        if self.full:
+            headers[FULL] = "1"
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         if self.status in (408, 413):
@@ -34,9 +41,9 @@ class ApiError(Exception):
         return JSONResponse({"error": error}, self.status, headers)
 
 
-def overloaded() -> ApiError:
-    """More requests wait than may."""
-    return ApiError(503, "overloaded", "too many requests wait; try again soon", retry_after=1)
+def overloaded(*, full: bool = False) -> ApiError:
+    """More requests wait than may; `full`: for every model."""
+    return ApiError(503, "overloaded", "too many requests wait; try again soon", retry_after=1, full=full)
 
 
 def unavailable() -> ApiError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 import traceback
 from dataclasses import dataclass
@@ -18,13 +19,14 @@ from kpray.cluster.serving.config import RequestLimits
 from kpray.cluster.serving.errors import ApiError, internal, too_large
 from kpray.cluster.serving.keys import METRICS_KEY, Keys
 from kpray.cluster.serving.metrics import IngressMetrics
-from kpray.cluster.serving.proxy import REQUEST_ID
+from kpray.cluster.serving.proxy import KEYPHRASES, REFUSED, REQUEST_ID
 
 NOTES = "kpray"  #: where the scope has a request's `Notes`
 
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})  # also without a key
 _OPEN_FILES = "/static-offline-docs/"  # that /docs is made of
 _METRICS = "/metrics"
+_COUNT = re.compile(r"[0-9]{1,9}")
 _logger = logging.getLogger("ray.serve")
 
 
@@ -81,6 +83,7 @@ class Gate:
         notes = Notes(given if REQUEST_ID.fullmatch(given.encode()) else uuid4().hex)
         notes.client = scope["client"][0] if scope.get("client") else ""
         scope[NOTES] = notes
+        self._note_refused(headers.get(REFUSED, ""))
         whole_body, size = False, 0
 
         async def receive_body() -> Message:
@@ -142,6 +145,14 @@ class Gate:
             return ApiError(408, "slow_body", f"the body did not come within {self._seconds:g} s")
         log_failure(_logger, error, notes.request_id)
         return internal()
+
+    def _note_refused(self, count: str) -> None:
+        """Count what the proxy has refused without us."""
+        if not _COUNT.fullmatch(count):
+            return
+        self._metrics.requests.labels(KEYPHRASES, 503).inc(int(count))
+        self._metrics.rejects.labels("overloaded").inc(int(count))
+        _logger.info("POST %s 503 requests=%s error=overloaded: refused by the proxy", KEYPHRASES, count)
 
     def _note(self, scope: Scope, notes: Notes, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")

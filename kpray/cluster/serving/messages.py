@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, create_model
 
 from kpray.predictor import Explanation
 
@@ -137,6 +137,20 @@ class KeyphrasesResponse(_Message):
     version: str
     """Of the model; another one may give other keyphrases."""
     results: list[Result]
+
+
+_RESULTS = TypeAdapter(list[Result])
+
+
+def results_json(results: list[Result]) -> bytes:
+    """`KeyphrasesResponse.results`: written where the model is, so that nobody on the way reads it again."""
+    return _RESULTS.dump_json(results, exclude_none=True)
+
+
+def response_json(model: str, version: str, results: bytes) -> bytes:
+    """A `KeyphrasesResponse` around results that are JSON already."""
+    names = KeyphrasesResponse(model=model, version=version, results=[]).model_dump_json(exclude={"results"})
+    return b'%b,"results":%b}' % (names[:-1].encode(), results)
 
 
 class ModelMessage(_Message):

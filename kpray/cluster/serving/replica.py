@@ -6,7 +6,7 @@ import asyncio
 
 from kpray.cluster.serving.batching import Batcher, TooLong
 from kpray.cluster.serving.config import BatchingConfig, RequestLimits, ServedModel
-from kpray.cluster.serving.messages import DocumentError, DocumentMessage, Result, Work, result_of
+from kpray.cluster.serving.messages import DocumentError, DocumentMessage, Result, Work, result_of, results_json
 from kpray.cluster.serving.metrics import ModelMetrics
 from kpray.document import Document
 from kpray.errors import RejectedDocument
@@ -39,11 +39,14 @@ class OpenModel:
         self.metrics.batch_seconds.labels(self.name).observe(seconds)
         self.metrics.tokens.labels(self.name).inc(tokens)
 
-    async def predict(self, work: Work) -> list[Result]:
-        """One result for each document, in order; when it is cancelled, documents that still wait are dropped."""
+    async def predict(self, work: Work) -> bytes:
+        """JSON of one `Result` for each document, in order.
+
+        When it is cancelled, documents that still wait are dropped.
+        """
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._predict(document, work)) for document in work.documents]
-        return [task.result() for task in tasks]
+        return results_json([task.result() for task in tasks])
 
     async def _predict(self, asked: DocumentMessage, work: Work) -> Result:
         lang = asked.lang or work.lang

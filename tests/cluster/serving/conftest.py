@@ -14,7 +14,7 @@ from prometheus_client import Metric
 from kpray.cluster.serving.app import build_app
 from kpray.cluster.serving.config import ServeConfig, ServedModel, served_models
 from kpray.cluster.serving.keys import Keys
-from kpray.cluster.serving.messages import Result, Work
+from kpray.cluster.serving.messages import Work
 from kpray.cluster.serving.metrics import IngressMetrics, ModelMetrics, collect
 from kpray.cluster.serving.replica import OpenModel
 from kpray.settings import validate_settings
@@ -47,7 +47,7 @@ class InProcess:
         self.failure: Exception | None = None
         self.pause = 0.0
 
-    async def predict(self, model: ServedModel, work: Work) -> list[Result]:
+    async def predict(self, model: ServedModel, work: Work) -> bytes:
         await asyncio.sleep(self.pause)
         if self.failure is not None:
             raise self.failure
