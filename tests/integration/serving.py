@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ import psutil
 
 from tests.integration.jobs import Job
 
-KEY = "alice-0123456789abcdef"
+KEY, BOB = "alice-0123456789abcdef", "bob-0123456789abcdef"
 METRICS_KEY = "metrics-0123456789abcdef"
 PATIENCE = 180.0  # seconds; a busy machine takes long to start another process
 
@@ -56,14 +57,29 @@ class Server:
         """Processes of a deployment."""
         return self.job.workers(f"ServeReplica:kpray:{deployment}")
 
-    def raw(self, request: bytes) -> bytes:
-        """What comes back for bytes that are no proper request, until the connection is closed."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection:
+    def raw(self, request: bytes, seconds: float | None = None) -> bytes:
+        """What comes back for bytes that are no proper request, until the connection is closed.
+
+        Args:
+            request: to be sent, as far as the service reads it.
+            seconds: of silence, after which no answer is expected any more; None: there must be an end.
+        """
+        answer = b""
+        ends: tuple[type[OSError], ...] = (ConnectionError,)  # it was closed before all was read, or after
+        if seconds is not None:
+            ends = (ConnectionError, TimeoutError)
+        with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection, suppress(*ends):
             connection.sendall(request)
-            answer = b""
+            connection.settimeout(seconds or PATIENCE)
             while part := connection.recv(65536):
                 answer += part
-            return answer
+        return answer
+
+    def memory(self) -> float:
+        """MiB of the proxy, the ingress and the replicas."""
+        processes = [*self.job.workers("ServeReplica:"), *self.job.workers("ProxyActor")]
+        assert len(processes) > 2
+        return float(sum(process.memory_info().rss for process in processes)) / 2**20
 
 
 def free_port() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
@@ -16,7 +17,8 @@ import pytest
 from kpray.document import Document
 from kpray.registry import open_predictor
 from tests.integration.jobs import Job
-from tests.integration.serving import KEY, METRICS_KEY, PATIENCE, Server, free_port
+from tests.integration.malformed import malformed
+from tests.integration.serving import BOB, KEY, METRICS_KEY, PATIENCE, Server, free_port
 from tests.ramkg.tiny_ramkg import save_ramkg
 from tests.samrank.tiny_models import SENTENCES
 from tests.unikeyphrase.tiny_model import make_task, save_backbone
@@ -25,13 +27,15 @@ pytestmark = pytest.mark.integration
 
 DEADLINE = 10
 BODY_BYTES = 10_000_000
+MALFORMED = int(os.environ.get("KPRAY_TEST_MALFORMED", "300"))
+SILENCE = 1.0  # seconds, after which what is not a whole request is given up
 DOCUMENTS = 200  # of 45,000 characters: more than any core reads before the deadline
 
 
 @pytest.fixture(scope="module")
 def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("keys") / "keys"
-    path.write_text(f"alice:{KEY}\nmetrics:{METRICS_KEY}\n", encoding="utf-8")
+    path.write_text(f"alice:{KEY}\nbob:{BOB}\nmetrics:{METRICS_KEY}\n", encoding="utf-8")
     return path
 
 
@@ -141,6 +145,45 @@ def test_tricks_with_headers(headers: bytes, server: Server) -> None:
     answer = server.raw(b"POST /v1/keyphrases HTTP/1.1\r\nHost: service\r\n" + authorization + headers + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 4") or answer == b""
     assert server.client.get("/healthz").status_code == 200
+
+
+def test_malformed_requests(server: Server) -> None:
+    kinds: set[str] = set()
+
+    def ask(seed: int) -> None:
+        request = malformed(seed, KEY, BODY_BYTES)
+        kinds.add(request.kind)
+        answer = server.raw(request.sent, None if request.whole else SILENCE)
+        start, _, body = answer.partition(b"\r\n\r\n")
+        status = int(start.split()[1]) if start else 0
+        assert status < 500 or json.loads(body)["error"]["code"] in ("overloaded", "unavailable"), (seed, request.kind)
+        assert answer or request.kind != "wrong types", seed
+
+    with ThreadPoolExecutor(16) as threads:
+        list(threads.map(ask, range(MALFORMED // 4)))
+        before = server.memory()
+        list(threads.map(ask, range(MALFORMED // 4, MALFORMED)))
+    print(f"{MALFORMED} malformed requests: {before:.0f} MiB after a quarter, {server.memory():.0f} MiB after all")
+    assert len(kinds) == 11
+    assert server.memory() < 1.1 * before
+    assert server.ask(SENTENCES).status_code == 200
+
+
+def test_tenants_see_nothing_of_each_other(server: Server) -> None:
+    def ask(number: int) -> None:
+        own, other = ("wombat", "numbat") if number % 2 else ("numbat", "wombat")
+        key = BOB if number % 2 else KEY
+        documents = [{"id": f"{own}-{number}", "text": f"The {own} network {number} describes graphs."}] * 3
+        headers = {"Authorization": f"Bearer {key}"}
+        answer = server.client.post("/v1/keyphrases", json={"documents": documents, "explain": True}, headers=headers)
+        assert answer.status_code == 200
+        assert [result["id"] for result in answer.json()["results"]] == [f"{own}-{number}"] * 3
+        assert other not in answer.text
+        assert f"{own} network" in answer.text
+        assert server.client.get("/metrics", headers=headers).status_code == 403
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(ask, range(32)))
 
 
 def test_slow_body(server: Server) -> None:
