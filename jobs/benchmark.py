@@ -10,9 +10,10 @@ from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
 
+from kpray.cluster.serving.config import ReplicasConfig
 from kpray.corpus.quickstart import quickstart_records
 from kpray.corpus.records import Reject, read_records
-from kpray.document import Record
+from kpray.document import Document, Record
 from kpray.errors import UserError
 from kpray.pretrained import MINILM
 from kpray.ramkg.config import GenerateConfig, RetrieverConfig
@@ -70,10 +71,17 @@ class ServeBenchmark(Benchmark):
     """What the benchmark of serving takes."""
 
     samrank: SAMRankConfig = SAMRankConfig()
+    replicas: ReplicasConfig = ReplicasConfig(max_replicas=1)
     users: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 4, 16, 64)
     """Numbers of users that ask at the same time, rising."""
     seconds: PositiveInt = 20
     """Of each measurement."""
+    words: PositiveInt | None = None
+    """Words that a document is cut to; null: none is cut."""
+    request_documents: PositiveInt = 1
+    """Documents of a request."""
+    trace: bool = False
+    """Instead, print what autoscaling does in `seconds` with few users, many (the last of `users`), and few again."""
 
 
 def measure_samrank(job: SAMRankBenchmark, records: list[Record]) -> list[dict[str, Any]]:
@@ -110,11 +118,14 @@ def measure_rgit(job: RGITBenchmark, records: list[Record]) -> list[dict[str, An
 
 
 def measure_serve(job: ServeBenchmark, records: list[Record]) -> list[dict[str, Any]]:
-    from kpray.cluster.serving.benchmark import benchmark
+    from kpray.cluster.serving.benchmark import Load, benchmark, trace
 
-    config = job.samrank.model_dump(mode="json", exclude_unset=True)
     documents = [record.document for record in records]
-    return benchmark(config, documents, job.users, job.seconds, Path(__file__).with_name("locustfile.py"))
+    if job.words is not None:
+        documents = [Document(id=one.id, body=" ".join(one.text.split()[: job.words])) for one in documents]
+    load = Load(documents, job.request_documents, job.users, job.seconds, Path(__file__).with_name("locustfile.py"))
+    samrank = job.samrank.model_dump(mode="json", exclude_unset=True)
+    return (trace if job.trace else benchmark)(samrank, job.replicas.model_dump(mode="json"), load)
 
 
 BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[dict[str, Any]]]]] = {

@@ -1,31 +1,31 @@
-"""Load for `jobs/benchmark.py serve`: each user asks for the keyphrases of one document after the other.
+"""Load for `jobs/benchmark.py serve`: each user sends one request after the other.
 
-By hand: `KPRAY_LOAD=texts.jsonl locust -f jobs/locustfile.py --headless --users 16 --run-time 20s --host http://127.0.0.1:8000`.
+By hand: `KPRAY_LOAD=requests.jsonl locust -f jobs/locustfile.py --headless --users 16 --run-time 20s --host
+http://127.0.0.1:8000`, where each line is the body of a request; KPRAY_LOAD_PER_USER: requests/s of a user.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import random
 from pathlib import Path
 
-from locust import FastHttpUser, task
+from locust import FastHttpUser, constant_throughput, task
 
-BODIES = [
-    {"documents": [{"text": json.loads(line)["text"]}]}
-    for line in Path(os.environ["KPRAY_LOAD"]).read_text(encoding="utf-8").splitlines()
-]
+BODIES = Path(os.environ["KPRAY_LOAD"]).read_bytes().splitlines()
+HEADERS = {"Content-Type": "application/json"}
 
 
 class Reader(FastHttpUser):
     """Waits for each answer before it asks again; answers are counted by their status."""
 
     network_timeout = connection_timeout = 120.0
+    wait_time = constant_throughput(float(os.environ.get("KPRAY_LOAD_PER_USER", "inf")))
 
     @task
     def ask(self) -> None:
-        """Ask for one document."""
-        with self.client.post("/v1/keyphrases", json=random.choice(BODIES), catch_response=True) as response:
+        """Ask once."""
+        body = random.choice(BODIES)
+        with self.client.post("/v1/keyphrases", data=body, headers=HEADERS, catch_response=True) as response:
             response.request_meta["name"] = str(response.status_code)
             response.success()
