@@ -62,10 +62,8 @@ def benchmark(samrank: dict[str, Any], replicas: dict[str, Any], load: Load) -> 
         def measure(service: Service, title: str, users: int, rate: float | None = None) -> float:
             answers = ask(service, requests, load.locustfile, users=users, seconds=load.seconds, rate=rate)
             documents = answers.rate * load.request_documents
-            rows.append(
-                {"contestant": title, "documents/s": documents, "of it": documents / floor, **_columns(answers)}
-            )
-            rows[-1]["MiB"] = round(service.memory())
+            row: Row = {"contestant": title, "documents/s": documents, "of it": documents / floor}
+            rows.append({**row, **_columns(answers), "MiB": round(service.memory())})
             return answers.rate
 
         with start_service({**options, "batch": {"documents": 1}}, Path(scratch)) as service:
@@ -122,8 +120,8 @@ def trace(samrank: dict[str, Any], replicas: dict[str, Any], load: Load) -> list
 
             for users, fifths in ((1, 1), (load.users[-1], 2), (1, 2)):
                 seconds = max(1, load.seconds * fifths // 5)
-                options = {"users": users, "seconds": seconds, "meanwhile": partial(look, users)}
-                ask(service, requests, load.locustfile, **options)
+                meanwhile = partial(look, users)
+                ask(service, requests, load.locustfile, users=users, seconds=seconds, meanwhile=meanwhile)
     return rows
 
 
