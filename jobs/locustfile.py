@@ -10,9 +10,11 @@ import os
 import random
 from pathlib import Path
 
+import gevent
 from locust import FastHttpUser, constant_throughput, task
 
-BODIES = Path(os.environ["KPRAY_LOAD"]).read_bytes().splitlines()
+BODIES = Path(os.environ["KPRAY_LOAD"]).read_text(encoding="utf-8").splitlines()
+PER_SECOND = float(os.environ.get("KPRAY_LOAD_PER_USER", "inf"))
 HEADERS = {"Content-Type": "application/json"}
 
 
@@ -20,7 +22,11 @@ class Reader(FastHttpUser):
     """Waits for each answer before it asks again; answers are counted by their status."""
 
     network_timeout = connection_timeout = 120.0
-    wait_time = constant_throughput(float(os.environ.get("KPRAY_LOAD_PER_USER", "inf")))
+    wait_time = constant_throughput(PER_SECOND)
+
+    def on_start(self) -> None:
+        """Not all at the same moment."""
+        gevent.sleep(random.random() / PER_SECOND)
 
     @task
     def ask(self) -> None:
