@@ -20,6 +20,7 @@ from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from kpray.cluster.serving.proxy import KEYPHRASES
 from kpray.document import Document
 from kpray.errors import UserError
 
@@ -87,7 +88,7 @@ class Service:
         replicas = {sample.labels["replica"] for sample in samples if sample.name == "kpray_queue_documents"}
         statuses: dict[str, float] = {}
         for sample in samples:
-            if sample.labels.get("route") == "/v1/keyphrases":
+            if sample.labels.get("route") == KEYPHRASES:
                 status = sample.labels["status"]
                 statuses[status] = statuses.get(status, 0.0) + sample.value
         return len(replicas), statuses
