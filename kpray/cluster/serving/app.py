@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Protocol
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -111,9 +111,9 @@ def _add_keyphrases(
     # `Gate` asks for the key, before the body is read; this one tells of it in /docs.
     key = [Depends(HTTPBearer(auto_error=False))] if keys.required else []
 
-    async def keyphrases(asked: KeyphrasesRequest, notes: Annotated[Notes, Depends(_notes)]) -> Response:
+    async def keyphrases(asked: KeyphrasesRequest, request: Request) -> Response:
         """Keyphrases of one document or several: one result for each, in order, with its own error if it has one."""
-        model = named[asked.model or models[0].name]
+        notes, model = _notes(request), named[asked.model or models[0].name]
         notes.model, notes.documents = model.name, len(asked.documents)
         await rate.take(notes)
         work = Work(asked.documents, asked.lang or config.lang, asked.top, asked.explain, notes.request_id)
