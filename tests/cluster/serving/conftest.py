@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from prometheus_client import Metric
 
 from kpray.cluster.serving.app import build_app
@@ -102,6 +107,23 @@ class Service:
         assert error["request_id"] == response.headers["x-request-id"]
         assert "Traceback" not in response.text
         return str(error["code"])
+
+
+@contextmanager
+def serving(service: Service) -> Iterator[str]:
+    """Address at which a service listens, in a thread."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(service.app, log_config=None, ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 StartService = Callable[..., Service]

@@ -6,22 +6,18 @@ import json
 import os
 import shlex
 import shutil
-import socket
 import subprocess
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from kpray.document import Document
 from kpray.registry import open_predictor
-from tests.cluster.serving.conftest import Service
+from tests.cluster.serving.conftest import Service, serving
 from tests.ramkg.tiny_generator import RECORDS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -29,23 +25,6 @@ SCREENSHOTS = os.environ.get("KPRAY_SCREENSHOTS")  # a folder, to look at them
 TEXT = "Sparse networks, and dense graphs: 𝔘nicode <b>sparse networks</b> again.\n\nThe graphs' end."
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed (apt-get install chromium)")
-
-
-@contextmanager
-def serving(service: Service) -> Iterator[str]:
-    """Address at which a service listens, in a thread."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(service.app, log_config=None, ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            while not server.started:
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @pytest.fixture(scope="module")
