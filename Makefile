@@ -28,7 +28,7 @@ quickstart: $(STAMP)
 	$(BIN)/python jobs/quickstart.py
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --cov
+	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
 
 check: $(STAMP)
 	$(BIN)/ruff check

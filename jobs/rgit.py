@@ -20,7 +20,13 @@ def main() -> int:
         print_plan(job, given or planted)
         return 0
     report = run_rgit(job)
-    print_tables({"rounds": round_rows(report), "retrieval": recall_rows(report), "keyphrases": score_rows(report)})
+    print_tables(
+        {
+            "rounds, recall@k": round_rows(report),
+            "retrieval, recall@k": recall_rows(report),
+            "keyphrases": score_rows(report),
+        }
+    )
     print(f"the predictor: {job.output / 'best'}; the tables: {job.output / 'report.md'}")
     return 0
 

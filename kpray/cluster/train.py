@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import ray
 from pydantic import Field
+from ray.train import UserCallback
 
 from kpray import __version__
 from kpray.cluster.checkpoint import State, check_continuable, find_checkpoint, tidy_checkpoints
@@ -72,7 +73,15 @@ def run_train_job(job: TrainSettings, task: TrainingTask, english: Sequence[str]
     return 0
 
 
-def train(task: TrainingTask, job: TrainSettings, sources: Sequence[Source], valid_sources: Sequence[Source]) -> State:
+def train(
+    task: TrainingTask,
+    job: TrainSettings,
+    sources: Sequence[Source],
+    valid_sources: Sequence[Source],
+    *,
+    token_sets: Path | None = None,
+    callbacks: Sequence[UserCallback] = (),
+) -> State:
     """Train a model, or go on where an earlier run in the output folder stopped.
 
     Args:
@@ -80,6 +89,8 @@ def train(task: TrainingTask, job: TrainSettings, sources: Sequence[Source], val
         job: everything else.
         sources: the files of `job.train`.
         valid_sources: the files of `job.valid`.
+        token_sets: folder for tokenized documents, which several trainings may share; None: the output folder.
+        callbacks: of Ray Train: are told of each validation.
 
     Returns:
         Where the training stands at its end; `job.output` has the models, `best` and `last`.
@@ -115,7 +126,7 @@ def train(task: TrainingTask, job: TrainSettings, sources: Sequence[Source], val
     with writing(output):
         tidy_checkpoints(runs, found)
         write_text(json.dumps(configuration, indent=2) + "\n", output / STATE_FOLDER / "manifest.json")
-    tokens_run = TokenRun(output, task, tuple(sources), job.train_documents, job.lang, job.limits)
+    tokens_run = TokenRun(token_sets or output, task, tuple(sources), job.train_documents, job.lang, job.limits)
     with ray_session(job.address):
         place = placement(job.run, [node["Resources"] for node in ray.nodes() if node["Alive"]])
         precision = choose_precision(job.run.precision, cuda=place.gpu, bf16=True)
@@ -123,7 +134,9 @@ def train(task: TrainingTask, job: TrainSettings, sources: Sequence[Source], val
             check_continuable(found.state, place.workers, job.run.zero, precision)
         tokens = tokenize_files(tokens_run)
         about = {"configuration": configuration, "run": job.run.model_dump(mode="json"), "versions": versions()}
-        return fit(Plan(task, job.optim, job.run, precision, tokens.rows, valid, output, about), tokens, place)
+        return fit(
+            Plan(task, job.optim, job.run, precision, tokens.rows, valid, output, about), tokens, place, callbacks
+        )
 
 
 def check_output(output: Path, configuration: Mapping[str, Any]) -> None:

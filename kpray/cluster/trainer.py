@@ -30,7 +30,7 @@ from kpray.errors import UserError
 from kpray.report.progress import TrainingProgress
 from kpray.training import RunConfig
 
-_NODE_CPUS = 2.5 * READER_CPUS  # of each node, that workers leave to Ray Data
+NODE_CPUS = 2.5 * READER_CPUS  # of each node, that workers leave to Ray Data
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
@@ -68,7 +68,7 @@ def placement(run: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Placement
     workers = run.workers or max(1, gpus)
     if gpus and workers > gpus:
         raise UserError(f"{workers} workers need as many GPUs, and there are {gpus}", where="run.workers")
-    free = [(max(0.0, node.get("CPU", 0) - _NODE_CPUS), int(node.get("GPU", 0)) if gpus else workers) for node in nodes]
+    free = [(max(0.0, node.get("CPU", 0) - NODE_CPUS), int(node.get("GPU", 0)) if gpus else workers) for node in nodes]
 
     def fitting(cpus: float) -> int:
         return sum(min(int(cores / cpus + 1e-9), most) for cores, most in free)
@@ -86,13 +86,14 @@ def placement(run: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Placement
     return Placement(workers, gpus > 0, run.cpus or share)
 
 
-def fit(plan: Plan, tokens: TokenSet, place: Placement) -> State:
+def fit(plan: Plan, tokens: TokenSet, place: Placement, callbacks: Sequence[Any] = ()) -> State:
     """Train on a cluster that Ray is connected to, and show how far it is.
 
     Args:
         plan: for the workers.
         tokens: the training set.
         place: for the workers too.
+        callbacks: `ray.train.UserCallback`s.
 
     Returns:
         Where the training stands at its end.
@@ -118,6 +119,7 @@ def fit(plan: Plan, tokens: TokenSet, place: Placement) -> State:
                 storage_path=str(plan.runs.parent),
                 failure_config=ray.train.FailureConfig(max_failures=plan.run.most_failures),
                 checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+                callbacks=list(callbacks),
             ),
             datasets={"train": data},
             # Each worker reads all rows: which of them it takes at which step is the loop's to decide. Ray's own equal

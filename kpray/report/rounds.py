@@ -31,11 +31,11 @@ class RoundRow:
 
 
 def round_rows(report: Mapping[str, Any]) -> list[dict[str, Cell]]:
-    """Table 5 with the recall of each round: a row for each."""
+    """Table 5 with the recall@k of each round: a row for each."""
     return [
         {
             "round": row["number"],
-            **{f"recall@{k}": value for k, value in row["recall"].items()},
+            **{f"@{k}": value for k, value in row["recall"].items()},
             "pseudo pairs": row["pairs"],
             "right, %": row["accuracy"],
         }
@@ -44,9 +44,9 @@ def round_rows(report: Mapping[str, Any]) -> list[dict[str, Cell]]:
 
 
 def recall_rows(report: Mapping[str, Any]) -> list[dict[str, Cell]]:
-    """Table 4: a row for each system that retrieves."""
+    """Table 4, recall@k: a row for each system that retrieves."""
     return [
-        {"system": report["systems"][system]["name"], **{f"recall@{k}": value for k, value in recall.items()}}
+        {"system": report["systems"][system]["name"], **{f"@{k}": value for k, value in recall.items()}}
         for system, recall in report["recall"].items()
     ]
 
@@ -99,8 +99,8 @@ def rounds_report(report: Mapping[str, Any], others: Mapping[str, Mapping[str, A
         others: runs to compare, by name.
     """
     sections: Sequence[tuple[str, list[dict[str, Cell]]]] = (
-        ("Rounds (recall on the validation documents, in percent; Table 5)", round_rows(report)),
-        ("Retrieval (Table 4)", recall_rows(report)),
+        ("Rounds (recall@k on the validation documents, in percent; Table 5)", round_rows(report)),
+        ("Retrieval (recall@k on the validation documents, in percent; Table 4)", recall_rows(report)),
         ("Keyphrases (protocol ramkg, in percent; Tables 2 and 3)", score_rows(report)),
         ("Runs (Tables 6 and 7, Fig. 3)", run_rows(others or {})),
     )

@@ -22,13 +22,13 @@ def markdown_table(rows: Sequence[Mapping[str, Cell]], *, digits: int = 2) -> st
     Returns:
         The table with a final newline; empty when there is no row.
     """
-    columns = _columns(rows)
+    columns = table_columns(rows)
     if not columns:
         return ""
     texts = [[_escape(column) for column in columns]]
-    texts += [[_escape(_format(row.get(column), digits)) for column in columns] for row in rows]
+    texts += [[_escape(cell_text(row.get(column), digits)) for column in columns] for row in rows]
     widths = [max(3, *(len(line[place]) for line in texts)) for place in range(len(columns))]
-    numeric = [_is_numeric(rows, column) for column in columns]
+    numeric = [is_numeric(rows, column) for column in columns]
 
     def join(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cells) + " |\n"
@@ -55,11 +55,11 @@ def console_table(rows: Sequence[Mapping[str, Cell]], *, title: str = "", digits
 
     # Text, not str: rich reads "[CLS]" in a str as markup and would drop it.
     table = Table(title=Text(title) if title else None, title_justify="left", box=rich.box.SIMPLE_HEAD, pad_edge=False)
-    columns = _columns(rows)
+    columns = table_columns(rows)
     for column in columns:
-        table.add_column(Text(column), justify="right" if _is_numeric(rows, column) else "left")
+        table.add_column(Text(column), justify="right" if is_numeric(rows, column) else "left")
     for row in rows:
-        table.add_row(*(Text(_format(row.get(column), digits)) for column in columns))
+        table.add_row(*(Text(cell_text(row.get(column), digits)) for column in columns))
     return table
 
 
@@ -82,16 +82,19 @@ def with_interval(mean: float, low: float, high: float) -> str:
     return f"{mean:.2f}\n{low:.1f} to {high:.1f}"
 
 
-def _columns(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
+def table_columns(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
+    """Columns in the order in which they first appear."""
     return list(dict.fromkeys(column for row in rows for column in row))
 
 
-def _is_numeric(rows: Sequence[Mapping[str, Cell]], column: str) -> bool:
+def is_numeric(rows: Sequence[Mapping[str, Cell]], column: str) -> bool:
+    """Whether a column has numbers only, and some."""
     cells = [row[column] for row in rows if row.get(column) is not None]
     return bool(cells) and all(isinstance(cell, int | float) for cell in cells)
 
 
-def _format(cell: Cell, digits: int) -> str:
+def cell_text(cell: Cell, digits: int = 2) -> str:
+    """A cell as tables show it; None and NaN are a dash."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return "–"
     if isinstance(cell, float):

@@ -35,9 +35,8 @@ class _Collector:
     heads_by_layer: dict[int, Tensor]  # layer -> int64 [heads], both from 0
     real_BN: Tensor
     muted_BN: Tensor
-    redistribution: Redistribution
-    weighting: Weighting
-    found: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    modes: Sequence[tuple[Redistribution, Weighting]]
+    found: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)  # [B, H, N] and [modes, B, H, N]
 
 
 def _attend(
@@ -65,10 +64,10 @@ def _attend(
         bool(getattr(module, "is_causal", False)),
     )
     global_BHN = global_scores(maps_BHNN, kpray_collector.real_BN, kpray_collector.muted_BN)
-    proportional_BHN = proportional_scores(
-        maps_BHNN, global_BHN, kpray_collector.real_BN, kpray_collector.redistribution, kpray_collector.weighting
+    proportional_MBHN = torch.stack(
+        [proportional_scores(maps_BHNN, global_BHN, kpray_collector.real_BN, *mode) for mode in kpray_collector.modes]
     )
-    kpray_collector.found[layer] = (global_BHN, proportional_BHN)
+    kpray_collector.found[layer] = (global_BHN, proportional_MBHN)
     if layer == max(kpray_collector.heads_by_layer):
         raise _Finished
     if all_heads:  # the maps are there already: no second softmax
@@ -87,7 +86,7 @@ class HeadScores:
 
     Attributes:
         global_: float32 [heads, tokens], Eq. 2.
-        proportional: float32 [heads, tokens], Eq. 5.
+        proportional: float32 [modes, heads, tokens], Eq. 5 in each of the modes asked for.
     """
 
     global_: np.ndarray
@@ -102,8 +101,7 @@ def head_scores(
     *,
     muted: int,
     batch_tokens: int,
-    redistribution: Redistribution,
-    weighting: Weighting,
+    modes: Sequence[tuple[Redistribution, Weighting]],
 ) -> list[HeadScores]:
     """Score the tokens of each sequence by each head.
 
@@ -113,6 +111,7 @@ def head_scores(
         heads: (layer, head), both from 0, in the order wanted in the result.
         muted: position of the token whose global score is set to 0; -1 is the last one.
         batch_tokens: the most tokens of one forward pass, padding included.
+        modes: ways to hand out global scores, at least one; all are read off the same maps.
 
     Returns:
         One `HeadScores` per sequence, in order, special tokens included.
@@ -144,9 +143,7 @@ def head_scores(
             real[row, :length] = 1
             muted_positions[row, muted % length] = 1
         real_BN = torch.from_numpy(real).to(device)
-        collector = _Collector(
-            heads_by_layer, real_BN, torch.from_numpy(muted_positions).to(device), redistribution, weighting
-        )
+        collector = _Collector(heads_by_layer, real_BN, torch.from_numpy(muted_positions).to(device), modes)
         padded = min(lengths) < max(lengths)
         with suppress(_Finished):  # the way out of `_attend` once the last chosen head is scored
             model(
@@ -162,9 +159,9 @@ def head_scores(
                 fix="take one of BERT, GPT-2 or Llama type",
             )
         global_BHN = torch.cat([collector.found[layer][0] for layer in heads_by_layer], dim=1)[:, order].cpu().numpy()
-        proportional_BHN = (
-            torch.cat([collector.found[layer][1] for layer in heads_by_layer], dim=1)[:, order].cpu().numpy()
+        proportional_MBHN = (
+            torch.cat([collector.found[layer][1] for layer in heads_by_layer], dim=2)[:, :, order].cpu().numpy()
         )
         for row, (index, length) in enumerate(zip(batch, lengths, strict=True)):
-            results[index] = HeadScores(global_BHN[row, :, :length], proportional_BHN[row, :, :length])
+            results[index] = HeadScores(global_BHN[row, :, :length], proportional_MBHN[:, row, :, :length])
     return [result for result in results if result is not None]

@@ -19,6 +19,7 @@ from kpray.pretrained import choose_device, choose_dtype, load_pretrained, load_
 from kpray.samrank.attention import ATTENTION_NAME, HeadScores, head_scores
 from kpray.samrank.config import SAMRankConfig, check_heads
 from kpray.samrank.phrases import Occurrences, find_occurrences, phrase_scores
+from kpray.samrank.scores import Redistribution, Weighting
 from kpray.text.candidates import find_candidates
 from kpray.text.stems import stem_phrase
 from kpray.text.tagging import load_tagger
@@ -138,8 +139,15 @@ class SAMRank(Predictor[PreparedDocument]):
         scores = iter(self.score_segments([segment for document in prepared for segment in document.segments]))
         return [self._rank(document, [next(scores) for _ in document.segments], top) for document in prepared]
 
-    def score_segments(self, segments: Sequence[np.ndarray]) -> list[HeadScores]:
-        """Scores of the chosen heads for each segment's tokens, special tokens left out."""
+    def score_segments(
+        self, segments: Sequence[np.ndarray], modes: Sequence[tuple[Redistribution, Weighting]] | None = None
+    ) -> list[HeadScores]:
+        """Scores of the chosen heads for each segment's tokens, special tokens left out.
+
+        Args:
+            segments: int64 [tokens] each, special tokens included.
+            modes: see `head_scores`; None: the configured one.
+        """
         fitting = CPU_BATCH_TOKENS if self.model.device.type == "cpu" else GPU_BATCH_TOKENS
         found = head_scores(
             self.model,
@@ -147,18 +155,17 @@ class SAMRank(Predictor[PreparedDocument]):
             self.config.layer_heads,
             muted=self.muted,
             batch_tokens=self.config.batch_tokens or fitting,
-            redistribution=self.config.redistribution,
-            weighting=self.config.weighting,
+            modes=modes or [(self.config.redistribution, self.config.weighting)],
         )
         own = slice(len(self.prefix), -len(self.suffix) or None)
-        return [HeadScores(scores.global_[:, own], scores.proportional[:, own]) for scores in found]
+        return [HeadScores(scores.global_[:, own], scores.proportional[:, :, own]) for scores in found]
 
     def _rank(self, document: PreparedDocument, segments: list[HeadScores], top: int) -> Explanation:
         if not segments:
             return Explanation([], document.spans, np.zeros(len(document.spans)))
         tokens = self.token_scores(segments)
         by_head = self.phrase_scores(tokens, document.occurrences)
-        phrases = by_head[0] if len(by_head) == 1 else _share_of_best(by_head).mean(axis=0)
+        phrases = by_head[0] if len(by_head) == 1 else share_of_best(by_head).mean(axis=0)
         scores = group_scores(phrases[None], document.groups, self.config.merge_stems)[0]
         spelling = np.lexsort((-phrases, document.groups))  # the best phrase of a group stands for it
         spelling = spelling[np.flatnonzero(np.diff(document.groups[spelling], prepend=-1))]
@@ -166,14 +173,14 @@ class SAMRank(Predictor[PreparedDocument]):
             Keyphrase(document.phrases[spelling[group]], float(scores[group]), present=True)
             for group in np.argsort(-scores, kind="stable")[:top].tolist()
         ]
-        return Explanation(keyphrases, document.spans, _share_of_best(tokens).mean(axis=0))
+        return Explanation(keyphrases, document.spans, share_of_best(tokens).mean(axis=0))
 
     def token_scores(self, segments: Sequence[HeadScores]) -> np.ndarray:
         """Eq. 6, or the part of it that is configured: float64 [heads, tokens of the document]."""
         parts = {
-            "both": lambda segment: segment.global_.astype(np.float64) + segment.proportional,
+            "both": lambda segment: segment.global_.astype(np.float64) + segment.proportional[0],
             "global": lambda segment: segment.global_.astype(np.float64),
-            "proportional": lambda segment: segment.proportional.astype(np.float64),
+            "proportional": lambda segment: segment.proportional[0].astype(np.float64),
         }
         return np.concatenate([parts[self.config.score](segment) for segment in segments], axis=1)
 
@@ -218,7 +225,7 @@ def group_scores(scores: np.ndarray, groups: np.ndarray, merge: bool) -> np.ndar
     return rounded
 
 
-def _share_of_best(scores: np.ndarray) -> np.ndarray:
+def share_of_best(scores: np.ndarray) -> np.ndarray:
     """Each row divided by its maximum, where that is not 0."""
     best = scores.max(axis=1, keepdims=True)
     return scores / np.where(best > 0, best, 1)

@@ -30,14 +30,14 @@ REPORT: dict[str, Any] = {
 
 def test_rounds() -> None:
     first, second = round_rows(REPORT)
-    assert first == {"round": 1, "recall@1": 50.0, "recall@5": 75.0, "pseudo pairs": 10, "right, %": 80.0}
+    assert first == {"round": 1, "@1": 50.0, "@5": 75.0, "pseudo pairs": 10, "right, %": 80.0}
     assert second["right, %"] is None
 
 
 def test_retrieval() -> None:
     assert recall_rows(REPORT) == [
-        {"system": "RAMKG", "recall@1": 50.0},
-        {"system": "RAMKG + RGIT", "recall@1": 60.0},
+        {"system": "RAMKG", "@1": 50.0},
+        {"system": "RAMKG + RGIT", "@1": 60.0},
     ]
 
 
@@ -62,8 +62,8 @@ def test_runs_side_by_side() -> None:
 def test_page() -> None:
     page = rounds_report(REPORT, {"tau 5": REPORT})
     assert [line for line in page.splitlines() if line.startswith("## ")] == [
-        "## Rounds (recall on the validation documents, in percent; Table 5)",
-        "## Retrieval (Table 4)",
+        "## Rounds (recall@k on the validation documents, in percent; Table 5)",
+        "## Retrieval (recall@k on the validation documents, in percent; Table 4)",
         "## Keyphrases (protocol ramkg, in percent; Tables 2 and 3)",
         "## Runs (Tables 6 and 7, Fig. 3)",
     ]

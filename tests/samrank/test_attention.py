@@ -48,8 +48,7 @@ def score(
         heads,
         muted=model.muted,
         batch_tokens=batch_tokens,
-        redistribution=config.redistribution,
-        weighting=config.weighting,
+        modes=[(config.redistribution, config.weighting)],
     )
 
 
@@ -77,7 +76,7 @@ def test_every_head_scores_as_its_eager_map(
     for sequence, scores in zip(sequences, found, strict=True):
         maps = attention_maps(model.folder, tuple(sequence.tolist()))
         for row, (layer, head) in enumerate(ALL_HEADS):
-            for part, values in (("global", scores.global_), ("proportional", scores.proportional)):
+            for part, values in (("global", scores.global_), ("proportional", scores.proportional[0])):
                 config = SAMRankConfig.model_validate({"score": part, **options})
                 expected = token_scores(maps[layer, head], model.muted, config)
                 np.testing.assert_allclose(values[row], expected, rtol=1e-5, atol=1e-5)
@@ -88,7 +87,8 @@ def test_the_longest_sequence_of_the_model_is_taken(kind: str, tiny_model: Calla
     model = tiny_model(kind)
     sequences = random_ids(2, model.most_tokens, 3)
     long, short = score(model, sequences)  # in one batch
-    assert long.global_.shape == long.proportional.shape == (len(SOME_HEADS), model.most_tokens)
+    assert long.global_.shape == (len(SOME_HEADS), model.most_tokens)
+    assert long.proportional.shape == (1, len(SOME_HEADS), model.most_tokens)
     maps = attention_maps(model.folder, tuple(sequences[0].tolist()))
     expected = [token_scores(maps[head], model.muted, SAMRankConfig(score="global")) for head in SOME_HEADS]
     np.testing.assert_allclose(long.global_, expected, rtol=1e-5, atol=1e-5)
@@ -128,13 +128,24 @@ def test_heads_come_in_the_order_asked_for_and_as_often(tiny_model: Callable[[st
     asked = [(2, 1), (0, 3), (2, 1), (1, 0)]
     [found] = score(model, sequences, asked)
     rows = [ALL_HEADS.index(head) for head in asked]
-    assert_equal([found], [HeadScores(every.global_[rows], every.proportional[rows])])
+    assert_equal([found], [HeadScores(every.global_[rows], every.proportional[:, rows])])
+
+
+def test_all_modes_come_from_one_pass(tiny_model: Callable[[str], TinyModel]) -> None:
+    model = tiny_model("gpt2")
+    sequences = random_ids(8, 11, 5)
+    modes: list[Any] = [("forward", "global"), ("backward", "unit"), ("backward", "global")]
+    arguments: dict[str, Any] = {"muted": 0, "batch_tokens": 100}
+    together = head_scores(load(model.folder), sequences, SOME_HEADS, modes=modes, **arguments)
+    for place, mode in enumerate(modes):
+        alone = head_scores(load(model.folder), sequences, SOME_HEADS, modes=[mode], **arguments)
+        assert_equal([HeadScores(found.global_, found.proportional[place : place + 1]) for found in together], alone)
 
 
 def test_a_shortened_model_scores_its_layers_alike(tiny_model: Callable[[str], TinyModel]) -> None:
     model = tiny_model("llama")
     sequences = random_ids(5, 12)
-    arguments: dict[str, Any] = {"muted": 0, "batch_tokens": 100, "redistribution": "backward", "weighting": "unit"}
+    arguments: dict[str, Any] = {"muted": 0, "batch_tokens": 100, "modes": [("backward", "unit")]}
     short = load(model.folder, num_hidden_layers=2)
     assert len(short.layers) == 2
     found = head_scores(short, sequences, [(1, 3), (0, 0)], **arguments)
@@ -155,7 +166,7 @@ def test_the_model_answers_as_with_eager_attention_when_no_scores_are_wanted(
 
 def test_scores_are_float32_in_a_model_of_half_precision(tiny_model: Callable[[str], TinyModel]) -> None:
     model = tiny_model("bert")
-    arguments: dict[str, Any] = {"muted": -1, "batch_tokens": 100, "redistribution": "backward", "weighting": "unit"}
+    arguments: dict[str, Any] = {"muted": -1, "batch_tokens": 100, "modes": [("backward", "unit")]}
     [scores] = head_scores(load(model.folder, dtype=torch.bfloat16), random_ids(7, 30), [(1, 1)], **arguments)
     assert scores.global_.dtype == scores.proportional.dtype == np.float32
     # Each of the 30 rows of a map sums to 1, but the last column is muted: less than 30 is left.

@@ -1,0 +1,104 @@
+"""What the trials of a sweep say of their settings: means over seeds with intervals, and which setting is best."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from kpray.report.trials import Setting, TrialRow, Value
+
+#: 97.5% quantiles of Student's t for 1, 2, ... degrees of freedom; beyond them the normal distribution's is near.
+_T = (
+    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131),
+    *(2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
+)
+_NORMAL = 1.960
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over seeds and its 95% interval, which one value alone has not."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """What there is to tell of one setting.
+
+    Attributes:
+        setting: field -> value.
+        trials: those of its seeds.
+        score: over the seeds that are finished; None: there are none.
+        metrics: likewise.
+        difference: score minus that of the best setting, over the seeds that both have finished; None of the best.
+    """
+
+    setting: Setting
+    trials: tuple[TrialRow, ...]
+    score: Estimate | None
+    metrics: Mapping[str, Estimate]
+    difference: Estimate | None = None
+
+    @property
+    def finished(self) -> int:
+        """Number of seeds that count."""
+        return sum(trial.state == "finished" for trial in self.trials)
+
+
+def seed_interval(values: Sequence[float]) -> Estimate:
+    """Mean and 95% interval of independent values: mean ± t s / sqrt(n), s their standard deviation (Student, 1908).
+
+    Args:
+        values: at least one.
+    """
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return Estimate(mean, None, None)
+    freedom = len(values) - 1
+    t = _T[freedom - 1] if freedom <= len(_T) else _NORMAL
+    half = t * statistics.stdev(values) / math.sqrt(len(values))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def summarize_settings(trials: Sequence[TrialRow]) -> list[SettingRow]:
+    """One row for each setting, in the order of its first trial; seeds that were stopped early count in no mean."""
+    groups: dict[tuple[tuple[str, Value], ...], list[TrialRow]] = {}
+    for trial in trials:
+        groups.setdefault(tuple(trial.setting.items()), []).append(trial)
+    rows = []
+    for setting, own in groups.items():
+        finished = [trial for trial in own if trial.state == "finished"]
+        scores = [trial.score for trial in finished if trial.score is not None]
+        names = dict.fromkeys(name for trial in finished for name in trial.metrics)
+        metrics = {
+            name: seed_interval([trial.metrics[name] for trial in finished if name in trial.metrics]) for name in names
+        }
+        rows.append(SettingRow(dict(setting), tuple(own), seed_interval(scores) if scores else None, metrics))
+    best = best_setting(rows)
+    if best is None:
+        return rows
+    return [
+        row if row is best else SettingRow(row.setting, row.trials, row.score, row.metrics, _difference(row, best))
+        for row in rows
+    ]
+
+
+def best_setting(rows: Sequence[SettingRow]) -> SettingRow | None:
+    """The highest mean among the settings with most finished seeds (of equals the first); None: nothing is finished."""
+    most = max((row.finished for row in rows), default=0)
+    eligible = [row for row in rows if row.score is not None and row.finished == most]
+    return max(eligible, key=lambda row: row.score.mean if row.score else -math.inf, default=None)
+
+
+def _difference(row: SettingRow, best: SettingRow) -> Estimate | None:
+    scores, others = (
+        {trial.seed: trial.score for trial in of.trials if trial.state == "finished" and trial.score is not None}
+        for of in (row, best)
+    )
+    common = [scores[seed] - others[seed] for seed in scores if seed in others]
+    return seed_interval(common) if common else None

@@ -1,0 +1,51 @@
+"""A sweep over trainings of the tests' tiny model."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from kpray.cluster.training_sweep import TrainingKind, TrainingSweepSettings, run_training_sweep
+from kpray.settings import Settings, parse_settings, run_main
+from tests.cluster.tiny_task import TinyConfig, TinyTask
+
+
+class CrashingTask(TinyTask):
+    """A model that ends the process of the first trial when it is described there; another time all is well.
+
+    `KPRAY_CRASH` is a folder for what is remembered of that.
+    """
+
+    def describe_tokens(self) -> dict[str, str]:
+        folder = os.environ.get("KPRAY_CRASH")
+        if folder and "sweep_tiny" not in sys.argv[0]:
+            mark = Path(folder) / "crashed"
+            if not mark.exists():
+                mark.touch()
+                os._exit(1)
+        return super().describe_tokens()
+
+
+class TinySpace(Settings):
+    """What is tried."""
+
+    lr: tuple[float, ...] = (0.01,)
+
+
+class TinySweep(TrainingSweepSettings):
+    """What the job takes."""
+
+    task: TinyConfig = TinyConfig()
+    space: TinySpace = TinySpace()
+
+
+def main() -> int:
+    job = parse_settings(TinySweep, sys.argv[1:], prog="sweep_tiny.py", description=str(__doc__))
+    space = {"optim.lr": job.space.lr}
+    kind = TrainingKind("train_tiny.py", CrashingTask, TinyConfig)
+    return run_training_sweep(job, kind, space, "Tiny")
+
+
+if __name__ == "__main__":
+    run_main(main)

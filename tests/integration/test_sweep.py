@@ -1,0 +1,175 @@
+"""Sweeps on a real local Ray: whole, killed and run again, with a trial that crashes, with ASHA, and refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.tiny_task import make_records, write_records
+from tests.integration.conftest import RunJob, StartJob
+from tests.integration.jobs import ROOT, Finished, Job
+
+pytestmark = pytest.mark.integration
+
+SCRIPT = Path(__file__).with_name("sweep_tiny.py")
+
+
+@pytest.fixture(scope="module")
+def start(start_job: StartJob, tmp_path_factory: pytest.TempPathFactory) -> StartJob:
+    """Start the sweep: `start(output, "--space.lr", "0.01", "0.02")`."""
+    folder = tmp_path_factory.mktemp("records")
+    write_records(make_records(80, seed=1), folder / "train.jsonl")
+    write_records(make_records(20, seed=2), folder / "valid.jsonl")
+    files = ["--train", folder / "train.jsonl", "--valid", folder / "valid.jsonl"]
+    optim = ["--optim.epochs", "2", "--optim.batch", "8", "--task.seconds", "0.1"]  # 20 steps
+    run = ["--run.micro-tokens", "100", "--run.validate-every", "5", "--run.log-every", "5"]
+
+    def begin(output: Path, *more: str, **variables: str) -> Job:
+        variables |= {"PYTHONPATH": str(ROOT)}
+        return start_job(SCRIPT, *files, *optim, *run, "--output", output, *more, variables=variables)
+
+    return begin
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One of three trials: the first crashes once, ASHA stops the second, in the third all is killed; and its rerun.
+
+    Attributes:
+        output: its folder.
+        keys: of its trials, in order.
+        before: results that there were when it was killed, and when they were written.
+        finished: the rerun.
+    """
+
+    output: Path
+    keys: Sequence[str]
+    before: dict[Path, int]
+    finished: Finished
+
+
+@pytest.fixture(scope="module")
+def sweep(start: StartJob, tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    output, marks = (tmp_path_factory.mktemp(name) / "folder" for name in ("output", "marks"))
+    marks.mkdir()
+    options = ["--space.lr", "0.01", "0.00001", "0.02", "--sweep.seeds", "0", "--sweep.at-once", "1"]
+    options += ["--sweep.asha", "--sweep.grace", "1", "--sweep.reduction", "2"]
+    job = start(output, *options, KPRAY_CRASH=str(marks))
+    job.wait_until(lambda: len(started(output)) == 3 and events(output)[-1]["name"] == "report")
+    job.kill()
+    keys, before = started(output), results(output)
+    return Sweep(output, keys, before, start(output, *options, KPRAY_CRASH=str(marks)).finish())
+
+
+def events(output: Path) -> list[dict[str, Any]]:
+    path = output / "_kpray/events.jsonl"
+    text = path.read_text("utf-8") if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def started(output: Path) -> list[str]:
+    return list(dict.fromkeys(event["key"] for event in events(output) if event["name"] == "started"))
+
+
+def results(output: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in output.glob("trials/*/result.json")}
+
+
+def history(sweep: Sweep, place: int) -> list[str]:
+    own = [event["name"] for event in events(sweep.output) if event["key"] == sweep.keys[place]]
+    return [name for name in own if name != "report"]
+
+
+def test_killed_each_trial_is_done_once(sweep: Sweep) -> None:
+    output, finished = sweep.output, sweep.finished
+    assert finished.code == 0, finished.err
+    assert "Traceback" not in finished.err
+    assert "kpray: 3 settings of 3 lr: 3 trials, 2 finished before" in finished.err
+    assert {path.parent.name for path in sweep.before} == {*sweep.keys[:2]}
+    after = results(output)
+    assert len(after) == 3
+    assert sweep.before.items() <= after.items()  # what was finished was left alone
+    assert history(sweep, 2) == ["started", "started", "finished"]
+    assert not list(output.glob("trials/*/checkpoints"))
+
+
+def test_a_crash_is_tried_again_and_told(sweep: Sweep) -> None:
+    assert history(sweep, 0) == ["started", "crashed", "started", "finished"]
+    [crash] = [event for event in events(sweep.output) if event["name"] == "crashed"]
+    assert "actor" in crash["text"]
+    assert "Trials that crashed or failed" in (sweep.output / "report.md").read_text("utf-8")
+
+
+def test_asha_stops_a_trial_and_the_next_one_starts(sweep: Sweep) -> None:
+    assert history(sweep, 1) == ["started", "stopped"]
+    order = [(event["name"], event["key"]) for event in events(sweep.output) if event["name"] != "report"]
+    assert order[order.index(("stopped", sweep.keys[1])) + 1] == ("started", sweep.keys[2])
+    told = json.loads((sweep.output / "report.json").read_text("utf-8"))
+    assert [row["state"] for row in told["trials"]] == ["finished", "stopped", "finished"]
+    third = [event["step"] for event in events(sweep.output) if event["key"] == sweep.keys[2]]
+    assert max(third) == 20  # its worker had what the stopped one's held
+
+
+def test_best_configuration(sweep: Sweep) -> None:
+    told = json.loads((sweep.output / "report.json").read_text("utf-8"))
+    best = yaml.safe_load((sweep.output / "best.yaml").read_text("utf-8"))
+    assert best["optim"]["lr"] == told["settings"][0]["lr"]
+    assert best.keys() >= {"train", "valid", "optim", "run", "output"}
+    assert f"train_tiny.py --config {sweep.output / 'best.yaml'}" in sweep.finished.out
+
+
+def test_more_than_the_cluster_has_is_refused(start: StartJob, tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    finished = start(output, "--run.workers", "500", "--run.cpus", "2").finish()
+    assert (finished.code, finished.out) == (2, "")
+    *_, error = finished.err.splitlines()
+    assert error.startswith(
+        "kpray: error: sweep: one trial does not fit: it takes 500 x 2 = 1000 cores; the cluster has"
+    )
+    assert not list(output.glob("trials/*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "trials"),
+    [
+        ("sweep_relation_depth.py", "5 settings of 5 relation_layers x 1 relation_mask x 1 relation_scale"),
+        ("sweep_bow_weight.py", "5 settings of 5 bow_weight, each with 3 seeds: 15 trials; budget: 2 device-hours"),
+    ],
+)
+def test_dry_runs_over_trainings(name: str, trials: str, run_here: RunJob, tmp_path: Path) -> None:
+    write_records(make_records(5, seed=1), tmp_path / "records.jsonl")
+    files = ["--train", tmp_path / "records.jsonl", "--valid", tmp_path / "records.jsonl"]
+    budget = ["--sweep.budget.device-hours", "2"]
+    finished = run_here(name, "--config", "small", *files, *budget, "--output", tmp_path / "output", "--dry-run")
+    assert finished.code == 0, finished.err
+    assert "to validate on 1 jsonl files, 5 records" in finished.out
+    assert trials in finished.out
+    assert not (tmp_path / "output").exists()
+
+
+def test_dry_run_over_heads(run_here: RunJob, tmp_path: Path) -> None:
+    write_records(make_records(5, seed=1), tmp_path / "records.jsonl")
+    options = ["--valid", tmp_path / "records.jsonl", "--output", tmp_path / "output", "--dry-run"]
+    finished = run_here("sweep_samrank_heads.py", *options)
+    assert finished.code == 0, finished.err
+    assert "to choose on 1 jsonl files, 5 records" in finished.out
+    refused = run_here("sweep_samrank_heads.py", *options, "--test", tmp_path / "records.jsonl")
+    assert refused.code == 2
+    assert "choose on other documents than are reported" in refused.err
+
+
+def test_dry_run_over_thresholds(run_here: RunJob, tmp_path: Path) -> None:
+    options = ["--config", "planted-small", "--output", tmp_path / "output", "--dry-run"]
+    finished = run_here("sweep_rgit_threshold.py", *options, "--sweep.seeds", "0", "1")
+    assert finished.code == 0, finished.err
+    assert "a planted corpus for each seed: 48 pairs, 40 records without" in finished.out
+    assert "4 settings of 4 tau, each with 2 seeds: 8 trials" in finished.out
+    refused = run_here("sweep_rgit_threshold.py", *options, "--sweep.at-once", "2")
+    assert refused.code == 2
+    assert "trials share their steps" in refused.err
