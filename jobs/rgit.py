@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from kpray.cluster.job import describe_inputs, print_plan
+from kpray.cluster.corpora import describe_corpora
+from kpray.cluster.job import print_plan
 from kpray.cluster.rgit import RGITSettings, run_rgit
 from kpray.report.rounds import recall_rows, round_rows, score_rows
 from kpray.report.tables import print_tables
@@ -14,10 +15,7 @@ from kpray.settings import parse_settings, run_main
 def main() -> int:
     job = parse_settings(RGITSettings, sys.argv[1:], prog="jobs/rgit.py", description=__doc__)
     if job.dry_run:
-        names = ("parallel", "passages", "english", "valid", "test", "answers")
-        given = describe_inputs({f"--{name}:": getattr(job, name) for name in names}, job.limits)
-        planted = f"a planted corpus: {job.planted.parallel:,} pairs, {job.planted.passages:,} records without"
-        print_plan(job, given or planted)
+        print_plan(job, describe_corpora(job))
         return 0
     report = run_rgit(job)
     print_tables(

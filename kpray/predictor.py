@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
@@ -109,3 +110,24 @@ class Predictor(ABC, Generic[Prepared]):
         """
         explanations = self.predict_prepared([self.prepare(document) for document in documents], top)
         return explanations if explain else [explanation.keyphrases for explanation in explanations]
+
+
+def write_predictor_file(folder: Path, kind: str, config: Mapping[str, Any], training: Mapping[str, Any]) -> None:
+    """Write what makes a folder with a trained model one that `kpray.open_predictor` opens.
+
+    Args:
+        folder: where the model is.
+        kind: of the predictor.
+        config: JSON values of its configuration; which model it is, is left out, since folders may be moved.
+        training: what it was made with, JSON values.
+    """
+    kept = {name: value for name, value in config.items() if name not in ("model", "weights")}
+    contents = {"kind": kind, "config": kept, "training": dict(training)}
+    (folder / PREDICTOR_FILE).write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
+
+
+def read_training(folder: Path) -> dict[str, Any]:
+    """What `write_predictor_file` wrote of a model's training; nothing where there is no such file."""
+    saved = folder / PREDICTOR_FILE
+    training: dict[str, Any] = json.loads(saved.read_text("utf-8")).get("training", {}) if saved.exists() else {}
+    return training

@@ -13,7 +13,7 @@ from pydantic import model_validator
 
 from kpray.cluster.chunks import STATE_FOLDER
 from kpray.cluster.english import english_store
-from kpray.cluster.job import JobSettings, check_same, writing
+from kpray.cluster.job import JobSettings, check_same, describe_inputs, writing
 from kpray.corpus.limits import Limits
 from kpray.corpus.planted import PlantedConfig
 from kpray.corpus.records import Reject, read_records
@@ -24,6 +24,9 @@ from kpray.document import Record
 from kpray.errors import UserError
 
 _HELD_OUT = 10  # without --valid every tenth parallel document is held out
+
+
+CORPORA = ("parallel", "passages", "english", "valid", "test", "answers")  # fields of `CorporaSettings` that are files
 
 
 class CorporaSettings(JobSettings):
@@ -60,6 +63,17 @@ class CorporaSettings(JobSettings):
             missing = next(name for name in ("parallel", "passages", "english") if name not in given)
             raise ValueError(f"{missing} is needed: give --{missing} PATH, or --config planted")
         return self
+
+
+def describe_corpora(job: CorporaSettings, planted: str = "a planted corpus") -> str:
+    """What a dry run tells of the documents.
+
+    Args:
+        job: its settings.
+        planted: what a planted corpus is called.
+    """
+    given = describe_inputs({f"--{name}:": getattr(job, name) for name in CORPORA}, job.limits)
+    return given or f"{planted}: {job.planted.parallel:,} pairs, {job.planted.passages:,} records without"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,8 +23,8 @@ from kpray.cluster.evaluation import DataSet, read_data_sets
 from kpray.cluster.head_report import HeadData, HeadReport, write_head_report
 from kpray.cluster.job import JobSettings, describe_inputs, print_plan
 from kpray.cluster.search import SearchConfig, SweepConfig
-from kpray.cluster.session import ray_session
-from kpray.cluster.sweep import Demand, Sweep, begin, cluster_nodes, run_sweep, trials_at_once
+from kpray.cluster.session import node_resources, ray_session
+from kpray.cluster.sweep import Demand, Sweep, begin, run_sweep, trials_at_once
 from kpray.cluster.trials import Outcome, SweepFolder, Trial
 from kpray.corpus.limits import Limits
 from kpray.corpus.sources import find_sources
@@ -123,7 +123,7 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
     begin(folder, job, fixed)
     shards = [_shards(place, data, job.shard_documents) for place, data in enumerate(data_sets)]
     with ray_session(job.address):
-        nodes = cluster_nodes()
+        nodes = node_resources()
         gpu = any(node.get("GPU", 0) for node in nodes)
         demand = Demand(1, 1.0, BatchConfig().gpu_fraction if gpu else 0.0, driver=0.0)
         at_once = trials_at_once(demand, nodes, 0.0, job.sweep.at_once)

@@ -82,6 +82,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     Raises:
         UserError: a mistake of the user; what is in the output folder is still good.
     """
+    others = {str(folder): _read_report(folder) for folder in job.compare}
     output = job.output.resolve()  # workers have other current folders
     if job.plant:
         job = _plant(job, output / "planted")
@@ -92,7 +93,6 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
             "generator": job.generator.model_copy(update={"backbone": absolute_if_folder(job.generator.backbone)}),
         }
     )
-    others = {str(folder): _read_report(folder) for folder in job.compare}
     corpora = read_corpora(job)
     _check(job, corpora)
     write_configuration(job, output)
@@ -140,7 +140,11 @@ def _read_report(folder: Path) -> dict[str, Any]:
     try:
         report: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError("is not the report of a finished run", where=f"--compare: {path}") from error
+        raise UserError(
+            "is not the report of a finished run",
+            where=f"--compare: {path}",
+            fix="give the output folder of one that ended",
+        ) from error
     return report
 
 

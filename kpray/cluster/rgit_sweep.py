@@ -15,12 +15,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from kpray.cluster.job import describe_inputs, print_plan
+from kpray.cluster.corpora import CORPORA, describe_corpora
+from kpray.cluster.job import print_plan
 from kpray.cluster.metrics import check_tracker
 from kpray.cluster.rgit import RGITSettings, run_rgit
 from kpray.cluster.search import SearchConfig, describe_search, with_setting
-from kpray.cluster.session import ray_session
-from kpray.cluster.sweep import DRIVER_CPUS, Demand, Sweep, begin, cluster_nodes, run_sweep
+from kpray.cluster.session import node_resources, ray_session
+from kpray.cluster.sweep import DRIVER_CPUS, Demand, Sweep, begin, fixed_values, run_sweep
 from kpray.cluster.sweep_report import SweepReport, write_sweep_report
 from kpray.cluster.trainer import placement
 from kpray.cluster.trials import Outcome, SweepFolder, Trial
@@ -33,7 +34,6 @@ from kpray.settings import Settings, validate_settings
 
 _TAU = "rgit.tau"
 _RECALL, _PAIRS = "recall@1", "pseudo pairs"
-_FILES = ("parallel", "passages", "english", "valid", "test", "answers")
 
 
 class ThresholdSpace(Settings):
@@ -66,17 +66,16 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
     """Do what the sweep over tau is asked for, and print where its report is."""
     space = {_TAU: job.space.tau}
     if job.dry_run:
-        data = describe_inputs({f"--{name}:": getattr(job, name) for name in _FILES}, job.limits)
-        size = f"{job.planted.parallel:,} pairs, {job.planted.passages:,} records without"
-        data = data or f"a planted corpus for each seed: {size}"
+        data = describe_corpora(job, planted="a planted corpus for each seed")
         print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; budget: {job.sweep.budget}")
         return 0
     check_tracker(job.run.tracker)
     folder = SweepFolder(job.output.resolve())
     values = rgit_values(job)
-    begin(folder, job, _fixed(values))
+    sources = [source for name in CORPORA if values[name] for source in find_sources(values[name])]
+    begin(folder, job, fixed_values(values, sources))
     with ray_session(job.address):
-        nodes = [{**node, "CPU": node.get("CPU", 0) - DRIVER_CPUS} for node in cluster_nodes()]
+        nodes = [{**node, "CPU": node.get("CPU", 0) - DRIVER_CPUS} for node in node_resources()]
         place = placement(job.run, nodes)
         demand = Demand(place.workers, place.cpus, 1.0 if place.gpu else 0.0)
         trials = run_sweep(Sweep(folder, space, job.sweep, RGITWork(values, folder.path), demand, at_once=1))
@@ -94,7 +93,7 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
 def rgit_values(job: RGITSweepSettings) -> dict[str, Any]:
     """Values of the RGIT job's configuration, with paths that hold in any current folder."""
     values: dict[str, Any] = job.model_dump(mode="json", include={*RGITSettings.model_fields})
-    values |= {name: [str(Path(path).resolve()) for path in values[name]] for name in _FILES}
+    values |= {name: [str(Path(path).resolve()) for path in values[name]] for name in CORPORA}
     for name in ("retriever", "generator"):
         values[name]["backbone"] = absolute_if_folder(values[name]["backbone"])
     return {**values, "steps": str((job.steps or job.output / "steps").resolve()), "address": None}
@@ -146,15 +145,6 @@ def outcome_of(report: Mapping[str, Any]) -> Outcome:
     for system in report["systems"].values():
         metrics[f"{system['name']} F1@M"] = float(system["scores"]["average"]["f1@M"][0])
     return Outcome(metrics[_RECALL], metrics)
-
-
-def _fixed(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What all trials of a folder share: not the machines, nor where they are."""
-    sources = [source for name in _FILES if values[name] for source in find_sources(values[name])]
-    machines = ("run", "batch", "output", "steps", "address", "dry_run")
-    rest = {name: value for name, value in values.items() if name not in machines}
-    run = {name: values["run"][name] for name in ("validate_every", "valid_documents", "patience")}
-    return {**rest, **run, "data": [[source.path, source.bytes] for source in sources]}
 
 
 def _figure(trials: Sequence[TrialRow], figures: Path) -> list[Section]:

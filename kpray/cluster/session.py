@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 
 import ray
@@ -58,6 +58,11 @@ def ray_session(address: str | None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def node_resources() -> list[Mapping[str, float]]:
+    """Resources of each living node of the cluster that Ray is connected to."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _check_reachable(address: str) -> None:

@@ -13,20 +13,20 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 
 from kpray import __version__
 from kpray.cluster.job import JobSettings, check_same, write_configuration, writing
 from kpray.cluster.search import SearchConfig, Space, TrialQueue, describe_search, number_of_trials
 from kpray.cluster.trials import Outcome, SweepFolder, Trial
-from kpray.cluster.tuning import Asker, Halving, Journal, Meter, Rungs
+from kpray.cluster.tuning import SECONDS_TO_END, Asker, Halving, Journal, Meter, Rungs
+from kpray.corpus.sources import Source
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.report.sweep_progress import SweepProgress
@@ -40,7 +40,7 @@ _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends a job of ours the same way everywhere
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-    "TUNE_FORCE_TRIAL_CLEANUP_S": "10",
+    "TUNE_FORCE_TRIAL_CLEANUP_S": str(SECONDS_TO_END),
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
 }
 
@@ -113,9 +113,17 @@ def begin(folder: SweepFolder, job: JobSettings, fixed: Mapping[str, Any]) -> No
     write_configuration(job, folder.path)
 
 
-def cluster_nodes() -> list[Mapping[str, float]]:
-    """Resources of each node of the cluster that Ray is connected to."""
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+def fixed_values(values: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
+    """What all trials of a folder share, for `begin`: not the machines, nor where they are.
+
+    Args:
+        values: of the configuration of the job that a trial is.
+        sources: the files that it reads.
+    """
+    machines = ("run", "batch", "output", "steps", "address", "dry_run")
+    rest = {name: value for name, value in values.items() if name not in machines}
+    run = {name: values["run"][name] for name in ("validate_every", "valid_documents", "patience")}
+    return {**rest, **run, "data": [[source.path, source.bytes] for source in sources]}
 
 
 def trials_at_once(demand: Demand, nodes: Sequence[Mapping[str, float]], reserved: float, most: int | None) -> int:

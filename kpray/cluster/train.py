@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
-import ray
 from pydantic import Field
 from ray.train import UserCallback
 
@@ -21,7 +20,7 @@ from kpray.cluster.english import english_store
 from kpray.cluster.job import JobSettings, check_same, describe_inputs, print_plan, write_configuration, writing
 from kpray.cluster.loop import CHECKPOINTS, Plan
 from kpray.cluster.metrics import check_tracker
-from kpray.cluster.session import ray_session
+from kpray.cluster.session import node_resources, ray_session
 from kpray.cluster.tokenize import TokenRun, tokenize_files
 from kpray.cluster.trainer import fit, placement
 from kpray.corpus.limits import Limits
@@ -128,7 +127,7 @@ def train(
         write_text(json.dumps(configuration, indent=2) + "\n", output / STATE_FOLDER / "manifest.json")
     tokens_run = TokenRun(token_sets or output, task, tuple(sources), job.train_documents, job.lang, job.limits)
     with ray_session(job.address):
-        place = placement(job.run, [node["Resources"] for node in ray.nodes() if node["Alive"]])
+        place = placement(job.run, node_resources())
         precision = choose_precision(job.run.precision, cuda=place.gpu, bf16=True)
         if found:
             check_continuable(found.state, place.workers, job.run.zero, precision)

@@ -17,6 +17,7 @@ from ray.data import DataContext
 from ray.train.torch import TorchConfig, TorchTrainer
 from ray.train.v2.api.exceptions import WorkerGroupError
 from ray.train.v2.api.report_config import CheckpointUploadMode
+from ray.util import get_current_placement_group
 
 from kpray.cluster.agreement import agreed
 from kpray.cluster.checkpoint import State
@@ -31,6 +32,7 @@ from kpray.report.progress import TrainingProgress
 from kpray.training import RunConfig
 
 NODE_CPUS = 2.5 * READER_CPUS  # of each node, that workers leave to Ray Data
+PLACEMENT_GROUP = "placement_group"  # beside the metrics that Ray is told: where the workers are
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
@@ -158,6 +160,8 @@ def _read_tokens() -> Iterable[pa.Table]:
 
 
 def _report(metrics: dict[str, Any], folder: Path) -> None:
+    group = get_current_placement_group()
+    metrics = {**metrics, PLACEMENT_GROUP: group.id.hex() if group else None}
     checkpoint = ray.train.Checkpoint.from_directory(str(folder))
     ray.train.report(metrics, checkpoint=checkpoint, checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD)
 

@@ -17,15 +17,15 @@ from kpray.cluster.job import describe_inputs, print_plan
 from kpray.cluster.loop import CHECKPOINTS
 from kpray.cluster.metrics import check_tracker
 from kpray.cluster.search import SearchConfig, Space, describe_search, expand, with_setting
-from kpray.cluster.session import ray_session
-from kpray.cluster.sweep import DRIVER_CPUS, Demand, Sweep, begin, cluster_nodes, run_sweep, trials_at_once
+from kpray.cluster.session import node_resources, ray_session
+from kpray.cluster.sweep import DRIVER_CPUS, Demand, Sweep, begin, fixed_values, run_sweep, trials_at_once
 from kpray.cluster.sweep_report import SweepReport, write_sweep_report
 from kpray.cluster.tokenize import TokenRun, tokenize_files
 from kpray.cluster.train import TrainSettings, train
 from kpray.cluster.trainer import NODE_CPUS, placement
 from kpray.cluster.trials import Outcome, SweepFolder, Trial
 from kpray.cluster.tuning import Rungs
-from kpray.corpus.sources import Source, find_sources
+from kpray.corpus.sources import find_sources
 from kpray.errors import UserError
 from kpray.report.trials import Setting, setting_text
 from kpray.settings import Settings, validate_settings
@@ -94,9 +94,9 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
     values = training_values(job)
     trainings = [kind.read(with_setting(values, setting), setting_text(setting)) for setting in expand(space)]
     sources = find_sources(values["train"])
-    begin(folder, job, _fixed(values, [*sources, *find_sources(values["valid"])]))
+    begin(folder, job, fixed_values(values, [*sources, *find_sources(values["valid"])]))
     with ray_session(job.address):
-        demand, at_once = share_cluster(job.run, cluster_nodes(), job.sweep.at_once)
+        demand, at_once = share_cluster(job.run, node_resources(), job.sweep.at_once)
         rows: dict[Path, int] = {}
         steps = 0
         for settings, task in trainings:
@@ -126,14 +126,6 @@ def training_values(job: TrainingSweepSettings) -> dict[str, Any]:
     for name in ("train", "valid"):
         values[name] = [str(Path(path).resolve()) for path in values[name]]
     return values
-
-
-def _fixed(values: Mapping[str, Any], sources: Sequence[Source]) -> dict[str, Any]:
-    """What all trials of a folder share: not the machines, nor where they are."""
-    run = {name: values["run"][name] for name in ("validate_every", "valid_documents", "patience")}
-    machines = ("run", "output", "address", "dry_run")
-    rest = {name: value for name, value in values.items() if name not in machines}
-    return {**rest, **run, "data": [[source.path, source.bytes] for source in sources]}
 
 
 def best_configuration(values: Mapping[str, Any], setting: Setting, seed: int, folder: Path) -> dict[str, Any]:

@@ -8,16 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 from typing_extensions import override
 
 from kpray.cluster.search import Budget, TrialQueue
+from kpray.cluster.trainer import PLACEMENT_GROUP
 from kpray.cluster.trials import Outcome, SweepFolder, Trial
 from kpray.report.sweep_progress import SweepProgress
 
+SECONDS_TO_END = 10  # that a trial which is stopped has before it is killed
 _SECONDS_BETWEEN_WRITES = 5.0
 _LONGEST_REASON = 300  # characters
 
@@ -156,6 +160,28 @@ class Halving(ASHAScheduler):
         """Its last report has been looked at already."""
 
 
+class _Groups:
+    """Placement groups of trials' workers: a trial that is killed leaves its own behind.
+
+    Ray Train has an actor that removes it, which asks the dashboard whether the trial lives; where more than one Ray
+    runs on a machine it may ask the wrong one, and the next trial would wait forever for the same cores.
+    """
+
+    def __init__(self) -> None:
+        self.held: dict[str, str | None] = {}  # Tune's id of a trial -> id of its group in hexadecimal digits
+        self.ended: list[tuple[float, str]] = []  # when, and the group
+
+    def end(self, trial_id: str) -> None:
+        if group := self.held.pop(trial_id, None):
+            self.ended.append((time.monotonic(), group))
+
+    def free(self) -> None:
+        """Remove those of trials that are surely gone: a living one would ask for another group."""
+        while self.ended and time.monotonic() - self.ended[0][0] > 1.5 * SECONDS_TO_END:
+            _, group = self.ended.pop(0)
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group))))
+
+
 class Journal(_Unsaved, tune.Callback):
     """Writes down what happens to trials, and shows it."""
 
@@ -163,9 +189,11 @@ class Journal(_Unsaved, tune.Callback):
         self.folder, self.meter, self.progress = folder, meter, progress
         self.stopped = stopped  # Tune's ids of the trials that ASHA stopped
         self.running: dict[str, Trial] = {}
+        self.groups = _Groups()
 
     @override
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        self.groups.free()
         self.meter.running = len(self.running)
         self.meter.tick()
         self.progress.tick(self.meter.spent.hours, self.meter.spent.device_hours)
@@ -181,6 +209,7 @@ class Journal(_Unsaved, tune.Callback):
     ) -> None:
         if "score" in result and "step" in result:
             own = self._own(trial)
+            self.groups.held[trial.trial_id] = result.get(PLACEMENT_GROUP)
             last = self.folder.events[own.key][-1]
             if (last.name, last.step) != ("report", result["step"]):  # Tune tells the last one again at the end
                 self._note(own, "report", step=int(result["step"]), score=float(result["score"]))
@@ -188,12 +217,12 @@ class Journal(_Unsaved, tune.Callback):
     @override
     def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self._note(self._own(trial), "crashed", text=_reason(trial))
-        self.running.pop(trial.trial_id, None)
+        self._end(trial)
 
     @override
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self._note(self._own(trial), "failed", text=_reason(trial))
-        self.running.pop(trial.trial_id, None)
+        self._end(trial)
 
     @override
     def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
@@ -207,7 +236,7 @@ class Journal(_Unsaved, tune.Callback):
             self._note(own, "failed", text=failure)
         else:
             self._note(own, "finished" if result else "cut")  # cut: the budget is used up
-        self.running.pop(trial.trial_id, None)
+        self._end(trial)
 
     def close(self) -> None:
         """The run is over: what still ran is cut off, and goes on in the next run."""
@@ -220,6 +249,10 @@ class Journal(_Unsaved, tune.Callback):
     def get_state(self) -> None:
         """Nothing that Tune should keep."""
         return
+
+    def _end(self, trial: TuneTrial) -> None:
+        self.running.pop(trial.trial_id, None)
+        self.groups.end(trial.trial_id)
 
     def _own(self, trial: TuneTrial) -> Trial:
         return self.running.get(trial.trial_id) or self.folder.read(trial.config["key"])

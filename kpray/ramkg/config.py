@@ -9,8 +9,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from kpray import pretrained
-from kpray.predictor_config import PredictorConfig
+from kpray.predictor_config import TrainedConfig, TrainedOptions
+from kpray.pretrained import weights_sha256
 from kpray.settings import Settings
 
 # Folders in that of a saved RAMKG.
@@ -114,41 +114,22 @@ class RGITConfig(Settings):
     """Rounds without a better retrieval recall on the validation pairs after which the rounds stop."""
 
 
-class RAMKGOptions(PredictorConfig):
+class RAMKGOptions(TrainedOptions):
     """How a saved RAMKG predicts: what a user may set."""
 
     generate: GenerateConfig = GenerateConfig()
-    batch_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Most tokens of one forward pass, padding included; null: what fits the device."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Precision of the models; `auto`: float32 on a CPU, float16 on a GPU."""
-    device: str = "auto"
-    """Where the models run: `cpu`, `cuda`, `cuda:1`; `auto`: a GPU if there is one."""
 
 
-class RAMKGConfig(RAMKGOptions):
+class RAMKGConfig(RAMKGOptions, TrainedConfig):
     """A saved RAMKG, and how it predicts."""
 
-    model: str
-    """Folder that RGIT wrote."""
-    weights: str | None = None
-    """Start of the SHA-256 that generator and retriever must have; null: any."""
-
     @override
-    def pinned(self) -> Self:
-        folder = Path(self.model).resolve()
-        return self.model_copy(update={"model": str(folder), "weights": weights_sha256(folder)})
-
-
-def weights_sha256(folder: Path) -> str:
-    """First 16 digits of the SHA-256 of a saved RAMKG's weights: generator, and retriever where it has one.
-
-    Raises:
-        UserError: they cannot be read.
-    """
-    digest = hashlib.sha256()
-    for part in (GENERATOR, RETRIEVER):
-        if part == RETRIEVER and not (folder / part).exists():
-            continue
-        digest.update(bytes.fromhex(pretrained.weights_sha256(folder / part, fix="give a folder that RGIT wrote")))
-    return digest.hexdigest()[:16]
+    def weights_sha256(self) -> str:
+        """Of the generator's, and of the retriever's where it has one."""
+        digest = hashlib.sha256()
+        for part in (GENERATOR, RETRIEVER):
+            folder = Path(self.model) / part
+            if part == RETRIEVER and not folder.exists():
+                continue
+            digest.update(bytes.fromhex(weights_sha256(folder, fix="give a folder that RGIT wrote")))
+        return digest.hexdigest()[:16]

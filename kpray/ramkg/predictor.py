@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -17,9 +16,9 @@ from typing_extensions import override
 from kpray.corpus.store import PassageStore
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
-from kpray.predictor import PREDICTOR_FILE, Evidence, Explanation, Predictor
+from kpray.predictor import Evidence, Explanation, Predictor, read_training, write_predictor_file
 from kpray.pretrained import choose_device, choose_dtype
-from kpray.ramkg.config import ENGLISH, GENERATOR, INDEX, RETRIEVER, RAMKGConfig, weights_sha256
+from kpray.ramkg.config import ENGLISH, GENERATOR, INDEX, RETRIEVER, RAMKGConfig
 from kpray.ramkg.encoder import embed, open_retriever
 from kpray.ramkg.generator import open_generator
 from kpray.ramkg.index import PassageIndex
@@ -60,14 +59,7 @@ class RAMKG(Predictor[PreparedDocument]):
                 by another retriever, or the device is not there.
         """
         folder = Path(config.model)
-        weights = weights_sha256(folder)
-        if config.weights not in (None, weights):
-            raise UserError(
-                f"the weights are {weights}, not {config.weights}",
-                where=config.model,
-                fix="they were trained anew: begin a new output",
-            )
-        self.config = config.model_copy(update={"weights": weights})
+        self.config = config.checked()
         self.generator = open_generator(
             str(folder / GENERATOR), config.generate, dtype=config.dtype, device=config.device
         )
@@ -85,8 +77,7 @@ class RAMKG(Predictor[PreparedDocument]):
                 )
             self.texts = retriever.texts
             self.encoder = retriever.encoder.to(device, choose_dtype(config.dtype, device))
-        saved = folder / PREDICTOR_FILE
-        self.training = json.loads(saved.read_text("utf-8")).get("training", {}) if saved.exists() else {}
+        self.training = read_training(folder)
 
     @override
     def prepare(self, document: Document) -> PreparedDocument:
@@ -174,12 +165,7 @@ def save_parts(folder: Path, parts: Mapping[str, Path], config: RAMKGConfig, tra
             continue
         shutil.rmtree(folder / name, ignore_errors=True)
         shutil.copytree(source, folder / name, copy_function=_link)
-    contents = {
-        "kind": RAMKG.kind,
-        "config": config.model_dump(mode="json", exclude={"model", "weights"}),
-        "training": dict(training),
-    }
-    (folder / PREDICTOR_FILE).write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
+    write_predictor_file(folder, RAMKG.kind, config.model_dump(mode="json"), training)
 
 
 def _link(source: str, target: str) -> None:

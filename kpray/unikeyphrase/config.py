@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 from typing_extensions import override
 
-from kpray import pretrained
-from kpray.predictor_config import PredictorConfig
+from kpray.predictor_config import TrainedConfig, TrainedOptions
+from kpray.pretrained import weights_sha256
 from kpray.settings import Settings
 
 
@@ -65,30 +65,18 @@ class DecodeConfig(Settings):
     """Added to the logit of label O before labels are read; training chooses it on its validation documents."""
 
 
-class UniKeyphraseOptions(PredictorConfig):
+class UniKeyphraseOptions(TrainedOptions):
     """How a saved UniKeyphrase predicts: what a user may set."""
 
     decode: DecodeConfig = DecodeConfig()
-    batch_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Most tokens of one forward pass, padding included; null: 2,048 on a CPU, 65,536 on a GPU."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Precision of the model; `auto`: float32 on a CPU, float16 on a GPU."""
-    device: str = "auto"
-    """Where the model runs: `cpu`, `cuda`, `cuda:1`; `auto`: a GPU if there is one."""
 
 
-class UniKeyphraseConfig(UniKeyphraseOptions):
+class UniKeyphraseConfig(UniKeyphraseOptions, TrainedConfig):
     """A saved UniKeyphrase, and how it predicts."""
 
-    model: str
-    """Folder that training wrote."""
-    weights: str | None = None
-    """Start of the SHA-256 that the weights must have; null: any."""
-
     @override
-    def pinned(self) -> Self:
-        folder = Path(self.model).resolve()
-        return self.model_copy(update={"model": str(folder), "weights": weights_sha256(folder)})
+    def weights_sha256(self) -> str:
+        return weights_sha256(Path(self.model), fix="give a folder that training wrote")[:16]
 
 
 class TaskConfig(Settings):
@@ -104,12 +92,3 @@ class TaskConfig(Settings):
         if self.model.target_tokens >= self.model.source_tokens:
             raise ValueError("model.target_tokens should be below model.source_tokens")
         return self
-
-
-def weights_sha256(folder: Path) -> str:
-    """First 16 digits of the SHA-256 of a saved model's weights.
-
-    Raises:
-        UserError: they cannot be read.
-    """
-    return pretrained.weights_sha256(folder, fix="give a folder that training wrote")[:16]

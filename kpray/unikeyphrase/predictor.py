@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from typing_extensions import override
 
 from kpray.document import Document, Keyphrase
 from kpray.errors import UserError
-from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor
+from kpray.predictor import Explanation, Predictor, read_training, write_predictor_file
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained
 from kpray.text.stems import contains_phrase, stemmed_words
-from kpray.unikeyphrase.config import UniKeyphraseConfig, weights_sha256
+from kpray.unikeyphrase.config import UniKeyphraseConfig
 from kpray.unikeyphrase.decode import (
     Reading,
     extract_phrases,
@@ -68,21 +67,13 @@ class UniKeyphrase(Predictor[PreparedDocument]):
                 not there.
         """
         folder = Path(config.model)
-        weights = weights_sha256(folder)
-        if config.weights not in (None, weights):
-            raise UserError(
-                f"the weights are {weights}, not {config.weights}",
-                where=config.model,
-                fix="they were trained anew: begin a new output",
-            )
-        self.config = config.model_copy(update={"weights": weights})
+        self.config = config.checked()
         device = choose_device(config.device)
         self.encoder = Encoder(config.model)
         self.model = load_model(folder, choose_dtype(config.dtype, device), device)
         if self.encoder.vocabulary_size > self.model.config.vocab_size:
             raise UserError("the tokenizer has more tokens than the model", where=config.model, fix="copy it anew")
-        saved = folder / PREDICTOR_FILE
-        self.training = json.loads(saved.read_text("utf-8")).get("training", {}) if saved.exists() else {}
+        self.training = read_training(folder)
 
     @override
     def prepare(self, document: Document) -> PreparedDocument:
@@ -122,7 +113,7 @@ class UniKeyphrase(Predictor[PreparedDocument]):
             for name in ("config.json", "model.safetensors"):
                 shutil.copyfile(before / name, folder / name)
             self.encoder.save(folder)
-        write_predictor_file(folder, self.config, self.training)
+        write_predictor_file(folder, self.kind, self.config.model_dump(mode="json"), self.training)
 
 
 def load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> UniKeyphraseModel:
@@ -144,16 +135,6 @@ def load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> UniKey
         )
     placed: UniKeyphraseModel = model.to(device).eval()
     return placed
-
-
-def write_predictor_file(folder: Path, config: UniKeyphraseConfig, training: dict[str, Any]) -> None:
-    """Write what `open_predictor` reads: all but the weights and their folder, which may be moved."""
-    contents = {
-        "kind": UniKeyphrase.kind,
-        "config": config.model_dump(mode="json", exclude={"model", "weights"}),
-        "training": training,
-    }
-    (folder / PREDICTOR_FILE).write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
 
 
 def prepare(document: Document, encoder: Encoder, source_tokens: int) -> PreparedDocument:

@@ -18,6 +18,7 @@ from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.f1 import precision_recall_f1
 from kpray.metrics.normalization import unique_phrases
 from kpray.metrics.protocols import PROTOCOLS
+from kpray.predictor import write_predictor_file
 from kpray.text.stems import contains_phrase, stemmed_words
 from kpray.training import TrainingTask, Validation, unwrap
 from kpray.unikeyphrase.config import DecodeConfig, TaskConfig, UniKeyphraseConfig
@@ -32,7 +33,6 @@ from kpray.unikeyphrase.predictor import (
     prepare,
     rank_keyphrases,
     split_phrases,
-    write_predictor_file,
 )
 
 if TYPE_CHECKING:
@@ -175,7 +175,8 @@ class UniKeyphraseTask(TrainingTask):
             outside_bias=decisions.get("outside_bias", self.config.decode.outside_bias),
         )
         training = {"task": self.config.model_dump(mode="json"), "decisions": dict(decisions)}
-        write_predictor_file(folder, UniKeyphraseConfig(model=str(folder), decode=decode), training)
+        config = UniKeyphraseConfig(model=str(folder), decode=decode)
+        write_predictor_file(folder, UniKeyphrase.kind, config.model_dump(mode="json"), training)
 
 
 class _Gold:

@@ -111,13 +111,13 @@ class Job:
         assert self.process.stdin
         print(file=self.process.stdin, flush=True)
 
-    def kill(self) -> None:
-        """End all of it at once and without a word, as when the machine goes down."""
+    def kill(self) -> tuple[str, str]:
+        """End all of it at once and without a word, as when the machine goes down; what it had printed."""
         while processes := self.processes():
             for process in processes:
                 process.kill()
             psutil.wait_procs(processes, timeout=30)
-        self.process.communicate()
+        return self.process.communicate()
 
     def wait_for_parts(self, output: Path, number: int) -> None:
         """Wait until it has written so many files of predictions."""
@@ -128,7 +128,7 @@ class Job:
         deadline = time.monotonic() + LONGEST_WAIT
         while not condition():
             assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < deadline, "it never came to it"
+            assert time.monotonic() < deadline, f"it never came to it: {self.kill()}"
             time.sleep(0.002)
 
 

@@ -127,5 +127,12 @@ def test_dry_run(run_here: RunJob, tmp_path: Path) -> None:
     assert not (tmp_path / "output").exists()
 
 
+def test_comparison_with_an_unfinished_run(run_here: RunJob, tmp_path: Path) -> None:
+    finished = run_here("rgit.py", *OPTIONS, "--output", tmp_path / "output", "--compare", tmp_path / "other")
+    assert finished.code == 2
+    assert f"--compare: {tmp_path / 'other/report.json'}: is not the report of a finished run" in finished.err
+    assert not (tmp_path / "output").exists()
+
+
 def read_lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
