@@ -52,10 +52,10 @@ def benchmark(
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         write_documents(records, folder / "documents.jsonl")
+        generation = _generation(search, records, folder, rounds)  # before Ray's processes run beside it
         with ray_session(None):
             rows = _embedding(retriever, build_store([str(folder / "documents.jsonl")], folder / "store"), folder)
-            rows += _generation(search, records, folder, rounds)
-            return [*rows, *_rounds(job, folder)]
+            return [*rows, *generation, *_rounds(job, folder)]
 
 
 def _embedding(config: RetrieverConfig, store: PassageStore, folder: Path) -> list[Row]:
@@ -128,7 +128,9 @@ def _generation(search: GenerateConfig, records: Sequence[Record], folder: Path,
                     attention_mask=mask,
                     num_beams=search.beams,
                     max_new_tokens=config.target_tokens,
-                    forced_bos_token_id=language,
+                    decoder_start_token_id=mixer.frame(language).start[0],
+                    eos_token_id=mixer.marks.end,
+                    pad_token_id=mixer.pad_id,
                     do_sample=False,
                 )
 

@@ -67,7 +67,8 @@ def write_sweep_report(
     rows = summarize_settings(report.trials)
     best = best_setting(rows)
     table = setting_rows(rows)
-    print_tables({report.title: table})
+    metrics = {name for row in rows for name in row.metrics}  # for which a console has no room
+    print_tables({report.title: [{name: row[name] for name in row if name not in metrics} for row in table]})
     with writing(folder):
         (folder / "figures").mkdir(exist_ok=True)
         sections = [Section("Result", text=verdict(report, rows, best)), Section("Settings", rows=table)]

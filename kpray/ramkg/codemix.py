@@ -145,7 +145,7 @@ class CodeMixer:
         if end is None or pad is None or tokenizer.eos_token == SEP:
             raise UserError(
                 f"the tokenizer of {config.backbone!r} has no tokens for the end of a sequence and for padding",
-                where="task.backbone",
+                where="backbone",
                 fix="choose a model such as mBART, mT5 or BART",
             )
         new = [AddedToken(token, special=True, normalized=False) for token in (ENKPS, CTX, SEP)]
@@ -272,7 +272,7 @@ def load_mixer(config: GeneratorConfig) -> CodeMixer:
     if not model.is_encoder_decoder:
         raise UserError(
             f"{config.backbone!r} is no sequence-to-sequence model",
-            where="task.backbone",
+            where="backbone",
             fix="choose a model such as mBART, mT5 or BART",
         )
     positions = getattr(model, "max_position_embeddings", None)  # T5 has none: its positions are relative
@@ -281,7 +281,7 @@ def load_mixer(config: GeneratorConfig) -> CodeMixer:
         if positions is not None and getattr(config, limit) + (limit == "target_tokens") > positions:
             raise UserError(
                 f"is {getattr(config, limit)}, but {config.backbone!r} has {positions} positions",
-                where=f"task.{limit}",
+                where=limit,
                 fix="give fewer tokens, or choose another model",
             )
     start = getattr(model, "decoder_start_token_id", None)

@@ -108,6 +108,7 @@ def draw_two_measures(
             linestyle=("-", "--")[place],
         )
         axes.set_ylabel(y_labels[place], color=COLOURS[place], fontsize=11)
+        axes.margins(y=0.05)
         axes.set_ylim(bottom=0)
     right.spines["top"].set_visible(False)
     left.set_xticks([point[0] for point in ordered])

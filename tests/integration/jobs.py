@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -115,7 +116,8 @@ class Job:
         """End all of it at once and without a word, as when the machine goes down; what it had printed."""
         while processes := self.processes():
             for process in processes:
-                process.kill()
+                with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
+                    process.kill()
             psutil.wait_procs(processes, timeout=30)
         return self.process.communicate()
 
