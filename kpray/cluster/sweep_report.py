@@ -67,8 +67,10 @@ def write_sweep_report(
     rows = summarize_settings(report.trials)
     best = best_setting(rows)
     table = setting_rows(rows)
-    metrics = {name for row in rows for name in row.metrics}  # for which a console has no room
-    print_tables({report.title: [{name: row[name] for name in row if name not in metrics} for row in table]})
+    # A console has no room for all columns.
+    left_out = {name for row in rows for name in row.metrics}
+    left_out |= {name.rpartition(".")[2] for name, values in report.space.items() if len(values) == 1}
+    print_tables({report.title: [{name: row[name] for name in row if name not in left_out} for row in table]})
     with writing(folder):
         (folder / "figures").mkdir(exist_ok=True)
         sections = [Section("Result", text=verdict(report, rows, best)), Section("Settings", rows=table)]
