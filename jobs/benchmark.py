@@ -1,4 +1,4 @@
-"""Measure kpray beside its floor and other tools: `python jobs/benchmark.py samrank|unikeyphrase|rgit`.
+"""Measure kpray beside its floor and other tools: `python jobs/benchmark.py samrank|unikeyphrase|rgit|serve`.
 
 `plan` measures nothing: it reckons how long jobs will take (`kpray.cluster.plan`). `scheduling` measures what Ray costs
 a task and a chunk on simulated nodes (`kpray.cluster.scheduling`).
@@ -12,13 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from kpray.cluster.plan import PlanConfig, plan
 from kpray.cluster.scheduling import SchedulingConfig, measure_scheduling
+from kpray.cluster.serving.config import ReplicasConfig
 from kpray.corpus.quickstart import quickstart_records
 from kpray.corpus.records import Reject, read_records
-from kpray.document import Record
+from kpray.document import Document, Record
 from kpray.errors import UserError
 from kpray.pretrained import MINILM
 from kpray.ramkg.config import GenerateConfig, RetrieverConfig
@@ -72,6 +73,23 @@ class RGITBenchmark(Benchmark):
     generate: GenerateConfig = GenerateConfig()
 
 
+class ServeBenchmark(Benchmark):
+    """What the benchmark of serving takes."""
+
+    samrank: SAMRankConfig = SAMRankConfig()
+    replicas: ReplicasConfig = ReplicasConfig(max_replicas=1)
+    users: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 4, 16, 64)
+    """Numbers of users that ask at the same time, rising."""
+    seconds: PositiveInt = 20
+    """Of each measurement."""
+    words: PositiveInt | None = None
+    """Words that a document is cut to; null: none is cut."""
+    request_documents: PositiveInt = 1
+    """Documents of a request."""
+    trace: bool = False
+    """Instead, print what autoscaling does in `seconds` with few users, many (the last of `users`), and few again."""
+
+
 def measure_samrank(job: SAMRankBenchmark, records: list[Record]) -> list[dict[str, Any]]:
     from kpray.samrank.benchmark import benchmark
 
@@ -105,10 +123,22 @@ def measure_rgit(job: RGITBenchmark, records: list[Record]) -> list[dict[str, An
     return benchmark(job.retriever, job.generate, rounds, records, job.rounds)
 
 
+def measure_serve(job: ServeBenchmark, records: list[Record]) -> list[dict[str, Any]]:
+    from kpray.cluster.serving.benchmark import Load, benchmark, trace
+
+    documents = [record.document for record in records]
+    if job.words is not None:
+        documents = [Document(id=one.id, body=" ".join(one.text.split()[: job.words])) for one in documents]
+    load = Load(documents, job.request_documents, job.users, job.seconds, Path(__file__).with_name("locustfile.py"))
+    samrank = job.samrank.model_dump(mode="json", exclude_unset=True)
+    return (trace if job.trace else benchmark)(samrank, job.replicas.model_dump(mode="json"), load)
+
+
 BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[dict[str, Any]]]]] = {
     "samrank": (SAMRankBenchmark, measure_samrank),
     "unikeyphrase": (UniKeyphraseBenchmark, measure_unikeyphrase),
     "rgit": (RGITBenchmark, measure_rgit),
+    "serve": (ServeBenchmark, measure_serve),
 }
 
 # These take no documents.
@@ -137,7 +167,8 @@ def main() -> int:
 
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")  # before numpy reads them
     rows = measure(job, english[: job.documents])
-    title = f"{len(english[: job.documents])} documents, one thread, processor time, best of {job.rounds}"
+    clock = "by the clock" if name == "serve" else f"processor time, best of {job.rounds}"
+    title = f"{len(english[: job.documents])} documents, one thread, {clock}"
     print_tables({title: rows})
     if job.output is not None:
         job.output.write_text(f"{title}\n\n{markdown_table(rows)}\n", encoding="utf-8")

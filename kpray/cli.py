@@ -1,4 +1,4 @@
-"""`kpray`: keyphrases at the command line, in this process, without Ray."""
+"""`kpray`: keyphrases at the command line, in this process, without Ray; `kpray serve` alone starts one."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from kpray.unikeyphrase.config import UniKeyphraseOptions
 USAGE = """usage: kpray COMMAND
 
   extract FILE...   print the keyphrases of documents (kpray extract --help)
+  serve             answer over HTTP, with a page to try it on (kpray serve --help)
   download-nltk     fetch the data of NLTK's tagger for English
   --version         print the version
 """
@@ -74,6 +75,8 @@ def _main() -> int:
                 positional="files",
             )
         )
+    if command == "serve":
+        return _serve(arguments)
     if command == "download-nltk":
         return _download_nltk()
     if command in ("-h", "--help"):
@@ -82,7 +85,7 @@ def _main() -> int:
     if command == "--version":
         print(f"kpray {__version__}")
         return 0
-    raise UserError(f"unknown command {command!r}", fix="known: extract, download-nltk; see kpray --help")
+    raise UserError(f"unknown command {command!r}", fix="known: extract, serve, download-nltk; see kpray --help")
 
 
 def _extract(settings: ExtractCommand) -> int:
@@ -121,6 +124,17 @@ def _extract(settings: ExtractCommand) -> int:
         write_file("".join(lines), settings.rejects)
     if rejects and printer.documents == 0:
         raise UserError(f"none of {len(rejects)} records could be processed", where=", ".join(settings.files))
+    return 0
+
+
+def _serve(arguments: list[str]) -> int:
+    try:
+        from kpray.cluster.server import ServeCommand, run_server
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error.name} is not installed", fix="pip install 'kpray[cluster]'") from error
+    run_server(
+        parse_settings(ServeCommand, arguments, prog="kpray serve", description="Keyphrases over HTTP, on Ray Serve.")
+    )
     return 0
 
 

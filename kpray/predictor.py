@@ -70,6 +70,10 @@ class Predictor(ABC, Generic[Prepared]):
         """
 
     @abstractmethod
+    def tokens(self, prepared: Prepared) -> int:
+        """How many tokens of a prepared document the model reads."""
+
+    @abstractmethod
     def predict_prepared(self, prepared: Sequence[Prepared], top: int) -> list[Explanation]:
         """Rank keyphrases for prepared documents, in their order, at most `top` each."""
 

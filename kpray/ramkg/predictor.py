@@ -89,6 +89,13 @@ class RAMKG(Predictor[PreparedDocument]):
         return PreparedDocument(document.text, document.lang, stemmed_words(document.text, document.lang), query)
 
     @override
+    def tokens(self, prepared: PreparedDocument) -> int:
+        """Those of the generator, to which up to `keyphrase_tokens` of what is retrieved come."""
+        mixer = self.generator.mixer
+        [source] = mixer.sources([prepared.text], [mixer.language(prepared.lang)], [()])
+        return 0 if isinstance(source, str) else len(source)
+
+    @override
     @torch.inference_mode()
     def predict_prepared(self, prepared: Sequence[PreparedDocument], top: int) -> list[Explanation]:
         evidence = self._retrieve([document.query for document in prepared if document.query is not None])

@@ -131,6 +131,10 @@ class SAMRank(Predictor[PreparedDocument]):
         )
 
     @override
+    def tokens(self, prepared: PreparedDocument) -> int:
+        return sum(len(segment) for segment in prepared.segments)
+
+    @override
     def predict_prepared(self, prepared: Sequence[PreparedDocument], top: int) -> list[Explanation]:
         scores = iter(self.score_segments([segment for document in prepared for segment in document.segments]))
         return [self._rank(document, [next(scores) for _ in document.segments], top) for document in prepared]

@@ -80,6 +80,10 @@ class UniKeyphrase(Predictor[PreparedDocument]):
         return prepare(document, self.encoder, self.model.config.source_tokens)
 
     @override
+    def tokens(self, prepared: PreparedDocument) -> int:
+        return len(prepared.source.ids)
+
+    @override
     @torch.inference_mode()
     def predict_prepared(self, prepared: Sequence[PreparedDocument], top: int) -> list[Explanation]:
         sources = [document.source for document in prepared if has_tokens(document)]

@@ -145,11 +145,11 @@ def make_config(backbone: str, **more: Any) -> GeneratorConfig:
     return GeneratorConfig(backbone=backbone, **{**limits, **more})
 
 
-def train(task: GeneratorTask, steps: int) -> Any:
-    """The task's model after training on `RECORDS`: 60 steps, and it knows them by heart."""
+def train(task: GeneratorTask, steps: int, records: Sequence[Record] = RECORDS) -> Any:
+    """The task's model after training on records: 60 steps, and it knows `RECORDS` by heart."""
     torch.manual_seed(1)
     model = task.build().train()
-    rows: list[Any] = task.tokenize(RECORDS)
+    rows: list[Any] = task.tokenize(records)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-3)
     for step in range(steps):
         loss = task.losses(model, task.collate(rows, [0] * len(rows)), step / steps)["loss"]

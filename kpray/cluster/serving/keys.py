@@ -1,0 +1,119 @@
+"""API keys: who may ask. Keys are compared by digest, in constant time, and never logged."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+import re
+import time
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+
+from kpray.errors import UserError
+
+API_KEYS_VARIABLE = "KPRAY_API_KEYS"
+METRICS_KEY = "metrics"  #: name of the key that reads /metrics, and does nothing else
+
+_LINE = re.compile(r"([\w.-]{1,64}):([\x21-\x7e]{16,512})", re.ASCII)
+_SECONDS_BETWEEN_LOOKS = 1.0
+_logger = logging.getLogger("ray.serve")
+
+
+class Keys:
+    """The keys that are good now.
+
+    Args:
+        file: a line `name:key` each, empty lines and those that begin with # left out; None: only the environment's.
+        environment: the process's, whose KPRAY_API_KEYS has the same with commas between them.
+
+    Raises:
+        UserError: the file cannot be read, a line is wrong, or a name or a key stands there twice.
+    """
+
+    def __init__(self, file: Path | None, environment: Mapping[str, str] = os.environ) -> None:
+        self._file = file
+        variable = environment.get(API_KEYS_VARIABLE, "")
+        self._fixed = _parse([part.strip() for part in variable.split(",")], API_KEYS_VARIABLE)
+        self._looked, self._stamp = time.monotonic(), self._stamp_now()
+        self._names = self._read()
+
+    @property
+    def required(self) -> bool:
+        """Whether a request needs a key."""
+        return self._file is not None or bool(self._names)
+
+    def name_of(self, key: str) -> str | None:
+        """Whose key it is; None where it is nobody's."""
+        self._look()
+        given, name = hashlib.sha256(key.encode("utf-8", "replace")).digest(), None
+        for digest, known in self._names.items():  # all of them, so that the time tells nothing
+            if hmac.compare_digest(digest, given):
+                name = known
+        return name
+
+    def _look(self) -> None:
+        """Read the file again where it has changed; a wrong one leaves the keys as they are."""
+        if self._file is None or time.monotonic() - self._looked < _SECONDS_BETWEEN_LOOKS:
+            return
+        self._looked, stamp = time.monotonic(), self._stamp_now()
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._names = self._read()
+            _logger.info("API keys were read again: %d are good", len(self._names))
+        except UserError as error:
+            _logger.error("API keys stay as they are: %s", error)
+
+    def _stamp_now(self) -> tuple[int, ...] | None:
+        try:
+            status = self._file.stat() if self._file else None
+        except OSError:
+            return None
+        return (status.st_ino, status.st_mtime_ns, status.st_size) if status else None
+
+    def _read(self) -> dict[bytes, str]:
+        if self._file is None:
+            return self._fixed
+        where = str(self._file)
+        try:
+            lines = self._file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+            raise UserError(f"the API keys cannot be read: {reason}", where=where) from error
+        own = _parse(["" if line.startswith("#") else line.strip() for line in lines], where)
+        if set(own.values()) & set(self._fixed.values()):
+            raise UserError(f"a name stands there and in {API_KEYS_VARIABLE}", where=where, fix="keep one of the two")
+        return {**self._fixed, **own}
+
+
+def exposure_warning(host: str, keys: Keys) -> str:
+    """One line where other machines may ask without a key, else empty."""
+    try:
+        loopback = ip_address(host).is_loopback
+    except ValueError:
+        loopback = host == "localhost"
+    if keys.required or loopback:
+        return ""
+    return f"anybody who reaches {host} may ask: no API keys are set (api_keys, or {API_KEYS_VARIABLE})"
+
+
+def _parse(lines: list[str], where: str) -> dict[bytes, str]:
+    """Digest of each key -> its name."""
+    names: dict[bytes, str] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line:
+            continue
+        match = _LINE.fullmatch(line)
+        if match is None:
+            fix = "write name:key, the key of 16 characters or more without spaces"
+            raise UserError("not an API key", where=f"{where}:{number}", fix=fix)
+        name, key = match.groups()
+        digest = hashlib.sha256(key.encode()).digest()
+        if digest in names or name in names.values():
+            raise UserError("a name or a key stands there twice", where=f"{where}:{number}", fix="keep one of the two")
+        names[digest] = name
+    return names
