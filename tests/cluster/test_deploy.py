@@ -214,6 +214,19 @@ def test_job_that_the_manifest_runs_is_one_of_ours() -> None:
     assert (ROOT / job[1]).exists()
 
 
+def test_service_that_the_manifest_runs_is_that_of_serve_config() -> None:
+    manifest = yaml.safe_load((DEPLOY / "rayservice.yaml").read_text("utf-8"))
+    there = yaml.safe_load(manifest["spec"]["serveConfigV2"])
+    here = yaml.safe_load((ROOT / "serve_config.yaml").read_text("utf-8"))
+    assert there["http_options"].pop("host") == "0.0.0.0"  # of the pod
+    assert here["http_options"].pop("host") == "127.0.0.1"
+    [application] = here["applications"]
+    application["args"] = {
+        "models": application["args"]["models"]
+    }  # the rest are the defaults, which another test says
+    assert there == here
+
+
 def instructions(text: str) -> list[tuple[str, str]]:
     """Instructions of a Dockerfile with what follows them, lines that go on joined."""
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
