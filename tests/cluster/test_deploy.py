@@ -223,7 +223,7 @@ def test_service_that_the_manifest_runs_is_that_of_serve_config() -> None:
     [application] = here["applications"]
     application["args"] = {
         "models": application["args"]["models"]
-    }  # the rest are the defaults, which another test says
+    }  # the rest: defaults
     assert there == here
 
 
