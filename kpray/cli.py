@@ -17,6 +17,7 @@ from kpray.corpus.limits import Limits
 from kpray.corpus.records import Reject, read_records
 from kpray.document import Document
 from kpray.errors import RejectedDocument, UserError
+from kpray.log import say
 from kpray.predictor import Explanation
 from kpray.ramkg.config import RAMKGOptions
 from kpray.samrank.config import SAMRankConfig
@@ -99,7 +100,7 @@ def _extract(settings: ExtractCommand) -> int:
     def reject(source: str, line: int, reason: str) -> None:
         rejects.append(Reject(source, line, reason))
         if settings.rejects is None:
-            print(f"kpray: rejected {source}:{line}: {reason}", file=sys.stderr)
+            say("rejected", f"rejected {source}:{line}: {reason}", source=source, line=line, reason=reason)
 
     def documents() -> Iterator[tuple[Document, object]]:
         for record in records:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, Un
 import pydantic
 
 from kpray.errors import UserError
+from kpray.log import say
 
 if TYPE_CHECKING:
     import yaml
@@ -148,10 +149,10 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
         try:
             code = main() or 0
         except UserError as error:
-            print(f"kpray: error: {error}", file=sys.stderr)
+            say("error", f"error: {error}", what=error.what, where=error.where, fix=error.fix)
             code = error.exit_code
         except KeyboardInterrupt:
-            print("kpray: interrupted; run the same command again", file=sys.stderr)
+            say("interrupted", "interrupted; run the same command again")
             code = 128 + signal.SIGINT
         print(end="", flush=True)
     except BrokenPipeError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from kpray.corpus.store import PassageStore, build_store
 from kpray.corpus.writing import whole_file, write_text
 from kpray.document import Record
 from kpray.errors import UserError
+from kpray.log import say
 
 _HELD_OUT = 10  # without --valid every tenth parallel document is held out
 
@@ -167,9 +167,11 @@ def _read(job: CorporaSettings, name: str) -> list[Record]:
         else:
             records.append(record)
     if rejects or without_gold:
-        print(
-            f"kpray: --{name}: left out {rejects:,} records that cannot be read, {without_gold:,} without keyphrases",
-            file=sys.stderr,
+        say(
+            "left_out",
+            f"--{name}: left out {rejects:,} records that cannot be read, {without_gold:,} without keyphrases",
+            rejected=rejects,
+            without_keyphrases=without_gold,
         )
     if not records:
         raise UserError("there is no document with keyphrases", where=f"--{name}", fix="give other files")
@@ -190,9 +192,8 @@ def _with_english(records: list[Record], english: PassageStore, where: str) -> l
             fix="name it in the field english_ids",
         )
     if len(kept) < len(records):
-        print(
-            f"kpray: {where}: left out {len(records) - len(kept):,} documents without English passage", file=sys.stderr
-        )
+        left_out = len(records) - len(kept)
+        say("left_out", f"{where}: left out {left_out:,} documents without English passage", without_english=left_out)
     return kept
 
 

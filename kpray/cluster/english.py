@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from kpray.corpus.limits import Limits
 from kpray.corpus.sources import find_sources
 from kpray.corpus.store import build_store
 from kpray.corpus.writing import write_text
+from kpray.log import say
 
 FOLDER = "english"  # in the output folder
 
@@ -48,6 +48,6 @@ def english_store(paths: Sequence[str], output: Path, limits: Limits, name: str 
     with writing(output):
         manifest.parent.mkdir(parents=True, exist_ok=True)
         write_text(json.dumps(inputs, indent=2) + "\n", manifest)
-        print(f"kpray: reading --{name}", file=sys.stderr)
+        say("reading", f"reading --{name}")
         build_store(paths, folder, lang, limits)
     return folder

@@ -11,7 +11,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from kpray.cluster.job import writing
 from kpray.errors import UserError
+from kpray.log import say
 from kpray.storage import ObjectPath, cache_folder, copy_folder, location, reading_objects, reason_of
 
 _SECONDS_BETWEEN_LOOKS = 5.0
@@ -100,7 +100,8 @@ class _Mirror(threading.Thread):
             try:
                 self.upload()
             except OSError as error:
-                print(f"kpray: {self.place}: not uploaded yet: {reason_of(error)}", file=sys.stderr, flush=True)
+                reason = reason_of(error)
+                say("not_uploaded", f"{self.place}: not uploaded yet: {reason}", place=str(self.place), reason=reason)
 
     def stop(self) -> None:
         """Wait for what is being uploaded."""

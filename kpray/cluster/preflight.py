@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kpray.cluster.job import writing
 from kpray.errors import UserError
+from kpray.log import say
 from kpray.storage import Location, is_object, location, reason_of
 from kpray.versions import versions
 
@@ -91,7 +91,7 @@ def _amounts(resources: Mapping[str, float], times: int = 1) -> str:
 
 
 def _say(answer: str) -> None:
-    print(f"kpray: preflight: {answer}", file=sys.stderr, flush=True)
+    say("preflight", f"preflight: {answer}")
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -23,6 +22,7 @@ from kpray.cluster.steps import Step
 from kpray.corpus.planted import write_planted
 from kpray.corpus.writing import write_predictions, write_text
 from kpray.errors import UserError
+from kpray.log import say
 from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.pretrained import absolute_if_folder, load_tokenizer
@@ -184,7 +184,13 @@ def _rounds(job: RGITSettings, steps: RoundSteps) -> Iterator[Round[Retrieved]]:
     for round_ in run_rounds(steps, job.rgit):
         recall = ", ".join(f"@{k} {value:.1f}" for k, value in round_.retriever.recall.items())
         mined = "recall did not rise" if round_.mined is None else f"{len(round_.mined):,} pairs mined"
-        print(f"kpray: round {round_.number + 1}: recall {recall}; {mined}", file=sys.stderr, flush=True)
+        say(
+            "round",
+            f"round {round_.number + 1}: recall {recall}; {mined}",
+            round=round_.number + 1,
+            recall=dict(round_.retriever.recall),
+            pairs=None if round_.mined is None else len(round_.mined),
+        )
         show("kpray_rgit_round", round_.number + 1)
         manifest = {
             "retriever": round_.retriever.step.key,

@@ -6,7 +6,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from contextlib import closing, suppress
@@ -20,6 +19,7 @@ from kpray.cluster.serving.config import ServeConfig, served_models
 from kpray.cluster.serving.keys import Keys, exposure_warning
 from kpray.cluster.serving.proxy import PROXY_MIDDLEWARES, PROXY_VARIABLE
 from kpray.errors import UserError
+from kpray.log import say
 
 APPLICATION = "kpray"
 _START_SECONDS = 180  # for Serve's proxy to start
@@ -62,7 +62,7 @@ def run_server(command: ServeCommand) -> None:
         application = build(command.model_dump(mode="json", exclude_unset=True, exclude={"host", "port"}))
         warning = exposure_warning(command.host, keys)
         if warning:
-            print(f"kpray: warning: {warning}", file=sys.stderr)
+            say("warning", f"warning: {warning}")
         seconds = command.limits.seconds + _PROXY_SECONDS
         options = {"host": command.host, "port": command.port, "request_timeout_s": seconds}
         try:
@@ -73,7 +73,7 @@ def run_server(command: ServeCommand) -> None:
             stop = threading.Event()
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, lambda *_: stop.set())
-            print(f"kpray: ready at http://{_url_host(command.host)}:{command.port}/", file=sys.stderr, flush=True)
+            say("ready", f"ready at http://{_url_host(command.host)}:{command.port}/")
             stop.wait()
         except (RuntimeError, TimeoutError, RayError) as error:  # what Serve raises where its processes do not start
             raise UserError(f"the service does not start: {_last_reason(str(error))}") from error

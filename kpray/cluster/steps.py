@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from kpray import __version__
 from kpray.cluster.job import writing
 from kpray.cluster.meters import count, show
 from kpray.corpus.writing import write_text
+from kpray.log import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class StepFolder:
         reused, started = finished.exists(), time.monotonic()
         count("kpray_job_steps", 1, step=name, reused=str(reused).lower())
         show("kpray_rgit_stage", 1, step=name)
-        print(f"kpray: {name} {key}{': finished before' if reused else ''}", file=sys.stderr, flush=True)
+        say("step", f"{name} {key}{': finished before' if reused else ''}", step=name, key=key, reused=reused)
         if reused:
             outcome = json.loads(finished.read_text(encoding="utf-8"))
         else:

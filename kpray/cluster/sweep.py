@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
@@ -29,6 +28,7 @@ from kpray.cluster.tuning import SECONDS_TO_END, Asker, Halving, Journal, Meter,
 from kpray.corpus.sources import Source
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
+from kpray.log import say
 from kpray.report.sweep_progress import SweepProgress
 from kpray.report.trials import TrialRow
 
@@ -194,7 +194,7 @@ def run_sweep(sweep: Sweep) -> list[TrialRow]:
         UserError: the trials that ended did so by a mistake of the user.
     """
     for line in describe_plan(sweep):
-        print(f"kpray: {line}", file=sys.stderr, flush=True)
+        say("sweep", line)
     folder = sweep.folder
     queue = TrialQueue(sweep.space, sweep.config, folder)
     meter = Meter(folder, sweep.config.budget, sweep.demand.devices)

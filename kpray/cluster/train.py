@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -31,6 +30,7 @@ from kpray.corpus.sources import Source, find_sources
 from kpray.corpus.writing import write_text
 from kpray.document import Record
 from kpray.errors import UserError
+from kpray.log import say
 from kpray.training import OptimConfig, RunConfig, TrainingTask
 from kpray.versions import versions
 
@@ -122,7 +122,7 @@ def train(
         runs.mkdir(parents=True, exist_ok=True)
     found = find_checkpoint(runs)
     for note in found.notes() if found else []:
-        print(f"kpray: {note}", file=sys.stderr)
+        say("note", note)
     if found and found.state.finished:
         return found.state
     write_configuration(job, output)

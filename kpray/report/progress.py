@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Live
 
+from kpray.log import as_json, say
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -40,6 +42,13 @@ class _LiveLine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.live.stop()
+
+    def tell(self, text: str, **fields: Any) -> None:
+        """Write a line that stays, above the live one where there is one."""
+        if as_json():
+            say("progress", text, **fields)
+        else:
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class Progress(_LiveLine):
@@ -77,10 +86,10 @@ class Progress(_LiveLine):
         if not self.console.is_terminal and now - self.last_line >= _SECONDS_BETWEEN_LINES and self.new_done:
             self.last_line = now
             left = seconds * (self.total - self.done) / self.new_done
-            self.console.print(
-                f"{self.documents:,} documents, {100 * self.done / self.total:.0f}% of the input, "
-                f"{rate:.1f} documents/s, about {left:.0f} s left",
-                highlight=False,
+            text = f"{self.documents:,} documents, {100 * self.done / self.total:.0f}% of the input, "
+            text += f"{rate:.1f} documents/s, about {left:.0f} s left"
+            self.tell(
+                text, documents=self.documents, share=self.done / self.total, documents_per_second=rate, left_s=left
             )
 
 
@@ -100,10 +109,10 @@ class TrainingProgress(_LiveLine):
     def show(self, values: Mapping[str, Any]) -> None:
         """Show a line of metrics.jsonl."""
         if "note" in values:
-            self._print(values["note"])
+            self.tell(values["note"])
         elif "validation" in values:
             metrics = "  ".join(f"{name} {value:.4g}" for name, value in values["validation"].items())
-            self._print(f"step {values['step']:,}: validation score {values['score']:.4g}  {metrics}")
+            self.tell(f"step {values['step']:,}: validation score {values['score']:.4g}  {metrics}", **values)
         elif "loss" in values:
             self._advance(values)
 
@@ -119,10 +128,7 @@ class TrainingProgress(_LiveLine):
             self.last_line = now
             done = step - self.first[1]
             left = f", about {(now - self.first[0]) * (steps - step) / done:.0f} s left" if done else ""
-            self._print(f"step {step:,} of {steps:,}  {text}{left}")
-
-    def _print(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+            self.tell(f"step {step:,} of {steps:,}  {text}{left}", **values)
 
 
 # What a line of metrics.jsonl has besides the losses.

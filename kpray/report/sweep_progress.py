@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.live import Live
 
+from kpray.log import as_json, say
 from kpray.report.tables import Cell, console_table
 from kpray.report.trials import TrialRow, short_setting
 
@@ -72,13 +73,11 @@ class SweepProgress:
             named = ", ".join(f"{name} {value}" for name, value in {**setting, "seed": trial.seed}.items())
             score = f", score {trial.score:.4g}" if trial.score is not None else ""
             why = f": {trial.crashes[-1]}" if event in ("crashed", "failed") and trial.crashes else ""
-            self.console.print(
-                f"{named}: {event}{score}{why} ({self.counts()})",
-                markup=False,
-                emoji=False,
-                highlight=False,
-                soft_wrap=True,
-            )
+            text = f"{named}: {event}{score}{why} ({self.counts()})"
+            if as_json():
+                say("trial", text, happened=event, **self.rows[trial.key])
+            else:
+                self.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def tick(self, hours: float, device_hours: float) -> None:
         """Time has passed."""

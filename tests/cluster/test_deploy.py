@@ -221,9 +221,7 @@ def test_service_that_the_manifest_runs_is_that_of_serve_config() -> None:
     assert there["http_options"].pop("host") == "0.0.0.0"  # of the pod
     assert here["http_options"].pop("host") == "127.0.0.1"
     [application] = here["applications"]
-    application["args"] = {
-        "models": application["args"]["models"]
-    }  # the rest: defaults
+    application["args"] = {"models": application["args"]["models"]}  # the rest: defaults
     assert there == here
 
 

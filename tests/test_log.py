@@ -1,0 +1,36 @@
+"""Lines on standard error, for people and as JSON."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from kpray.errors import UserError
+from kpray.log import say
+from kpray.report.progress import TrainingProgress
+from kpray.settings import run_main
+
+
+def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    say("step", "embed ab12", step="embed")
+    assert capsys.readouterr().err == "kpray: embed ab12\n"
+
+
+def test_for_programs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KPRAY_LOG", "json")
+    say("step", "naïve\nline", step="embed", reused=False)
+
+    def main() -> int:
+        raise UserError("is not there", where="a.jsonl", fix="choose another")
+
+    with pytest.raises(SystemExit):
+        run_main(main)
+    with TrainingProgress() as progress:
+        progress.show({"step": 1, "steps": 2, "loss": 0.5, "tokens_per_second": 10.0})
+    step, error, training = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert datetime.now(UTC) >= datetime.fromisoformat(step.pop("time"))
+    assert step == {"event": "step", "message": "naïve\nline", "step": "embed", "reused": False}
+    assert (error["event"], error["where"], error["what"]) == ("error", "a.jsonl", "is not there")
+    assert (training["event"], training["step"], training["loss"]) == ("progress", 1, 0.5)
