@@ -12,7 +12,8 @@ from kpray.settings import run_main
 def main() -> int:
     address, output, model = sys.argv[1:]
     with ray_session(address, Path(output), (model,)):
-        print("all is well")
+        pass
+    print("all is well")
     return 0
 
 
