@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import shutil
+import string
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,6 +93,15 @@ def test_phrases_are_listed_and_marked(browser: Browser, address: str, tiny_samr
         assert page.locator("#text b").count() == 0  # what looks like HTML is text
         expect(page.get_by_role("status")).to_contain_text(f"{len(expected)} keyphrases in")
         screenshot(page, "light")
+
+
+def test_phrases_with_punctuation_are_marked(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        submit(page, "Solid-state batteries replace the liquid electrolyte.")
+        expect(page.locator("#text mark").first).to_have_text("Solid-state batteries")
+        for mark in string.punctuation:  # what the other models may write
+            found = page.evaluate("([text, phrase]) => places(text, phrase)", [f"An x{mark}y here", f"x{mark}y"])
+            assert found == [[3, 6]], mark
 
 
 def test_tokens_are_shaded(browser: Browser, address: str) -> None:
