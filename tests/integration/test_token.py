@@ -23,7 +23,7 @@ def test_token(start_job: Callable[..., Job], tmp_path: Path) -> None:
     more = ("--dashboard-host=127.0.0.1", "--dashboard-port=0", "--object-store-memory=100000000")
     cluster = start_job(*RAY, *head, *more, variables={**here, "RAY_AUTH_TOKEN": token})
     printed = ""
-    while not (found := re.search(r"--address='(127\.0\.0\.1:\d+)'", printed)):
+    while not (found := re.search(r"--address='([\d.]+:\d+)'", printed)):
         line = cluster.read_line()
         assert cluster.process.poll() is None, printed
         printed += line + "\n"
