@@ -123,7 +123,7 @@ class ObjectPath:
 
     def write_text(self, text: str, encoding: str = "utf-8") -> None:
         """Upload a small file."""
-        with _file_system(self).open_output_stream(self.key) as file:
+        with _file_system(self).open_output_stream(self.key, compression=None) as file:
             file.write(text.encode(encoding))
 
     def upload(self, file: Path) -> None:
@@ -131,9 +131,10 @@ class ObjectPath:
         from pyarrow import memory_map
 
         # Not pyarrow's copy_files, which lets an upload fail without a word. One write: a stream that is closed between
-        # two would make half a file whole. A small file may be one that others append to, or cut, meanwhile.
+        # two would make half a file whole. A small file may be one that others append to, or cut, meanwhile. And what is
+        # called .gz is not to be compressed once more.
         contents = memory_map(str(file)).read_buffer() if file.stat().st_size > _SMALL else file.read_bytes()
-        with _file_system(self).open_output_stream(self.key) as stream:
+        with _file_system(self).open_output_stream(self.key, compression=None) as stream:
             stream.write(contents)
 
     def unlink(self, missing_ok: bool = False) -> None:
