@@ -131,8 +131,8 @@ class ObjectPath:
         from pyarrow import memory_map
 
         # Not pyarrow's copy_files, which lets an upload fail without a word. One write: a stream that is closed between
-        # two would make half a file whole. A small file may be one that others append to, or cut, meanwhile. And what is
-        # called .gz is not to be compressed once more.
+        # two would make half a file whole. A small file may be one that others append to, or cut, meanwhile.
+        # What is called .gz is not to be compressed again.
         contents = memory_map(str(file)).read_buffer() if file.stat().st_size > _SMALL else file.read_bytes()
         with _file_system(self).open_output_stream(self.key, compression=None) as stream:
             stream.write(contents)
