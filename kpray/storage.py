@@ -259,17 +259,16 @@ def _list(folder: ObjectPath, recursive: bool) -> list[tuple[ObjectPath, Any]]:
 
 def _file_system(place: ObjectPath) -> Any:
     parts = urlsplit(place.uri)
-    return _connect(parts.scheme, parts.netloc)
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    return _connect(parts.scheme, parts.netloc, os.environ.get("AWS_ENDPOINT_URL"), region)
 
 
 @cache
-def _connect(scheme: str, bucket: str) -> Any:
+def _connect(scheme: str, bucket: str, endpoint: str | None, region: str | None) -> Any:
     from pyarrow import fs
 
     if scheme == "gs":
         return fs.FileSystem.from_uri(f"gs://{bucket}")[0]
-    endpoint = os.environ.get("AWS_ENDPOINT_URL")
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if not region:
         region = "us-east-1" if endpoint else fs.resolve_s3_region(bucket)
     # A small file is then one request, and no upload in parts that a kill could leave behind.
