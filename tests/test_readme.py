@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import os
 import re
 import shlex
@@ -31,10 +32,11 @@ def test_equation_stands_where_the_table_says(file: str, function: str) -> None:
 
 @pytest.mark.parametrize("command", JOB_COMMANDS)
 def test_job_commands_are_understood(command: str, tmp_path: Path) -> None:
-    (tmp_path / "corpus").mkdir()
     record = '{"title": "Tides", "abstract": "Tides follow the moon.", "keyphrases": ["tides"]}\n'
-    for name in ("corpus/a.jsonl", "test.jsonl", "pairs.jsonl"):
-        (tmp_path / name).write_text(record, encoding="utf-8")
+    for name in ("corpus/a.jsonl", "test.jsonl", "pairs.jsonl", "acm_cr/train.jsonl.gz", "acm_cr/valid.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        contents = record.encode()
+        (tmp_path / name).write_bytes(gzip.compress(contents) if name.endswith(".gz") else contents)
     _, job, *arguments = shlex.split(command)
     done = subprocess.run(
         [sys.executable, str(ROOT / job), *arguments, "--dry-run"],
