@@ -34,6 +34,7 @@ from kpray.document import Record
 from kpray.errors import UserError
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.protocols import PROTOCOLS
+from kpray.pretrained import absolute_if_folder
 from kpray.samrank.combine import all_scorings, make_table, save_table
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import Mode, all_heads, score_documents
@@ -104,7 +105,7 @@ class HeadSweepSettings(JobSettings):
     def models(self) -> tuple[str, ...]:
         """Models, folders by their absolute path."""
         names = self.space.model or (self.samrank.model,)
-        return tuple(str(Path(name).resolve()) if Path(name).is_dir() else name for name in names)
+        return tuple(map(absolute_if_folder, names))
 
 
 def run_head_sweep(job: HeadSweepSettings) -> int:
@@ -165,7 +166,8 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
         spent=folder.spent(),
     )
     write_head_report(report, folder.path)
-    print(f"best: kpray extract --config {job.output}/best.yaml FILE...; the report: {job.output}/report.html")
+    output = absolute(job.output)
+    print(f"best: kpray extract --config {output}/best.yaml FILE...; the report: {output}/report.html")
     return 0
 
 

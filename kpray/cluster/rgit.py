@@ -44,6 +44,7 @@ from kpray.ramkg.encoder import TextEncoder
 from kpray.ramkg.predictor import make_keyphrases, save_parts
 from kpray.ramkg.rgit import NO_PAIRS, Round, can_qualify, final_pairs, run_rounds
 from kpray.report.rounds import RoundRow, rounds_report
+from kpray.storage import absolute
 from kpray.text.stems import stemmed_words
 from kpray.training import OptimConfig, RunConfig
 from kpray.versions import versions
@@ -85,7 +86,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
         UserError: a mistake of the user; what is in the output folder is still good.
     """
     others = {str(folder): _read_report(folder) for folder in job.compare}
-    output, given = working_folder(job.output), job.output
+    output, given = working_folder(job.output), absolute(job.output)
     if job.plant:
         job = _plant(job, output / "planted")
     job = job.model_copy(

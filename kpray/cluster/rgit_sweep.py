@@ -85,11 +85,13 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
         trials = run_sweep(Sweep(folder, space, job.sweep, RGITWork(values, folder.path), demand, at_once=1))
 
     def configure(setting: Setting) -> dict[str, Any]:
-        best = trial_values(values, Trial(setting, job.sweep.seeds[0]), f"{job.output}/best")
+        best = trial_values(values, Trial(setting, job.sweep.seeds[0]), f"{absolute(job.output)}/best")
         return {name: value for name, value in best.items() if name not in ("address", "dry_run")}
 
     title = "RGIT: the threshold tau"
-    report = SweepReport(title, "validation recall@1", "jobs/rgit.py", trials, folder.spent(), space, job.output)
+    report = SweepReport(
+        title, "validation recall@1", "jobs/rgit.py", trials, folder.spent(), space, absolute(job.output)
+    )
     write_sweep_report(report, folder.path, configure, lambda figures: _figure(trials, figures))
     return 0
 

@@ -35,7 +35,7 @@ class SweepReport:
         trials: all that were started.
         spent: on them.
         space: what was to be tried.
-        output: folder of the sweep, as the user named it.
+        output: folder of the sweep: an absolute path, or a name in object storage.
     """
 
     title: str

@@ -118,9 +118,10 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
     for row in trials:
         if row.state == "stopped":
             shutil.rmtree((folder.path / "trials" / row.key / CHECKPOINTS).parent, ignore_errors=True)
-    report = SweepReport(title, "validation score", f"jobs/{kind.script}", trials, folder.spent(), space, job.output)
+    output = absolute(job.output)
+    report = SweepReport(title, "validation score", f"jobs/{kind.script}", trials, folder.spent(), space, output)
     seed = job.sweep.seeds[0]
-    write_sweep_report(report, folder.path, lambda setting: best_configuration(values, setting, seed, job.output))
+    write_sweep_report(report, folder.path, lambda setting: best_configuration(values, setting, seed, output))
     return 0
 
 

@@ -30,15 +30,13 @@ class Hosts:
 
     Args:
         workers: how many.
-        head_cpus: cores of the head.
     """
 
-    def __init__(self, workers: int, head_cpus: int = 0) -> None:
+    def __init__(self, workers: int) -> None:
         self.names = [f"kpray{os.getpid()}-{place}" for place in range(workers + 1)]
         self.switch = f"kpray{os.getpid()}-switch"
         self.variables = {"RAY_AUTH_MODE": "disabled", "GLOO_SOCKET_IFNAME": "eth0", "OMP_NUM_THREADS": "1"}
         self.nodes: dict[int, Job] = {}
-        self.head_cpus = head_cpus
         self.jobs = ExitStack()
 
     def __enter__(self) -> Hosts:
@@ -90,7 +88,7 @@ class Hosts:
     def start_node(self, place: int) -> None:
         """Start Ray on a machine, and wait until it belongs to the cluster."""
         where = (f"--node-ip-address={self.ip(place)}", "--object-store-memory=200000000", "--block")
-        cores = self.head_cpus if place == 0 else 1
+        cores = 1 if place else 0
         role = (
             ("--head", f"--port={_PORT}", "--include-dashboard=false") if place == 0 else (f"--address={self.address}",)
         )
