@@ -32,6 +32,7 @@ from kpray.cluster.serving.metrics import IngressMetrics, ModelMetrics, collect
 from kpray.cluster.serving.proxy import CLOSED_SECONDS
 from kpray.cluster.serving.replica import OpenModel
 
+LOG = {"enable_access_log": False}  # of Serve: `Gate` writes that line
 MODELS_PER_REPLICA = 4  # that are open at a time; another one takes the place of the least recently used
 
 _INGRESS = "ingress"
@@ -40,7 +41,6 @@ _PROBE_SECONDS = 3.0
 _DRAIN_SECONDS = 5.0  # beyond the deadline of the requests that a replica still has when it is to stop
 _STUCK_DEADLINES = 4  # of a piece of work that takes longer, nobody waits for the end
 _STARTS = 3  # tries to start a replica before the deployment counts as failed
-_LOG = {"enable_access_log": False}  # `Gate` writes that line
 _logger = logging.getLogger("ray.serve")
 
 
@@ -189,7 +189,7 @@ def build(args: dict[str, Any]) -> serve.Application:
         "graceful_shutdown_wait_loop_s": 0.5,
         "max_constructor_retry_count": _STARTS,
         "max_surge_percent": 100,  # a new version is there before the old one goes
-        "logging_config": _LOG,
+        "logging_config": LOG,
     }
     predictors = {
         kind: Predictors.options(  # type: ignore[attr-defined]

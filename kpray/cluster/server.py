@@ -23,8 +23,6 @@ from kpray.log import say
 
 APPLICATION = "kpray"
 _START_SECONDS = 180  # for Serve's proxy to start
-_LOG = {"enable_access_log": False}  # the application writes its own line
-
 _PROXY_SECONDS = 10.0  # that Serve's proxy waits beyond the deadline of a request, in case the ingress hangs
 
 
@@ -55,7 +53,7 @@ def run_server(command: ServeCommand) -> None:
         from ray import serve
         from ray.exceptions import RayError
 
-        from kpray.cluster.serve import build
+        from kpray.cluster.serve import LOG, build
 
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         # Only what was given: the sections of predictors that are not served must stay empty.
@@ -67,7 +65,7 @@ def run_server(command: ServeCommand) -> None:
         options = {"host": command.host, "port": command.port, "request_timeout_s": seconds}
         try:
             with suppress(TimeoutError):  # the proxy still starts
-                serve.start(proxy_location="HeadOnly", http_options=options, logging_config=_LOG)
+                serve.start(proxy_location="HeadOnly", http_options=options, logging_config=LOG)
             serve.run(application, name=APPLICATION, route_prefix="/")
             _wait_until_ready(command.host, command.port)
             stop = threading.Event()
