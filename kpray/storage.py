@@ -12,7 +12,7 @@ import hashlib
 import io
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -198,7 +198,7 @@ def near(folder: ObjectPath) -> Path:
             unfinished = copies / f".{copy.name}.{uuid4().hex}.tmp"
             try:
                 with reading_objects(folder):
-                    copy_folder(folder, unfinished)
+                    _copy(folder, [file for file, _ in files], unfinished)
                 unfinished.rename(copy)
             finally:
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -216,7 +216,11 @@ def copy_folder(folder: ObjectPath, target: Path) -> None:
     Raises:
         OSError: the storage or this machine refuses.
     """
-    for file, _ in _list(folder, recursive=True):
+    _copy(folder, [file for file, _ in _list(folder, recursive=True)], target)
+
+
+def _copy(folder: ObjectPath, files: Sequence[ObjectPath], target: Path) -> None:
+    for file in files:
         copy = target / file.uri.removeprefix(f"{folder.uri}/")
         copy.parent.mkdir(parents=True, exist_ok=True)
         with file.open() as source, copy.open("wb") as copied:
