@@ -191,5 +191,6 @@ class _PredictChunk(ChunkActor[BatchRun]):
             (document.id, document.lang, explanation.keyphrases)
             for document, explanation in zip(documents, explanations, strict=True)
         ]
-        write_rejects(rejects, self.run.state / "rejects" / f"{part}.jsonl")
+        if rejects:
+            write_rejects(rejects, self.run.state / "rejects" / f"{part}.jsonl")
         write_predictions(rows, self.run.output / f"{part}.parquet", self.predictor.describe())

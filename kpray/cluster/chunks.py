@@ -12,6 +12,7 @@ import pickle
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +26,7 @@ from ray.data import DataContext
 from kpray.cluster.meters import count, show
 from kpray.corpus.reading import Chunk
 from kpray.corpus.sources import Source
-from kpray.corpus.writing import write_text
+from kpray.corpus.writing import whole_file
 from kpray.errors import UserError
 from kpray.report.progress import Progress
 from kpray.storage import Location, reason_of
@@ -33,6 +34,7 @@ from kpray.storage import Location, reason_of
 STATE_FOLDER = "_kpray"  # readers of Parquet folders pass over names that start with an underscore
 READER_CPUS = 0.1
 ACTOR_CPUS = 0.9  # so that every actor on a core leaves room for a reader
+_READS_AT_ONCE = 32  # an object store takes some 20 ms for each, however small
 
 
 class PartRun(Protocol):
@@ -223,7 +225,12 @@ class ChunkActor(ABC, Generic[Run]):
 def merge_rejects(run: ChunkRun) -> None:
     """Put the rejects of all chunks into `output/rejects.jsonl`."""
     parts: list[Location] = sorted((run.state / "rejects").glob("*.jsonl"))
-    write_text("".join(part.read_text(encoding="utf-8") for part in parts), run.output / "rejects.jsonl")
+    with (
+        whole_file(run.output / "rejects.jsonl") as unfinished,
+        unfinished.open("w", encoding="utf-8", newline="\n") as file,
+        ThreadPoolExecutor(_READS_AT_ONCE) as readers,
+    ):
+        file.writelines(readers.map(lambda part: part.read_text(encoding="utf-8"), parts))
 
 
 def _row(**values: Any) -> pa.Table:
@@ -231,7 +238,7 @@ def _row(**values: Any) -> pa.Table:
 
 
 def _line_count(path: Location) -> int:
-    if not path.exists():  # where nothing can be rejected
+    if not path.exists():  # most chunks are without rejects
         return 0
     with path.open("rb") as file:
         return sum(1 for _ in file)

@@ -202,6 +202,7 @@ class _TokenizeChunk(ChunkActor[TokenRun]):
                 rows.append({**row, ORDER: first + place})
         schema = self.run.task.schema().append(pa.field(ORDER, pa.int64()))
         rejects.sort(key=lambda reject: reject.line)
-        write_rejects(rejects, self.run.state / "rejects" / f"{part}.jsonl")
+        if rejects:
+            write_rejects(rejects, self.run.state / "rejects" / f"{part}.jsonl")
         with whole_file(self.run.output / f"{part}.parquet") as unfinished:
             pq.write_table(pa.Table.from_pylist(rows, schema=schema), unfinished, compression="zstd")
