@@ -27,7 +27,8 @@ def main() -> int:
             "keyphrases": score_rows(report),
         }
     )
-    print(f"the predictor: {job.output}/best; the tables: {job.output}/report.md")
+    output = job.output.rstrip("/")
+    print(f"the predictor: {output}/best; the tables: {output}/report.md")
     return 0
 
 

@@ -71,8 +71,8 @@ def run_train_job(job: TrainSettings, task: TrainingTask, english: Sequence[str]
         if english:
             english_store(english, working_folder(job.output), job.limits)
         state = train(task, job, sources, valid_sources)
-    best = f"step {state.best_step:,}, score {state.best:.4g}"
-    print(f"{state.step:,} steps; the best model is of {best}: {job.output}/best")
+    best, folder = f"step {state.best_step:,}, score {state.best:.4g}", job.output.rstrip("/")
+    print(f"{state.step:,} steps; the best model is of {best}: {folder}/best")
     return 0
 
 

@@ -55,7 +55,8 @@ def disturb(hosts: Hosts, how: str) -> None:
         hosts.start_node(2)
 
 
-HOW = pytest.mark.parametrize("how", ["kill", "cut", "long cut"])
+HOWS = ("kill", "cut", "long cut")
+HOW = pytest.mark.parametrize("how", HOWS)
 
 
 @HOW
@@ -139,13 +140,14 @@ def mined(start_job: Callable[..., Job], tmp_path_factory: pytest.TempPathFactor
 RGIT = ("--config", "planted-small", "--rgit.rounds", "1")
 
 
-@HOW
+@pytest.mark.parametrize("how", ["undisturbed", *HOWS])
 def test_rgit(how: str, hosts: Hosts, mined: Path, tmp_path: Path) -> None:
     output = tmp_path / "output"
     began = time.monotonic()
     job = hosts.start(0, ROOT / "jobs/rgit.py", *RGIT, "--output", output, "--address", hosts.address)
     job.wait_until(lambda: list(output.glob("steps/retriever-*/metrics.jsonl")))
-    disturb(hosts, how)
+    if how != "undisturbed":
+        disturb(hosts, how)
     finished = job.finish()
     assert finished.code == 0, finished.err
     assert report_of(output) == report_of(mined)
