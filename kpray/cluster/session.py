@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -84,7 +85,37 @@ def _check_reachable(address: str) -> None:
         )
     host, _, port = address.rpartition(":")
     if port.isdigit():
-        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER).close()
+        with socket.create_connection((host, int(port)), timeout=_SECONDS_TO_ANSWER) as connection:
+            _check_encryption(connection, host, address)
+
+
+def _check_encryption(connection: socket.socket, host: str, address: str) -> None:
+    """Raise where the cluster and this process do not agree on TLS; Ray would wait for minutes, and not say why."""
+    wanted = os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.set_alpn_protocols(["h2"])
+    try:
+        if wanted:
+            context.load_verify_locations(os.environ.get("RAY_TLS_CA_CERT"))
+            context.load_cert_chain(os.environ.get("RAY_TLS_SERVER_CERT", ""), os.environ.get("RAY_TLS_SERVER_KEY"))
+        else:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.wrap_socket(connection, server_hostname=host).close()
+    except (OSError, TypeError) as error:
+        if wanted:
+            raise UserError(
+                f"cannot connect to Ray by TLS: {error}",
+                where=address,
+                fix="RAY_TLS_SERVER_CERT, RAY_TLS_SERVER_KEY and RAY_TLS_CA_CERT are files, of one authority for all "
+                "nodes; a node's certificate names the address that `ray start` shows",
+            ) from error
+        return  # what it answers is no TLS
+    if not wanted:
+        raise UserError(
+            "the cluster uses TLS",
+            where=address,
+            fix="set RAY_USE_TLS=1, RAY_TLS_SERVER_CERT, RAY_TLS_SERVER_KEY and RAY_TLS_CA_CERT, as on its nodes",
+        )
 
 
 @contextmanager

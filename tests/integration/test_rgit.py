@@ -19,7 +19,7 @@ from tests.integration.jobs import ROOT, Finished
 pytestmark = pytest.mark.integration
 
 JOB = ROOT / "jobs/rgit.py"
-OPTIONS = ("--config", "planted-small", "--rgit.rounds", "1")  # a round is some forty seconds
+OPTIONS = ("--config", "planted-small", "--rgit.rounds", "1")  # two minutes, nearly all of it processes that start
 
 
 def report_of(output: Path) -> dict[str, Any]:
