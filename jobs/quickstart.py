@@ -106,7 +106,9 @@ def train_tiny(job: Quickstart, sources: list[Source], record: Record) -> None:
 
 def run_two_rounds(job: Quickstart) -> None:
     """Let a retriever and a generator train each other on a corpus with a known answer."""
-    print("\ntwo rounds of RGIT on a made-up bilingual corpus, for four minutes: it shows that it works, not how well\n")
+    print(
+        "\ntwo rounds of RGIT on a made-up bilingual corpus, for four minutes: it shows that it works, not how well\n"
+    )
     options = ["--config", "planted-small", "--output", str(job.output / "rgit")]
     settings = parse_settings(RGITSettings, options, prog="jobs/rgit.py", description="")
     report = run_rgit(settings.model_copy(update={"address": job.address}))
