@@ -159,6 +159,9 @@ def check_manifest(run: BatchRun, sources: list[Source]) -> None:
                     where=name,
                     fix="give another --output",
                 )
+    else:
+        for left in (run.state / "rejects").glob("*.jsonl"):  # by another configuration these may be none
+            left.unlink()
     write_text(json.dumps({**manifest, "inputs": inputs, "versions": versions()}, indent=2) + "\n", path)
 
 

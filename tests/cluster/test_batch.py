@@ -107,10 +107,15 @@ def test_output_of_another_run_is_refused(
 def test_run_without_output_binds_nothing(run: BatchRun, sources: list[Source]) -> None:
     # A first attempt with a misspelt model or head leaves a folder without predictions.
     check_manifest(run, sources)
+    rejects = output_of(run) / "_kpray/rejects/part-0.jsonl"
+    rejects.write_text('{"source": "a", "line": 1, "reason": "too long for the limits of then"}\n', encoding="utf-8")
     other = replace(run, top=3)
     check_manifest(other, sources)
+    assert not rejects.exists()
+    rejects.touch()
     (output_of(run) / "part-0.parquet").touch()
     check_manifest(other, sources)
+    assert rejects.exists()
     with pytest.raises(UserError, match="made with top = 3, not 10"):
         check_manifest(run, sources)
 
