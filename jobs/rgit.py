@@ -11,6 +11,7 @@ from kpray.cluster.rgit import RGITSettings, run_rgit
 from kpray.report.rounds import recall_rows, round_rows, score_rows
 from kpray.report.tables import print_tables
 from kpray.settings import parse_settings, run_main
+from kpray.storage import location
 
 
 def main() -> int:
@@ -27,7 +28,7 @@ def main() -> int:
             "keyphrases": score_rows(report),
         }
     )
-    output = job.output.rstrip("/")
+    output = location(job.output)
     print(f"the predictor: {output}/best; the tables: {output}/report.md")
     return 0
 

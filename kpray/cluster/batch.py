@@ -20,7 +20,7 @@ from kpray.corpus.limits import Limits
 from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source
-from kpray.corpus.writing import write_predictions, write_rejects, write_text
+from kpray.corpus.writing import write_predictions, write_text
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
 from kpray.predictor import Predictor
@@ -194,6 +194,5 @@ class _PredictChunk(ChunkActor[BatchRun]):
             (document.id, document.lang, explanation.keyphrases)
             for document, explanation in zip(documents, explanations, strict=True)
         ]
-        if rejects:
-            write_rejects(rejects, self.run.state / "rejects" / f"{part}.jsonl")
+        self.write_rejects(rejects, part)
         write_predictions(rows, self.run.output / f"{part}.parquet", self.predictor.describe())

@@ -25,8 +25,9 @@ from ray.data import DataContext
 
 from kpray.cluster.meters import count, show
 from kpray.corpus.reading import Chunk
+from kpray.corpus.records import Reject
 from kpray.corpus.sources import Source
-from kpray.corpus.writing import whole_file
+from kpray.corpus.writing import whole_file, write_rejects
 from kpray.errors import UserError
 from kpray.report.progress import Progress
 from kpray.storage import Location, reason_of
@@ -199,10 +200,18 @@ class ChunkActor(ABC, Generic[Run]):
 
     @abstractmethod
     def process(self, chunk: Any, part: str) -> None:
-        """Write the rejects of a chunk, if any, `state/rejects/part.jsonl`, and then its part, `output/part.parquet`.
+        """Write the rejects of a chunk (`write_rejects`), if any, and then its part, `output/part.parquet`.
 
         The part comes last: it is the mark that the chunk is finished.
         """
+
+    def write_rejects(self, rejects: Sequence[Reject], part: str) -> None:
+        """Write the rejects of a chunk; most chunks have none, and no file of them."""
+        if rejects:
+            write_rejects(rejects, self._rejects(part))
+
+    def _rejects(self, part: str) -> Location:
+        return self.run.state / "rejects" / f"{part}.jsonl"
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Do the work of a chunk, unless it is done, and count its records."""
@@ -214,7 +223,7 @@ class ChunkActor(ABC, Generic[Run]):
                     self.process(pickle.loads(row["chunk"]), row["part"])
                 with (self.run.output / f"{row['part']}.parquet").open("rb") as file:
                     written = pq.read_metadata(file).num_rows
-                rejected = _line_count(self.run.state / "rejects" / f"{row['part']}.jsonl")
+                rejected = _line_count(self._rejects(row["part"]))
             except UserError as mistake:
                 error = str(mistake)
             except OSError as failure:
@@ -238,7 +247,7 @@ def _row(**values: Any) -> pa.Table:
 
 
 def _line_count(path: Location) -> int:
-    if not path.exists():  # most chunks are without rejects
+    if not path.exists():
         return 0
     with path.open("rb") as file:
         return sum(1 for _ in file)

@@ -22,7 +22,7 @@ from kpray.corpus.limits import Limits
 from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source
-from kpray.corpus.writing import whole_file, write_rejects, write_text
+from kpray.corpus.writing import whole_file, write_text
 from kpray.document import Record
 from kpray.errors import UserError
 from kpray.training import TrainingTask
@@ -202,7 +202,6 @@ class _TokenizeChunk(ChunkActor[TokenRun]):
                 rows.append({**row, ORDER: first + place})
         schema = self.run.task.schema().append(pa.field(ORDER, pa.int64()))
         rejects.sort(key=lambda reject: reject.line)
-        if rejects:
-            write_rejects(rejects, self.run.state / "rejects" / f"{part}.jsonl")
+        self.write_rejects(rejects, part)
         with whole_file(self.run.output / f"{part}.parquet") as unfinished:
             pq.write_table(pa.Table.from_pylist(rows, schema=schema), unfinished, compression="zstd")

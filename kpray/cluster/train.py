@@ -31,6 +31,7 @@ from kpray.corpus.writing import write_text
 from kpray.document import Record
 from kpray.errors import UserError
 from kpray.log import say
+from kpray.storage import location
 from kpray.training import OptimConfig, RunConfig, TrainingTask
 from kpray.versions import versions
 
@@ -71,8 +72,8 @@ def run_train_job(job: TrainSettings, task: TrainingTask, english: Sequence[str]
         if english:
             english_store(english, working_folder(job.output), job.limits)
         state = train(task, job, sources, valid_sources)
-    best, folder = f"step {state.best_step:,}, score {state.best:.4g}", job.output.rstrip("/")
-    print(f"{state.step:,} steps; the best model is of {best}: {folder}/best")
+    best = f"step {state.best_step:,}, score {state.best:.4g}"
+    print(f"{state.step:,} steps; the best model is of {best}: {location(job.output)}/best")
     return 0
 
 
