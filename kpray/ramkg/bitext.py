@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -90,14 +90,14 @@ class _SentenceTransformers:
     """The library's models, opened as those of transformers are."""
 
     @staticmethod
-    def from_pretrained(folder: str, **options: Any) -> Any:
+    def from_pretrained(folder: str, *, trust_remote_code: Literal[False], **options: Any) -> Any:
         try:
             from sentence_transformers import SentenceTransformer
         except ModuleNotFoundError as error:
             raise UserError(
                 "the package sentence-transformers is not installed", fix="pip install 'kpray[bitext]'"
             ) from error
-        return SentenceTransformer(folder, **options)
+        return SentenceTransformer(folder, trust_remote_code=trust_remote_code, **options)
 
 
 def _nearest(queries: np.ndarray, passages: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

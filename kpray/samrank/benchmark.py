@@ -162,8 +162,9 @@ def _other_tools(paper: SAMRankConfig, texts: list[str]) -> dict[str, Callable[[
     tools: dict[str, Callable[[], Ranking]] = {}
     if find_spec("keybert"):
         from keybert import KeyBERT
+        from sentence_transformers import SentenceTransformer
 
-        keybert = KeyBERT(find_model(paper.model))
+        keybert = KeyBERT(SentenceTransformer(find_model(paper.model), trust_remote_code=False))
         tools["KeyBERT, same weights"] = lambda: [
             [phrase for phrase, _ in keybert.extract_keywords(text, keyphrase_ngram_range=(1, 3), top_n=TOP)]
             for text in texts
