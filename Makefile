@@ -38,12 +38,12 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 
 bench: $(STAMP)
-	$(BIN)/python jobs/benchmark.py samrank
-	$(BIN)/python jobs/benchmark.py unikeyphrase --documents 32 --rounds 2
+	$(BIN)/python benchmarks/run.py samrank
+	$(BIN)/python benchmarks/run.py unikeyphrase --documents 32 --rounds 2
 
 # Nodes keep an environment by its description: a checksum of the wheel's contents in its name (as a build tag) tells two
 # builds of a version apart. Nothing but kpray is installed for a job: what it needs is on the nodes already, in
-# constraints.txt's versions (kpray/cluster/deploy/Dockerfile), and not whatever is newest on the day.
+# constraints.txt's versions (deploy/Dockerfile), and not whatever is newest on the day.
 submission: $(STAMP)
 	rm -rf build/submission build/wheel
 	mkdir -p build/submission/jobs

@@ -9,18 +9,18 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kpray.cluster.batch import BatchConfig
-from kpray.cluster.corpora import write_documents
-from kpray.cluster.english import english_store
+from kpray.batch.extract import BatchConfig
 from kpray.cluster.job import Folder, JobSettings, describe_inputs, print_plan, write_configuration, writing
-from kpray.cluster.mine import embed_bitext, read_vectors
 from kpray.cluster.mirror import mirrored, working_folder
 from kpray.cluster.session import ray_session
-from kpray.cluster.steps import StepFolder
+from kpray.cluster.step_cache import StepFolder
 from kpray.corpus.limits import Limits
 from kpray.corpus.store import PassageStore
 from kpray.ramkg.bitext import margin_pairs
 from kpray.ramkg.config import BitextConfig
+from kpray.rgit.corpora import write_documents
+from kpray.rgit.passage_stores import english_store
+from kpray.rgit.retrieval import embed_bitext, read_vectors
 from kpray.settings import parse_settings, run_main
 
 

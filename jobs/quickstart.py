@@ -8,11 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from kpray.cluster.batch import BatchConfig, BatchRun, check_manifest, predict_files
+from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
 from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
-from kpray.cluster.rgit import RGITSettings, run_rgit
 from kpray.cluster.session import ray_session
-from kpray.cluster.train import TrainSettings, train
 from kpray.corpus.limits import Limits
 from kpray.corpus.quickstart import quickstart_records, quickstart_text
 from kpray.corpus.sources import Source, find_sources
@@ -25,9 +23,11 @@ from kpray.registry import open_predictor, section_of
 from kpray.report.heat_map import draw_heads
 from kpray.report.rounds import round_rows, score_rows
 from kpray.report.tables import console_table, print_tables
+from kpray.rgit.job import RGITSettings, run_rgit
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import f1_of_heads
 from kpray.settings import parse_settings, run_main
+from kpray.train.job import TrainSettings, train
 from kpray.training import OptimConfig, RunConfig
 from kpray.unikeyphrase.config import ModelConfig, TaskConfig
 from kpray.unikeyphrase.task import UniKeyphraseTask

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from kpray.cluster.corpora import describe_corpora
 from kpray.cluster.job import print_plan
 from kpray.cluster.mirror import mirrored
-from kpray.cluster.rgit import RGITSettings, run_rgit
 from kpray.report.rounds import recall_rows, round_rows, score_rows
 from kpray.report.tables import print_tables
+from kpray.rgit.corpora import describe_corpora
+from kpray.rgit.job import RGITSettings, run_rgit
 from kpray.settings import parse_settings, run_main
 from kpray.storage import location
 

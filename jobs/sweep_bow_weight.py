@@ -10,8 +10,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kpray.cluster.unikeyphrase_sweep import UniKeyphraseSweepSettings, run_unikeyphrase_sweep
 from kpray.settings import Settings, parse_settings, run_main
+from kpray.sweep.unikeyphrase import UniKeyphraseSweepSettings, run_unikeyphrase_sweep
 
 
 class BowSpace(Settings):

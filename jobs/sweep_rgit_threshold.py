@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 
 from kpray.cluster.mirror import mirrored
-from kpray.cluster.rgit_sweep import RGITSweepSettings, run_rgit_sweep
 from kpray.settings import parse_settings, run_main
+from kpray.sweep.threshold import RGITSweepSettings, run_rgit_sweep
 
 
 def main() -> int:

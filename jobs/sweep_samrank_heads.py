@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from kpray.cluster.head_sweep import HeadSweepSettings, run_head_sweep
 from kpray.cluster.mirror import mirrored
 from kpray.settings import parse_settings, run_main
+from kpray.sweep.heads import HeadSweepSettings, run_head_sweep
 
 
 def main() -> int:

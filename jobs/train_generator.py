@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
-from kpray.cluster.english import FOLDER
-from kpray.cluster.mirror import working_folder
-from kpray.cluster.train import TrainSettings, run_train_job
 from kpray.errors import UserError
 from kpray.pretrained import absolute_if_folder
 from kpray.ramkg.config import GenerateConfig, GeneratorConfig
 from kpray.ramkg.generator_task import GeneratorTask
+from kpray.rgit.passage_stores import english_store
 from kpray.settings import parse_settings, run_main
+from kpray.train.job import TrainSettings, run_train_job
 from kpray.training import OptimConfig
 
 
@@ -34,8 +34,13 @@ def main() -> int:
     if config.passages and not job.english:
         raise UserError("--english is required", fix="give it, or --task.passages 0 for a generator without retrieval")
     config = config.model_copy(update={"backbone": absolute_if_folder(config.backbone)})
-    task = GeneratorTask(config, job.generate, working_folder(job.output) / FOLDER, langs=job.langs)
-    return run_train_job(job, task, english=job.english if config.passages else ())
+    english = job.english if config.passages else ()
+
+    def make_task(folder: Path) -> GeneratorTask:
+        store = english_store(english, folder, job.limits) if english else None
+        return GeneratorTask(config, job.generate, store, langs=job.langs)
+
+    return run_train_job(job, make_task, {"English passages:": english})
 
 
 if __name__ == "__main__":

@@ -7,13 +7,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kpray.cluster.english import FOLDER
-from kpray.cluster.mirror import working_folder
-from kpray.cluster.train import TrainSettings, run_train_job
 from kpray.pretrained import absolute_if_folder
 from kpray.ramkg.config import RetrieverConfig
 from kpray.ramkg.retriever_task import RetrieverTask
+from kpray.rgit.passage_stores import english_store
 from kpray.settings import parse_settings, run_main
+from kpray.train.job import TrainSettings, run_train_job
 from kpray.training import OptimConfig
 
 
@@ -30,7 +29,11 @@ def main() -> int:
     job = parse_settings(TrainRetrieverJob, sys.argv[1:], prog="jobs/train_retriever.py", description=__doc__)
     config = job.task
     config = config.model_copy(update={"backbone": absolute_if_folder(config.backbone)})
-    return run_train_job(job, RetrieverTask(config, working_folder(job.output) / FOLDER), english=job.english)
+    return run_train_job(
+        job,
+        lambda folder: RetrieverTask(config, english_store(job.english, folder, job.limits)),
+        {"English passages:": job.english},
+    )
 
 
 if __name__ == "__main__":

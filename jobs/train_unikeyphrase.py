@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from kpray.cluster.train import TrainSettings, run_train_job
 from kpray.pretrained import absolute_if_folder
 from kpray.settings import parse_settings, run_main
+from kpray.train.job import TrainSettings, run_train_job
 from kpray.unikeyphrase.config import TaskConfig
 from kpray.unikeyphrase.task import UniKeyphraseTask
 
@@ -21,7 +21,8 @@ def main() -> int:
     job = parse_settings(TrainUniKeyphraseJob, sys.argv[1:], prog="jobs/train_unikeyphrase.py", description=__doc__)
     model = job.task.model
     model = model.model_copy(update={"backbone": absolute_if_folder(model.backbone)})
-    return run_train_job(job, UniKeyphraseTask(job.task.model_copy(update={"model": model})))
+    task = UniKeyphraseTask(job.task.model_copy(update={"model": model}))
+    return run_train_job(job, lambda folder: task)
 
 
 if __name__ == "__main__":

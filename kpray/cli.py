@@ -130,7 +130,7 @@ def _extract(settings: ExtractCommand) -> int:
 
 def _serve(arguments: list[str]) -> int:
     try:
-        from kpray.cluster.server import ServeCommand, run_server
+        from kpray.serve.command import ServeCommand, run_server
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed", fix="pip install 'kpray[cluster]'") from error
     run_server(

@@ -19,6 +19,8 @@ from kpray.settings import Settings, dump_settings
 from kpray.storage import Location, reason_of
 from kpray.versions import versions
 
+STATE_FOLDER = "_kpray"  # in an output folder: what a job needs to go on; Parquet readers pass over such names
+
 
 class JobSettings(Settings):
     """What every job takes."""

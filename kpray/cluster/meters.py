@@ -1,6 +1,6 @@
 """What an operator sees of a job while it runs: numbers that Ray exports for Prometheus, with `ray_` before each name.
 
-All of them are told by the driver, which hears of everything. `kpray/cluster/deploy/grafana.json` draws them.
+All of them are told by the driver, which hears of everything. `deploy/grafana.json` draws them.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from packaging.version import Version
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 ROOT = Path(__file__).parents[2]
-DEPLOY = ROOT / "kpray/cluster/deploy"
+DEPLOY = ROOT / "deploy"
 CLUSTER: dict[str, Any] = yaml.safe_load((ROOT / "cluster.yaml").read_text("utf-8"))
 
 

@@ -8,7 +8,7 @@ import re
 from kpray.cluster.meters import COUNTERS, GAUGES, count, show, show_training
 from tests.integration.jobs import ROOT
 
-DASHBOARD = json.loads((ROOT / "kpray/cluster/deploy/grafana.json").read_text("utf-8"))
+DASHBOARD = json.loads((ROOT / "deploy/grafana.json").read_text("utf-8"))
 
 
 def test_dashboard_asks_for_what_there_is() -> None:

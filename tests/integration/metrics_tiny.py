@@ -9,10 +9,10 @@ from pathlib import Path
 
 import ray
 
-from kpray.cluster.batch import BatchConfig, BatchRun, check_manifest, predict_files
+from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
 from kpray.cluster.meters import COUNTERS, GAUGES, show, show_training
 from kpray.cluster.session import ray_session
-from kpray.cluster.steps import StepFolder
+from kpray.cluster.step_cache import StepFolder
 from kpray.corpus.limits import Limits
 from kpray.corpus.sources import find_sources
 from kpray.settings import run_main

@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from kpray.cluster.training_sweep import TrainingKind, TrainingSweepSettings, run_training_sweep
 from kpray.settings import Settings, parse_settings, run_main
-from tests.cluster.tiny_task import TinyConfig, TinyTask
+from kpray.sweep.training import TrainingKind, TrainingSweepSettings, run_training_sweep
+from tests.train.tiny_task import TinyConfig, TinyTask
 
 
 class CrashingTask(TinyTask):

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.tiny_runs import difference
-from tests.cluster.tiny_task import make_records, write_records
 from tests.integration.hosts import Hosts, why_not
 from tests.integration.jobs import ROOT, Corpus, Finished, Job, contents, parts
+from tests.train.tiny_runs import difference
+from tests.train.tiny_task import make_records, write_records
 
 REASON = why_not() if os.environ.get("KPRAY_TEST_HOSTS") else "they take minutes: set KPRAY_TEST_HOSTS=1"
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(bool(REASON), reason=REASON)]

@@ -13,7 +13,7 @@ from tests.integration.jobs import ROOT, Job
 
 pytestmark = pytest.mark.integration
 
-DASHBOARD = json.loads((ROOT / "kpray/cluster/deploy/grafana.json").read_text("utf-8"))
+DASHBOARD = json.loads((ROOT / "deploy/grafana.json").read_text("utf-8"))
 
 
 def test_dashboard_names_what_a_job_exports(

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from tests.cluster.tiny_runs import difference
-from tests.cluster.tiny_task import make_records, write_records
 from tests.integration.jobs import ROOT, Finished, Job
+from tests.train.tiny_runs import difference
+from tests.train.tiny_task import make_records, write_records
 
 pytestmark = pytest.mark.integration
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from kpray.cluster.benchmark import time_workers
+from benchmarks.train_scaling import time_workers
 from kpray.training import OptimConfig, RunConfig
-from tests.cluster.tiny_task import TinyConfig, TinyTask, make_records
+from tests.train.tiny_task import TinyConfig, TinyTask, make_records
 
 
 def main() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from kpray.cluster.train import TrainSettings, run_train_job
 from kpray.settings import parse_settings, run_main
-from tests.cluster.tiny_task import TinyConfig, TinyTask
+from kpray.train.job import TrainSettings, run_train_job
+from tests.train.tiny_task import TinyConfig, TinyTask
 
 
 class TinyJob(TrainSettings):
@@ -17,7 +17,7 @@ class TinyJob(TrainSettings):
 
 def main() -> int:
     job = parse_settings(TinyJob, sys.argv[1:], prog="train_tiny.py", description=str(__doc__))
-    return run_train_job(job, TinyTask(job.task))
+    return run_train_job(job, lambda folder: TinyTask(job.task))
 
 
 if __name__ == "__main__":

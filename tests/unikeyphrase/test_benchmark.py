@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from benchmarks.unikeyphrase import benchmark
 from kpray.training import OptimConfig, RunConfig
-from kpray.unikeyphrase.benchmark import benchmark
 from kpray.unikeyphrase.task import UniKeyphraseTask
 from tests.unikeyphrase.tiny_model import RECORDS
 

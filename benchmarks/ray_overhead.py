@@ -1,0 +1,123 @@
+"""What Ray costs a task and a chunk when the work itself is nothing, on simulated nodes: raylets of this machine.
+
+On a real cluster each node brings its own processor. What all nodes share is one driver and one head, so their
+processor time is what bounds a large cluster, and it is told apart here.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+from pydantic import Field
+from ray.cluster_utils import Cluster
+
+from kpray.batch.chunks import ChunkActor, process_chunks
+from kpray.batch.extract import BatchConfig, placement
+from kpray.cluster.job import STATE_FOLDER
+from kpray.corpus.reading import Chunk
+from kpray.corpus.sources import Source
+from kpray.settings import Settings
+
+_HEAD = ("gcs_server",)  # the only one of the head's processes that hears of every task and actor
+
+
+class SchedulingConfig(Settings):
+    """What `benchmarks/run.py ray_overhead` takes."""
+
+    nodes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (1, 2, 4, 8)
+    """Simulated nodes, of a core each, beside a head without work."""
+    tasks: Annotated[int, Field(ge=1)] = 2000
+    """Tasks that do nothing."""
+    chunks: Annotated[int, Field(ge=1)] = 400
+    """Chunks of the extract job's pipeline, with an actor that does nothing but write an empty part."""
+
+
+@dataclass(frozen=True, slots=True)
+class _EmptyRun:
+    """A `ChunkRun` whose one file has so many chunks without records."""
+
+    output: Path
+    number: int
+
+    @property
+    def state(self) -> Path:
+        return self.output / STATE_FOLDER
+
+    def part(self, source: Source) -> str:
+        return "part"
+
+    def chunks(self, source: Source) -> Iterator[Chunk]:
+        for index in range(self.number):
+            yield Chunk(source.name, source.format, index, 1, [], 1)
+
+
+class _WriteNothing(ChunkActor[_EmptyRun]):
+    def open(self) -> None:
+        pass
+
+    def process(self, chunk: Any, part: str) -> None:
+        pq.write_table(pa.table({"id": pa.array([], pa.string())}), self.run.output / f"{part}.parquet")
+
+
+@ray.remote(num_cpus=1)
+def _nothing() -> None:
+    pass
+
+
+def measure_scheduling(config: SchedulingConfig) -> list[dict[str, Any]]:
+    """A row for each number of nodes: milliseconds a task and a chunk, by the clock and of the processes all share."""
+    return [_measure(nodes, config) for nodes in config.nodes]
+
+
+def _measure(nodes: int, config: SchedulingConfig) -> dict[str, Any]:
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        for _ in range(nodes):
+            cluster.add_node(num_cpus=1)
+        ray.init(cluster.address, log_to_driver=False)
+        cluster.wait_for_nodes()
+        nothing = _nothing.options(scheduling_strategy="SPREAD")
+        ray.get([nothing.remote() for _ in range(8 * nodes)])  # worker processes start
+        tasks = _timed(config.tasks, lambda: ray.get([nothing.remote() for _ in range(config.tasks)]))
+        _process(4 * nodes)  # what Ray Data loads once
+        chunks = _timed(config.chunks, lambda: _process(config.chunks))
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+    return {
+        "nodes": nodes,
+        **{f"{name}, ms a task": value for name, value in tasks.items()},
+        **{f"{name}, ms a chunk": value for name, value in chunks.items()},
+    }
+
+
+def _process(number: int) -> None:
+    """The extract job's pipeline over so many chunks, with as many actors as it would start by itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = _EmptyRun(Path(folder), number)
+        (run.state / "rejects").mkdir(parents=True)
+        process_chunks(run, [Source("", "nothing", "jsonl", number)], number, _WriteNothing, placement(BatchConfig()))
+
+
+def _timed(number: int, work: Callable[[], object]) -> dict[str, float]:
+    """Milliseconds of each: by the clock, of the driver's processor and of the head's."""
+    shared = {"driver": [psutil.Process()], "head": [p for p in psutil.process_iter(["name"]) if p.name() in _HEAD]}
+
+    def processor_seconds() -> dict[str, float]:
+        times = {name: [process.cpu_times() for process in own] for name, own in shared.items()}
+        return {name: sum(own.user + own.system for own in spent) for name, spent in times.items()}
+
+    before, start = processor_seconds(), time.perf_counter()
+    work()
+    seconds, after = time.perf_counter() - start, processor_seconds()
+    spent = {"clock": seconds, **{name: after[name] - before[name] for name in after}}
+    return {name: 1000 * value / number for name, value in spent.items()}

@@ -1,0 +1,1 @@
+"""Keyphrases for any number of documents, and their evaluation, on Ray Data."""

@@ -1,0 +1,134 @@
+"""Predictions of any number of systems on any number of data sets, and their scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+
+from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
+from kpray.cluster.job import STATE_FOLDER
+from kpray.cluster.session import ray_session
+from kpray.corpus.limits import Limits
+from kpray.corpus.records import Reject, read_records
+from kpray.corpus.sources import find_sources, short_names
+from kpray.corpus.writing import read_made_by, read_predictions
+from kpray.document import Keyphrase, Record
+from kpray.errors import UserError
+from kpray.metrics.evaluate import evaluate
+from kpray.metrics.protocols import Protocol
+from kpray.metrics.results import DocumentKey
+from kpray.metrics.runs import Run
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet:
+    """Documents with gold keyphrases: one file, or all files of one folder.
+
+    Attributes:
+        name: in tables, and of the folder of its predictions.
+        path: of the file or folder.
+        records: those that can be read.
+    """
+
+    name: str
+    path: str
+    records: Sequence[Record]
+
+    def document_keys(self) -> set[DocumentKey]:
+        """Language and id of each record."""
+        return {(record.document.lang, record.document.id) for record in self.records}
+
+
+def read_data_sets(paths: Sequence[str], lang: str, limits: Limits) -> list[DataSet]:
+    """Read each path as a data set; records that cannot be read are left out, as they are by a predictor.
+
+    Raises:
+        UserError: as `find_sources`.
+    """
+    return [
+        DataSet(name, path, [record for record in read_records([path], lang, limits) if not isinstance(record, Reject)])
+        for name, path in zip(short_names(paths), paths, strict=True)
+    ]
+
+
+def predict_data_sets(
+    runs: Sequence[BatchRun], data_sets: Sequence[DataSet], batch: BatchConfig, address: str | None
+) -> None:
+    """Run predictors over data sets in one Ray session: the predictions of each pair to a folder of its own.
+
+    Args:
+        runs: one for each predictor; those of a data set go to the folder `name` in its output.
+        data_sets: every predictor runs over each.
+        batch: how they spread over the cluster.
+        address: as `ray_session`.
+
+    Raises:
+        UserError: as `check_manifest`, before anything is started, and `predict_files`.
+    """
+    work = [
+        (replace(run, output=run.output / data.name), find_sources([data.path])) for run in runs for data in data_sets
+    ]
+    for run, sources in work:
+        check_manifest(run, sources)
+    with ray_session(address, runs[0].output if runs else None, [model for run in runs for model in run.models()]):
+        for run, sources in work:
+            predict_files(run, sources, batch)
+
+
+def evaluate_systems(
+    folders: Mapping[str, Path], data_sets: Sequence[DataSet], protocol: Protocol, seed: int
+) -> list[Run]:
+    """Score the predictions of every system on every data set.
+
+    Args:
+        folders: system, as tables name it -> its predictions. Those of a data set are read from the folder `name` in
+            it where there is one, else from the folder itself, which then may hold those of several data sets.
+        data_sets: each is scored by itself.
+        protocol: from `get_protocol`.
+        seed: of the bootstrap.
+
+    Raises:
+        UserError: there are no predictions, they do not fit the data sets, or one folder has predictions for two data
+            sets that share ids.
+    """
+    runs = []
+    for (system, folder), data in product(folders.items(), data_sets):
+        own, predictions = _read_own(folder, data, data_sets)
+        report = evaluate(data.records, predictions, protocol, seed)
+        predictor, top = _read_manifest(own)
+        full = sum(len(predictions.get(key, ())) == top for key in report.keys)
+        runs.append(Run(system, data.name, report, read_made_by(own), predictor, top, full))
+    return runs
+
+
+def _read_own(
+    folder: Path, data: DataSet, data_sets: Sequence[DataSet]
+) -> tuple[Path, dict[DocumentKey, list[Keyphrase]]]:
+    """Folder of a data set's predictions, and they without those of the other data sets there."""
+    if (folder / data.name).is_dir():
+        return folder / data.name, read_predictions(folder / data.name)
+    predictions = read_predictions(folder)
+    others = {
+        key: other.name
+        for other in data_sets
+        if other is not data and not (folder / other.name).is_dir()
+        for key in other.document_keys()
+    }
+    for lang, id_ in data.document_keys() & others.keys() & predictions.keys():
+        raise UserError(
+            f"the id {id_!r} of language {lang} is in {data.name} and in {others[lang, id_]}, and the folder has one "
+            "prediction for it",
+            where=str(folder),
+            fix=f"put the predictions of each into a folder of its own: {folder / data.name}",
+        )
+    return folder, {key: keyphrases for key, keyphrases in predictions.items() if key not in others}
+
+
+def _read_manifest(folder: Path) -> tuple[str, int | None]:
+    """Predictor and most keyphrases of a document in predictions of `predict_files`; of others they are not known."""
+    path = folder / STATE_FOLDER / "manifest.json"
+    manifest = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    return manifest.get("predictor", ""), manifest.get("top")

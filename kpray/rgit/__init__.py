@@ -1,0 +1,1 @@
+"""RGIT (Algorithm 1 of RAMKG's paper) on Ray Train and Ray Data."""

@@ -1,0 +1,234 @@
+"""The documents of an RGIT run: read once into stores in its output folder, where every worker finds them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import model_validator
+
+from kpray.cluster.job import STATE_FOLDER, Folder, JobSettings, check_same, describe_inputs, writing
+from kpray.cluster.mirror import working_folder
+from kpray.corpus.limits import Limits
+from kpray.corpus.planted import PlantedConfig
+from kpray.corpus.records import Reject, read_records
+from kpray.corpus.sources import find_sources
+from kpray.corpus.store import PassageStore, build_store
+from kpray.corpus.writing import whole_file, write_text
+from kpray.document import Record
+from kpray.errors import UserError
+from kpray.log import say
+from kpray.rgit.passage_stores import english_store
+
+_HELD_OUT = 10  # without --valid every tenth parallel document is held out
+
+
+CORPORA = ("parallel", "passages", "english", "valid", "test", "answers")  # fields of `CorporaSettings` that are files
+
+
+class CorporaSettings(JobSettings):
+    """Where the documents are."""
+
+    parallel: tuple[str, ...] = ()
+    """Files of documents with keyphrases whose English passage is known: `english_ids`, or else their own id."""
+    passages: tuple[str, ...] = ()
+    """Files of documents with keyphrases whose English passage, if there is one, is not known."""
+    english: tuple[str, ...] = ()
+    """Files of English documents with keyphrases."""
+    valid: tuple[str, ...] = ()
+    """More documents like those of --parallel, to choose models by; none: every tenth of --parallel is held out."""
+    test: tuple[str, ...] = ()
+    """Documents with keyphrases to predict and report on; none: those of --valid."""
+    answers: tuple[str, ...] = ()
+    """Records that name the English passage (`english_ids`) of documents of --passages: read by the report alone."""
+    plant: bool = False
+    """Instead of files: make a corpus with a known answer (`planted`), and small random models for it (`backbones`)."""
+    planted: PlantedConfig = PlantedConfig()
+    """How large that corpus is, and how hard."""
+    output: Folder
+    """Folder for the predictor, the predictions, the report and the steps: one that all nodes see, or s3://, gs://."""
+    lang: str = "en"
+    """Language of records that name none."""
+    limits: Limits = Limits()
+
+    @model_validator(mode="after")
+    def _documents(self) -> Self:
+        given = [name for name in ("parallel", "passages", "english") if getattr(self, name)]
+        if self.plant and given:
+            raise ValueError(f"{given[0]} and plant exclude each other")
+        if not self.plant and len(given) < 3:
+            missing = next(name for name in ("parallel", "passages", "english") if name not in given)
+            raise ValueError(f"{missing} is needed: give --{missing} PATH, or --config planted")
+        return self
+
+
+def describe_corpora(job: CorporaSettings, planted: str = "a planted corpus") -> str:
+    """What a dry run tells of the documents.
+
+    Args:
+        job: its settings.
+        planted: what a planted corpus is called.
+    """
+    given = describe_inputs({f"--{name}:": getattr(job, name) for name in CORPORA}, job.limits)
+    return given or f"{planted}: {job.planted.parallel:,} pairs, {job.planted.passages:,} records without"
+
+
+@dataclass(frozen=True, slots=True)
+class Corpora:
+    """The documents of a run.
+
+    Attributes:
+        english: D_LS.
+        documents: all others in one store, so that an id which stands in two of its parts is found.
+        parts: name of a part -> its rows: `parallel` (D_PAR, with its English passages as `english_ids`), `passages`
+            (D_NP), `valid` (whose English passages are known too: retrieval is measured, and models are chosen, on
+            these), and `test` where there are documents to report on.
+    """
+
+    english: PassageStore
+    documents: PassageStore
+    parts: Mapping[str, range]
+
+    def records(self, name: str) -> list[Record]:
+        """The documents of a part."""
+        return [self.documents.record(row) for row in self.parts[name]]
+
+
+def read_corpora(job: CorporaSettings) -> Corpora:
+    """Read every document into stores in the output folder, or open those of an earlier run."""
+    paths = {name: getattr(job, name) for name in ("parallel", "passages", "valid", "test")}
+    inputs = {
+        **{name: [[source.path, source.bytes] for source in find_sources(own)] for name, own in paths.items() if own},
+        "lang": job.lang,
+        "limits": job.limits.model_dump(),
+    }
+    output = working_folder(job.output)
+    state = output / STATE_FOLDER
+    english = PassageStore(english_store(job.english, output, job.limits))
+    folder, manifest = output / "documents", state / "documents.json"
+    if folder.exists() and manifest.exists():
+        held = json.loads(manifest.read_text(encoding="utf-8"))
+        check_same(held["inputs"], json.loads(json.dumps(inputs)), folder)
+        parts = {name: range(*own) for name, own in held["parts"].items()}
+        return Corpora(english, PassageStore(folder), parts)
+    records, parts = _sort_documents(job, english)
+    with writing(output):
+        state.mkdir(parents=True, exist_ok=True)
+        write_documents(records, state / "documents.jsonl")
+        bounds = {name: [own.start, own.stop] for name, own in parts.items()}
+        write_text(json.dumps({"inputs": inputs, "parts": bounds}, indent=2) + "\n", manifest)
+        store = build_store([str(state / "documents.jsonl")], folder, limits=job.limits)
+    return Corpora(english, store, parts)
+
+
+def _sort_documents(job: CorporaSettings, english: PassageStore) -> tuple[list[Record], dict[str, range]]:
+    """The documents of each part, without those that have no gold or whose English passage is not there."""
+    found = {name: _read(job, name) for name in ("parallel", "passages", "valid", "test") if getattr(job, name)}
+    for name in ("parallel", "valid"):
+        if name in found:
+            found[name] = _with_english(found[name], english, f"--{name}")
+    found["passages"] = [replace(record, english_ids=()) for record in found["passages"]]
+    if "valid" not in found:
+        found["valid"] = found["parallel"][::_HELD_OUT]
+        found["parallel"] = [record for place, record in enumerate(found["parallel"]) if place % _HELD_OUT]
+        if not found["parallel"]:
+            raise UserError("one parallel document is too few to hold one out", where="--parallel", fix="give --valid")
+    records: list[Record] = []
+    parts: dict[str, range] = {}
+    places: dict[tuple[str, str], Record] = {}
+    for name, own in found.items():
+        for record in own:
+            key = (record.document.lang, record.document.id)
+            if key in places:
+                raise UserError(
+                    f"document {key[1]!r} ({key[0]}) is there already: {places[key].source}:{places[key].line}",
+                    where=f"{record.source}:{record.line}",
+                    fix="an id stands once in its language, over all of --parallel, --passages, --valid and --test",
+                )
+            places[key] = record
+        parts[name] = range(len(records), len(records) + len(own))
+        records += own
+    return records, parts
+
+
+def _read(job: CorporaSettings, name: str) -> list[Record]:
+    """Documents with gold; the others are counted on standard error."""
+    records: list[Record] = []
+    rejects = without_gold = 0
+    for record in read_records(getattr(job, name), job.lang, job.limits):
+        if isinstance(record, Reject):
+            rejects += 1
+        elif not record.keyphrases:
+            without_gold += 1
+        else:
+            records.append(record)
+    if rejects or without_gold:
+        say(
+            "left_out",
+            f"--{name}: left out {rejects:,} records that cannot be read, {without_gold:,} without keyphrases",
+            rejected=rejects,
+            without_keyphrases=without_gold,
+        )
+    if not records:
+        raise UserError("there is no document with keyphrases", where=f"--{name}", fix="give other files")
+    return records
+
+
+def _with_english(records: list[Record], english: PassageStore, where: str) -> list[Record]:
+    ids = [record.english_ids[0] if record.english_ids else record.document.id for record in records]
+    kept = [
+        replace(record, english_ids=(id,))
+        for record, id, row in zip(records, ids, english.rows("en", ids).tolist(), strict=True)
+        if row >= 0
+    ]
+    if not kept:
+        raise UserError(
+            f"none of {len(records):,} documents has its English passage in --english, the first none of id {ids[0]!r}",
+            where=where,
+            fix="name it in the field english_ids",
+        )
+    if len(kept) < len(records):
+        left_out = len(records) - len(kept)
+        say("left_out", f"{where}: left out {left_out:,} documents without English passage", without_english=left_out)
+    return kept
+
+
+def read_answers(job: CorporaSettings, corpora: Corpora) -> dict[int, int]:
+    """Passage -> English passage that belongs to it, rows, where --answers tells."""
+    if not job.answers:
+        return {}
+    told = {}
+    for record in read_records(job.answers, job.lang, job.limits):
+        if isinstance(record, Record) and record.english_ids:
+            told[record.document.lang, record.document.id] = record.english_ids[0]
+    start = corpora.parts["passages"].start
+    answers: dict[int, int] = {}
+    for record in corpora.records("passages"):
+        key = (record.document.lang, record.document.id)
+        if key in told:
+            row = int(corpora.documents.rows(key[0], [key[1]])[0]) - start
+            answers[row] = int(corpora.english.rows("en", [told[key]])[0])
+    return answers
+
+
+def write_documents(records: Iterable[Record], path: Path) -> None:
+    """Write records as JSON lines that `read_records` reads back."""
+    with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="\n") as file:
+        for record in records:
+            file.write(json.dumps(record_fields(record), ensure_ascii=False) + "\n")
+
+
+def record_fields(record: Record) -> dict[str, Any]:
+    """A record as JSON values that `read_records` reads back."""
+    document = record.document
+    return {
+        "id": document.id,
+        "lang": document.lang,
+        "title": document.title,
+        "abstract": document.body,
+        "keyphrases": list(record.keyphrases),
+        "english_ids": list(record.english_ids),
+    }

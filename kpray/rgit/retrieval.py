@@ -1,0 +1,367 @@
+"""Retrieval and generation over any number of documents on Ray Data: what the rounds of RGIT are made of.
+
+Each function is a step (`kpray.cluster.step_cache`): cut into parts, each a Parquet file that appears when it is whole.
+Documents are rows of a `PassageStore`; models and indexes are passed by their path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+
+from kpray.batch.chunks import ChunkActor, process_parts
+from kpray.batch.extract import BatchConfig, placement
+from kpray.cluster.job import STATE_FOLDER
+from kpray.cluster.step_cache import Step, StepFolder
+from kpray.corpus.store import PassageStore
+from kpray.corpus.writing import whole_file
+from kpray.ramkg.config import BitextConfig, GenerateConfig, IndexConfig, RetrieverConfig
+
+Side = Literal["query", "passage"]
+
+ROWS = 1000  # of a part of tokens, vectors and neighbours
+_GENERATED = ("row", "phrases", "scores")  # columns
+_POOL = 20  # parts whose documents are sorted by length together before they are cut into parts for generation
+
+
+@dataclass(frozen=True, slots=True)
+class MineRun:
+    """What the actors of a step are told.
+
+    Attributes:
+        output: folder of the parts.
+        input: folder of what is worked on: a `PassageStore`, tokens, or an index.
+        model: folder or hub id.
+        config: what else the step needs to know.
+        side: whether the documents are searched with or for.
+        english: folder of the `PassageStore` of English documents, where the step needs it.
+    """
+
+    output: Path
+    input: Path
+    model: str
+    config: Any = None
+    side: Side = "query"
+    english: Path | None = None
+
+    @property
+    def state(self) -> Path:
+        """Folder of what the work needs to go on."""
+        return self.output / STATE_FOLDER
+
+
+def tokenize(steps: StepFolder, store: PassageStore, config: RetrieverConfig, tokenizer: str, side: Side) -> Step:
+    """Token ids of every document of a store, as a retriever reads it.
+
+    Args:
+        steps: where.
+        store: the documents.
+        config: of the retriever; `backbone` has the tokenizer.
+        tokenizer: checksum of the tokenizer.
+        side: queries never have anything of their keyphrases; passages are what `config.target` says.
+    """
+    about = config.model_dump(mode="json", include={"marks", "passage_tokens", "target"})
+    inputs = {"store": store.sha256, "tokenizer": tokenizer, "side": side, "config": about}
+
+    def work(folder: Path) -> dict[str, Any]:
+        run = MineRun(folder, store.folder, config.backbone, config, side)
+        _process(run, _row_ranges(len(store)), _Tokenize, {"num_cpus": 1}, BatchConfig())
+        return {"documents": len(store)}
+
+    return steps.do("tokenize", inputs, work)
+
+
+def embed_passages(steps: StepFolder, tokens: Step, retriever: tuple[Path, str], batch: BatchConfig) -> Step:
+    """Vectors of tokenized passages, float16.
+
+    Args:
+        steps: where.
+        tokens: from `tokenize`.
+        retriever: folder that training wrote, and its checksum.
+        batch: how the work spreads over the cluster.
+    """
+
+    def work(folder: Path) -> dict[str, Any]:
+        run = MineRun(folder, tokens.folder, str(retriever[0]))
+        _process(run, _parts(tokens.folder), _Embed, {}, batch)
+        return dict(tokens.outcome)
+
+    return steps.do("embed", {"tokens": tokens.key, "retriever": retriever[1]}, work)
+
+
+def build(steps: StepFolder, vectors: Step, config: IndexConfig, sha256: str) -> Step:
+    """The index of embedded passages; the outcome has its recall where it is approximate."""
+    from kpray.ramkg.index import build_index
+
+    def work(folder: Path) -> dict[str, Any]:
+        info = build_index(_vectors(vectors.folder), folder, config, sha256)
+        return {"vectors": info.vectors, "recall": info.recall}
+
+    return steps.do("index", {"vectors": vectors.key, "config": config.model_dump(mode="json")}, work)
+
+
+def search(
+    steps: StepFolder, index: Step, tokens: Step, retriever: tuple[Path, str], k: int, batch: BatchConfig
+) -> Step:
+    """The k nearest passages of each tokenized query; see `read_found`.
+
+    Args:
+        steps: where.
+        index: from `build`, of this retriever's vectors.
+        tokens: from `tokenize`.
+        retriever: folder that training wrote, and its checksum.
+        k: how many.
+        batch: how the work spreads over the cluster.
+    """
+
+    def work(folder: Path) -> dict[str, Any]:
+        run = MineRun(folder, index.folder, str(retriever[0]), (k, retriever[1]))
+        _process(run, _parts(tokens.folder), _Search, {}, batch)
+        return dict(tokens.outcome)
+
+    return steps.do("search", {"index": index.key, "tokens": tokens.key, "k": k}, work)
+
+
+def read_found(found: Step) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the passages found, int64 [documents, k] with -1 where there are fewer, and their scores, float32."""
+    table = pa.concat_tables([pq.read_table(path) for path, _ in _parts(found.folder)])
+    rows, scores = (
+        table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False) for name in ("rows", "scores")
+    )
+    return rows.reshape(len(table), -1), scores.reshape(len(table), -1)
+
+
+def generate(
+    steps: StepFolder,
+    store: PassageStore,
+    english: PassageStore,
+    found: tuple[np.ndarray, np.ndarray],
+    generator: tuple[Path, str],
+    config: GenerateConfig,
+    batch: BatchConfig,
+) -> Step:
+    """Keyphrases of documents, given the English passages found for them; see `read_phrases`.
+
+    Args:
+        steps: where.
+        store: the documents.
+        english: the English documents.
+        found: rows of documents, int64 [n], and of the English passages of each, int64 [n, m], -1 where there is none.
+        generator: folder that training wrote, and the checksum of what it holds.
+        config: of the beam search.
+        batch: how the work spreads over the cluster; a part has `chunk_records` documents.
+    """
+    rows, passages = found
+    inputs = {
+        "store": store.sha256,
+        "english": english.sha256 if passages.shape[1] else None,
+        "found": [_digest(rows), _digest(passages)],
+        "generator": generator[1],
+        "config": config.model_dump(mode="json"),
+        "chunk_records": batch.chunk_records,
+    }
+
+    def work(folder: Path) -> dict[str, Any]:
+        run = MineRun(folder, store.folder, str(generator[0]), config, english=english.folder)
+        lengths = [len(store.record(int(row)).document.text) for row in rows]
+        parts = [((rows[places], passages[places]), len(places)) for places in length_parts(lengths, batch)]
+        _process(run, parts, _Generate, {}, batch)
+        return {"documents": len(rows)}
+
+    return steps.do("generate", inputs, work)
+
+
+def length_parts(lengths: Sequence[int], batch: BatchConfig) -> list[np.ndarray]:
+    """Places of documents of like length in one part, so that batches are full.
+
+    Every stretch of `_POOL` parts has parts of all lengths, so that the time that is left can be told.
+    """
+    parts = []
+    for start in range(0, len(lengths), _POOL * batch.chunk_records):
+        own = np.array(lengths[start : start + _POOL * batch.chunk_records])
+        places = start + np.argsort(own, kind="stable")
+        parts += np.split(places, range(batch.chunk_records, len(places), batch.chunk_records))
+    return parts
+
+
+def read_phrases(generated: Step) -> dict[int, list[tuple[str, float]]]:
+    """Row of a document -> the phrases generated for it and their scores, the best first."""
+    tables = [pq.read_table(path) for path, _ in _parts(generated.folder)]
+    found: dict[int, list[tuple[str, float]]] = {}
+    for table in tables:
+        for row, phrases, scores in zip(*(table[name].to_pylist() for name in _GENERATED), strict=True):
+            found[row] = list(zip(phrases, scores, strict=True))
+    return found
+
+
+def embed_bitext(steps: StepFolder, store: PassageStore, config: BitextConfig, batch: BatchConfig) -> Step:
+    """Vectors of every document by a sentence-transformers model, float32; see `read_vectors`."""
+    inputs = {"store": store.sha256, "model": config.model}
+
+    def work(folder: Path) -> dict[str, Any]:
+        run = MineRun(folder, store.folder, config.model, config)
+        _process(run, _row_ranges(len(store)), _EmbedBitext, {}, batch)
+        return {"documents": len(store)}
+
+    return steps.do("bitext", inputs, work)
+
+
+def read_vectors(vectors: Step) -> np.ndarray:
+    """All vectors of a step, float16 or float32 [documents, D]."""
+    return np.concatenate(list(_vectors(vectors.folder)))
+
+
+class _Tokenize(ChunkActor[MineRun]):
+    def open(self) -> None:
+        from kpray.pretrained import load_tokenizer
+        from kpray.ramkg.encoder import TextEncoder
+
+        self.store = PassageStore(self.run.input)
+        self.texts = TextEncoder(load_tokenizer(self.run.model), self.run.config)
+
+    def process(self, chunk: tuple[int, int], part: str) -> None:
+        records = [self.store.record(row) for row in range(*chunk)]
+        if self.run.side == "query":
+            ids = self.texts.encode_queries([record.document for record in records])
+        else:
+            ids = self.texts.encode_passages(records)
+        _write({"ids": pa.array(ids, pa.list_(pa.int32()))}, self.run, part)
+
+
+class _Embed(ChunkActor[MineRun]):
+    def open(self) -> None:
+        from kpray.pretrained import choose_device, choose_dtype
+        from kpray.ramkg.encoder import open_retriever
+
+        device = choose_device("auto")
+        self.encoder = open_retriever(self.run.model).encoder.to(device, choose_dtype("auto", device))
+
+    def process(self, chunk: str, part: str) -> None:
+        from kpray.ramkg.encoder import embed
+
+        _write({"vectors": _lists(embed(self.encoder, _read_ids(chunk), dtype="float16"))}, self.run, part)
+
+
+class _EmbedBitext(ChunkActor[MineRun]):
+    def open(self) -> None:
+        self.store = PassageStore(self.run.input)
+
+    def process(self, chunk: tuple[int, int], part: str) -> None:
+        from kpray.ramkg.bitext import embed_texts
+
+        texts = [self.store.record(row).document.text for row in range(*chunk)]
+        _write({"vectors": _lists(embed_texts(texts, self.run.config))}, self.run, part)
+
+
+class _Search(_Embed):
+    def open(self) -> None:
+        import faiss
+
+        from kpray.ramkg.index import PassageIndex
+
+        super().open()
+        faiss.omp_set_num_threads(1)  # the actors share the cores among them, one each
+        self.depth, encoder = self.run.config
+        self.index = PassageIndex(self.run.input, encoder)
+
+    def process(self, chunk: str, part: str) -> None:
+        from kpray.ramkg.encoder import embed
+
+        scores, rows = self.index.search(embed(self.encoder, _read_ids(chunk)), self.depth)
+        _write({"rows": _lists(rows), "scores": _lists(scores)}, self.run, part)
+
+
+class _Generate(ChunkActor[MineRun]):
+    def open(self) -> None:
+        from kpray.ramkg.generator import open_generator
+
+        self.store = PassageStore(self.run.input)
+        self.english = PassageStore(self.run.english) if self.run.english else None
+        self.generator = open_generator(self.run.model, self.run.config)
+
+    def process(self, chunk: tuple[np.ndarray, np.ndarray], part: str) -> None:
+        rows, passages = chunk
+        documents = [self.store.record(int(row)).document for row in rows]
+        hints: list[list[str]] = [
+            [phrase for row in own if row >= 0 and self.english for phrase in self.english.record(int(row)).keyphrases]
+            for own in passages
+        ]
+        mixer = self.generator.mixer
+        langs = [document.lang for document in documents]
+        sources = mixer.sources(
+            [document.text for document in documents], [mixer.language(lang) for lang in langs], hints
+        )
+        readable = [place for place, source in enumerate(sources) if not isinstance(source, str)]
+        found = self.generator.generate(
+            [source for source in sources if not isinstance(source, str)], [langs[place] for place in readable]
+        )
+        phrases = dict(zip(readable, found, strict=True))
+        own = [phrases.get(place, []) for place in range(len(documents))]
+        texts = pa.array([[text for text, _ in pairs] for pairs in own], pa.list_(pa.string()))
+        scores = pa.array([[score for _, score in pairs] for pairs in own], pa.list_(pa.float64()))
+        _write(dict(zip(_GENERATED, (pa.array(rows), texts, scores), strict=True)), self.run, part)
+
+
+def _process(
+    run: MineRun,
+    parts: Sequence[tuple[Any, int]],
+    actor: type[ChunkActor[MineRun]],
+    resources: dict[str, Any],
+    batch: BatchConfig,
+) -> None:
+    most = max(1, len(parts))
+    place = {**placement(batch), **resources}
+    if "num_cpus" in resources:
+        place["num_gpus"] = 0
+    place["compute"] = ray.data.ActorPoolStrategy(size=min(place["compute"].max_size, most))
+    process_parts(run, parts, actor, place)
+
+
+def _row_ranges(rows: int) -> list[tuple[tuple[int, int], int]]:
+    starts = range(0, rows, ROWS)
+    return [((start, min(start + ROWS, rows)), min(ROWS, rows - start)) for start in starts]
+
+
+def _parts(folder: Path) -> list[tuple[str, int]]:
+    """Paths of the parts of a step, in order, and the rows of each."""
+    paths = sorted(folder.glob("part-*.parquet"))
+    return [(str(path), pq.read_metadata(path).num_rows) for path in paths]
+
+
+def _read_ids(path: str) -> list[np.ndarray]:
+    column = pq.read_table(path)["ids"].combine_chunks()
+    offsets = column.offsets.to_numpy()
+    return np.split(column.values.to_numpy(), offsets[1:-1])
+
+
+def _lists(values: np.ndarray) -> pa.Array:
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+
+
+def _vectors(folder: Path) -> Iterator[np.ndarray]:
+    for path, _ in _parts(folder):
+        yield _read_vectors(Path(path))
+
+
+def _read_vectors(path: Path) -> np.ndarray:
+    column = pq.read_table(path)["vectors"].combine_chunks()
+    values: np.ndarray = column.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(column), -1)
+
+
+def _write(columns: dict[str, pa.Array], run: MineRun, part: str) -> None:
+    with whole_file(run.output / f"{part}.parquet") as unfinished:
+        pq.write_table(pa.table(columns), unfinished, compression="zstd")
+
+
+def _digest(values: np.ndarray) -> str:
+    import hashlib
+
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes() + repr(values.shape).encode()).hexdigest()[:16]

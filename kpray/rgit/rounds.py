@@ -1,0 +1,255 @@
+"""The steps of Algorithm 1 on Ray Train and Ray Data, each done once for the same inputs (`step_cache`)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kpray.batch.extract import BatchConfig
+from kpray.cluster.job import writing
+from kpray.cluster.step_cache import Step, StepFolder
+from kpray.corpus.limits import Limits
+from kpray.corpus.sources import find_sources
+from kpray.document import Record
+from kpray.metrics.evaluate import gold_phrases
+from kpray.metrics.f1 import precision_recall_f1
+from kpray.metrics.normalization import unique_phrases
+from kpray.metrics.protocols import PROTOCOLS
+from kpray.metrics.retrieval import CUTOFFS, mean_recall
+from kpray.pretrained import find_model, load_tokenizer, weights_sha256
+from kpray.ramkg.config import GenerateConfig, GeneratorConfig, IndexConfig, RetrieverConfig
+from kpray.ramkg.encoder import open_retriever
+from kpray.ramkg.generator_task import GeneratorTask
+from kpray.ramkg.retriever_task import RetrieverTask
+from kpray.rgit import retrieval as mine
+from kpray.rgit.corpora import Corpora, record_fields, write_documents
+from kpray.train.job import TrainSettings, train
+from kpray.training import OptimConfig, RunConfig, TrainingTask
+
+PROTOCOL = PROTOCOLS["ramkg"]
+_NO_WEIGHTS = "give a folder with weights in one safetensors file, or a hub id"
+DEPTH = max(CUTOFFS)  # passages that are retrieved: recall is told up to there
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """How the models are made and used."""
+
+    retriever: RetrieverConfig
+    index: IndexConfig
+    generator: GeneratorConfig
+    generate: GenerateConfig
+    train_retriever: OptimConfig
+    train_generator: OptimConfig
+    run: RunConfig
+    batch: BatchConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieved:
+    """A trained retriever and what it finds.
+
+    Attributes:
+        step: its training.
+        index: of the English passages.
+        found: for each row of `Corpora.documents` rows of English passages, int64 [documents, DEPTH], -1 where there
+            are fewer.
+        recall: of the validation documents, by k, in percent.
+    """
+
+    step: Step
+    index: Step
+    found: np.ndarray
+    recall: Mapping[int, float]
+
+
+class RoundSteps:
+    """What `kpray.ramkg.rgit.run_rounds` asks for.
+
+    Args:
+        folder: for the steps, as an absolute path that all nodes see; runs may share it.
+        corpora: the documents.
+        models: the configurations.
+        limits: of documents.
+    """
+
+    def __init__(self, folder: Path, corpora: Corpora, models: Models, limits: Limits) -> None:
+        self.steps, self.corpora, self.models, self.limits = StepFolder(folder), corpora, models, limits
+
+    def train_retriever(self, pseudo: np.ndarray, schedule: str) -> Retrieved:
+        """Line 8, and the retrieval of lines 11 and 18 for all queries."""
+        parallel = self.corpora.records("parallel")
+        start = self.corpora.parts["passages"].start
+        mined = [self._with_english(start + passage, [english]) for passage, english in pseudo.tolist()]
+        config, optim = self.models.retriever, self.models.train_retriever
+        if schedule == "union" or not mined:
+            return self._retrieve(self._train_retriever(config, [*mined, *parallel], optim))
+        first = self._train_retriever(config, mined, optim)
+        return self._retrieve(
+            self._train_retriever(config.model_copy(update={"backbone": str(first.folder / "best")}), parallel, optim)
+        )
+
+    def recall(self, retriever: Retrieved) -> float:
+        """Recall@1 on the validation documents, in [0, 1]."""
+        return retriever.recall[1] / 100
+
+    def english_passages(self) -> int:
+        """Number of English passages."""
+        return len(self.corpora.english)
+
+    def retrieve(self, retriever: Retrieved) -> np.ndarray:
+        """Line 18: the first passage of each."""
+        found: np.ndarray = retriever.found[self._rows("passages"), 0]
+        return found
+
+    def base_f1(self) -> np.ndarray:
+        """Lines 4 and 21."""
+        generator = self.train_generator(None, ("parallel",))
+        return self._f1(generator, self._rows("passages"), None)
+
+    def retrieved_f1(self, retriever: Retrieved, rows: np.ndarray) -> np.ndarray:
+        """Lines 10-14, 19 and 22."""
+        return self._f1(self.train_generator(retriever, ("parallel",)), self._rows("passages")[rows], retriever)
+
+    def train_generator(self, retriever: Retrieved | None, names: Sequence[str]) -> Step:
+        """A generator of the documents of some corpora, with the keyphrases of what is retrieved, or without any."""
+        config = self._generator(retriever)
+        task = GeneratorTask(config, self.models.generate.model_copy(update={"beams": 1}), self.corpora.english.folder)
+        records = [record for name in names for record in self._with_found(name, retriever)]
+        step = self._train(
+            "generator", task, self.models.train_generator, records, self._with_found("valid", retriever)
+        )
+        return step
+
+    def predict(self, generator: Step, rows: np.ndarray, retriever: Retrieved | None) -> list[list[tuple[str, float]]]:
+        """Phrases of documents and their scores, the best first.
+
+        Args:
+            generator: from `train_generator`.
+            rows: of `Corpora.documents`, int64 [n].
+            retriever: as the generator was trained with.
+        """
+        found = retriever.found if retriever else np.empty((len(self.corpora.documents), 0), np.int64)
+        step = mine.generate(
+            self.steps,
+            self.corpora.documents,
+            self.corpora.english,
+            (rows, np.ascontiguousarray(found[rows, : self.models.generator.passages])),
+            (generator.folder / "best", generator.outcome["sha256"]),
+            self.models.generate,
+            self.models.batch,
+        )
+        phrases = mine.read_phrases(step)
+        return [phrases[row] for row in rows.tolist()]
+
+    def _rows(self, name: str) -> np.ndarray:
+        return np.array(self.corpora.parts[name], dtype=np.int64)
+
+    def _generator(self, retriever: Retrieved | None) -> GeneratorConfig:
+        return self.models.generator.model_copy(update={} if retriever else {"passages": 0})
+
+    def _f1(self, generator: Step, rows: np.ndarray, retriever: Retrieved | None) -> np.ndarray:
+        predicted = self.predict(generator, rows, retriever)
+        records = (self.corpora.documents.record(row) for row in rows.tolist())
+        phrases = ([text for text, _ in own] for own in predicted)
+        return np.array([document_f1(record, own) for record, own in zip(records, phrases, strict=True)])
+
+    def _with_english(self, row: int, english: Sequence[int]) -> Record:
+        """A document with these English passages, and no others."""
+        ids = tuple(self.corpora.english.record(place).document.id for place in english if place >= 0)
+        return replace(self.corpora.documents.record(row), english_ids=ids)
+
+    def _with_found(self, name: str, retriever: Retrieved | None) -> list[Record]:
+        most = self._generator(retriever).passages
+        return [
+            self._with_english(row, retriever.found[row, :most].tolist() if retriever else [])
+            for row in self.corpora.parts[name]
+        ]
+
+    def _train_retriever(self, config: RetrieverConfig, records: Sequence[Record], optim: OptimConfig) -> Step:
+        task = RetrieverTask(config, self.corpora.english.folder)
+        return self._train("retriever", task, optim, records, self.corpora.records("valid"))
+
+    def _retrieve(self, trained: Step) -> Retrieved:
+        models, retriever = self.models, (trained.folder / "best", trained.outcome["sha256"])
+        passages = mine.tokenize(self.steps, self.corpora.english, models.retriever, self._tokenizer, "passage")
+        vectors = mine.embed_passages(self.steps, passages, retriever, models.batch)
+        index = mine.build(self.steps, vectors, models.index, retriever[1])
+        queries = mine.tokenize(self.steps, self.corpora.documents, models.retriever, self._tokenizer, "query")
+        found, _ = mine.read_found(mine.search(self.steps, index, queries, retriever, DEPTH, models.batch))
+        return Retrieved(trained, index, found, self._recall(found[self._rows("valid")]))
+
+    def _recall(self, found: np.ndarray) -> dict[int, float]:
+        ids = [record.english_ids[0] for record in self.corpora.records("valid")]
+        gold = self.corpora.english.rows("en", ids).tolist()
+        recall = mean_recall(found.tolist(), [{row} for row in gold])
+        return {k: 100 * share for k, share in recall.items()}
+
+    @cached_property
+    def _tokenizer(self) -> str:
+        """Checksum of the retriever's tokenizer, which no training changes."""
+        backend = load_tokenizer(self.models.retriever.backbone).backend_tokenizer.to_str()
+        return hashlib.sha256(backend.encode()).hexdigest()
+
+    def _train(
+        self, name: str, task: TrainingTask, optim: OptimConfig, records: Sequence[Record], valid: Sequence[Record]
+    ) -> Step:
+        """A training step; the documents are written beside it."""
+        described = task.describe()
+        inputs = {
+            "task": {**described, "backbone": model_identity(described["backbone"])},
+            "optim": optim.model_dump(mode="json"),
+            "valid_documents": self.models.run.valid_documents,
+            "validate_every": self.models.run.validate_every,
+            "documents": [_digest(records), _digest(valid)],
+        }
+
+        def work(folder: Path) -> dict[str, Any]:
+            paths = (folder / "train.jsonl", folder / "valid.jsonl")
+            with writing(folder):
+                for path, written in zip(paths, (records, valid), strict=True):
+                    write_documents(written, path)
+            job = TrainSettings(
+                train=(str(paths[0]),),
+                valid=(str(paths[1]),),
+                output=str(folder),
+                limits=self.limits,
+                optim=optim,
+                run=self.models.run,
+            )
+            state = train(task, job, find_sources(job.train), find_sources(job.valid))
+            best = folder / "best"
+            sha256 = open_retriever(str(best)).sha256 if name == "retriever" else weights_sha256(best, _NO_WEIGHTS)
+            return {"step": state.best_step, "score": state.best, "sha256": sha256}
+
+        return self.steps.do(name, inputs, work)
+
+
+def document_f1(record: Record, phrases: Sequence[str]) -> float:
+    """F1@M of a document under the protocol `ramkg`, in percent."""
+    predicted = list(unique_phrases(phrases, record.document.lang, PROTOCOL.normalization))
+    return 100 * precision_recall_f1(predicted, set(gold_phrases(record, PROTOCOL)), "M").f1
+
+
+def model_identity(name: str) -> str:
+    """A folder's weights by their checksum, wherever it lies; a hub id as it is.
+
+    Raises:
+        UserError: the folder has no weights in safetensors.
+    """
+    folder = Path(find_model(name))
+    return weights_sha256(folder, _NO_WEIGHTS) if folder.is_dir() else name
+
+
+def _digest(records: Iterable[Record]) -> str:
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(json.dumps(record_fields(record)).encode() + b"\n")
+    return digest.hexdigest()[:16]

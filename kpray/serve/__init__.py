@@ -1,0 +1,1 @@
+"""Keyphrases over HTTP, on Ray Serve."""

@@ -1,0 +1,121 @@
+"""`kpray serve`: Ray, Serve and the application on this machine, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from contextlib import closing, suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
+from typing import Annotated
+
+from pydantic import Field
+
+from kpray.errors import UserError
+from kpray.log import say
+from kpray.serve.api_keys import Keys, exposure_warning
+from kpray.serve.config import ServeConfig, served_models
+from kpray.serve.proxy_middleware import PROXY_MIDDLEWARES, PROXY_VARIABLE
+
+APPLICATION = "kpray"
+_START_SECONDS = 180  # for Serve's proxy to start
+_PROXY_SECONDS = 10.0  # that Serve's proxy waits beyond the deadline of a request, in case the ingress hangs
+
+
+class ServeCommand(ServeConfig):
+    """What `kpray serve` takes."""
+
+    host: str = "127.0.0.1"
+    """Address to listen at; 0.0.0.0: every one that this machine has."""
+    port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    """Port to listen at."""
+
+
+def run_server(command: ServeCommand) -> None:
+    """Serve until SIGINT or SIGTERM; requests that run then are finished.
+
+    Raises:
+        UserError: a field is wrong, a model cannot be opened, or the address cannot be listened at.
+    """
+    from kpray.cluster.session import ray_session
+
+    _check_address(command.host, command.port)
+    served_models(command)  # what is wrong is said before Ray starts, which takes a while
+    keys = Keys(command.api_keys)
+    # Serve's own limit, of 5 s, is for machines that do nothing else: it would start the proxy again and again.
+    os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", str(_START_SECONDS))
+    os.environ.setdefault(PROXY_VARIABLE, PROXY_MIDDLEWARES)
+    with ray_session("local"):
+        from ray import serve
+        from ray.exceptions import RayError
+
+        from kpray.serve.deployment import LOG, build
+
+        logging.getLogger("ray.serve").setLevel(logging.WARNING)
+        # Only what was given: the sections of predictors that are not served must stay empty.
+        application = build(command.model_dump(mode="json", exclude_unset=True, exclude={"host", "port"}))
+        warning = exposure_warning(command.host, keys)
+        if warning:
+            say("warning", f"warning: {warning}")
+        seconds = command.limits.seconds + _PROXY_SECONDS
+        options = {"host": command.host, "port": command.port, "request_timeout_s": seconds}
+        try:
+            with suppress(TimeoutError):  # the proxy still starts
+                serve.start(proxy_location="HeadOnly", http_options=options, logging_config=LOG)
+            serve.run(application, name=APPLICATION, route_prefix="/")
+            _wait_until_ready(command.host, command.port)
+            stop = threading.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: stop.set())
+            say("ready", f"ready at http://{_url_host(command.host)}:{command.port}/")
+            stop.wait()
+        except (RuntimeError, TimeoutError, RayError) as error:  # what Serve raises where its processes do not start
+            raise UserError(f"the service does not start: {_last_reason(str(error))}") from error
+        finally:
+            serve.shutdown()
+
+
+def _wait_until_ready(host: str, port: int) -> None:
+    """Wait until requests are answered.
+
+    Raises:
+        TimeoutError: they are not for long.
+    """
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end:
+        connection = HTTPConnection(reachable, port, timeout=_PROXY_SECONDS)
+        with suppress(OSError, HTTPException), closing(connection):
+            connection.request("GET", "/readyz")
+            if connection.getresponse().status == HTTPStatus.OK:
+                return
+        time.sleep(0.2)
+    raise TimeoutError("its proxy does not answer")
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raise `UserError` where nothing can listen; Serve would only say that its proxy did not start."""
+    try:
+        [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        with socket.socket(family, kind, protocol) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except OSError as error:
+        where = f"{host}:{port}"
+        raise UserError(
+            f"cannot listen: {error.strerror}", where=where, fix="choose another --host or --port"
+        ) from error
+
+
+def _url_host(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _last_reason(message: str) -> str:
+    """The last line of a traceback, which has the reason."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "no reason was given")

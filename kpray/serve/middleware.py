@@ -1,0 +1,182 @@
+"""The outermost part of the ingress: who comes in, for how long, and what is written down about it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+import traceback
+from dataclasses import dataclass
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from kpray.serve.api_keys import METRICS_KEY, Keys
+from kpray.serve.config import RequestLimits
+from kpray.serve.errors import ApiError, internal, too_large
+from kpray.serve.metrics import IngressMetrics
+from kpray.serve.proxy_middleware import KEYPHRASES, REFUSED, REQUEST_ID
+
+NOTES = "kpray"  #: where the scope has a request's `Notes`
+
+_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})  # also without a key
+_OPEN_FILES = "/static-offline-docs/"  # that /docs is made of
+_METRICS = "/metrics"
+_COUNT = re.compile(r"[0-9]{1,9}")
+_logger = logging.getLogger("ray.serve")
+
+
+@dataclass(slots=True)
+class Notes:
+    """What is known of a request, for the log and the limits.
+
+    Attributes:
+        request_id: the client's, where it is harmless, else one of ours.
+        key: name of the API key; empty without one.
+        client: address.
+        model: that was asked for, once that is known.
+        documents: how many, once that is known.
+        status: of the answer; 0 before it begins.
+        code: of the error, if any.
+    """
+
+    request_id: str
+    key: str = ""
+    client: str = ""
+    model: str = ""
+    documents: int = 0
+    status: int = 0
+    code: str = ""
+
+    def refuse(self, error: ApiError) -> Response:
+        """The answer with an error."""
+        self.code = error.code
+        return error.response(self.request_id)
+
+
+class Gate:
+    """An ASGI application around another one: API keys, request ids, deadlines, metrics, one line of log a request.
+
+    Nothing that the request says is logged, neither its text nor its path: a line has the route that matched.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Keys, limits: RequestLimits, metrics: IngressMetrics) -> None:
+        self._app, self._keys, self._metrics = app, keys, metrics
+        self._seconds, self._body_bytes = limits.seconds, limits.body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._answer(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started, headers = time.monotonic(), Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        notes = Notes(given if REQUEST_ID.fullmatch(given.encode()) else uuid4().hex)
+        notes.client = scope["client"][0] if scope.get("client") else ""
+        scope[NOTES] = notes
+        self._note_refused(headers.get(REFUSED, ""))
+        whole_body, size = False, 0
+
+        async def receive_body() -> Message:
+            nonlocal whole_body, size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > self._body_bytes:
+                raise HTTPException(413)  # the one kind of exception that FastAPI lets through here
+            whole_body = whole_body or not message.get("more_body", False)
+            return message
+
+        async def send_noted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                notes.status = message["status"]
+                own = MutableHeaders(scope=message)
+                if "x-request-id" not in headers:  # else Ray's proxy writes it into the answer
+                    own["X-Request-ID"] = notes.request_id
+                own["X-Content-Type-Options"] = "nosniff"
+            await send(message)
+
+        self._metrics.ongoing.inc()
+        try:
+            async with asyncio.timeout(self._seconds) as deadline:
+                self._admit(scope["path"], headers, notes)
+                await self._app(scope, receive_body, send_noted)
+        except asyncio.CancelledError:
+            notes.status = notes.status or 499  # the client went away
+            raise
+        except Exception as error:
+            refusal = self._refusal(error, deadline, whole_body, notes)
+            if not notes.status:  # else the answer has begun, and breaks off
+                await notes.refuse(refusal)(scope, receive, send_noted)
+        finally:
+            self._metrics.ongoing.dec()
+            self._note(scope, notes, time.monotonic() - started)
+
+    def _admit(self, path: str, headers: Headers, notes: Notes) -> None:
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length[:20]) > self._body_bytes:
+            raise too_large(self._body_bytes)
+        if not self._keys.required or path in _OPEN or path.startswith(_OPEN_FILES):
+            return
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        name = self._keys.name_of(key.strip()) if scheme.lower() == "bearer" else None
+        if name is None:
+            raise ApiError(401, "no_key", "a valid API key is needed: Authorization: Bearer KEY")
+        if (name == METRICS_KEY) != (path == _METRICS):
+            raise ApiError(403, "wrong_key", f"the key called {METRICS_KEY} is for {_METRICS}, others for the rest")
+        notes.key = name
+
+    def _refusal(self, error: Exception, deadline: asyncio.Timeout, whole_body: bool, notes: Notes) -> ApiError:
+        if isinstance(error, ApiError):
+            return error
+        if isinstance(error, HTTPException) and error.status_code == 413:
+            return too_large(self._body_bytes)
+        if isinstance(error, TimeoutError) and deadline.expired():
+            if whole_body:
+                return ApiError(504, "deadline", f"it took more than {self._seconds:g} s; send fewer documents")
+            return ApiError(408, "slow_body", f"the body did not come within {self._seconds:g} s")
+        log_failure(_logger, error, notes.request_id)
+        return internal()
+
+    def _note_refused(self, count: str) -> None:
+        """Count what the proxy has refused without us."""
+        if not _COUNT.fullmatch(count):
+            return
+        self._metrics.requests.labels(KEYPHRASES, 503).inc(int(count))
+        self._metrics.rejects.labels("overloaded").inc(int(count))
+        _logger.info("POST %s 503 requests=%s error=overloaded: refused by the proxy", KEYPHRASES, count)
+
+    def _note(self, scope: Scope, notes: Notes, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "none")
+        self._metrics.requests.labels(route, notes.status).inc()
+        self._metrics.seconds.labels(route).observe(seconds)
+        if notes.status >= 400:
+            self._metrics.rejects.labels(notes.code or notes.status).inc()
+        _logger.info(
+            "%s %s %d %.0f ms request=%s key=%s model=%s documents=%d%s",
+            scope["method"] if scope["method"].isalpha() else "?",
+            route,
+            notes.status,
+            1000 * seconds,
+            notes.request_id,
+            notes.key or "-",
+            notes.model or "-",
+            notes.documents,
+            f" error={notes.code}" if notes.code else "",
+        )
+
+
+def log_failure(logger: logging.Logger, error: BaseException, request_id: str) -> None:
+    """Log where an unexpected exception came from, without its message, in which there may be a text."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    frames = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("request=%s failed unexpectedly: %s\n%s", request_id, type(error).__name__, frames)

@@ -1,0 +1,328 @@
+"""What the sweep over heads ends in: the choice, its comparison on the test data, pictures and a configuration."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kpray.cluster.job import writing
+from kpray.corpus.writing import write_text
+from kpray.metrics.bootstrap import bootstrap_interval, paired_bootstrap
+from kpray.report.heat_map import draw_heads
+from kpray.report.page import Section, write_pages
+from kpray.report.sweep_figures import draw_parallel
+from kpray.report.tables import Cell, print_tables
+from kpray.report.trials import Setting, TrialRow
+from kpray.samrank.combine import (
+    Choice,
+    HeadTable,
+    all_scorings,
+    choose_heads,
+    f1_of_heads_together,
+    load_tables,
+)
+from kpray.samrank.config import SAMRankConfig
+from kpray.samrank.heads import CUTOFFS, Mode, Scoring, all_heads
+from kpray.sweep.reports import crash_rows
+from kpray.sweep.trials import Spent
+from kpray.text.candidates import CandidateRule
+from kpray.versions import versions
+
+Row = dict[str, Cell]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadData:
+    """A data set that was passed over.
+
+    Attributes:
+        name: in tables.
+        tables: model -> files of its shards, in order.
+    """
+
+    name: str
+    tables: Mapping[str, Sequence[Path]]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadReport:
+    """What there is to report.
+
+    Attributes:
+        samrank: all that was not looked at.
+        modes: ways to hand out global scores.
+        rules: of candidates.
+        scores: parts of Eq. 6.
+        models: all.
+        valid: data that heads are chosen on.
+        test: data that nothing is chosen on.
+        most: heads together.
+        cutoff: that heads are chosen by.
+        seed: of the bootstrap.
+        trials: all.
+        spent: on them.
+    """
+
+    samrank: SAMRankConfig
+    modes: Sequence[Mode]
+    rules: Sequence[CandidateRule]
+    scores: Sequence[str]
+    models: Sequence[str]
+    valid: Sequence[HeadData]
+    test: Sequence[HeadData]
+    most: int
+    cutoff: int
+    seed: int
+    trials: Sequence[TrialRow]
+    spent: Spent
+
+    @property
+    def scorings(self) -> list[Scoring]:
+        """Every way to score that was looked at."""
+        return all_scorings(self.rules, self.scores, self.modes)
+
+    @property
+    def column(self) -> int:
+        """Place of the cutoff."""
+        return CUTOFFS.index(self.cutoff)
+
+
+def write_head_report(report: HeadReport, folder: Path) -> None:
+    """Choose, and write `report.md`, `report.html`, `report.json`, `figures/` and `best.yaml`.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    import yaml
+
+    valid = {model: {data.name: load_tables(data.tables[model]) for data in report.valid} for model in report.models}
+    chosen = choose(report, {model: list(tables.values()) for model, tables in valid.items()})
+    model, best = chosen[0]
+    test = {model: {data.name: load_tables(data.tables[model]) for data in report.test} for model in report.models}
+    compared = comparison_rows(report, chosen, test)
+    alone = scoring_rows(report, valid, test)
+    choices = [_choice_row(report, *each) for each in chosen]
+    settings = configure(report, model, best)
+    configuration = {"predictor": "samrank", "samrank": settings.model_dump(mode="json")}
+    with writing(folder):
+        (folder / "figures").mkdir(exist_ok=True)
+        sections = [
+            Section("Chosen on the validation data", _how(report), rows=choices),
+            Section("On the test data", _ORACLE if report.test else "No test data were given.", rows=compared),
+            Section("The best single head of each way to score", _SINGLE, rows=alone),
+            Section("Pictures", images=_figures(report, model, best.scoring, valid, test, folder / "figures")),
+            Section("Cost", rows=_cost(report)),
+        ]
+        if crashes := crash_rows(report.trials):
+            sections.append(Section("Trials that crashed or failed", rows=crashes))
+        contents = yaml.safe_dump(configuration, sort_keys=False)
+        names = f"{best.how}, heads {', '.join(settings.heads)}"
+        write_text(f"# SAMRank, {names}: chosen by {folder.name}\n{contents}", folder / "best.yaml")
+        sections.append(Section("Best configuration", "kpray extract --config best.yaml FILE...", code=contents))
+        sections.append(Section("The command", code=shlex.join(["python", *sys.argv])))
+        write_pages(folder, "SAMRank: which heads", sections)
+        told = {"choices": choices, "test": compared, "alone": alone, "cost": _cost(report), "versions": versions()}
+        write_text(json.dumps(told, indent=2) + "\n", folder / "report.json")
+    print_tables({"chosen on the validation data": choices, "on the test data": [_short(row) for row in compared]})
+
+
+def _short(row: Row) -> Row:
+    """What fits on a terminal of a row of the comparison."""
+    left_out = ("picked", "model", "candidates", "score", "redistribution", "weighting", "p")
+    return {name: value for name, value in row.items() if name not in left_out}
+
+
+def choose(report: HeadReport, valid: Mapping[str, Sequence[HeadTable]]) -> list[tuple[str, Choice]]:
+    """Of all models the best single head and the best several, by the validation data; the best of all first."""
+    best: dict[str, tuple[str, Choice]] = {}
+    for model, tables in valid.items():
+        for choice in choose_heads(
+            tables,
+            report.scorings,
+            report.modes,
+            most=report.most,
+            cutoff=report.cutoff,
+            merge=report.samrank.merge_stems,
+        ):
+            if choice.how not in best or choice.score > best[choice.how][1].score:
+                best[choice.how] = (model, choice)
+    return sorted(best.values(), key=lambda each: -each[1].score)
+
+
+def configure(report: HeadReport, model: str, choice: Choice) -> SAMRankConfig:
+    """The configuration of a choice."""
+    names = all_heads(model)
+    heads = tuple(names[head] for head in choice.heads)
+    return report.samrank.model_copy(update={"model": model, "heads": heads, **asdict(choice.scoring)})
+
+
+def comparison_rows(
+    report: HeadReport, chosen: Sequence[tuple[str, Choice]], test: Mapping[str, Mapping[str, HeadTable]]
+) -> list[Row]:
+    """What was chosen, and the oracle, on each test data set: F1 with intervals, and minus the chosen single head."""
+    rows: list[Row] = []
+    for data in report.test:
+        merge = report.samrank.merge_stems
+        systems: list[tuple[str, str, Choice]] = [("chosen on validation", model, choice) for model, choice in chosen]
+        systems.append(("oracle: best on these test data", *_oracle(report, data.name, test)))
+        f1 = [
+            100 * f1_of_heads_together(test[model][data.name], choice.scoring, report.modes, choice.heads, merge)
+            for _, model, choice in systems
+        ]
+        single = f1[next(place for place, (_, _, choice) in enumerate(systems) if choice.how == "one head")]
+        for (where, model, choice), own in zip(systems, f1, strict=True):
+            low, high = bootstrap_interval(own, seed=report.seed)
+            test_ = paired_bootstrap(own, single, seed=report.seed)
+            column = report.column
+            rows.append(
+                {
+                    "data": data.name,
+                    "picked": where,
+                    **_choice_cells(report, model, choice),
+                    **{f"F1@{cutoff}": float(own[:, place].mean()) for place, cutoff in enumerate(CUTOFFS)},
+                    f"F1@{report.cutoff}, 95%": f"{low[column]:.2f} to {high[column]:.2f}",
+                    "minus the chosen single head": None if own is single else float(test_.difference[column]),
+                    "95%": None if own is single else f"{test_.low[column]:.2f} to {test_.high[column]:.2f}",
+                    "p": None if own is single else f"{test_.p_value[column]:.3f}",
+                }
+            )
+    return rows
+
+
+def scoring_rows(
+    report: HeadReport,
+    valid: Mapping[str, Mapping[str, HeadTable]],
+    test: Mapping[str, Mapping[str, HeadTable]],
+) -> list[Row]:
+    """For each way to score: the head that validation chooses, its F1 everywhere, and the oracle's on the test data."""
+    rows: list[Row] = []
+    for model in report.models:
+        names = all_heads(model)
+        for place, scoring in enumerate(report.scorings):
+            f1 = {
+                name: 100 * table.f1[:, place, :, report.column].mean(axis=0)
+                for name, table in {**valid[model], **test[model]}.items()
+            }
+            means = np.mean([f1[name] for name in valid[model]], axis=0)
+            head = int(means.argmax())
+            row: Row = {**({"model": model} if len(report.models) > 1 else {}), **_scoring_cells(scoring)}
+            row |= {"head": names[head], **{name: float(own[head]) for name, own in f1.items()}}
+            for name in test[model]:
+                row[f"oracle on {name}"] = f"{names[int(f1[name].argmax())]}: {f1[name].max():.2f}"
+            rows.append(row)
+    return rows
+
+
+def _oracle(report: HeadReport, name: str, test: Mapping[str, Mapping[str, HeadTable]]) -> tuple[str, Choice]:
+    """The single head that is best on a test data set, over all models and ways to score."""
+    found = []
+    for model in report.models:
+        means = test[model][name].f1[..., report.column].mean(axis=0)
+        scoring, head = np.unravel_index(int(means.argmax()), means.shape)
+        choice = Choice("oracle", report.scorings[int(scoring)], (int(head),), float(means.max()))
+        found.append((model, choice))
+    return max(found, key=lambda each: each[1].score)
+
+
+def _choice_row(report: HeadReport, model: str, choice: Choice) -> Row:
+    return {**_choice_cells(report, model, choice), f"validation F1@{report.cutoff}": 100 * choice.score}
+
+
+def _choice_cells(report: HeadReport, model: str, choice: Choice) -> Row:
+    names = all_heads(model)
+    return {
+        "how": choice.how,
+        "heads": " ".join(names[head] for head in choice.heads),
+        **({"model": model} if len(report.models) > 1 else {}),
+        **_scoring_cells(choice.scoring),
+    }
+
+
+def _scoring_cells(scoring: Scoring) -> Row:
+    cells: Row = dict(asdict(scoring))
+    return {**cells, "redistribution": "–", "weighting": "–"} if scoring.score == "global" else cells
+
+
+def _figures(
+    report: HeadReport,
+    model: str,
+    scoring: Scoring,
+    valid: Mapping[str, Mapping[str, HeadTable]],
+    test: Mapping[str, Mapping[str, HeadTable]],
+    folder: Path,
+) -> dict[str, str]:
+    names = all_heads(model)
+    layers = int(names[-1].partition("-")[0])
+    metric = f"F1@{report.cutoff}"
+    tables = {**valid[model], **{f"{name} (test)": table for name, table in test[model].items()}}
+    images = {}
+    for score in report.scores:
+        for redistribution in dict.fromkeys(mode[0] for mode in report.modes):
+            place = next(
+                (
+                    place
+                    for place, other in enumerate(report.scorings)
+                    if (other.candidates, other.score, other.redistribution)
+                    == (scoring.candidates, score, redistribution)
+                ),
+                None,
+            )
+            if place is None:
+                continue  # the global part knows no direction
+            name = f"heads_{score}" + ("" if score == "global" else f"_{redistribution}")
+            means = {
+                data: 100 * table.f1[:, place, :, report.column].mean(axis=0).reshape(layers, -1)
+                for data, table in tables.items()
+            }
+            draw_heads(means, folder / f"{name}.png", metric)
+            direction = "" if score == "global" else f", redistribution {redistribution}"
+            images[f"figures/{name}.png"] = f"{metric} of every head: score {score}{direction}"
+    lines: list[tuple[Setting, float]] = []
+    for each in report.models:
+        for place, own in enumerate(report.scorings):
+            best = [100 * table.f1[:, place, :, report.column].mean(axis=0) for table in valid[each].values()]
+            setting = {"model": Path(each).name, **asdict(own)}
+            lines.append((setting, float(np.mean(best, axis=0).max())))
+    draw_parallel(lines, folder / "parallel.png", "The best head of each way to score", f"validation {metric}")
+    return {**images, "figures/parallel.png": f"validation {metric} of the best head of each way to score"}
+
+
+def _cost(report: HeadReport) -> list[Row]:
+    finished = [trial for trial in report.trials if trial.state == "finished"]
+    sums = {
+        name: sum(trial.metrics[name] for trial in finished) for name in ("documents", "seconds", "processor_seconds")
+    }
+    return [
+        {
+            "passes": len(finished),
+            "documents": round(sums["documents"]),
+            "seconds of passes": sums["seconds"],
+            "processor seconds": sums["processor_seconds"],
+            "hours, by the clock": report.spent.hours,
+            "device-hours": report.spent.device_hours,
+        }
+    ]
+
+
+def _how(report: HeadReport) -> str:
+    names = ", ".join(data.name for data in report.valid)
+    return (
+        f"By mean F1@{report.cutoff} under the protocol samrank over {names}, each of which counts alike. `one head`: "
+        f"the best of all; `best alone`: the best so many by themselves, at most {report.most}; `greedy`: in that "
+        "way to score, each the one that helps most. Several score as SAMRank scores with several: each head's phrase "
+        "scores divided by their maximum, then averaged."
+    )
+
+
+_ORACLE = (
+    "Nothing was chosen on these data, but for the oracle: the single head that is best on the very data it is scored "
+    "on, as the paper reports it; no one can know it beforehand. Intervals are of the bootstrap over documents; "
+    "differences are paired by document."
+)
+_SINGLE = "`head` is chosen on the validation data; F1 of that head on all data."

@@ -1,0 +1,245 @@
+"""The sweep over SAMRank's heads: one pass of the model over each shard of documents gives every head in every mode.
+
+A trial is a model and a shard; that shard's candidate rules, directions, score parts and heads all come from its one
+pass. Heads are chosen on the validation data alone; gold of the test data is for the comparison that is reported.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain, product
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, model_validator
+
+from kpray.batch.evaluation import DataSet, read_data_sets
+from kpray.batch.extract import BatchConfig
+from kpray.cluster.job import Folder, JobSettings, describe_inputs, print_plan
+from kpray.cluster.mirror import working_folder
+from kpray.cluster.preflight import node_resources
+from kpray.cluster.session import ray_session
+from kpray.corpus.limits import Limits
+from kpray.corpus.sources import find_sources
+from kpray.document import Record
+from kpray.errors import UserError
+from kpray.metrics.evaluate import gold_phrases
+from kpray.metrics.protocols import PROTOCOLS
+from kpray.pretrained import absolute_if_folder
+from kpray.samrank.combine import all_scorings, make_table, save_table
+from kpray.samrank.config import SAMRankConfig
+from kpray.samrank.heads import Mode, all_heads, score_documents
+from kpray.samrank.predictor import SAMRank
+from kpray.settings import Settings, validate_settings
+from kpray.storage import absolute
+from kpray.sweep.head_report import HeadData, HeadReport, write_head_report
+from kpray.sweep.search import SearchConfig, SweepConfig
+from kpray.sweep.sweep import Demand, Sweep, begin, run_sweep, trials_at_once
+from kpray.sweep.trials import Outcome, SweepFolder, Trial
+
+TABLE_FILE = "heads.npz"
+
+
+class HeadSpace(Settings):
+    """What is looked at, each with all others; all heads are, always."""
+
+    model: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Models; null: that of `samrank`."""
+    candidates: Annotated[tuple[Literal["paper", "extended"], ...], Field(min_length=1)] = ("paper", "extended")
+    """Rules of candidate phrases."""
+    score: Annotated[tuple[Literal["both", "global", "proportional"], ...], Field(min_length=1)] = (
+        "both",
+        "global",
+        "proportional",
+    )
+    """Eq. 6, or one of its parts."""
+    redistribution: Annotated[tuple[Literal["backward", "forward"], ...], Field(min_length=1)] = ("backward", "forward")
+    """Directions."""
+    weighting: Annotated[tuple[Literal["unit", "global"], ...], Field(min_length=1)] | None = None
+    """What a token hands out; null: that of `samrank`."""
+
+
+class HeadSweepSettings(JobSettings):
+    """What the job takes."""
+
+    valid: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files and folders of documents with keyphrases that heads are chosen on; each counts alike."""
+    test: tuple[str, ...] = ()
+    """Files and folders of documents with keyphrases for the comparison; nothing is chosen on them."""
+    output: Folder
+    """Folder for the report, the best configuration and the trials; all nodes must see it."""
+    samrank: SAMRankConfig = SAMRankConfig()
+    """All that is not looked at; its `heads` are not used."""
+    space: HeadSpace = HeadSpace()
+    most_heads: Annotated[int, Field(ge=1)] = 10
+    """Most heads together."""
+    cutoff: Literal[5, 10, 15] = 15
+    """Heads are chosen by F1 at this cutoff."""
+    shard_documents: Annotated[int, Field(ge=1)] = 100
+    """Documents of a trial."""
+    lang: str = "en"
+    """Language of records that name none."""
+    seed: int = 0
+    """Of the bootstrap."""
+    limits: Limits = Limits()
+    sweep: SweepConfig = SweepConfig()
+
+    @model_validator(mode="after")
+    def _different_data(self) -> HeadSweepSettings:
+        both = {absolute(path) for path in self.valid} & {absolute(path) for path in self.test}
+        if both:
+            raise ValueError(f"{sorted(both)[0]} is in valid and in test: choose on other documents than are reported")
+        return self
+
+    @property
+    def modes(self) -> list[Mode]:
+        """Ways to hand out global scores."""
+        return list(product(self.space.redistribution, self.space.weighting or (self.samrank.weighting,)))
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Models, folders by their absolute path."""
+        names = self.space.model or (self.samrank.model,)
+        return tuple(map(absolute_if_folder, names))
+
+
+def run_head_sweep(job: HeadSweepSettings) -> int:
+    """Do what the sweep over heads is asked for, and print the comparison."""
+    if job.dry_run:
+        data = describe_inputs({"to choose on": job.valid, "to compare on": job.test}, job.limits)
+        plan = f"all heads of {len(job.models)} models in one pass over each data set; budget: {job.sweep.budget}"
+        print_plan(job, f"{data}\n# sweep: {plan}")
+        return 0
+    for model in job.models:
+        all_heads(model)  # where there is no such model, that is found here
+    paths = [absolute(path) for path in (*job.valid, *job.test)]
+    data_sets = [_with_gold(data) for data in read_data_sets(paths, job.lang, job.limits)]
+    folder = SweepFolder(working_folder(job.output))
+    fixed = job.model_dump(mode="json", include={"samrank", "shard_documents", "lang", "limits"})
+    fixed["samrank"].pop("heads")
+    fixed["space"] = job.space.model_dump(mode="json", exclude={"model"})
+    fixed["data"] = [[source.path, source.bytes] for source in find_sources(paths)]
+    begin(folder, job, fixed)
+    shards = [_shards(place, data, job.shard_documents) for place, data in enumerate(data_sets)]
+    with ray_session(job.address, folder.path, job.models):
+        nodes = node_resources()
+        gpu = any(node.get("GPU", 0) for node in nodes)
+        demand = Demand(1, 1.0, BatchConfig().gpu_fraction if gpu else 0.0, driver=0.0)
+        at_once = trials_at_once(demand, nodes, 0.0, job.sweep.at_once)
+        config = SearchConfig(seeds=(0,), **job.sweep.model_dump())
+        space = {"model": job.models, "shard": list(chain.from_iterable(shards))}
+        work = HeadWork(job.model_dump(mode="json"), tuple(paths))
+        trials = run_sweep(Sweep(folder, space, config, work, demand, at_once, reuse_processes=True))
+    wanted = [_trial(model, shard) for model in job.models for own in shards for shard in own]
+    left = sum(folder.result(trial) is None for trial in wanted)
+    if left:
+        crashes = [crash for trial in trials for crash in trial.crashes]
+        raise UserError(
+            f"{left} of {len(wanted)} passes are not finished, so no head is chosen"
+            + (f"; the last error: {crashes[-1]}" if crashes else ""),
+            where=str(folder.path),
+            fix="the same command goes on; with a larger --sweep.budget where that is used up",
+        )
+    found = [
+        HeadData(
+            data.name, {model: [folder.of(_trial(model, shard)) / TABLE_FILE for shard in own] for model in job.models}
+        )
+        for data, own in zip(data_sets, shards, strict=True)
+    ]
+    report = HeadReport(
+        samrank=job.samrank,
+        modes=job.modes,
+        rules=job.space.candidates,
+        scores=job.space.score,
+        models=job.models,
+        valid=found[: len(job.valid)],
+        test=found[len(job.valid) :],
+        most=job.most_heads,
+        cutoff=job.cutoff,
+        seed=job.seed,
+        trials=trials,
+        spent=folder.spent(),
+    )
+    write_head_report(report, folder.path)
+    output = absolute(job.output)
+    print(f"best: kpray extract --config {output}/best.yaml FILE...; the report: {output}/report.html")
+    return 0
+
+
+def _with_gold(data: DataSet) -> DataSet:
+    """The documents that can be scored.
+
+    Raises:
+        UserError: there are none.
+    """
+    records = [record for record in data.records if gold_phrases(record, PROTOCOLS["samrank"])]
+    if not records:
+        raise UserError("no record has gold keyphrases", where=data.path, fix="give files with a field `keyphrases`")
+    name = f"{Path(data.path).parent.name}/{data.name}"  # files are called valid and train in every folder
+    return DataSet(name, data.path, records)
+
+
+def _trial(model: str, shard: str) -> Trial:
+    """The trial of a model and a shard; nothing in it is random."""
+    return Trial({"model": model, "shard": shard}, 0)
+
+
+def _shards(place: int, data: DataSet, documents: int) -> list[str]:
+    """Names of a data set's shards: its number, its name, the shard's number."""
+    number = math.ceil(len(data.records) / documents)
+    return [f"{place + 1}:{data.name}:{shard + 1}" for shard in range(number)]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadWork:
+    """A trial: one pass over a shard.
+
+    Attributes:
+        values: of the job's configuration.
+        paths: of the data sets, in the order of their numbers.
+    """
+
+    values: Mapping[str, Any]
+    paths: Sequence[str]
+
+    def __call__(self, trial: Trial, folder: Path) -> Outcome:
+        """Score the shard's documents by all heads, and write the table.
+
+        Raises:
+            UserError: the model cannot be opened.
+        """
+        job = validate_settings(HeadSweepSettings, self.values, where=str(folder))
+        if not torch.cuda.is_available():
+            torch.set_num_threads(1)
+        place, *_, shard = str(trial.setting["shard"]).split(":")
+        config = job.samrank.model_copy(update={"model": trial.setting["model"]})
+        predictor = _open(config.model_dump_json())
+        records = _records(self.paths[int(place) - 1], job.lang, job.limits.model_dump_json())
+        first = (int(shard) - 1) * job.shard_documents
+        started, processor = time.monotonic(), time.process_time()
+        scored = score_documents(
+            predictor, records[first : first + job.shard_documents], job.space.candidates, job.modes
+        )
+        scorings = all_scorings(job.space.candidates, job.space.score, job.modes)
+        table = make_table(scored, scorings, job.modes, config.merge_stems)
+        seconds, processor = time.monotonic() - started, time.process_time() - processor
+        save_table(table, folder / TABLE_FILE)
+        return Outcome(None, {"documents": len(table), "seconds": seconds, "processor_seconds": processor})
+
+
+@lru_cache(maxsize=1)
+def _open(config: str) -> SAMRank:
+    """A predictor with all heads of its model; one trial after the other finds it open."""
+    settings = SAMRankConfig.model_validate_json(config)
+    return SAMRank(settings.model_copy(update={"heads": all_heads(settings.model)}))
+
+
+@lru_cache(maxsize=1)
+def _records(path: str, lang: str, limits: str) -> Sequence[Record]:
+    [data] = read_data_sets([path], lang, Limits.model_validate_json(limits))
+    return _with_gold(data).records

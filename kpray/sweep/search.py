@@ -1,0 +1,232 @@
+"""Which settings a sweep tries, and in which order."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import deque
+from collections.abc import Mapping, Sequence
+from itertools import product
+from random import Random
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from kpray.report.trials import Setting, Value
+from kpray.settings import Settings
+from kpray.sweep.trials import SweepFolder, Trial
+
+Space = Mapping[str, Sequence[Value]]  # field -> the values that are tried
+
+
+class Budget(Settings):
+    """What a sweep may use at most, earlier runs in its folder included; null: no limit."""
+
+    trials: Annotated[int, Field(ge=1)] | None = None
+    """Trials."""
+    hours: Annotated[float, Field(gt=0)] | None = None
+    """Hours by the clock."""
+    device_hours: Annotated[float, Field(gt=0)] | None = None
+    """Hours of one GPU, or of one core where there are none, that trials hold."""
+
+    def __str__(self) -> str:
+        limits = [f"{most:,g} {name.replace('_', '-')}" for name, most in self if most is not None]
+        return ", ".join(limits) or "no limit"
+
+
+class SweepConfig(Settings):
+    """How trials are run."""
+
+    budget: Budget = Budget()
+    at_once: Annotated[int, Field(ge=1)] | None = None
+    """Most trials at the same time; null: as many as the cluster has room for."""
+    retries: Annotated[int, Field(ge=0)] = 1
+    """Times that a trial which crashed is tried again."""
+
+
+class SearchConfig(SweepConfig):
+    """Which settings are tried."""
+
+    search: Literal["grid", "random", "optuna"] = "grid"
+    """All settings of the space; some at random; or those that Optuna's TPE takes for promising."""
+    settings: Annotated[int, Field(ge=1)] | None = None
+    """Settings to try, of a search that is not the grid's."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 1, 2)
+    """Each setting is tried with each of these seeds."""
+    search_seed: Annotated[int, Field(ge=0)] = 0
+    """Of the search itself."""
+
+    @model_validator(mode="after")
+    def _number_of_settings(self) -> SearchConfig:
+        if self.search != "grid" and self.settings is None:
+            raise ValueError(f"settings is needed: how many a {self.search} search tries")
+        if self.search == "grid" and self.settings is not None:
+            raise ValueError("settings is for a search by random or optuna: the grid tries all")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("a seed stands twice in seeds")
+        return self
+
+
+def space_size(space: Space) -> int:
+    """Number of settings."""
+    return math.prod(len(values) for values in space.values())
+
+
+def setting_at(space: Space, place: int) -> dict[str, Value]:
+    """One of the `space_size(space)` settings; the last field's value changes fastest."""
+    setting = {}
+    for name, values in reversed(list(space.items())):
+        place, index = divmod(place, len(values))
+        setting[name] = values[index]
+    return {name: setting[name] for name in space}
+
+
+def expand(space: Space) -> list[dict[str, Value]]:
+    """Every setting."""
+    return [dict(zip(space, values, strict=True)) for values in product(*space.values())]
+
+
+def draw(space: Space, number: int, seed: int) -> list[dict[str, Value]]:
+    """Different settings at random; all of them where there are no more."""
+    size = space_size(space)
+    return [setting_at(space, place) for place in Random(seed).sample(range(size), min(number, size))]
+
+
+def number_of_trials(space: Space, config: SearchConfig) -> int:
+    """Trials of the whole search, without regard to the budget."""
+    size = space_size(space)
+    return len(config.seeds) * (size if config.settings is None else min(size, config.settings))
+
+
+def describe_search(space: Space, config: SearchConfig) -> str:
+    """`6 settings of 3 depth x 2 scale x 2 seeds = 12 trials`."""
+    trials = number_of_trials(space, config)
+    shape = " x ".join(f"{len(values)} {name.rpartition('.')[2]}" for name, values in space.items())
+    how = {"grid": "", "random": " at random", "optuna": " by Optuna"}[config.search]
+    seeds = f", each with {len(config.seeds)} seeds" if len(config.seeds) > 1 else ""
+    return f"{trials // len(config.seeds):,} settings{how} of {shape}{seeds}: {trials:,} trials"
+
+
+def with_setting(values: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
+    """Values of a configuration with those of a setting in their place."""
+    changed = json.loads(json.dumps(dict(values)))
+    for name, value in setting.items():
+        section = changed
+        *above, last = name.split(".")
+        for part in above:
+            section = section[part]
+        section[last] = value
+    return dict(changed)
+
+
+class TrialQueue:
+    """Gives the trials that are still to be run, one after the other.
+
+    Grid and random search try every setting with the first seed before any with the second, so that a sweep which its
+    budget ends has tried as many settings as it could. Optuna needs the mean of a setting, so its seeds come together.
+    """
+
+    def __init__(self, space: Space, config: SearchConfig, folder: SweepFolder) -> None:
+        self.space, self.config, self.folder = space, config, folder
+        self.waiting: deque[Trial] = deque()
+        self.study: _Study | None = None
+        if config.search == "optuna":
+            self.study = _Study(space, config)
+            for setting in map(dict, dict.fromkeys(tuple(trial.setting.items()) for trial in folder.started())):
+                if all(setting[name] in values for name, values in space.items()):  # it may have had others before
+                    self._take(setting)
+        else:
+            settings = expand(space) if config.settings is None else draw(space, config.settings, config.search_seed)
+            trials = [Trial(setting, seed) for seed in config.seeds for setting in settings]
+            self.waiting.extend(trial for trial in trials if folder.result(trial) is None)
+
+    def next(self) -> Trial | None:
+        """The next trial; None: there is no more."""
+        while not self.waiting and self.study and (setting := self.study.ask()):
+            self._take(setting)
+        return self.waiting.popleft() if self.waiting else None
+
+    def tell(self, trial: Trial) -> None:
+        """A trial has ended, with or without a result."""
+        if self.study:
+            results = [self.folder.result(other) for other in self._seeds(trial.setting)]
+            failed = [self.folder.failure(other) for other in self._seeds(trial.setting)]
+            if all(result or failure for result, failure in zip(results, failed, strict=True)):
+                scores = [result["score"] for result in results if result and result["score"] is not None]
+                self.study.tell(trial.setting, sum(scores) / len(scores) if scores else None)
+
+    def _seeds(self, setting: Setting) -> list[Trial]:
+        return [Trial(setting, seed) for seed in self.config.seeds]
+
+    def _take(self, setting: Setting) -> None:
+        """Queue what is not finished of a setting that was asked for, or tell the study what is."""
+        assert self.study
+        trials = self._seeds(setting)
+        self.study.take(setting)
+        left = [trial for trial in trials if self.folder.result(trial) is None]
+        self.waiting.extend(left)
+        if not left:
+            self.tell(trials[0])
+
+
+class _Study:
+    """Optuna over the values of a space: numbers by their order, all others as categories."""
+
+    def __init__(self, space: Space, config: SearchConfig) -> None:
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.optuna, self.space = optuna, space
+        self.most = min(config.settings or 1, space_size(space))
+        self.sampler = optuna.samplers.TPESampler(seed=config.search_seed)
+        self.study = optuna.create_study(direction="maximize", sampler=self.sampler)
+        self.random = Random(config.search_seed)
+        self.taken: dict[tuple[int, ...], Any] = {}  # places of the values -> the study's trial, None once it is told
+        self.distributions: dict[str, Any] = {
+            name: optuna.distributions.IntDistribution(0, len(values) - 1)
+            if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+            else optuna.distributions.CategoricalDistribution(range(len(values)))
+            for name, values in space.items()
+        }
+
+    def ask(self) -> dict[str, Value] | None:
+        """A setting that has not been asked for; None: there were enough."""
+        if len(self.taken) >= self.most:
+            return None
+        for _ in range(20):  # it may ask again for what it knows to be good
+            trial = self.study.ask(self.distributions)
+            places = tuple(trial.params[name] for name in self.space)
+            if places not in self.taken:
+                self.taken[places] = trial
+                return self._setting(places)
+            self.study.tell(trial, state=self.optuna.trial.TrialState.FAIL)
+        left = list(range(space_size(self.space)))
+        self.random.shuffle(left)
+        for place in left:
+            setting = setting_at(self.space, place)
+            if self._places(setting) not in self.taken:
+                return setting
+        raise AssertionError("fewer are taken than there are")
+
+    def take(self, setting: Setting) -> None:
+        """A setting is tried, whether or not it was asked for in this run."""
+        self.taken.setdefault(self._places(setting), None)
+
+    def tell(self, setting: Setting, score: float | None) -> None:
+        """The mean over the seeds of a setting; None: all failed."""
+        places = self._places(setting)
+        trial, self.taken[places] = self.taken[places], None
+        states = self.optuna.trial.TrialState
+        if trial is not None:
+            self.study.tell(trial, score, state=states.COMPLETE if score is not None else states.FAIL)
+        elif score is not None:
+            parameters = dict(zip(self.space, places, strict=True))
+            self.study.add_trial(
+                self.optuna.trial.create_trial(params=parameters, distributions=self.distributions, value=score)
+            )
+
+    def _setting(self, places: tuple[int, ...]) -> dict[str, Value]:
+        return {name: values[place] for (name, values), place in zip(self.space.items(), places, strict=True)}
+
+    def _places(self, setting: Setting) -> tuple[int, ...]:
+        return tuple(list(self.space[name]).index(setting[name]) for name in self.space)

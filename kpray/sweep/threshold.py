@@ -1,0 +1,169 @@
+"""The sweep over RGIT's threshold: every trial is a run of the RGIT job, all of them with one folder of steps.
+
+Whatever does not depend on tau (tokens, the base generator and its predictions, the first retriever, its index) is one
+step for all trials, and so is every later step whose inputs happen to be equal. So trials come one after the other.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Annotated, Any, Self
+
+from pydantic import Field, model_validator
+
+from kpray.cluster.job import print_plan
+from kpray.cluster.mirror import working_folder
+from kpray.cluster.preflight import node_resources
+from kpray.cluster.session import ray_session
+from kpray.corpus.sources import find_sources
+from kpray.pretrained import absolute_if_folder
+from kpray.report.page import Section
+from kpray.report.sweep_figures import draw_two_measures
+from kpray.report.trials import Setting, TrialRow
+from kpray.rgit.corpora import CORPORA, describe_corpora
+from kpray.rgit.job import RGITSettings, run_rgit
+from kpray.settings import Settings, validate_settings
+from kpray.storage import absolute
+from kpray.sweep.reports import SweepReport, write_sweep_report
+from kpray.sweep.search import SearchConfig, describe_search, with_setting
+from kpray.sweep.sweep import DRIVER_CPUS, Demand, Sweep, begin, fixed_values, run_sweep
+from kpray.sweep.trials import Outcome, SweepFolder, Trial
+from kpray.train.metrics_log import check_tracker
+from kpray.train.ray_train import placement
+
+_TAU = "rgit.tau"
+_RECALL, _PAIRS = "recall@1", "pseudo pairs"
+
+
+class ThresholdSpace(Settings):
+    """The values that are tried."""
+
+    tau: Annotated[tuple[Annotated[float, Field(ge=0, lt=100)], ...], Field(min_length=1)] = (0.0, 5.0, 10.0, 15.0)
+    """F1, in percent points, that retrieved keyphrases must add for a pair to be taken."""
+
+
+class RGITSweepSettings(RGITSettings):
+    """What the job takes: all that the RGIT job takes, and the space.
+
+    A trial's seed takes the place of `train_retriever.seed` and `train_generator.seed`, and with `plant` also that of
+    `planted.seed`: each seed is another corpus, then.
+    """
+
+    space: ThresholdSpace = ThresholdSpace()
+    sweep: SearchConfig = SearchConfig(seeds=(0,), at_once=1)
+
+    @model_validator(mode="after")
+    def _one_at_a_time(self) -> Self:
+        if self.sweep.at_once != 1:
+            raise ValueError("sweep.at_once should be 1: trials share their steps")
+        if "rgit" not in self.systems:
+            raise ValueError("systems should include rgit: the others know no tau")
+        return self
+
+
+def run_rgit_sweep(job: RGITSweepSettings) -> int:
+    """Do what the sweep over tau is asked for, and print where its report is."""
+    space = {_TAU: job.space.tau}
+    if job.dry_run:
+        data = describe_corpora(job, planted="a planted corpus for each seed")
+        print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; budget: {job.sweep.budget}")
+        return 0
+    check_tracker(job.run.tracker)
+    folder = SweepFolder(working_folder(job.output))
+    values = rgit_values(job)
+    sources = [source for name in CORPORA if values[name] for source in find_sources(values[name])]
+    begin(folder, job, fixed_values(values, sources))
+    backbones = () if job.plant else (job.retriever.backbone, job.generator.backbone)
+    with ray_session(job.address, folder.path, backbones):
+        nodes = [{**node, "CPU": node.get("CPU", 0) - DRIVER_CPUS} for node in node_resources()]
+        place = placement(job.run, nodes)
+        demand = Demand(place.workers, place.cpus, 1.0 if place.gpu else 0.0)
+        trials = run_sweep(Sweep(folder, space, job.sweep, RGITWork(values, folder.path), demand, at_once=1))
+
+    def configure(setting: Setting) -> dict[str, Any]:
+        best = trial_values(values, Trial(setting, job.sweep.seeds[0]), f"{absolute(job.output)}/best")
+        return {name: value for name, value in best.items() if name not in ("address", "dry_run")}
+
+    title = "RGIT: the threshold tau"
+    report = SweepReport(
+        title, "validation recall@1", "jobs/rgit.py", trials, folder.spent(), space, absolute(job.output)
+    )
+    write_sweep_report(report, folder.path, configure, lambda figures: _figure(trials, figures))
+    return 0
+
+
+def rgit_values(job: RGITSweepSettings) -> dict[str, Any]:
+    """Values of the RGIT job's configuration, with paths that hold in any current folder."""
+    values: dict[str, Any] = job.model_dump(mode="json", include={*RGITSettings.model_fields})
+    values |= {name: [absolute(path) for path in values[name]] for name in CORPORA}
+    for name in ("retriever", "generator"):
+        values[name]["backbone"] = absolute_if_folder(values[name]["backbone"])
+    return {**values, "steps": str((job.steps or working_folder(job.output) / "steps").resolve()), "address": None}
+
+
+def trial_values(values: Mapping[str, Any], trial: Trial, output: str) -> dict[str, Any]:
+    """Those of `rgit_values` for a trial."""
+    seeds = ["train_retriever.seed", "train_generator.seed", *(["planted.seed"] if values["plant"] else [])]
+    return with_setting(values, {**trial.setting, **dict.fromkeys(seeds, trial.seed), "output": output})
+
+
+@dataclass(frozen=True, slots=True)
+class RGITWork:
+    """A trial that is a run of the RGIT job.
+
+    Attributes:
+        values: of that job's configuration.
+        folder: of the sweep.
+    """
+
+    values: Mapping[str, Any]
+    folder: Path
+
+    def __call__(self, trial: Trial, folder: Path) -> Outcome:
+        """Run it where the trials with the same documents run; what it reports is kept in the trial's folder.
+
+        Raises:
+            UserError: as `run_rgit`.
+        """
+        output = self.folder / (f"rgit-seed-{trial.seed}" if self.values["plant"] else "rgit")
+        job = validate_settings(RGITSettings, trial_values(self.values, trial, str(output)), where=str(folder))
+        outcome = outcome_of(run_rgit(job))
+        for name in ("report.json", "report.md"):
+            shutil.copyfile(output / name, folder / name)
+        return outcome
+
+
+def outcome_of(report: Mapping[str, Any]) -> Outcome:
+    """What counts of RGIT's report: the final retriever's recall on the validation pairs, never the test documents' F1.
+
+    The mined pairs, and the share of them that is right, are of the last round that mined.
+    """
+    metrics = {f"recall@{k}": float(value) for k, value in report["recall"]["rgit"].items()}
+    mined = [row for row in report["rounds"] if row["pairs"]]
+    if mined:
+        metrics[_PAIRS] = float(mined[-1]["pairs"])
+        if mined[-1]["accuracy"] is not None:
+            metrics["right, %"] = float(mined[-1]["accuracy"])
+    for system in report["systems"].values():
+        metrics[f"{system['name']} F1@M"] = float(system["scores"]["average"]["f1@M"][0])
+    return Outcome(metrics[_RECALL], metrics)
+
+
+def _figure(trials: Sequence[TrialRow], figures: Path) -> list[Section]:
+    points: dict[float, list[TrialRow]] = {}
+    for trial in trials:
+        if trial.state == "finished" and _PAIRS in trial.metrics:
+            points.setdefault(float(str(trial.setting[_TAU])), []).append(trial)
+    if not points:
+        return []
+    means = [
+        (tau, fmean(trial.metrics[_RECALL] for trial in own), fmean(trial.metrics[_PAIRS] for trial in own))
+        for tau, own in points.items()
+    ]
+    title = "Recall and pseudo pairs over tau"
+    draw_two_measures(means, figures / "tau_recall_pairs.png", title, "tau", (f"{_RECALL}, %", _PAIRS))
+    return [Section("Tau", images={"figures/tau_recall_pairs.png": f"{title}, means over seeds"})]

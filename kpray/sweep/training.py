@@ -1,0 +1,201 @@
+"""Sweeps whose trials are trainings: their settings, what a trial is, and the pages and configuration they end in."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from kpray.cluster.job import describe_inputs, print_plan
+from kpray.cluster.mirror import working_folder
+from kpray.cluster.preflight import node_resources
+from kpray.cluster.session import ray_session
+from kpray.corpus.sources import find_sources
+from kpray.errors import UserError
+from kpray.report.trials import Setting, setting_text
+from kpray.settings import Settings, validate_settings
+from kpray.storage import absolute
+from kpray.sweep.ray_tune import Rungs
+from kpray.sweep.reports import SweepReport, write_sweep_report
+from kpray.sweep.search import SearchConfig, Space, describe_search, expand, with_setting
+from kpray.sweep.sweep import DRIVER_CPUS, Demand, Sweep, begin, fixed_values, run_sweep, trials_at_once
+from kpray.sweep.trials import Outcome, SweepFolder, Trial
+from kpray.train.job import TrainSettings, train
+from kpray.train.loop import CHECKPOINTS
+from kpray.train.metrics_log import check_tracker
+from kpray.train.ray_train import NODE_CPUS, placement
+from kpray.train.tokenize import TokenRun, tokenize_files
+from kpray.training import RunConfig, TrainingTask
+
+_LEAST_CPUS = 0.1  # of a worker, where nothing says how many it should have
+
+
+class TrainingSweepConfig(SearchConfig):
+    """What is tried, how, and how long."""
+
+    asha: bool = False
+    """Stop trials early that are worse than others were after as many steps (ASHA)."""
+    grace: Annotated[int, Field(ge=1)] = 2
+    """Validations of a trial before ASHA may stop it."""
+    reduction: Annotated[int, Field(ge=2)] = 3
+    """Of so many trials one goes on at each of ASHA's looks, which are so many times further apart each time."""
+
+
+class TrainingSweepSettings(TrainSettings):
+    """What every sweep over trainings takes, beside what the training job takes."""
+
+    sweep: TrainingSweepConfig = TrainingSweepConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingKind:
+    """The training job that a sweep is over.
+
+    Attributes:
+        script: the job that takes the best configuration.
+        task: what it trains.
+        config: schema of its section `task`.
+    """
+
+    script: str
+    task: Callable[[Any], TrainingTask]
+    config: type[Settings]
+
+    def read(self, values: Mapping[str, Any], where: str) -> tuple[TrainSettings, TrainingTask]:
+        """The job's settings and its task, of the values of its configuration.
+
+        Raises:
+            UserError: they are wrong.
+        """
+        task = validate_settings(self.config, values["task"], where=where)
+        rest = {name: value for name, value in values.items() if name != "task"}
+        return validate_settings(TrainSettings, rest, where=where), self.task(task)
+
+
+def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Space, title: str) -> int:
+    """Do what a sweep over trainings is asked for, and print where its report is.
+
+    Args:
+        job: a subclass with a section `task`.
+        kind: what is trained.
+        space: dotted field of the training job -> values.
+        title: of the report.
+    """
+    if job.dry_run:
+        data = describe_inputs({"to train on": job.train, "to validate on": job.valid}, job.limits)
+        print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; budget: {job.sweep.budget}")
+        return 0
+    check_tracker(job.run.tracker)
+    folder = SweepFolder(working_folder(job.output))
+    values = training_values(job)
+    trainings = [kind.read(with_setting(values, setting), setting_text(setting)) for setting in expand(space)]
+    sources = find_sources(values["train"])
+    begin(folder, job, fixed_values(values, [*sources, *find_sources(values["valid"])]))
+    backbones = {backbone for _, task in trainings for backbone in task.backbones()}
+    with ray_session(job.address, folder.path, sorted(backbones)):
+        demand, at_once = share_cluster(job.run, node_resources(), job.sweep.at_once)
+        rows: dict[Path, int] = {}
+        steps = 0
+        for settings, task in trainings:
+            tokens = TokenRun(
+                folder.path, task, tuple(sources), settings.train_documents, settings.lang, settings.limits
+            )
+            if tokens.output not in rows:
+                rows[tokens.output] = tokenize_files(tokens).rows
+            steps = max(steps, math.ceil(rows[tokens.output] / settings.optim.batch) * settings.optim.epochs)
+        rungs = Rungs(job.sweep.grace * job.run.validate_every, job.sweep.reduction, steps)
+        run = {**values["run"], "workers": demand.workers, "cpus": demand.cpus}
+        work = TrainingWork(kind, {**values, "run": run}, folder.path)
+        sweep = Sweep(folder, space, job.sweep, work, demand, at_once, rungs if job.sweep.asha else None)
+        trials = run_sweep(sweep)
+    for row in trials:
+        if row.state == "stopped":
+            shutil.rmtree((folder.path / "trials" / row.key / CHECKPOINTS).parent, ignore_errors=True)
+    output = absolute(job.output)
+    report = SweepReport(title, "validation score", f"jobs/{kind.script}", trials, folder.spent(), space, output)
+    seed = job.sweep.seeds[0]
+    write_sweep_report(report, folder.path, lambda setting: best_configuration(values, setting, seed, output))
+    return 0
+
+
+def training_values(job: TrainingSweepSettings) -> dict[str, Any]:
+    """Values of the training job's configuration, with paths that hold in any current folder."""
+    values: dict[str, Any] = job.model_dump(mode="json", include={*TrainSettings.model_fields, "task"})
+    for name in ("train", "valid"):
+        values[name] = [absolute(path) for path in values[name]]
+    return values
+
+
+def best_configuration(values: Mapping[str, Any], setting: Setting, seed: int, folder: str) -> dict[str, Any]:
+    """The configuration with which the training job trains the best setting anew, by itself."""
+    changed = with_setting(values, {**setting, "optim.seed": seed, "output": f"{folder}/best"})
+    return {name: value for name, value in changed.items() if name not in ("address", "dry_run")}
+
+
+def share_cluster(run: RunConfig, nodes: Sequence[Mapping[str, float]], most: int | None) -> tuple[Demand, int]:
+    """What a training takes of a cluster, and how many run side by side.
+
+    With neither `run.cpus` nor `most` there are as many trials as there is a core, or a GPU, for each of their workers.
+
+    Args:
+        run: `workers` null: one.
+        nodes: resources of each.
+        most: trials at once that are asked for.
+
+    Raises:
+        UserError: there is no room for one trial.
+    """
+    workers = run.workers or 1
+    cores, gpus = (sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU"))
+    if not run.cpus:
+        for number in range(most or max(1, int(gpus or cores) // workers), 0, -1):
+            driven = [{**node, "CPU": node.get("CPU", 0) - number * DRIVER_CPUS} for node in nodes]
+            try:
+                place = placement(run.model_copy(update={"workers": number * workers}), driven)
+            except UserError:
+                continue  # so many do not fit
+            return Demand(workers, place.cpus, 1.0 if place.gpu else 0.0), number
+    demand = Demand(workers, run.cpus or _LEAST_CPUS, 1.0 if gpus else 0.0)
+    return demand, trials_at_once(demand, nodes, NODE_CPUS, most)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingWork:
+    """A trial that is a training.
+
+    Attributes:
+        kind: what is trained.
+        values: of the training job's configuration.
+        token_sets: folder of the tokenized documents, which all trials share.
+    """
+
+    kind: TrainingKind
+    values: Mapping[str, Any]
+    token_sets: Path
+
+    def __call__(self, trial: Trial, folder: Path) -> Outcome:
+        """Train, or go on where an earlier attempt stopped.
+
+        Raises:
+            UserError: as `train`.
+        """
+        fixed: dict[str, str | int | float | None] = {"optim.seed": trial.seed, "output": str(folder), "address": None}
+        settings, task = self.kind.read(with_setting(self.values, {**trial.setting, **fixed}), str(folder))
+        state = train(
+            task,
+            settings,
+            find_sources(settings.train),
+            find_sources(settings.valid),
+            token_sets=self.token_sets,
+            callbacks=[TuneReportCallback()],
+        )
+        about = json.loads((folder / "best/training.json").read_text(encoding="utf-8"))
+        shutil.rmtree((folder / CHECKPOINTS).parent, ignore_errors=True)  # a finished trial never goes on
+        return Outcome(state.best, about["metrics"])

@@ -1,0 +1,1 @@
+"""Training of any `TrainingTask` on Ray Train with DeepSpeed."""

@@ -1,0 +1,273 @@
+"""Checkpoints of a training: whole or not at all, checked before they are used, newest good one first."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import torch.distributed as dist
+
+from kpray.corpus.writing import write_text
+from kpray.errors import UserError
+from kpray.train.collectives import agreed, cannot_write, from_first, is_write_error
+
+_TAG = "state"  # DeepSpeed's folder in a checkpoint
+_UNIVERSAL = "universal"
+_MANIFEST = "manifest-{rank}.json"
+_STEP_END = len("step-00000000")  # the rest of a name tells apart checkpoints of the same step
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Where a training stands, apart from what DeepSpeed keeps.
+
+    Attributes:
+        step: optimizer steps that are done.
+        best: highest score of a validation; None before the first.
+        best_step: its step.
+        stale: validations since then.
+        skipped: steps that fp16 skipped for overflow.
+        finished: whether there is nothing left to do.
+        workers: how many wrote the checkpoint.
+        zero: stage of ZeRO.
+        precision: of the parameters: fp16, bf16 or fp32.
+    """
+
+    step: int = 0
+    best: float | None = None
+    best_step: int = 0
+    stale: int = 0
+    skipped: int = 0
+    finished: bool = False
+    workers: int = 1
+    zero: int = 0
+    precision: str = "fp32"
+
+
+def save_checkpoint(engine: Any, runs: Path, state: State) -> Path:
+    """Write a checkpoint; every worker calls this.
+
+    It is written under a hidden name, which becomes its name when all workers have written their part.
+
+    Args:
+        engine: DeepSpeed's.
+        runs: folder of the checkpoints, which all workers see.
+        state: goes into the manifest of the first worker.
+
+    Returns:
+        The checkpoint's folder, `step-...`.
+
+    Raises:
+        UserError: a worker could not write; in all workers, and nothing is left of the checkpoint.
+    """
+    name = from_first(f"step-{state.step:08d}-{uuid4().hex[:8]}")
+    unfinished, rank = runs / f".{name}.tmp", dist.get_rank()
+    try:
+        with agreed(str(runs)):
+            if rank == 0:
+                unfinished.mkdir(parents=True)
+        with _noting_files(engine) as (files, errors):
+            engine.save_checkpoint(str(unfinished), tag=_TAG, save_latest=False)
+        with agreed(str(runs)):
+            if errors:
+                raise cannot_write(errors[0], str(runs))
+            shares = {os.path.relpath(file, unfinished): _digest(Path(file)) for file in files}
+            manifest = {"files": shares, **({"state": asdict(state)} if rank == 0 else {})}
+            write_text(json.dumps(manifest, indent=2) + "\n", unfinished / _MANIFEST.format(rank=rank))
+        with agreed(str(runs)):
+            if rank == 0:
+                unfinished.rename(runs / name)
+    except UserError:
+        if rank == 0:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    return runs / name
+
+
+@contextmanager
+def _noting_files(engine: Any) -> Iterator[tuple[list[str], list[Exception]]]:
+    """Note the files that DeepSpeed writes in the block, and what kept it from writing them.
+
+    It has collective calls between its files: an error that left it in the midst of them would leave the other workers
+    waiting.
+    """
+    files: list[str] = []
+    errors: list[Exception] = []
+    save = engine.checkpoint_engine.save
+
+    def noting(state_dict: Any, path: str) -> None:  # names by which DeepSpeed calls it
+        try:
+            save(state_dict, path)
+            files.append(path)
+        except Exception as error:
+            if not is_write_error(error):
+                raise
+            errors.append(error)
+
+    engine.checkpoint_engine.save = noting
+    try:
+        yield files, errors
+    finally:
+        engine.checkpoint_engine.save = save
+
+
+def read_state(folder: Path) -> State:
+    """Check a checkpoint and read where the training stood.
+
+    Raises:
+        UserError: a file is missing, cannot be read or is not as it was written.
+    """
+    rank, workers = 0, 1
+    state = State()
+    while rank < workers:
+        path = folder / _MANIFEST.format(rank=rank)
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            if rank == 0:
+                state = State(**manifest["state"])
+                workers = state.workers
+            wrong = [name for name, digest in manifest["files"].items() if _digest(folder / name) != digest]
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise UserError(f"the checkpoint is damaged: {error}", where=str(path)) from error
+        if wrong:
+            raise UserError("the checkpoint is damaged: the file has changed since", where=str(folder / wrong[0]))
+        rank += 1
+    return state
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The newest good checkpoint of a training.
+
+    Attributes:
+        folder: its folder.
+        state: where the training stood.
+        damaged: for each newer checkpoint, which cannot be used, its folder and why.
+    """
+
+    folder: Path
+    state: State
+    damaged: dict[Path, str]
+
+    def notes(self) -> list[str]:
+        """A line for each damaged checkpoint."""
+        return [f"{damage}; training goes on from step {self.state.step}" for damage in self.damaged.values()]
+
+
+def find_checkpoint(runs: Path) -> Found | None:
+    """Find the newest checkpoint that is not damaged; None where there are none at all.
+
+    Raises:
+        UserError: all of them are damaged.
+    """
+    damaged: dict[Path, str] = {}
+    folders = [(folder.name[:_STEP_END], folder.stat().st_mtime, folder) for folder in runs.glob("step-*")]
+    for *_, folder in sorted(folders, reverse=True):
+        try:
+            return Found(folder, read_state(folder), damaged)
+        except UserError as error:
+            damaged[folder] = str(error)
+    for damage in damaged.values():
+        raise UserError(f"no checkpoint can be used: {damage}", where=str(runs), fix="move the folder away")
+    return None
+
+
+def tidy_checkpoints(runs: Path, found: Found | None) -> None:
+    """Leave the newest good checkpoint only, before any worker is started; damaged ones get another name.
+
+    What Ray noted about the checkpoints is dropped: it has none of a run that was killed before it could note it, and
+    does not start when one is missing that it has.
+
+    Args:
+        runs: folder of the checkpoints.
+        found: from `find_checkpoint`.
+    """
+    for unfinished in runs.glob(".step-*.tmp"):
+        shutil.rmtree(unfinished)
+    (runs / "checkpoint_manager_snapshot.json").unlink(missing_ok=True)
+    if found is not None:
+        for folder in found.damaged:
+            folder.rename(folder.with_name(f"damaged-{folder.name}"))
+        for folder in runs.glob("step-*"):
+            if folder != found.folder:
+                shutil.rmtree(folder)
+
+
+def check_continuable(state: State, workers: int, zero: int, precision: str) -> None:
+    """See that a checkpoint can go on in a run of this kind.
+
+    Raises:
+        UserError: it cannot.
+    """
+    for name, before, now in (("zero", state.zero, zero), ("precision", state.precision, precision)):
+        if before != now:
+            raise UserError(
+                f"the checkpoint was made with {before}, not {now}",
+                where=f"run.{name}",
+                fix=f"give --run.{name} {before}, or another --output",
+            )
+    if state.zero == 3 and state.workers != workers:
+        raise UserError(
+            f"a checkpoint of ZeRO 3 goes on with as many workers as made it, {state.workers}, not {workers}",
+            where="run.workers",
+            fix=f"give --run.workers {state.workers}",
+        )
+
+
+def needs_conversion(state: State, workers: int) -> bool:
+    """Whether a checkpoint must be converted before so many workers can load it."""
+    return state.zero > 0 and state.workers != workers
+
+
+def load_checkpoint(engine: Any, folder: Path, state: State) -> None:
+    """Load the weights and the optimizer's state; every worker calls this.
+
+    Args:
+        engine: DeepSpeed's, new; configured with `universal` where the checkpoint needs conversion.
+        folder: the checkpoint.
+        state: its state.
+
+    Raises:
+        UserError: it cannot be converted for this number of workers.
+    """
+    if not needs_conversion(state, dist.get_world_size()):
+        engine.load_checkpoint(str(folder), tag=_TAG)
+        return
+    converted = folder.parent / f".{folder.name}.{_UNIVERSAL}.tmp"
+    with agreed(str(converted)):
+        if dist.get_rank() == 0:
+            _convert(folder, converted)
+    engine.load_checkpoint(str(converted), tag=_TAG)
+    dist.barrier()
+    if dist.get_rank() == 0:
+        shutil.rmtree(converted)
+
+
+def _convert(folder: Path, converted: Path) -> None:
+    """Write a checkpoint that any number of workers can load."""
+    shutil.rmtree(converted, ignore_errors=True)
+    command = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal", "--inject_missing_state"]
+    folders = ["--input_folder", str(folder / _TAG), "--output_folder", str(converted / _TAG)]
+    finished = subprocess.run([*command, *folders], capture_output=True, text=True, check=False)
+    if finished.returncode:
+        *_, reason = finished.stderr.strip().splitlines() or ["no reason given"]
+        raise UserError(
+            f"the checkpoint cannot be converted for another number of workers: {reason}",
+            where=str(folder),
+            fix="go on with the same --run.workers",
+        )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"{path.stat().st_size}:{hashlib.file_digest(file, 'sha256').hexdigest()}"

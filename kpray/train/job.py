@@ -1,0 +1,175 @@
+"""A training job: its settings, what binds its output folder, and its steps from documents to a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+from ray.train import UserCallback
+
+from kpray import __version__
+from kpray.cluster.job import (
+    STATE_FOLDER,
+    Folder,
+    JobSettings,
+    check_same,
+    describe_inputs,
+    print_plan,
+    write_configuration,
+    writing,
+)
+from kpray.cluster.mirror import mirrored, working_folder
+from kpray.cluster.preflight import node_resources
+from kpray.cluster.session import ray_session
+from kpray.corpus.limits import Limits
+from kpray.corpus.records import Reject, read_records
+from kpray.corpus.sources import Source, find_sources
+from kpray.corpus.writing import write_text
+from kpray.document import Record
+from kpray.errors import UserError
+from kpray.log import say
+from kpray.storage import location
+from kpray.train.checkpoint import State, check_continuable, find_checkpoint, tidy_checkpoints
+from kpray.train.deepspeed import choose_precision
+from kpray.train.loop import CHECKPOINTS, Plan
+from kpray.train.metrics_log import check_tracker
+from kpray.train.ray_train import fit, placement
+from kpray.train.tokenize import TokenRun, tokenize_files
+from kpray.training import OptimConfig, RunConfig, TrainingTask
+from kpray.versions import versions
+
+
+class TrainSettings(JobSettings):
+    """What every training job takes."""
+
+    train: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files and folders of documents with keyphrases to train on."""
+    valid: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files and folders of documents with keyphrases to choose the best model on."""
+    output: Folder
+    """Folder for the best and the last model, the metrics and the checkpoints: one that all nodes see, or s3://, gs://."""
+    train_documents: Annotated[int, Field(ge=1)] | None = None
+    """Train on the first so many records only; null: on all."""
+    lang: str = "en"
+    """Language of records that name none."""
+    limits: Limits = Limits()
+    optim: OptimConfig = OptimConfig()
+    run: RunConfig = RunConfig()
+
+
+def run_train_job(
+    job: TrainSettings, make_task: Callable[[Path], TrainingTask], inputs: Mapping[str, Sequence[str]] | None = None
+) -> int:
+    """Do what a training job is asked for, and print where the best model is.
+
+    Args:
+        job: what is asked for.
+        make_task: gives what to train; may prepare files in the working folder, which it is given.
+        inputs: what it reads there besides: title -> files and folders, for the dry run.
+    """
+    if job.dry_run:
+        data = {"to train on": job.train, "to validate on": job.valid, **(inputs or {})}
+        print_plan(job, describe_inputs(data, job.limits))
+        return 0
+    sources, valid_sources = find_sources(job.train), find_sources(job.valid)
+    with mirrored(job.output):
+        state = train(make_task(working_folder(job.output)), job, sources, valid_sources)
+    best = f"step {state.best_step:,}, score {state.best:.4g}"
+    print(f"{state.step:,} steps; the best model is of {best}: {location(job.output)}/best")
+    return 0
+
+
+def train(
+    task: TrainingTask,
+    job: TrainSettings,
+    sources: Sequence[Source],
+    valid_sources: Sequence[Source],
+    *,
+    token_sets: Path | None = None,
+    callbacks: Sequence[UserCallback] = (),
+) -> State:
+    """Train a model, or go on where an earlier run in the output folder stopped.
+
+    Args:
+        task: what to train.
+        job: everything else.
+        sources: the files of `job.train`.
+        valid_sources: the files of `job.valid`.
+        token_sets: folder for tokenized documents, which several trainings may share; None: the output folder.
+        callbacks: of Ray Train: are told of each validation.
+
+    Returns:
+        Where the training stands at its end; `job.output` has the models, `best` and `last`.
+
+    Raises:
+        UserError: a mistake of the user, here or in a worker; what is in the output folder is still good.
+    """
+    check_tracker(job.run.tracker)
+    output = working_folder(job.output)
+    configuration = {
+        "kpray": __version__,
+        "task": task.describe(),
+        "optim": job.optim.model_dump(mode="json"),
+        "train": [[source.path, source.bytes] for source in sources],
+        "train_documents": job.train_documents,
+        "valid": [[source.path, source.bytes] for source in valid_sources],
+        "valid_documents": job.run.valid_documents,
+        "lang": job.lang,
+        "limits": job.limits.model_dump(),
+    }
+    check_output(output, configuration)
+    valid = _read_valid(job)
+    task.check(valid)
+    runs = output / CHECKPOINTS
+    with writing(output):
+        runs.mkdir(parents=True, exist_ok=True)
+    found = find_checkpoint(runs)
+    for note in found.notes() if found else []:
+        say("note", note)
+    if found and found.state.finished:
+        return found.state
+    write_configuration(job, output)
+    with writing(output):
+        tidy_checkpoints(runs, found)
+        write_text(json.dumps(configuration, indent=2) + "\n", output / STATE_FOLDER / "manifest.json")
+    tokens_run = TokenRun(token_sets or output, task, tuple(sources), job.train_documents, job.lang, job.limits)
+    with ray_session(job.address, output, task.backbones()):
+        place = placement(job.run, node_resources())
+        precision = choose_precision(job.run.precision, cuda=place.gpu, bf16=True)
+        if found:
+            check_continuable(found.state, place.workers, job.run.zero, precision)
+        tokens = tokenize_files(tokens_run)
+        about = {"configuration": configuration, "run": job.run.model_dump(mode="json"), "versions": versions()}
+        return fit(
+            Plan(task, job.optim, job.run, precision, tokens.rows, valid, output, about), tokens, place, callbacks
+        )
+
+
+def check_output(output: Path, configuration: Mapping[str, Any]) -> None:
+    """See that what an output folder holds was begun with the same configuration and inputs.
+
+    A run that failed before its first checkpoint binds nothing.
+
+    Raises:
+        UserError: it was not, or the folder cannot be written.
+    """
+    with writing(output):
+        (output / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
+    path = output / STATE_FOLDER / "manifest.json"
+    if path.exists() and any((output / CHECKPOINTS).glob("step-*")):
+        check_same(json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(configuration)), output)
+
+
+def _read_valid(job: TrainSettings) -> list[Record]:
+    """The first validation documents that can be read."""
+    records = (record for record in read_records(job.valid, job.lang, job.limits) if not isinstance(record, Reject))
+    valid = list(islice(records, job.run.valid_documents))
+    if not valid:
+        raise UserError(
+            "there is no document to validate on", where=", ".join(job.valid), fix="give other files to --valid"
+        )
+    return valid

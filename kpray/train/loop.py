@@ -1,0 +1,317 @@
+"""The one training loop: what every worker runs, for every model.
+
+All randomness of a step comes from the seed and the step, and every step has the same documents whatever the number of
+workers is; so training goes on after a loss as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from kpray.batches import epoch_order, micro_batches, padded_tokens
+from kpray.document import Record
+from kpray.errors import UserError
+from kpray.train.checkpoint import (
+    State,
+    check_continuable,
+    find_checkpoint,
+    load_checkpoint,
+    needs_conversion,
+    save_checkpoint,
+)
+from kpray.train.collectives import agreed, from_first, gather
+from kpray.train.dataset import Rows
+from kpray.train.deepspeed import (
+    Precision,
+    build_model,
+    deepspeed_config,
+    learning_rate,
+    parameter_groups,
+    start_engine,
+    trained_model,
+)
+from kpray.train.metrics_log import MetricsLog
+from kpray.train.model_folder import recover_model, write_model
+from kpray.training import OptimConfig, RunConfig, TrainingTask, Validation
+
+CHECKPOINTS = "checkpoints/run"  # in the output folder
+
+Report = Callable[[dict[str, Any], Path], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What every worker is told.
+
+    Attributes:
+        task: what is trained.
+        optim: its schedule.
+        run: how it runs.
+        precision: what `run.precision` means on these machines.
+        rows: number of rows of the training set.
+        valid: the validation documents.
+        output: folder, as an absolute path that all nodes see.
+        configuration: written beside the model.
+    """
+
+    task: TrainingTask
+    optim: OptimConfig
+    run: RunConfig
+    precision: Precision
+    rows: int
+    valid: Sequence[Record]
+    output: Path
+    configuration: Mapping[str, Any]
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.output / CHECKPOINTS
+
+
+def train_worker(plan: Plan, tables: Callable[[], Iterable[Any]], report: Report) -> State:
+    """Train from the last checkpoint to the end; every worker calls this, in a process group.
+
+    Args:
+        plan: the same for all.
+        tables: gives the training set's rows, all of them in any order, as Arrow tables.
+        report: is told of each checkpoint, with its metrics.
+
+    Raises:
+        UserError: in all workers alike.
+    """
+    return _Training(plan, tables, report).run()
+
+
+class _Training:
+    def __init__(self, plan: Plan, tables: Callable[[], Iterable[Any]], report: Report) -> None:
+        self.plan, self.report = plan, report
+        self.skipped_in_row = 0
+        self.rank, self.workers = dist.get_rank(), dist.get_world_size()
+        found = None
+        with agreed(str(plan.runs)):
+            if self.rank == 0:
+                plan.runs.mkdir(parents=True, exist_ok=True)
+                found = find_checkpoint(plan.runs)
+        found = from_first(found)
+        self.state = found.state if found else State(workers=self.workers, zero=plan.run.zero, precision=plan.precision)
+        check_continuable(self.state, self.workers, plan.run.zero, plan.precision)
+        convert = needs_conversion(self.state, self.workers)
+        with agreed():
+            self.rows = Rows(tables())
+            if len(self.rows) != plan.rows:
+                raise UserError(f"{len(self.rows):,} of {plan.rows:,} documents arrived at a worker", where="--train")
+        with agreed():
+            model = build_model(plan.task, plan.optim, plan.run)
+        groups = parameter_groups(model, plan.optim)
+        self.factors = [group["factor"] for group in groups]
+        config = deepspeed_config(plan.optim, plan.run.zero, plan.precision, universal=convert)
+        self.engine = start_engine(plan.task, model, groups, config)
+        if found:
+            load_checkpoint(self.engine, found.folder, found.state)
+        self.state = replace(self.state, workers=self.workers)
+        self.log: MetricsLog | None = None
+        with agreed(str(plan.output)):
+            if self.rank == 0:
+                recover_model(plan.output / "best")
+                recover_model(plan.output / "last")
+                self.log = MetricsLog(plan.output, self.state.step, plan.run.tracker, plan.configuration)
+                for note in found.notes() if found else []:
+                    self.log.write(self.state.step, {"note": note})
+
+    def run(self) -> State:
+        optim = self.plan.optim
+        per_epoch = -(-len(self.rows) // optim.batch)
+        steps = per_epoch * optim.epochs
+        meter = _Meter()
+        order: list[np.ndarray] = []
+        seen = 0
+        while not self.state.finished:
+            step = self.state.step
+            epoch, place = divmod(step, per_epoch)
+            if place == 0 or not order:
+                order = epoch_order(self.rows.lengths, optim.batch, optim.seed, epoch)
+                seen = sum(map(len, order[:place]))
+            sums = self._step(step, steps, epoch, order[place])
+            seen += round(sums["documents"])
+            if not self.skipped_in_row:  # what fp16 skips has no meaning
+                meter.add(sums)
+            self.state = replace(self.state, step=step + 1, skipped=self.engine.skipped_steps)
+            if place == per_epoch - 1:
+                assert seen == len(self.rows), f"epoch {epoch} saw {seen} documents of {len(self.rows)}"
+                self._write({"epoch": epoch + 1, "seen": seen})
+            due = (step + 1) % self.plan.run.validate_every == 0 or step + 1 == steps
+            if due or (step + 1) % self.plan.run.log_every == 0:
+                self._write_meter(meter, steps, per_epoch)
+                meter = _Meter()
+            if due:
+                self._validate(step + 1 == steps)
+                meter = _Meter()  # the validation's time is not the steps'
+        if self.log:
+            self.log.close()
+        return self.state
+
+    def _step(self, step: int, steps: int, epoch: int, indices: np.ndarray) -> dict[str, float]:
+        """Do one optimizer step; returns sums over all workers."""
+        plan, engine = self.plan, self.engine
+        rate = learning_rate(step, steps, plan.optim)
+        for group, factor in zip(engine.optimizer.param_groups, self.factors, strict=True):
+            group["lr"] = factor * rate
+        torch.manual_seed(_seed(plan.optim.seed, step, self.rank))
+        most = padded_tokens(self.rows.lengths, indices) if plan.task.whole_steps else plan.run.micro_tokens
+        shares = micro_batches(self.rows.lengths, indices, self.workers, most)
+        documents = tokens = padded = 0
+        sums: dict[str, torch.Tensor] = {}
+        for part in shares[self.rank]:
+            # A worker without documents goes through the same motions, with a document that has no weight.
+            taken = part if len(part) else indices[:1]
+            seeds = [_seed(plan.optim.seed, epoch, index) for index in taken.tolist()]
+            batch = plan.task.collate(self.rows.take(taken), seeds)
+            losses = engine({name: tensor.to(engine.device) for name, tensor in batch.items()}, step / steps)
+            # DeepSpeed takes the mean over workers: this makes it the mean over the documents of the step.
+            engine.backward(losses["loss"] * (self.workers / len(indices) if len(part) else 0.0))
+            for name, value in losses.items():
+                weighed = value.detach().double() if len(part) else torch.zeros_like(value, dtype=torch.float64)
+                sums[name] = sums.get(name, 0.0) + weighed
+            documents += len(part)
+            tokens += int(self.rows.lengths[part].sum())
+            padded += padded_tokens(self.rows.lengths, part)
+        before = engine.skipped_steps
+        self._optimizer_step()
+        counts = torch.tensor([documents, tokens, padded], dtype=torch.float64, device=engine.device)
+        names = sorted(sums, key=lambda name: (name != "loss", name))
+        vector = torch.cat([torch.stack([sums[name] for name in names]), counts])
+        dist.all_reduce(vector)
+        total = dict(zip([*names, *_COUNTS], vector.tolist(), strict=True))
+        self.skipped_in_row = self.skipped_in_row + 1 if engine.skipped_steps > before else 0
+        self._check(total, step)
+        return total
+
+    def _optimizer_step(self) -> None:
+        try:
+            self.engine.step()
+        except Exception as error:  # the bare class is what DeepSpeed raises
+            if "loss scale already at minimum" not in str(error):
+                raise
+            raise _overflow(self.state.step, self.skipped_in_row + 1) from error
+
+    def _check(self, total: Mapping[str, float], step: int) -> None:
+        if self.skipped_in_row > self.plan.run.most_skipped:
+            raise _overflow(step, self.skipped_in_row)
+        if self.plan.precision != "fp16" and not np.isfinite(total["loss"]):
+            parts = ", ".join(f"{name} {value:g}" for name, value in total.items() if name not in _COUNTS)
+            raise UserError(
+                f"the loss of step {step + 1} is not a number ({parts})",
+                where=str(self.plan.output),
+                fix="the last checkpoint is good; begin anew in another --output with a lower --optim.lr",
+            )
+
+    def _write(self, values: Mapping[str, Any]) -> None:
+        with agreed(str(self.plan.output)):
+            if self.log:
+                self.log.write(self.state.step, values)
+
+    def _write_meter(self, meter: _Meter, steps: int, per_epoch: int) -> None:
+        norm = self.engine.get_global_grad_norm()
+        values = {
+            "steps": steps,
+            "epoch": self.state.step / per_epoch,
+            **meter.read(),
+            "lr": learning_rate(self.state.step - 1, steps, self.plan.optim),
+            "grad_norm": None if norm is None else float(norm),
+            "skipped": self.state.skipped,
+        }
+        self._write(values)
+
+    def _validate(self, last: bool) -> None:
+        """Validate, keep the best model, and write a checkpoint."""
+        plan, state = self.plan, self.state
+        model = trained_model(self.engine)
+        model.eval()
+        validation = plan.task.conclude(_add(gather(plan.task.validate(model, plan.valid[self.rank :: self.workers]))))
+        model.train()
+        score = -math.inf if math.isnan(validation.score) else validation.score
+        if state.best is None or score > state.best:
+            state = replace(state, best=score, best_step=state.step, stale=0)
+            self._save_model("best", model, validation)
+        else:
+            state = replace(state, stale=state.stale + 1)
+        finished = last or (plan.run.patience is not None and state.stale >= plan.run.patience)
+        if finished:
+            self._save_model("last", model, validation)
+        self.state = replace(state, finished=finished)
+        self._write({"score": validation.score, "best": self.state.best, "validation": validation.metrics})
+        folder = save_checkpoint(self.engine, plan.runs, self.state)
+        self.report({"step": state.step, "score": validation.score, **validation.metrics}, folder)
+
+    def _save_model(self, name: str, model: torch.nn.Module, validation: Validation) -> None:
+        folder = self.plan.output / name
+        with agreed(str(folder)):
+            if self.rank == 0:
+                about = {
+                    "step": self.state.step,
+                    "score": validation.score,
+                    "metrics": validation.metrics,
+                    **self.plan.configuration,
+                }
+                write_model(
+                    folder, lambda unfinished: self.plan.task.save(model, unfinished, validation.decisions), about
+                )
+
+
+_COUNTS = ("documents", "tokens", "padded")
+
+
+class _Meter:
+    """Sums since the last line."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.sums: dict[str, float] = {}
+
+    def add(self, sums: Mapping[str, float]) -> None:
+        self.sums = _add([self.sums, sums])
+
+    def read(self) -> dict[str, float]:
+        """Means of a document, and what else there is to tell."""
+        sums, seconds = self.sums, time.monotonic() - self.start
+        if not sums:
+            return {"documents": 0}
+        documents = sums["documents"]
+        return {
+            "documents": round(documents),
+            **{name: value / documents for name, value in sums.items() if name not in _COUNTS},
+            "tokens_per_second": sums["tokens"] / seconds,
+            "padding": 1 - sums["tokens"] / sums["padded"],
+        }
+
+
+def _add(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for part in parts:
+        for name, value in part.items():
+            total[name] = total.get(name, 0.0) + value
+    return total
+
+
+def _seed(*numbers: int) -> int:
+    """A seed of 63 bits for numbers that mean something."""
+    digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def _overflow(step: int, skipped: int) -> UserError:
+    return UserError(
+        f"fp16 overflowed in {skipped} steps in a row, up to step {step + 1}",
+        fix="the last checkpoint is good; begin anew in another --output with a lower --optim.lr, or with bf16 or fp32",
+    )

@@ -1,0 +1,207 @@
+"""Documents to rows of tokens, once: Parquet that every training worker reads, in an order that is always the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+from ray.data import ActorPoolStrategy
+
+from kpray import __version__
+from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, process_chunks
+from kpray.cluster.job import STATE_FOLDER, writing
+from kpray.corpus.limits import Limits
+from kpray.corpus.reading import Chunk, read_chunks
+from kpray.corpus.records import Reject, parse_chunk
+from kpray.corpus.sources import Source
+from kpray.corpus.writing import whole_file, write_text
+from kpray.document import Record
+from kpray.errors import UserError
+from kpray.training import TrainingTask
+
+ORDER = "order"  # column with which `read_parquet`'s rows, which come in any order, are sorted
+_CHUNK_RECORDS = 500
+_ACTOR_BYTES = 500_000  # of the files for one actor: in the seconds that another takes to start, it reads as much
+_ROW_BITS, _CHUNK_BITS = 16, 28  # of an order: the row in its chunk, the chunk in its file; the rest is the file
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What is taken of a file.
+
+    Attributes:
+        records: the first so many; None: all.
+        bytes: of the file that are read for them.
+    """
+
+    records: int | None
+    bytes: int
+
+
+@dataclass(frozen=True)
+class TokenRun:
+    """All that the tokens of a training set depend on; every worker gets it.
+
+    Attributes:
+        folder: a folder for token sets, as an absolute path that all nodes see; this one has a folder of its own in it.
+        task: the model to be trained.
+        sources: the files, in order.
+        documents: the first so many records are taken; None: all.
+        lang: language of records that name none.
+        limits: sizes beyond which a record is rejected.
+    """
+
+    folder: Path
+    task: TrainingTask
+    sources: tuple[Source, ...]
+    documents: int | None
+    lang: str
+    limits: Limits
+
+    def manifest(self) -> dict[str, Any]:
+        """What the tokens depend on."""
+        return {
+            "kpray": __version__,
+            "task": self.task.describe_tokens(),
+            "inputs": [[source.path, source.bytes] for source in self.sources],
+            "documents": self.documents,
+            "lang": self.lang,
+            "limits": self.limits.model_dump(),
+        }
+
+    @cached_property
+    def output(self) -> Path:
+        """Folder of the parts: another manifest has another one."""
+        digest = hashlib.sha256(json.dumps(self.manifest(), sort_keys=True).encode()).hexdigest()
+        return self.folder / f"tokens-{digest[:16]}"
+
+    @property
+    def state(self) -> Path:
+        """Folder of what the work needs to go on."""
+        return self.output / STATE_FOLDER
+
+    @cached_property
+    def shares(self) -> dict[str, Share]:
+        """What is taken of each file, by its path; files of which nothing is taken are left out."""
+        if self.documents is None:
+            return {source.path: Share(None, source.bytes) for source in self.sources}
+        shares: dict[str, Share] = {}
+        left = self.documents
+        for source in self.sources:
+            records = size = 0
+            for chunk in read_chunks(source, _CHUNK_RECORDS, self.limits):
+                records += min(left - records, len(chunk.items))
+                size += chunk.bytes
+                if records == left:
+                    break
+            shares[source.path] = Share(records, size)
+            left -= records
+            if not left:
+                break
+        return shares
+
+    def part(self, source: Source) -> str:
+        """Start of the names of the parts that are made of a file: its place among the files."""
+        return f"part-{self.sources.index(source):05d}"
+
+    def chunks(self, source: Source) -> Iterator[Chunk]:
+        """The same chunks every time, as far as the file's share goes."""
+        left = self.shares[source.path].records
+        for chunk in read_chunks(source, _CHUNK_RECORDS, self.limits):
+            yield replace(chunk, items=chunk.items[:left])
+            if left is not None:
+                left = max(0, left - len(chunk.items))
+                if not left:
+                    return
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSet:
+    """A tokenized training set.
+
+    Attributes:
+        folder: of the parts.
+        rows: documents to train on.
+        rejected: records that are not among them; `folder/rejects.jsonl` has the reasons.
+    """
+
+    folder: Path
+    rows: int
+    rejected: int
+
+    def parts(self) -> list[str]:
+        """Paths of the parts, in order."""
+        return sorted(map(str, self.folder.glob("part-*.parquet")))
+
+
+def find_tokens(run: TokenRun) -> TokenSet | None:
+    """Tokens that an earlier run has finished."""
+    path = run.state / "finished.json"
+    if not path.exists():
+        return None
+    finished = json.loads(path.read_text(encoding="utf-8"))
+    return TokenSet(run.output, finished["rows"], finished["rejected"])
+
+
+def tokenize_files(run: TokenRun) -> TokenSet:
+    """Tokenize the files with Ray, or find what an earlier run has finished.
+
+    Raises:
+        UserError: a worker met a mistake of the user, could not write, or no record is left.
+    """
+    if found := find_tokens(run):
+        return found
+    with writing(run.output):
+        (run.state / "rejects").mkdir(parents=True, exist_ok=True)
+        write_text(json.dumps(run.manifest(), indent=2) + "\n", run.state / "manifest.json")
+    sources = [source for source in run.sources if source.path in run.shares]
+    size = sum(share.bytes for share in run.shares.values())
+    actors = max(1, min(int(ray.cluster_resources().get("CPU", 1)), -(-size // _ACTOR_BYTES)))
+    placement = {"compute": ActorPoolStrategy(size=actors), "num_cpus": ACTOR_CPUS}
+    counts = process_chunks(run, sources, size, _TokenizeChunk, placement)
+    if not counts.written:
+        raise UserError(
+            f"none of {counts.rejected:,} records can be trained on",
+            where=", ".join(source.name for source in run.sources[:3]),
+            fix=f"{run.output / 'rejects.jsonl'} has the reasons",
+        )
+    with writing(run.output):
+        finished = {"rows": counts.written, "rejected": counts.rejected}
+        write_text(json.dumps(finished) + "\n", run.state / "finished.json")
+    return TokenSet(run.output, counts.written, counts.rejected)
+
+
+class _TokenizeChunk(ChunkActor[TokenRun]):
+    """An actor: records to rows, one chunk after the other."""
+
+    def open(self) -> None:
+        self.files = {source.name: place for place, source in enumerate(self.run.sources)}
+
+    def process(self, chunk: Chunk, part: str) -> None:
+        records: list[Record] = []
+        rejects: list[Reject] = []
+        for parsed in parse_chunk(chunk, self.run.lang, self.run.limits):
+            if isinstance(parsed, Reject):
+                rejects.append(parsed)
+            else:
+                records.append(parsed)
+        first = ((self.files[chunk.source] << _CHUNK_BITS) + chunk.index) << _ROW_BITS
+        rows = []
+        for place, (record, row) in enumerate(zip(records, self.run.task.tokenize(records), strict=True)):
+            if isinstance(row, str):
+                rejects.append(Reject(record.source, record.line, row))
+            else:
+                rows.append({**row, ORDER: first + place})
+        schema = self.run.task.schema().append(pa.field(ORDER, pa.int64()))
+        rejects.sort(key=lambda reject: reject.line)
+        self.write_rejects(rejects, part)
+        with whole_file(self.run.output / f"{part}.parquet") as unfinished:
+            pq.write_table(pa.Table.from_pylist(rows, schema=schema), unfinished, compression="zstd")

@@ -1,0 +1,207 @@
+"""The parts of a batch job, without Ray."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kpray.batch.chunks import read_source
+from kpray.batch.extract import BatchConfig, BatchRun, _PredictChunk, check_manifest, placement
+from kpray.corpus.limits import Limits
+from kpray.corpus.sources import Source, find_sources
+from kpray.errors import UserError
+from kpray.samrank.config import SAMRankConfig
+from tests.samrank.tiny_models import save_bert
+
+TEXTS = ["Sparse graphs describe large networks.", "A fast algorithm ranks phrases.", "Graph theory helps."]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_bert(tmp_path_factory.mktemp("model")).folder
+
+
+@pytest.fixture
+def run(tmp_path: Path, model: str) -> BatchRun:
+    config = {"model": model, "heads": ["2-1"]}
+    run = BatchRun(tmp_path / "output", "samrank", config, top=10, lang="en", limits=Limits(), chunk_records=2)
+    (run.state / "rejects").mkdir(parents=True)
+    return run
+
+
+def output_of(run: BatchRun) -> Path:
+    assert isinstance(run.output, Path)
+    return run.output
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> list[Source]:
+    lines = [json.dumps({"id": str(place), "text": text}) for place, text in enumerate(TEXTS)]
+    (tmp_path / "some.jsonl").write_text("\n".join([lines[0], "broken", *lines[1:]]), encoding="utf-8")
+    return find_sources([str(tmp_path / "some.jsonl")])
+
+
+def chunks(run: BatchRun, source: Source) -> list[pa.Table]:
+    return list(read_source(pa.Table.from_pylist([{"source": pickle.dumps(source)}]), run))
+
+
+@pytest.mark.parametrize(
+    ("resources", "config", "actors", "gpus"),
+    [
+        ({"CPU": 2.0, "memory": 1e9}, BatchConfig(), (2, 2), 0),
+        ({}, BatchConfig(), (1, 1), 0),
+        ({"CPU": 8.0, "GPU": 1.0}, BatchConfig(), (4, 4), 0.25),
+        ({"CPU": 64.0, "GPU": 8.0}, BatchConfig(), (8 * 4, 8 * 4), 0.25),
+        ({"CPU": 64.0, "GPU": 8.0}, BatchConfig(gpu_fraction=0.5), (8 * 2, 8 * 2), 0.5),
+        ({"CPU": 64.0, "GPU": 8.0}, BatchConfig(gpu_fraction=0.4), (8 * 2, 8 * 2), 0.4),  # the rest of a GPU is idle
+        ({"CPU": 64.0, "GPU": 8.0}, BatchConfig(gpu_fraction=1), (8, 8), 1),
+        ({"CPU": 64.0, "GPU": 8.0}, BatchConfig(actors=5), (1, 5), 0.25),
+        ({"CPU": 2.0}, BatchConfig(actors=1), (1, 1), 0),
+    ],
+)
+def test_placement(resources: dict[str, float], config: BatchConfig, actors: tuple[int, int], gpus: float) -> None:
+    arguments = placement(config, resources)
+    pool = arguments.pop("compute")
+    assert (pool.min_size, pool.max_size) == actors
+    assert arguments == {"num_cpus": 0.9, "num_gpus": gpus}
+
+
+def test_settings_become_a_run_without_choices_left(tmp_path: Path, model: str, nltk_tagger: None) -> None:
+    config, batch = {"model": model}, BatchConfig(chunk_records=7)
+    run = BatchRun.pinned(tmp_path / "output", "samrank", config, 5, "fr", Limits(), batch)
+    assert run.config == SAMRankConfig(model=model, tagger="nltk").model_dump(mode="json")
+    assert (run.top, run.lang, run.chunk_records, run.output) == (5, "fr", 7, tmp_path / "output")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("predictor", "folder", "made with predictor = 'samrank', not 'folder'"),
+        ("config", {"heads": ["1-1"]}, "made with config = "),
+        ("top", 11, "made with top = 10, not 11"),
+        ("lang", "fr", "made with lang = 'en', not 'fr'"),
+        ("limits", Limits(max_characters=5), "made with limits = {'max_record_bytes': 16777216, 'max_characters': "),
+        ("chunk_records", 3, "made with chunk_records = 2, not 3"),
+    ],
+)
+def test_output_of_another_run_is_refused(
+    field: str, value: Any, message: str, run: BatchRun, sources: list[Source]
+) -> None:
+    check_manifest(run, sources)
+    (output_of(run) / "part-0.parquet").touch()
+    check_manifest(run, sources)
+    with pytest.raises(UserError) as error:
+        check_manifest(replace(run, **{field: value}), sources)
+    assert str(error.value).startswith(f"{run.output}: the folder holds output {message}")
+    assert "give another --output" in str(error.value)
+    check_manifest(run, sources)  # the refusal has changed nothing
+
+
+def test_run_without_output_binds_nothing(run: BatchRun, sources: list[Source]) -> None:
+    # A first attempt with a misspelt model or head leaves a folder without predictions.
+    check_manifest(run, sources)
+    rejects = output_of(run) / "_kpray/rejects/part-0.jsonl"
+    rejects.write_text('{"source": "a", "line": 1, "reason": "too long for the limits of then"}\n', encoding="utf-8")
+    other = replace(run, top=3)
+    check_manifest(other, sources)
+    assert not rejects.exists()
+    rejects.touch()
+    (output_of(run) / "part-0.parquet").touch()
+    check_manifest(other, sources)
+    assert rejects.exists()
+    with pytest.raises(UserError, match="made with top = 3, not 10"):
+        check_manifest(run, sources)
+
+
+def test_inputs_may_come_and_go_but_not_change(run: BatchRun, sources: list[Source], tmp_path: Path) -> None:
+    check_manifest(run, sources)
+    (output_of(run) / "part-0.parquet").touch()
+    (tmp_path / "new.txt").write_text("Graph theory.", encoding="utf-8")
+    new = find_sources([str(tmp_path / "new.txt")])
+    check_manifest(run, [*sources, *new])
+    check_manifest(run, new)
+    [source] = sources
+    changed = replace(source, bytes=source.bytes + 1)
+    with pytest.raises(UserError) as error:
+        check_manifest(run, [changed])
+    sizes = f"{source.bytes} bytes then, {source.bytes + 1} now"
+    assert str(error.value).startswith(f"{source.path}: the input has changed since this output was begun ({sizes})")
+
+
+def test_names_of_parts_do_not_depend_on_the_current_folder(
+    run: BatchRun, sources: list[Source], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def names(path: str) -> list[str]:
+        return [table["part"][0].as_py() for table in chunks(run, find_sources([path])[0])]
+
+    expected = names(sources[0].path)
+    assert len(set(expected)) == 2  # four items, two to a chunk
+    monkeypatch.chdir(tmp_path)
+    assert names("some.jsonl") == names("../" + tmp_path.name + "/some.jsonl") == expected
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "some.jsonl")
+    assert names("link.jsonl") == expected
+    (tmp_path / "other.jsonl").write_bytes((tmp_path / "some.jsonl").read_bytes())
+    assert set(names("other.jsonl")).isdisjoint(expected)
+
+
+def test_chunks_are_predicted_and_committed_once(run: BatchRun, sources: list[Source]) -> None:
+    check_manifest(run, sources)
+    actor = _PredictChunk(run)
+    first, second = (actor(table).to_pylist()[0] for table in chunks(run, sources[0]))
+    expected = {"written": 1, "rejected": 1, "new": True, "error": ""}
+    assert first == {**expected, "bytes": first["bytes"]}
+    assert second == {**expected, "written": 2, "rejected": 0, "bytes": second["bytes"]}
+    assert first["bytes"] + second["bytes"] == sources[0].bytes
+
+    files = sorted(output_of(run).glob("*.parquet"))
+    assert [[row["id"] for row in pq.read_table(file).to_pylist()] for file in files] == [["0"], ["1", "2"]]
+    made_by = json.loads(pq.read_metadata(files[0]).metadata[b"kpray"])
+    assert made_by["config"]["heads"] == ["2-1"]
+    [line] = [line for file in (run.state / "rejects").glob("*") for line in file.read_text("utf-8").splitlines()]
+    assert json.loads(line) == {
+        "source": sources[0].name,
+        "line": 2,
+        "reason": "not JSON: Expecting value at column 1",
+    }
+
+    # After the loss of one file only its chunk is done again.
+    files[1].unlink()
+    before = files[0].stat().st_mtime_ns
+    again = [actor(table).to_pylist()[0] for table in chunks(run, sources[0])]
+    assert again == [{**first, "new": False}, second]
+    assert files[0].stat().st_mtime_ns == before
+    assert sorted(output_of(run).glob("*.parquet")) == files
+
+
+def test_worker_hands_mistakes_to_the_driver(run: BatchRun, sources: list[Source]) -> None:
+    tables = chunks(run, sources[0])
+    wrong = _PredictChunk(replace(run, config={**run.config, "heads": ["9-1"]}))
+    assert wrong(tables[0]).to_pylist()[0]["error"].startswith("heads: the model has no head 9-1")
+    Path(sources[0].path).unlink()
+    [gone] = chunks(run, sources[0])
+    assert "some.jsonl: the file cannot be read: No such file" in gone["error"][0].as_py()
+    actor = _PredictChunk(run)
+    assert actor(gone).to_pylist()[0]["error"] == gone["error"][0].as_py()
+
+
+def test_worker_that_cannot_write(run: BatchRun, sources: list[Source]) -> None:
+    tables = chunks(run, sources[0])
+    (output_of(run) / "_kpray/rejects").rmdir()
+    row = _PredictChunk(run)(tables[0]).to_pylist()[0]
+    assert row["error"].startswith(f"{run.output}: cannot write: No such file")
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\U0001f600"])
+def test_document_without_words_is_written(text: str, run: BatchRun, tmp_path: Path) -> None:
+    (tmp_path / "blank.txt").write_text(text, encoding="utf-8")
+    [table] = chunks(run, find_sources([str(tmp_path / "blank.txt")])[0])
+    assert _PredictChunk(run)(table).to_pylist()[0]["error"] == ""
+    [file] = run.output.glob("*.parquet")
+    assert [row["keyphrases"] for row in pq.read_table(file).to_pylist()] == [[]]

@@ -1,0 +1,84 @@
+"""What the steps of RGIT depend on, and what is found wrong before the first of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kpray.document import Document, Record
+from kpray.errors import UserError
+from kpray.rgit.job import RGITSettings, run_rgit
+from kpray.rgit.rounds import document_f1, model_identity
+from tests.ramkg import tiny_generator
+from tests.ramkg.tiny_retriever import make_pairs, save_backbone, write_records
+
+
+def test_f1_of_a_document() -> None:
+    record = Record(Document("1", "Sparse graphs and kernels."), ("graph", "kernel", "noise"))
+    assert document_f1(record, ["graph", "kernel", "Kernel"]) == pytest.approx(
+        100 * 2 * (2 / 2 * 2 / 3) / (2 / 2 + 2 / 3)
+    )
+    assert document_f1(record, []) == 0
+
+
+def test_a_model_is_its_weights(tmp_path: Path) -> None:
+    for name in ("one", "same", "other"):
+        (tmp_path / name).mkdir()
+        save_backbone(tmp_path / name, num_hidden_layers=1 if name == "other" else 2)
+    one, same, other = (model_identity(str(tmp_path / name)) for name in ("one", "same", "other"))
+    assert one == same != other
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="the weights cannot be read"):
+        model_identity(str(tmp_path / "empty"))
+
+
+def make_job(folder: Path, **more: object) -> RGITSettings:
+    """Documents and models with which nothing is wrong, but for what is given."""
+    others, english = make_pairs(8, seed=2)
+    (folder / "encoder").mkdir()
+    (folder / "seq2seq").mkdir()
+    plain = [Record(Document(f"n{place}", r.document.body, lang="de"), ("Netze",)) for place, r in enumerate(others)]
+    pairs = [Record(Document(r.document.id, r.document.body, lang="de"), r.keyphrases) for r in others]
+    files = {"parallel": pairs, "passages": plain, "english": english}
+    given = {name: [write_records(records, folder / f"{name}.jsonl")] for name, records in files.items()}
+    values = {
+        **given,
+        "output": str(folder / "output"),
+        "retriever": {"backbone": save_backbone(folder / "encoder"), "passage_tokens": 24},
+        "generator": {
+            "backbone": tiny_generator.save_backbone(folder / "seq2seq", "mbart25"),
+            "source_tokens": 40,
+            "keyphrase_tokens": 16,
+            "target_tokens": 20,
+        },
+    }
+    return RGITSettings.model_validate({**values, **more})
+
+
+def replace_lang(path: str, lang: str) -> None:
+    rows = [{**json.loads(line), "lang": lang} for line in Path(path).read_text("utf-8").splitlines()]
+    Path(path).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def test_a_language_that_the_generator_lacks(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    replace_lang(job.passages[0], "sw")
+    with pytest.raises(UserError, match="sw"):
+        run_rgit(job)
+    assert not (tmp_path / "output/steps").exists()
+
+
+def test_english_documents_without_keyphrases(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    rows = [{"id": r.document.id, "abstract": r.document.body} for r in make_pairs(8, seed=2)[1]]
+    Path(job.english[0]).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(UserError, match="the English documents have no keyphrases"):
+        run_rgit(job)
+
+
+def test_marks_that_the_encoder_lacks(tmp_path: Path) -> None:
+    job = make_job(tmp_path)
+    with pytest.raises(UserError, match=r"lacks '\[nowhere\]'"):
+        run_rgit(job.model_copy(update={"retriever": job.retriever.model_copy(update={"marks": ("[nowhere]", ".")})}))

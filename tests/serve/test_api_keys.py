@@ -1,0 +1,90 @@
+"""API keys: read, compared, rotated."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from kpray.errors import UserError
+from kpray.serve import api_keys as module
+from kpray.serve.api_keys import Keys, exposure_warning
+
+ALICE, BOB = "alice-0123456789abcdef", "bob-0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def _look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SECONDS_BETWEEN_LOOKS", 0.0)
+
+
+def test_nobody_is_asked_where_there_are_none() -> None:
+    assert not Keys(None, {}).required
+
+
+def test_names_of_keys(keys_file: Path) -> None:
+    keys = Keys(keys_file, {"KPRAY_API_KEYS": "carol:carol-0123456789abcdef, metrics:metrics-0123456789ab"})
+    assert keys.required
+    assert [keys.name_of(key) for key in (ALICE, BOB, "carol-0123456789abcdef")] == ["alice", "bob", "carol"]
+    for wrong in ("", ALICE[:-1], f"{ALICE} ", ALICE.upper(), f"alice:{ALICE}", "\ud800"):
+        assert keys.name_of(wrong) is None
+
+
+def test_keys_are_rotated(keys_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    keys = Keys(keys_file, {})
+    keys_file.write_text("alice:alice-new-0123456789\n", encoding="utf-8")
+    assert keys.name_of("alice-new-0123456789") == "alice"
+    assert keys.name_of(ALICE) is keys.name_of(BOB) is None
+    keys_file.write_text("", encoding="utf-8")  # all are taken back
+    assert keys.name_of("alice-new-0123456789") is None
+    assert keys.required
+    assert "0123456789" not in caplog.text
+
+
+@pytest.mark.parametrize("damage", ["alice: too short", None])
+def test_wrong_file_leaves_the_keys_as_they_are(
+    damage: str | None, keys_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = Keys(keys_file, {})
+    if damage is None:
+        keys_file.unlink()
+    else:
+        keys_file.write_text(damage, encoding="utf-8")
+    assert keys.name_of(ALICE) == "alice"
+    [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert record.getMessage().startswith(f"API keys stay as they are: {keys_file}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("alice\n", ":1: not an API key"),
+        ("\nalice:short", ":2: not an API key"),
+        ("a:0123456789abcdef\nb:0123456789abcdef", ":2: a name or a key stands there twice"),
+        ("a:0123456789abcdef\na:0123456789abcdeg", ":2: a name or a key stands there twice"),
+        ("carol:0123456789abcdef", ": a name stands there and in KPRAY_API_KEYS"),
+    ],
+)
+def test_wrong_file_at_the_start(text: str, message: str, keys_file: Path) -> None:
+    keys_file.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError) as error:
+        Keys(keys_file, {"KPRAY_API_KEYS": "carol:carol-0123456789abcdef"})
+    assert str(error.value).startswith(f"{keys_file}{message}")
+
+
+def test_missing_file_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the API keys cannot be read: No such file"):
+        Keys(tmp_path / "keys", {})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_loopback_needs_no_keys(host: str) -> None:
+    assert exposure_warning(host, Keys(None, {})) == ""
+
+
+def test_other_addresses_without_a_key(keys_file: Path) -> None:
+    for host in ("0.0.0.0", "::", "192.168.1.4", "example.org"):
+        assert exposure_warning(host, Keys(None, {})).startswith(f"anybody who reaches {host} may ask")
+        assert exposure_warning(host, Keys(keys_file, {})) == ""

@@ -1,0 +1,220 @@
+"""Concurrency, budget, ASHA and the journal of a sweep, without Ray's processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.tune.experiment import Trial as TuneTrial
+
+from kpray.errors import UserError
+from kpray.report.sweep_progress import SweepProgress
+from kpray.sweep.ray_tune import Asker, Halving, Journal, Meter, Rungs
+from kpray.sweep.search import Budget, SearchConfig, TrialQueue, with_setting
+from kpray.sweep.sweep import Demand, Sweep, describe_plan, trials_at_once
+from kpray.sweep.training import share_cluster
+from kpray.sweep.trials import Outcome, Spent, SweepFolder, Trial
+from kpray.training import RunConfig
+
+TRIALS = [Trial({"x": x}, 0) for x in range(6)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SweepFolder:
+    made = SweepFolder(tmp_path)
+    made.open()
+    return made
+
+
+def nodes(*cpus: float, gpus: float = 0) -> list[dict[str, float]]:
+    return [{"CPU": number, **({"GPU": gpus} if gpus else {})} for number in cpus]
+
+
+@pytest.mark.parametrize(
+    ("demand", "of", "reserved", "most", "expected"),
+    [
+        (Demand(1, 1.0, driver=0.0), nodes(2), 0.0, None, 2),
+        (Demand(1, 1.0, driver=0.0), nodes(2), 0.0, 1, 1),
+        (Demand(1, 1.0), nodes(2), 0.0, None, 1),  # 2 / (1 + 0.01) = 1.98
+        (Demand(2, 1.0), nodes(4), 0.25, None, 1),  # 3.75 cores have 3 workers of 1.005
+        (Demand(2, 0.9, driver=0.1), nodes(2, 2, 2), 0.0, None, 3),  # 2 workers of 0.95 on each node
+        (Demand(1, 1.5, driver=0.0), nodes(2, 2), 0.0, None, 2),  # a worker is on one node: not 4 / 1.5
+        (Demand(1, 1.0, 1.0), nodes(16, gpus=4), 0.0, None, 4),
+        (Demand(1, 1.0, 0.25, driver=0.0), nodes(16, gpus=2), 0.0, 99, 8),
+    ],
+)
+def test_trials_at_once(
+    demand: Demand, of: list[dict[str, float]], reserved: float, most: int | None, expected: int
+) -> None:
+    assert trials_at_once(demand, of, reserved, most) == expected
+
+
+def test_what_does_not_fit_is_refused_with_its_numbers() -> None:
+    with pytest.raises(UserError) as refusal:
+        trials_at_once(Demand(4, 2.0, driver=0.0), nodes(2, 6), 0.25, None)
+    assert str(refusal.value) == (
+        "sweep: one trial does not fit: it takes 4 x 2 = 8 cores; the cluster has 7.5 cores on 2 nodes, 0.25 of each "
+        "node kept back: room for 2 such workers (give a trial fewer or smaller workers, or the cluster more)"
+    )
+    with pytest.raises(UserError, match=r"2 x 1.000 GPUs|2 x 1 = 2 GPUs; the cluster has 8 cores and 1 GPUs"):
+        trials_at_once(Demand(2, 1.0, 1.0), nodes(8, gpus=1), 0.0, None)
+
+
+@pytest.mark.parametrize(
+    ("run", "cores", "most", "workers", "at_once"),
+    [
+        ({}, 2, None, 1, 2),
+        ({}, 2, 1, 1, 1),
+        ({"workers": 2}, 2, None, 2, 1),
+        ({"cpus": 0.5}, 2, None, 1, 3),  # 1.75 / 0.51
+        ({"workers": 2, "cpus": 1.0}, 8, 2, 2, 2),
+    ],
+)
+def test_a_cluster_is_shared_among_trainings(
+    run: dict[str, Any], cores: int, most: int | None, workers: int, at_once: int
+) -> None:
+    demand, number = share_cluster(RunConfig(**run), nodes(cores), most)
+    assert (demand.workers, number) == (workers, at_once)
+    assert number * (workers * demand.cpus + demand.driver) <= cores - 0.25 + 1e-9
+    if "cpus" not in run:  # nothing is left over
+        assert number * (workers * demand.cpus + demand.driver) == pytest.approx(cores - 0.25)
+
+
+def test_a_training_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(UserError, match=r"it takes 4 x 1.002 = 4.01 cores; the cluster has 1.75 cores on 1 node"):
+        share_cluster(RunConfig(workers=4, cpus=1.0), nodes(2), None)
+    with pytest.raises(UserError, match=r"4 x 1 = 4 GPUs; the cluster has 7.75 cores and 2 GPUs"):
+        share_cluster(RunConfig(workers=4), nodes(8, gpus=2), None)
+
+
+def test_a_setting_is_put_into_a_configuration() -> None:
+    values = {"task": {"model": {"depth": 1, "size": 2}}, "lang": "en"}
+    assert with_setting(values, {"task.model.depth": 3, "lang": "fr"}) == {
+        "task": {"model": {"depth": 3, "size": 2}},
+        "lang": "fr",
+    }
+    assert values["lang"] == "en"
+
+
+def test_a_budget_of_trials_lets_begun_ones_end(folder: SweepFolder) -> None:
+    for trial in TRIALS[:2]:
+        folder.add(trial)
+        folder.note(trial, "started")
+    folder.finish(TRIALS[0], "finished", Outcome(1.0, {}))
+    queue = TrialQueue({"x": [trial.setting["x"] for trial in TRIALS]}, SearchConfig(seeds=(0,)), folder)
+    asker = Asker(queue, folder, Meter(folder, Budget(trials=3), 1.0))
+    given = [asker.suggest(f"t{number}") for number in range(3)]
+    assert given == [{"key": TRIALS[1].key}, {"key": TRIALS[2].key}, "FINISHED"]
+
+
+def test_time_that_is_spent_is_spent_for_good(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("kpray.sweep.ray_tune.time.monotonic", lambda: clock[0])
+    folder.spend(Spent(1.0, 3.0))
+    meter = Meter(folder, Budget(hours=2, device_hours=5), devices=0.5)
+    meter.running = 2
+    clock[0] += 1800
+    meter.tick()
+    assert (meter.spent, meter.over(), meter.stop_all()) == (Spent(1.5, 3.0 + 2 * 0.5 * 0.5), False, False)
+    assert folder.spent() == meter.spent
+    clock[0] += 1800
+    meter.tick()
+    assert meter.stop_all()
+    queue = TrialQueue({"x": [1]}, SearchConfig(seeds=(0,)), folder)
+    assert Asker(queue, folder, meter).suggest("t") == "FINISHED"
+    assert Meter(folder, Budget(device_hours=4.1), 1.0).over() is False
+    assert Meter(folder, Budget(device_hours=3.9), 1.0).over() is True
+
+
+def report(halving: Halving, trial: TuneTrial, step: int, score: float) -> str:
+    return halving.on_trial_result(None, trial, {"step": step, "score": score})
+
+
+def make_trial(name: str, key: str = "") -> TuneTrial:
+    return TuneTrial("", stub=True, trial_id=name, config={"key": key})
+
+
+def test_asha_stops_what_is_worse_but_no_trial_at_its_end(folder: SweepFolder) -> None:
+    halving = Halving(folder, Rungs(first=10, reduction=2, steps=40))
+    nobody: Any = None
+    trials = [make_trial(name) for name in "abcd"]
+    for trial in trials:
+        halving.on_trial_add(nobody, trial)
+    assert report(halving, trials[0], 10, 1.0) == "CONTINUE"
+    assert report(halving, trials[1], 5, 0.1) == "CONTINUE"  # within its grace
+    assert report(halving, trials[1], 10, 0.5) == "STOP"
+    assert report(halving, trials[2], 10, 2.0) == "CONTINUE"
+    assert report(halving, trials[2], 40, -9.0) == "CONTINUE"
+    assert halving.stopped == {"b"}
+
+
+def test_asha_knows_the_trials_of_earlier_runs(folder: SweepFolder) -> None:
+    for trial, score in zip(TRIALS[:2], (1.0, 2.0), strict=True):
+        folder.add(trial)
+        folder.note(trial, "report", step=10, score=score)
+        folder.note(trial, "started")
+        folder.finish(trial, "finished", Outcome(score, {}))
+    halving = Halving(folder, Rungs(10, 2, 40))
+    nobody: Any = None
+    fresh = make_trial("fresh")
+    halving.on_trial_add(nobody, fresh)
+    assert report(halving, fresh, 10, 1.4) == "STOP"
+
+
+def test_the_journal_tells_what_happened(folder: SweepFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    for trial in TRIALS:
+        folder.add(trial)
+    tune_trials = [make_trial(f"t{place}", trial.key) for place, trial in enumerate(TRIALS)]
+    finished, stopped, crashed, failed, *_ = tune_trials
+    with SweepProgress(6) as progress:
+        journal = Journal(folder, Meter(folder, Budget(), 1.0), progress, {"t1"})
+        for one in tune_trials[:5]:
+            journal.on_trial_start(1, [], one)
+        journal.on_trial_result(1, [], stopped, {"step": 20, "score": 0.25})
+        journal.on_trial_result(1, [], stopped, {"step": 20, "score": 0.25, "done": True})
+        folder.finish(TRIALS[0], "finished", Outcome(0.75, {"f1": 0.5}))
+        journal.on_trial_complete(1, [], finished)
+        journal.on_trial_complete(1, [], stopped)
+        journal.on_trial_recover(1, [], crashed)
+        (folder.of(TRIALS[3]) / "failed.json").write_text(json.dumps({"error": "bad"}), encoding="utf-8")
+        journal.on_trial_complete(1, [], failed)
+        journal.on_step_end(1, [])
+        assert journal.meter.running == 1
+        journal.close()
+    again = SweepFolder(folder.path)
+    again.open()
+    rows = [again.row(trial) for trial in again.started()]
+    assert [row.state for row in rows] == ["finished", "stopped", "unfinished", "failed", "unfinished"]
+    assert [row.score for row in rows] == [0.75, 0.25, None, None, None]
+    assert [row.crashes for row in rows[2:4]] == [("no reason is known",), ("bad",)]
+    assert rows[1].step == 20
+    assert len(list(again.reports(TRIALS[1]))) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert "x 3, seed 0: failed: bad (2 of 6 trials done, 1 stopped, 1 failed, 1 running)" in lines
+
+
+def test_a_half_written_line_of_the_journal_is_left_out(folder: SweepFolder) -> None:
+    folder.add(TRIALS[0])
+    folder.note(TRIALS[0], "started")
+    with (folder.state / "events.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"key": "ab')
+    again = SweepFolder(folder.path)
+    again.open()
+    assert again.started() == [TRIALS[0]]
+    again.note(TRIALS[0], "finished")
+    third = SweepFolder(folder.path)
+    third.open()
+    assert [event.name for event in third.events[TRIALS[0].key]] == ["started", "finished"]
+
+
+def test_the_plan_is_told_beforehand(folder: SweepFolder) -> None:
+    folder.spend(Spent(0.5, 1.0))
+    config = SearchConfig(seeds=(0, 1), budget=Budget(trials=4, device_hours=2.5))
+    sweep = Sweep(folder, {"task.x": [0, 1, 2]}, config, print, Demand(1, 0.865), 2)  # type: ignore[arg-type]
+    assert describe_plan(sweep) == [
+        "3 settings of 3 x, each with 2 seeds: 6 trials, 0 finished before",
+        "2 at once, each 1 worker of 0.865 cores",
+        "budget: 4 trials, 2.5 device-hours; spent so far: 0.50 hours, 1.00 device-hours",
+    ]

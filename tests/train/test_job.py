@@ -1,0 +1,138 @@
+"""What a training job decides before it starts, and what it writes as it runs. With Ray: in tests/integration."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kpray.errors import UserError
+from kpray.train.job import check_output
+from kpray.train.metrics_log import MetricsLog, check_tracker
+from kpray.train.model_folder import recover_model, write_model
+from kpray.train.ray_train import Placement, _Tail, placement
+from kpray.training import RunConfig
+
+EIGHT_GPUS = {"CPU": 64.0, "GPU": 8.0}
+
+
+@pytest.mark.parametrize(
+    ("run", "nodes", "expected"),
+    [
+        (RunConfig(), [{"CPU": 2.0}], Placement(1, False, 1.75)),
+        (RunConfig(workers=2), [{"CPU": 2.0}], Placement(2, False, 0.875)),
+        (RunConfig(workers=2, cpus=0.5), [{"CPU": 2.0}], Placement(2, False, 0.5)),
+        (RunConfig(workers=3), [{"CPU": 2.0}, {"CPU": 2.0}], Placement(3, False, 0.875)),  # two of them on one node
+        (RunConfig(workers=2), [{"CPU": 32.0}, {"CPU": 4.0}], Placement(2, False, 31.75 / 2)),
+        (RunConfig(), [EIGHT_GPUS], Placement(8, True, 63.75 / 8)),
+        (RunConfig(), [{"CPU": 4.0}, EIGHT_GPUS, EIGHT_GPUS], Placement(16, True, 63.75 / 8)),  # a head without GPUs
+        (RunConfig(workers=1), [EIGHT_GPUS], Placement(1, True, 63.75)),
+    ],
+)
+def test_placement(run: RunConfig, nodes: list[dict[str, float]], expected: Placement) -> None:
+    assert placement(run, nodes) == expected
+
+
+@pytest.mark.parametrize(
+    ("run", "nodes", "message"),
+    [
+        (RunConfig(workers=9), [EIGHT_GPUS], "run.workers: 9 workers need as many GPUs, and there are 8"),
+        (RunConfig(workers=2, cpus=1), [{"CPU": 2.0}], "run.cpus: 2 workers of 1.0 cores do not fit: there are 1.75 "),
+        (RunConfig(), [{"CPU": 0.0}], "run.workers: 1 workers of any number of cores do not fit"),
+    ],
+)
+def test_workers_that_do_not_fit(run: RunConfig, nodes: list[dict[str, float]], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        placement(run, nodes)
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize(("cpus", "threads"), [(0.875, 1), (1.75, 2), (0.1, 1), (7.97, 8)])
+def test_threads(cpus: float, threads: int) -> None:
+    assert Placement(1, False, cpus).threads == threads
+
+
+def test_output_of_another_training(tmp_path: Path) -> None:
+    check_output(tmp_path, {"optim": {"lr": 1}})
+    manifest = tmp_path / "_kpray/manifest.json"
+    manifest.write_text('{"optim": {"lr": 1}}', encoding="utf-8")
+    check_output(tmp_path, {"optim": {"lr": 2}})  # there is no checkpoint yet
+    (tmp_path / "checkpoints/run/step-00000001-a").mkdir(parents=True)
+    check_output(tmp_path, {"optim": {"lr": 1}})
+    with pytest.raises(UserError) as error:
+        check_output(tmp_path, {"optim": {"lr": 2}})
+    assert str(error.value).startswith(f"{tmp_path}: the folder holds output made with optim = {{'lr': 1}}, not ")
+
+
+def test_output_that_cannot_be_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write"):
+        check_output(tmp_path / "file", {})
+
+
+def test_metrics_go_on_after_a_step(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path, 0, "none", {})
+    for step in (5, 10, 15):
+        log.write(step, {"loss": 1 / step, "norm": None, "validation": {"f1": 0.5}})
+    log.close()
+    path = tmp_path / "metrics.jsonl"
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"step": 16, "lo')  # it was killed as it wrote
+    log = MetricsLog(tmp_path, 10, "none", {})
+    log.write(15, {"loss": 0.25})
+    log.close()
+    lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    assert [(line["step"], line["loss"]) for line in lines] == [(5, 1 / 5), (10, 1 / 10), (15, 0.25)]
+    assert lines[0]["norm"] is None
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 2
+
+
+def test_tracker_that_is_not_installed() -> None:
+    check_tracker("none")
+    with pytest.raises(UserError, match=r"run.tracker: the package wandb is not installed \(pip install wandb"):
+        check_tracker("wandb")
+
+
+def test_lines_as_they_are_added(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    tail = _Tail(path)
+    assert tail.lines() == []
+    path.write_text("one\ntwo\nthr", encoding="utf-8")
+    assert tail.lines() == ["one", "two"]
+    assert tail.lines() == []
+    with path.open("a", encoding="utf-8") as file:
+        file.write("ee\n")
+    assert tail.lines() == ["three"]
+    path.write_text("one\n", encoding="utf-8")  # workers began again
+    assert tail.lines() == []
+    with path.open("a", encoding="utf-8") as file:
+        file.write("other\n")
+    assert tail.lines() == ["other"]
+    path.write_text("one\nand another\nlast\n", encoding="utf-8")  # again, and beyond where it was: in a line's middle
+    assert tail.lines() == ["last"]
+    assert _Tail(path).lines() == []
+
+
+def test_model_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "best"
+    for step in (1, 2):
+
+        def save(unfinished: Path, step: int = step) -> None:
+            (unfinished / "weights").write_text(str(step))
+
+        write_model(folder, save, {"step": step})
+
+    def fail(unfinished: Path) -> None:
+        (unfinished / "weights").write_text("3")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_model(folder, fail, {"step": 3})
+    assert (folder / "weights").read_text() == "2"
+    assert json.loads((folder / "training.json").read_text()) == {"step": 2}
+    assert list(tmp_path.iterdir()) == [folder]
+
+    folder.rename(tmp_path / ".best.old")  # it was killed between two renames
+    recover_model(folder)
+    assert list(tmp_path.iterdir()) == [folder]

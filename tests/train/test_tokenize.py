@@ -1,0 +1,137 @@
+"""Tokens of a training set: which files they are, and that they come in one order. With Ray: in tests/integration."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from kpray.batch.chunks import read_source
+from kpray.corpus.limits import Limits
+from kpray.corpus.sources import find_sources
+from kpray.train.dataset import Rows, number_columns
+from kpray.train.tokenize import ORDER, TokenRun, _TokenizeChunk, find_tokens
+from tests.train.tiny_task import TinyConfig, TinyTask, make_records, write_records
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> TokenRun:
+    write_records(make_records(700, seed=1), tmp_path / "z.jsonl")
+    write_records(make_records(30, seed=2), tmp_path / "a.jsonl")
+    with (tmp_path / "a.jsonl").open("a", encoding="utf-8") as file:
+        file.write('broken\n{"id": "without", "abstract": "graph noise"}\n')
+    sources = find_sources([str(tmp_path / "z.jsonl"), str(tmp_path / "a.jsonl")])  # not in the order of their names
+    return TokenRun(tmp_path / "output", TinyTask(TinyConfig()), tuple(sources), None, "en", Limits())
+
+
+def tokenize(run: TokenRun) -> list[dict[str, Any]]:
+    """All parts, as the actors do them, in a wrong order."""
+    (run.state / "rejects").mkdir(parents=True, exist_ok=True)
+    actor = _TokenizeChunk(run)
+    sources = [source for source in run.sources if source.path in run.shares]
+    rows = [pa.Table.from_pylist([{"source": pickle.dumps(source)}]) for source in sources]
+    tables = [table for row in rows for table in read_source(row, run)]
+    return [actor(table).to_pylist()[0] for table in reversed(tables)]
+
+
+def parts(run: TokenRun) -> list[str]:
+    return sorted(path.name for path in run.output.glob("*.parquet"))
+
+
+def texts(run: TokenRun) -> list[str]:
+    """Ids of the rows as a worker of the training has them."""
+    tables = [pq.read_table(run.output / name) for name in reversed(parts(run))]
+    return [row["id"] for row in pa.concat_tables(tables).sort_by(ORDER).to_pylist()]
+
+
+def test_rows_are_in_the_order_of_the_records(run: TokenRun) -> None:
+    results = tokenize(run)
+    assert [row["error"] for row in results] == [""] * 3
+    assert parts(run) == ["part-00000-000000.parquet", "part-00000-000001.parquet", "part-00001-000000.parquet"]
+    assert texts(run) == [str(place) for place in (*range(700), *range(30))]
+    assert (sum(row["written"] for row in results), sum(row["rejected"] for row in results)) == (730, 2)
+    rejects = (run.state / "rejects/part-00001-000000.jsonl").read_text("utf-8").splitlines()
+    assert [json.loads(line)["line"] for line in rejects] == [31, 32]
+    assert json.loads(rejects[1])["reason"] == "no keyphrases"
+
+
+def test_finished_parts_are_passed_over(run: TokenRun) -> None:
+    before = tokenize(run)
+    times = {name: (run.output / name).stat().st_mtime_ns for name in parts(run)}
+    (run.output / parts(run)[1]).unlink()
+    after = tokenize(run)
+    assert [row["new"] for row in after] == [False, True, False]
+    assert [{**row, "new": True} for row in after] == before
+    del times[parts(run)[1]]
+    assert {name: (run.output / name).stat().st_mtime_ns for name in times} == times
+    assert find_tokens(run) is None  # the job marks the whole
+
+
+@pytest.mark.parametrize(("documents", "expected"), [(1, 1), (500, 500), (501, 501), (700, 700), (710, 710)])
+def test_first_documents(documents: int, expected: int, run: TokenRun) -> None:
+    some = replace(run, documents=documents)
+    tokenize(some)
+    assert texts(some) == [str(place) for place in (*range(700), *range(30))][:expected]
+    assert some.output != run.output
+
+
+def test_more_documents_than_there_are(run: TokenRun) -> None:
+    some = replace(run, documents=10_000)
+    tokenize(some)
+    assert len(texts(some)) == 730
+    records = {path: share.records for path, share in some.shares.items()}
+    assert records == {run.sources[0].path: 700, run.sources[1].path: 32}
+    assert [share.bytes for share in some.shares.values()] == [source.bytes for source in run.sources]
+
+
+def test_folder_depends_on_what_tokens_depend_on(run: TokenRun, tmp_path: Path) -> None:
+    class OtherTask(TinyTask):
+        def describe_tokens(self) -> dict[str, Any]:
+            return {"kind": "other"}
+
+    first, second = run.sources
+    others = [
+        replace(run, task=OtherTask(TinyConfig())),
+        replace(run, sources=(second, first)),
+        replace(run, sources=(first,)),
+        replace(run, sources=(replace(first, bytes=first.bytes + 1), second)),
+        replace(run, documents=5),
+        replace(run, lang="fr"),
+        replace(run, limits=Limits(max_characters=9)),
+    ]
+    assert len({other.output for other in (run, *others)}) == 8
+    same = replace(run, task=TinyTask(TinyConfig(hidden=99)))  # another model of the same tokens
+    assert same.output == run.output
+
+
+def test_rows_in_memory() -> None:
+    schema = pa.schema(
+        [("id", pa.string()), ("ids", pa.list_(pa.int32())), ("label", pa.int8()), ("length", pa.int32())]
+    )
+    assert number_columns(schema) == [ORDER, "ids", "label", "length"]
+    values: list[dict[str, Any]] = [
+        {"ids": [1, 2, 3], "label": 1, "length": 3, ORDER: 70},
+        {"ids": [], "label": -1, "length": 0, ORDER: 5},
+        {"ids": [4], "label": 0, "length": 1, ORDER: 1 << 50},
+    ]
+    types = pa.schema([*list(schema)[1:], pa.field(ORDER, pa.int64())])
+    tables = [pa.Table.from_pylist(values[start:end], schema=types) for start, end in ((2, 3), (0, 2), (0, 0))]
+    rows = Rows(tables)
+    assert len(rows) == 3
+    assert rows.lengths.tolist() == [0, 3, 1]
+    taken = rows.take(np.array([2, 0, 1, 1]))
+    assert [row["ids"].tolist() for row in taken] == [[4], [], [1, 2, 3], [1, 2, 3]]
+    assert [int(row["label"]) for row in taken] == [0, -1, 1, 1]
+    assert {row["ids"].dtype for row in taken} == {np.dtype(np.int32)}
+    assert taken[0].keys() == {"ids", "label", "length"}
+
+
+def test_no_rows() -> None:
+    assert len(Rows([])) == 0
