@@ -26,7 +26,7 @@ class ExtractJob(JobSettings):
     input: Annotated[tuple[str, ...], Field(min_length=1)]
     """Files and folders, also s3:// and gs://: JSON lines (also .gz), Parquet, CSV, text, Markdown, PDF."""
     output: str
-    """Folder for the predictions (Parquet) and rejects.jsonl; may be one in object storage (s3://, gs://)."""
+    """Folder for the predictions (Parquet) and _rejects.jsonl; may be one in object storage (s3://, gs://)."""
     predictor: str = "samrank"
     """samrank, or the folder of a saved predictor."""
     top: Annotated[int, Field(ge=1)] = 10
@@ -52,7 +52,7 @@ def main() -> int:
     write_configuration(job, output)
     with ray_session(job.address, run.output, run.models()):
         counts = predict_files(run, sources, job.batch)
-    print(f"{counts.written:,} documents written to {output}, {counts.rejected:,} rejected (rejects.jsonl)")
+    print(f"{counts.written:,} documents written to {output}, {counts.rejected:,} rejected (_rejects.jsonl)")
     return 0
 
 

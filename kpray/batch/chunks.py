@@ -27,7 +27,7 @@ from kpray.cluster.meters import count, show
 from kpray.corpus.reading import Chunk
 from kpray.corpus.records import Reject
 from kpray.corpus.sources import Source
-from kpray.corpus.writing import whole_file, write_rejects
+from kpray.corpus.writing import REJECTS_FILE, whole_file, write_rejects
 from kpray.errors import UserError
 from kpray.report.progress import Progress
 from kpray.storage import Location, reason_of
@@ -231,10 +231,10 @@ class ChunkActor(ABC, Generic[Run]):
 
 
 def merge_rejects(run: ChunkRun) -> None:
-    """Put the rejects of all chunks into `output/rejects.jsonl`."""
+    """Put the rejects of all chunks into `output/_rejects.jsonl`."""
     parts: list[Location] = sorted((run.state / "rejects").glob("*.jsonl"))
     with (
-        whole_file(run.output / "rejects.jsonl") as unfinished,
+        whole_file(run.output / REJECTS_FILE) as unfinished,
         unfinished.open("w", encoding="utf-8", newline="\n") as file,
         ThreadPoolExecutor(_READS_AT_ONCE) as readers,
     ):

@@ -19,7 +19,10 @@ from kpray.settings import Settings, dump_settings
 from kpray.storage import Location, reason_of
 from kpray.versions import versions
 
-STATE_FOLDER = "_kpray"  # in an output folder: what a job needs to go on; Parquet readers pass over such names
+# In an output folder, beside the results. Readers of Parquet folders pass over names that begin with an underscore.
+STATE_FOLDER = "_kpray"  # what a job needs to resume
+CONFIG_FILE = "_config.yaml"
+VERSIONS_FILE = "_versions.json"
 
 
 class JobSettings(Settings):
@@ -56,8 +59,8 @@ def write_configuration(job: JobSettings, output: Location) -> None:
     """
     with writing(output):
         output.mkdir(parents=True, exist_ok=True)
-        write_text(dump_settings(job), output / "config.yaml")
-        write_text(json.dumps(versions(), indent=2) + "\n", output / "versions.json")
+        write_text(dump_settings(job), output / CONFIG_FILE)
+        write_text(json.dumps(versions(), indent=2) + "\n", output / VERSIONS_FILE)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from kpray.errors import UserError
 from kpray.storage import Location, ObjectPath
 
 _BATCH_ROWS = 1000
+REJECTS_FILE = "_rejects.jsonl"  # in an output folder, beside the Parquet parts, whose readers pass over it
 
 
 def write_rejects(rejects: Iterable[Reject], path: Location) -> None:

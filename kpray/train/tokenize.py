@@ -22,7 +22,7 @@ from kpray.corpus.limits import Limits
 from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source
-from kpray.corpus.writing import whole_file, write_text
+from kpray.corpus.writing import REJECTS_FILE, whole_file, write_text
 from kpray.document import Record
 from kpray.errors import UserError
 from kpray.training import TrainingTask
@@ -130,7 +130,7 @@ class TokenSet:
     Attributes:
         folder: of the parts.
         rows: documents to train on.
-        rejected: records that are not among them; `folder/rejects.jsonl` has the reasons.
+        rejected: records that are not among them; `folder/_rejects.jsonl` has the reasons.
     """
 
     folder: Path
@@ -171,7 +171,7 @@ def tokenize_files(run: TokenRun) -> TokenSet:
         raise UserError(
             f"none of {counts.rejected:,} records can be trained on",
             where=", ".join(source.name for source in run.sources[:3]),
-            fix=f"{run.output / 'rejects.jsonl'} has the reasons",
+            fix=f"{run.output / REJECTS_FILE} has the reasons",
         )
     with writing(run.output):
         finished = {"rows": counts.written, "rejected": counts.rejected}

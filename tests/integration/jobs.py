@@ -148,7 +148,7 @@ def contents(output: Path) -> dict[str, Any]:
     """
     tables = {name: pq.read_table(output / name).to_pylist() for name in parts(output)}
     rest = [path.name for path in output.iterdir() if path.name not in tables and not path.name.startswith(".")]
-    return {"others": sorted(rest), "rejects": (output / "rejects.jsonl").read_text("utf-8"), **tables}
+    return {"others": sorted(rest), "rejects": (output / "_rejects.jsonl").read_text("utf-8"), **tables}
 
 
 def sentence(random: Random) -> str:

@@ -9,8 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
+import duckdb
+import pandas
+import polars
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.dataset import dataset
 
 from tests.integration.jobs import Corpus, Finished, Job, contents, parts
 
@@ -30,14 +34,14 @@ def test_each_record_is_in_the_output_or_rejected_once(uninterrupted: tuple[Path
     output, finished = uninterrupted
     assert finished.code == 0, finished.err
     written, rejected = len(corpus.ids), len(corpus.rejects)
-    assert finished.out == f"{written} documents written to {output}, {rejected} rejected (rejects.jsonl)\n"
+    assert finished.out == f"{written} documents written to {output}, {rejected} rejected (_rejects.jsonl)\n"
     assert len(parts(output)) == corpus.parts
 
     rows = [row for name in parts(output) for row in pq.read_table(output / name).to_pylist()]
     assert sorted(row["id"] for row in rows) == sorted(corpus.ids)
     assert all(1 <= len(row["keyphrases"]) <= 10 for row in rows)
 
-    lines = [json.loads(line) for line in (output / "rejects.jsonl").read_text("utf-8").splitlines()]
+    lines = [json.loads(line) for line in (output / "_rejects.jsonl").read_text("utf-8").splitlines()]
     reasons = {(reject["source"], reject["line"]): reject["reason"] for reject in lines}
     assert len(lines) == len(reasons)
     assert reasons.keys() == corpus.rejects.keys()
@@ -55,12 +59,20 @@ def test_configuration_and_versions_stand_beside_the_output(
     uninterrupted: tuple[Path, Finished], corpus: Corpus, extract_here: RunHere
 ) -> None:
     output, _ = uninterrupted
-    assert contents(output)["others"] == ["_kpray", "config.yaml", "rejects.jsonl", "versions.json"]
-    assert json.loads((output / "versions.json").read_text("utf-8")).keys() >= {"kpray", "torch", "ray", "python"}
-    again = extract_here("--config", output / "config.yaml", "--output", output, "--dry-run")
+    assert contents(output)["others"] == ["_config.yaml", "_kpray", "_rejects.jsonl", "_versions.json"]
+    assert json.loads((output / "_versions.json").read_text("utf-8")).keys() >= {"kpray", "torch", "ray", "python"}
+    again = extract_here("--config", output / "_config.yaml", "--output", output, "--dry-run")
     assert f"output: {output}" in again.out
     assert "dry_run: true" in again.out
-    assert (output / "config.yaml").read_text("utf-8").replace("dry_run: false", "dry_run: true") in again.out
+    assert (output / "_config.yaml").read_text("utf-8").replace("dry_run: false", "dry_run: true") in again.out
+
+
+def test_the_output_opens_as_it_is_in_the_usual_tools(uninterrupted: tuple[Path, Finished], corpus: Corpus) -> None:
+    output, _ = uninterrupted
+    assert set(pandas.read_parquet(output)["id"]) == corpus.ids
+    assert set(dataset(output).to_table()["id"].to_pylist()) == corpus.ids
+    assert set(polars.read_parquet(output / "*.parquet")["id"]) == corpus.ids  # Polars wants a pattern
+    assert {id for (id,) in duckdb.execute(f"select id from read_parquet('{output}')").fetchall()} == corpus.ids
 
 
 def test_finished_job_writes_nothing_again(uninterrupted: tuple[Path, Finished], start_extract: StartExtract) -> None:
@@ -123,12 +135,12 @@ def test_other_configuration_in_the_same_folder(
     arguments: tuple[str, str], message: str, uninterrupted: tuple[Path, Finished], extract_here: RunHere
 ) -> None:
     output, _ = uninterrupted
-    before = (output / "config.yaml").read_bytes()
+    before = (output / "_config.yaml").read_bytes()
     finished = extract_here("--output", output, *arguments)
     assert finished.code == 2
     [line] = finished.err.splitlines()
     assert line.startswith(f"kpray: error: {output}: the folder holds output {message}")
-    assert (output / "config.yaml").read_bytes() == before
+    assert (output / "_config.yaml").read_bytes() == before
 
 
 def test_dry_run_starts_nothing(corpus: Corpus, extract_here: RunHere, tmp_path: Path) -> None:

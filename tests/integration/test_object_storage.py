@@ -46,7 +46,7 @@ def test_extract(
         before = {str(part) for part in output.glob("*.parquet")}
         finished = start().finish()
         assert finished.code == 0, finished.err
-        counts = f"{len(corpus.ids)} documents written to {output}, {len(corpus.rejects)} rejected (rejects.jsonl)\n"
+        counts = f"{len(corpus.ids)} documents written to {output}, {len(corpus.rejects)} rejected (_rejects.jsonl)\n"
         assert finished.out == counts
 
         parts = list(output.glob("*.parquet"))
@@ -55,10 +55,10 @@ def test_extract(
         ids = [row["id"] for part in parts for row in pq.read_table(part.open()).to_pylist()]
         renamed = {name.replace(str(corpus.folder), str(given)) for name in corpus.ids}
         assert sorted(ids) == sorted(renamed)
-        rejects = [json.loads(line) for line in (output / "rejects.jsonl").read_text().splitlines()]
+        rejects = [json.loads(line) for line in (output / "_rejects.jsonl").read_text().splitlines()]
         places = {(reject["source"].replace(str(given), str(corpus.folder)), reject["line"]) for reject in rejects}
         assert places == corpus.rejects.keys()
-        assert (output / "config.yaml").is_file()
+        assert (output / "_config.yaml").is_file()
         assert [folder.name.partition("-")[0] for folder in (tmp_path / "folders").iterdir() if folder.is_dir()] == [
             "model"
         ]

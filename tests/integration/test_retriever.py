@@ -50,7 +50,7 @@ def test_training_of_two_workers(start_job: Callable[..., Job], options: list[st
     recall = [line["validation"]["recall@1"] for line in lines if "validation" in line]
     assert max(recall) > 50  # of 60 passages, for words that it has seen
 
-    [rejects] = output.glob("tokens-*/rejects.jsonl")
+    [rejects] = output.glob("tokens-*/_rejects.jsonl")
     assert "no English passage with id 'alone'" in rejects.read_text("utf-8")
     assert len(PassageStore(output / "english")) == PAIRS + VALID
     retriever = open_retriever(str(output / "best"))

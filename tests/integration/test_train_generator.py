@@ -60,7 +60,7 @@ def test_training(options: list[str | Path], start_job: Callable[..., Job], tmp_
     lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text("utf-8").splitlines()]
     assert [line["seen"] for line in lines if "seen" in line] == [30] * 16
     assert all(line["target_tokens"] > 2 for line in lines if "loss" in line)
-    [rejects] = output.glob("tokens-*/rejects.jsonl")
+    [rejects] = output.glob("tokens-*/_rejects.jsonl")
     reasons = [json.loads(line)["reason"] for line in rejects.read_text("utf-8").splitlines()]
     assert reasons == ["the language 'ko' is none of --langs"] * 10
 

@@ -171,8 +171,8 @@ def test_output_of_another_training_is_refused(
     two_workers: tuple[Path, Finished], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output, _ = two_workers
-    config = (output / "config.yaml").read_bytes()
-    assert run_here(monkeypatch, "--config", output / "config.yaml", "--optim.lr", "0.5") == 2
+    config = (output / "_config.yaml").read_bytes()
+    assert run_here(monkeypatch, "--config", output / "_config.yaml", "--optim.lr", "0.5") == 2
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"kpray: error: {output}: the folder holds output made with optim = ")
-    assert (output / "config.yaml").read_bytes() == config
+    assert (output / "_config.yaml").read_bytes() == config
