@@ -106,7 +106,7 @@ def start_service(options: dict[str, Any], folder: Path) -> Iterator[Service]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    command = [sys.executable, "-m", "kpray.cli", "serve", "--port", str(port), "--config", str(config)]
+    command = [sys.executable, "-m", "kpray", "serve", "--port", str(port), "--config", str(config)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr
     try:

@@ -1,60 +1,6 @@
-"""Keyphrases for any number of documents, on Ray: `python jobs/extract.py --input PATH --output DIR`."""
+"""Keyphrases for any number of documents: `kpray batch`, for `ray job submit`."""
 
-from __future__ import annotations
-
-import sys
-from typing import Annotated
-
-from pydantic import Field
-
-from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
-from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
-from kpray.cluster.session import ray_session
-from kpray.corpus.limits import Limits
-from kpray.corpus.sources import find_sources
-from kpray.ramkg.config import RAMKGOptions
-from kpray.registry import section_of
-from kpray.samrank.config import SAMRankConfig
-from kpray.settings import parse_settings, run_main
-from kpray.storage import location
-from kpray.unikeyphrase.config import UniKeyphraseOptions
-
-
-class ExtractJob(JobSettings):
-    """What the extract job takes."""
-
-    input: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files and folders, also s3:// and gs://: JSON lines (also .gz), Parquet, CSV, text, Markdown, PDF."""
-    output: str
-    """Folder for the predictions (Parquet) and _rejects.jsonl; may be one in object storage (s3://, gs://)."""
-    predictor: str = "samrank"
-    """samrank, or the folder of a saved predictor."""
-    top: Annotated[int, Field(ge=1)] = 10
-    """Most keyphrases of a document."""
-    lang: str = "en"
-    """Language of records that name none."""
-    limits: Limits = Limits()
-    batch: BatchConfig = BatchConfig()
-    samrank: SAMRankConfig = SAMRankConfig()
-    unikeyphrase: UniKeyphraseOptions = UniKeyphraseOptions()
-    ramkg: RAMKGOptions = RAMKGOptions()
-
-
-def main() -> int:
-    job = parse_settings(ExtractJob, sys.argv[1:], prog="jobs/extract.py", description=__doc__)
-    sources = find_sources(job.input)
-    if job.dry_run:
-        print_plan(job, describe_sources(sources, job.limits))
-        return 0
-    output, config = location(job.output), section_of(job.predictor, job)
-    run = BatchRun.pinned(output, job.predictor, config, job.top, job.lang, job.limits, job.batch)
-    check_manifest(run, sources)
-    write_configuration(job, output)
-    with ray_session(job.address, run.output, run.models()):
-        counts = predict_files(run, sources, job.batch)
-    print(f"{counts.written:,} documents written to {output}, {counts.rejected:,} rejected (_rejects.jsonl)")
-    return 0
-
+from kpray.cli import run_job
 
 if __name__ == "__main__":
-    run_main(main)
+    run_job("batch")

@@ -1,4 +1,4 @@
-"""From a name or a folder to a predictor."""
+"""From a name or a folder to a predictor, and the settings of every method that a command takes."""
 
 from __future__ import annotations
 
@@ -7,39 +7,84 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
+from pydantic import create_model
+
+from kpray.corpus.limits import ReadingSettings
 from kpray.errors import UserError
 from kpray.predictor import PREDICTOR_FILE, Predictor
-from kpray.predictor_config import PredictorConfig
-from kpray.ramkg.config import RAMKGConfig
-from kpray.samrank.config import SAMRankConfig
+from kpray.predictor_config import PredictorConfig, TrainedConfig
 from kpray.settings import Settings, merge_sections, validate_settings
 from kpray.storage import local_folder
-from kpray.unikeyphrase.config import UniKeyphraseConfig
+
+if TYPE_CHECKING:
+    from kpray.ramkg.config import RAMKGOptions
+    from kpray.samrank.config import SAMRankConfig
+    from kpray.unikeyphrase.config import UniKeyphraseOptions
 
 
 @dataclass(frozen=True, slots=True)
-class _Method:
-    """A kind of predictor.
+class Method:
+    """A kind of predictor; classes are named as `module:class`.
 
     Attributes:
-        config: its configuration.
-        predictor: `module:class`, imported when one is opened, since that takes torch.
-        trained: its weights lie in the saved folder, which its `model` then is; it cannot be opened without one.
+        predictor: the `Predictor`. It is imported when one is opened, since that takes torch.
+        config: its `PredictorConfig`. Where that is a `TrainedConfig`, the weights lie in the saved folder.
+        options: the part of the configuration that a user may set; empty: all of it.
     """
 
-    config: type[PredictorConfig]
     predictor: str
-    trained: bool
+    config: str
+    options: str = ""
+
+    @property
+    def config_class(self) -> type[PredictorConfig]:
+        """The class that `config` names."""
+        return cast(type[PredictorConfig], resolve_name(self.config))
+
+    @property
+    def options_class(self) -> type[PredictorConfig]:
+        """The class that `options` names."""
+        return cast(type[PredictorConfig], resolve_name(self.options or self.config))
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is a predictor only where one was trained."""
+        return issubclass(self.config_class, TrainedConfig)
 
 
-_METHODS = {
-    "samrank": _Method(SAMRankConfig, "kpray.samrank.predictor:SAMRank", trained=False),
-    "unikeyphrase": _Method(UniKeyphraseConfig, "kpray.unikeyphrase.predictor:UniKeyphrase", trained=True),
-    "ramkg": _Method(RAMKGConfig, "kpray.ramkg.predictor:RAMKG", trained=True),
+# A line here makes a method known to every command, the configuration files, evaluation and serving.
+METHODS = {
+    "samrank": Method("kpray.samrank.predictor:SAMRank", "kpray.samrank.config:SAMRankConfig"),
+    "unikeyphrase": Method(
+        "kpray.unikeyphrase.predictor:UniKeyphrase",
+        "kpray.unikeyphrase.config:UniKeyphraseConfig",
+        "kpray.unikeyphrase.config:UniKeyphraseOptions",
+    ),
+    "ramkg": Method("kpray.ramkg.predictor:RAMKG", "kpray.ramkg.config:RAMKGConfig", "kpray.ramkg.config:RAMKGOptions"),
 }
-KINDS = tuple(_METHODS)
+KINDS = tuple(METHODS)
+
+if TYPE_CHECKING:
+
+    class MethodSections(Settings):
+        """A section of settings for each method."""
+
+        samrank: SAMRankConfig = SAMRankConfig()
+        unikeyphrase: UniKeyphraseOptions = UniKeyphraseOptions()
+        ramkg: RAMKGOptions = RAMKGOptions()
+else:
+    MethodSections = create_model(
+        "MethodSections",
+        __base__=Settings,
+        __doc__="A section of settings for each method.",
+        **{kind: (method.options_class, method.options_class()) for kind, method in METHODS.items()},
+    )
+
+
+class PredictionSettings(MethodSections, ReadingSettings):
+    """What every command takes that reads documents and predicts their keyphrases."""
 
 
 def open_predictor(name: str, config: Mapping[str, Any] | None = None) -> Predictor[Any]:
@@ -80,12 +125,12 @@ def pin_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return settings.pinned().model_dump(mode="json")
 
 
-def section_of(name: str, settings: Settings, others: Sequence[str] = ()) -> dict[str, Any]:
+def section_of(name: str, settings: MethodSections, others: Sequence[str] = ()) -> dict[str, Any]:
     """What a user set in the section of a predictor's kind, for `open_predictor`.
 
     Args:
         name: as `open_predictor`.
-        settings: of a command or a job, with a section for each kind that it takes, named as the kind.
+        settings: of a command, with a section for each kind.
         others: names of the predictors that run besides, which have sections too.
 
     Raises:
@@ -93,10 +138,8 @@ def section_of(name: str, settings: Settings, others: Sequence[str] = ()) -> dic
     """
     kind = kind_of(name)
     kinds = {kind, *map(kind_of, others)}
-    given = {
-        section: value.model_dump(mode="json", exclude_unset=True)
-        for section, value in settings
-        if section in KINDS and isinstance(value, Settings)
+    given: dict[str, dict[str, Any]] = {
+        each: getattr(settings, each).model_dump(mode="json", exclude_unset=True) for each in KINDS
     }
     for section, fields in given.items():
         if fields and section not in kinds:
@@ -104,18 +147,19 @@ def section_of(name: str, settings: Settings, others: Sequence[str] = ()) -> dic
                 f"{section}.{next(iter(fields))} is set, but the predictor {name!r} is of the kind {kind}",
                 fix=f"leave out what is of {section}",
             )
-    return given.get(kind, {})
+    return given[kind]
 
 
-def _configure(name: str, config: Mapping[str, Any]) -> tuple[_Method, PredictorConfig]:
+def _configure(name: str, config: Mapping[str, Any]) -> tuple[Method, PredictorConfig]:
     """The method and the validated configuration of a predictor."""
     kind, saved, where = _read(name)
-    return _METHODS[kind], validate_settings(_METHODS[kind].config, merge_sections(saved, config), where=where)
+    method = METHODS[kind]
+    return method, validate_settings(method.config_class, merge_sections(saved, config), where=where)
 
 
 def _read(name: str) -> tuple[str, dict[str, Any], str]:
     """Kind and saved configuration of a predictor, and where they come from."""
-    untrained = [kind for kind, method in _METHODS.items() if not method.trained]
+    untrained = [kind for kind, method in METHODS.items() if not method.trained]
     if name in untrained:
         return name, {}, name
     file = Path(local_folder(name)) / PREDICTOR_FILE
@@ -129,4 +173,4 @@ def _read(name: str) -> tuple[str, dict[str, Any], str]:
         raise UserError(f"not a saved predictor: {error}", where=str(file), fix="save it anew") from error
     if kind not in KINDS:
         raise UserError(f"unknown kind of predictor {kind!r}", where=str(file), fix=f"known: {', '.join(KINDS)}")
-    return kind, {**config, "model": name} if _METHODS[kind].trained else config, str(file)
+    return kind, {**config, "model": name} if METHODS[kind].trained else config, str(file)

@@ -160,7 +160,7 @@ FOREIGN = {"config.json": {"model_type": "foreign", "auto_map": {"AutoConfig": "
 
 def test_a_models_own_code_is_refused_and_standard_input_is_left_alone(tmp_path: Path) -> None:
     mark = foreign_code(tmp_path / "model", FOREIGN)
-    command = [sys.executable, "-m", "kpray.cli", "extract", "-", "--samrank.model", str(tmp_path / "model")]
+    command = [sys.executable, "-m", "kpray", "extract", "-", "--samrank.model", str(tmp_path / "model")]
     finished = subprocess.run(command, input="1\ny\n", capture_output=True, text=True, check=False)
     assert (finished.returncode, finished.stdout) == (2, "")
     assert finished.stderr == (

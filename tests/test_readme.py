@@ -55,7 +55,7 @@ def test_first_command_prints_what_is_shown(tmp_path: Path) -> None:
     assert block is not None
     text, command, shown = block.groups()
     done = subprocess.run(
-        [sys.executable, "-m", "kpray.cli", *shlex.split(command)[1:]],
+        [sys.executable, "-m", "kpray", *shlex.split(command)[1:]],
         input=text + "\n",
         cwd=tmp_path,
         capture_output=True,

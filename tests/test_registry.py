@@ -16,9 +16,8 @@ from safetensors.torch import load_file
 from kpray.document import Document
 from kpray.errors import UserError
 from kpray.predictor import PREDICTOR_FILE
-from kpray.registry import open_predictor, pin_config, section_of
+from kpray.registry import MethodSections, open_predictor, pin_config, section_of
 from kpray.samrank.config import SAMRankConfig
-from kpray.settings import Settings
 from kpray.text.tagging import load_tagger
 from kpray.unikeyphrase.config import DecodeConfig, UniKeyphraseOptions
 from tests.samrank.tiny_models import (
@@ -213,12 +212,10 @@ def test_trained_folder_without_weights(tmp_path: Path) -> None:
     assert message(str(tmp_path)).startswith(f"{tmp_path / 'model.safetensors'}: the weights cannot be read: No such")
 
 
-class Command(Settings):
+class Command(MethodSections):
     """Settings with a section for each kind, as jobs have them."""
 
     top: int = 5
-    samrank: SAMRankConfig = SAMRankConfig()
-    unikeyphrase: UniKeyphraseOptions = UniKeyphraseOptions()
 
 
 def test_section_of_the_kind(tmp_path: Path) -> None:

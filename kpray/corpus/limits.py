@@ -14,3 +14,11 @@ class Limits(Settings):
     """Largest record in bytes: a line, a row, or a whole text, Markdown or PDF file."""
     max_characters: PositiveInt = 2_000_000
     """Longest text of one document, title and body, in characters."""
+
+
+class ReadingSettings(Settings):
+    """What every command takes that reads documents."""
+
+    lang: str = "en"
+    """Language of records that name none."""
+    limits: Limits = Limits()

@@ -13,11 +13,8 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from kpray.errors import UserError
-from kpray.ramkg.config import RAMKGOptions
-from kpray.registry import KINDS, kind_of, pin_config, section_of
-from kpray.samrank.config import SAMRankConfig
+from kpray.registry import KINDS, MethodSections, kind_of, pin_config, section_of
 from kpray.settings import Settings, validate_settings
-from kpray.unikeyphrase.config import UniKeyphraseOptions
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 
@@ -86,7 +83,7 @@ class ReplicasConfig(Settings):
     """Threads of the model on a CPU."""
 
 
-class ServeConfig(Settings):
+class ServeConfig(MethodSections):
     """What is served, and how."""
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("samrank",)
@@ -104,9 +101,6 @@ class ServeConfig(Settings):
     limits: RequestLimits = RequestLimits()
     batch: BatchingConfig = BatchingConfig()
     replicas: ReplicasConfig = ReplicasConfig()
-    samrank: SAMRankConfig = SAMRankConfig()
-    unikeyphrase: UniKeyphraseOptions = UniKeyphraseOptions()
-    ramkg: RAMKGOptions = RAMKGOptions()
 
     @model_validator(mode="after")
     def _a_replica_takes_a_batch(self) -> ServeConfig:

@@ -25,7 +25,7 @@ from kpray.cluster.job import (
 from kpray.cluster.mirror import mirrored, working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import ReadingSettings
 from kpray.corpus.records import Reject, read_records
 from kpray.corpus.sources import Source, find_sources
 from kpray.corpus.writing import write_text
@@ -43,7 +43,7 @@ from kpray.training import OptimConfig, RunConfig, TrainingTask
 from kpray.versions import versions
 
 
-class TrainSettings(JobSettings):
+class TrainSettings(ReadingSettings, JobSettings):
     """What every training job takes."""
 
     train: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -54,9 +54,6 @@ class TrainSettings(JobSettings):
     """Folder for the best and the last model, the metrics and the checkpoints: one that all nodes see, or s3://, gs://."""
     train_documents: Annotated[int, Field(ge=1)] | None = None
     """Train on the first so many records only; null: on all."""
-    lang: str = "en"
-    """Language of records that name none."""
-    limits: Limits = Limits()
     optim: OptimConfig = OptimConfig()
     run: RunConfig = RunConfig()
 

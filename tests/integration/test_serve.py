@@ -58,7 +58,7 @@ def server(keys_file: Path, model_options: list[str], folders: dict[str, Path]) 
     limits = ["--limits.seconds", str(DEADLINE), "--limits.body-bytes", str(BODY_BYTES)]
     more = ["--limits.documents", str(DOCUMENTS), "--limits.tokens", "1000000", "--replicas.min-replicas", "2"]
     more += [*models, "--replicas.cpus", "0.2"]
-    with Job("-m", "kpray.cli", "serve", *options, *limits, *more) as job:
+    with Job("-m", "kpray", "serve", *options, *limits, *more) as job:
         started = Server(job, port)
         lines = started.wait_until_ready()
         assert lines[-1] == f"kpray: ready at http://127.0.0.1:{port}/"

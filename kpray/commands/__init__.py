@@ -1,0 +1,1 @@
+"""What `kpray COMMAND` and `jobs/*.py` run: a file for each command, with its settings and its entry point."""

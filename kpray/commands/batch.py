@@ -1,0 +1,48 @@
+"""Keyphrases for any number of documents, on Ray Data: `kpray batch --input PATH --output DIR`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
+from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
+from kpray.cluster.session import ray_session
+from kpray.corpus.sources import find_sources
+from kpray.corpus.writing import REJECTS_FILE
+from kpray.registry import PredictionSettings, section_of
+from kpray.settings import parse_settings
+from kpray.storage import location
+
+
+class BatchCommand(PredictionSettings, JobSettings):
+    """What the command takes."""
+
+    input: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files and folders, also s3:// and gs://: JSON lines (also .gz), Parquet, CSV, text, Markdown, PDF."""
+    output: str
+    """Folder for the predictions (Parquet) and _rejects.jsonl; may be one in object storage (s3://, gs://)."""
+    predictor: str = "samrank"
+    """samrank, or the folder of a saved predictor."""
+    top: Annotated[int, Field(ge=1)] = 10
+    """Most keyphrases of a document."""
+    batch: BatchConfig = BatchConfig()
+
+
+def main(arguments: Sequence[str], prog: str) -> int:
+    """Run the command."""
+    job = parse_settings(BatchCommand, arguments, prog=prog, description=str(__doc__))
+    sources = find_sources(job.input)
+    if job.dry_run:
+        print_plan(job, describe_sources(sources, job.limits))
+        return 0
+    output, config = location(job.output), section_of(job.predictor, job)
+    run = BatchRun.pinned(output, job.predictor, config, job.top, job.lang, job.limits, job.batch)
+    check_manifest(run, sources)
+    write_configuration(job, output)
+    with ray_session(job.address, run.output, run.models()):
+        counts = predict_files(run, sources, job.batch)
+    print(f"{counts.written:,} documents written to {output}, {counts.rejected:,} rejected ({REJECTS_FILE})")
+    return 0

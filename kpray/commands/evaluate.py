@@ -1,0 +1,125 @@
+"""Score keyphrases: `kpray evaluate --input PATH (--predictions DIR | --predictor P) --protocol samrank`."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+from pydantic import Field
+
+from kpray.batch.evaluation import DataSet, evaluate_systems, predict_data_sets, read_data_sets
+from kpray.batch.extract import BatchConfig, BatchRun
+from kpray.cluster.job import JobSettings, describe_sources, print_plan, writing
+from kpray.corpus.sources import find_sources, short_names
+from kpray.corpus.writing import write_text
+from kpray.errors import UserError
+from kpray.metrics.protocols import get_protocol
+from kpray.metrics.runs import comparison_tables, console_tables, draw_figures, markdown_report, notes, read_runs
+from kpray.registry import PredictionSettings, kind_of, open_predictor, section_of
+from kpray.report.relation import distance_rows, draw_relation, pair_distances
+from kpray.report.tables import print_tables
+from kpray.samrank.heads import draw_f1_of_heads
+from kpray.settings import parse_settings
+from kpray.versions import versions
+
+FIGURE_DOCUMENTS = 50  # of a data set; their tokens make far more than the 2,000 pairs that are drawn
+
+
+class EvaluateCommand(PredictionSettings, JobSettings):
+    """What the command takes."""
+
+    input: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Documents with gold keyphrases: each file or folder is a data set, with scores of its own."""
+    predictions: tuple[Path, ...] = ()
+    """Systems: output folder of an extract job each; a data set's own are in DIR/NAME where there is such a folder."""
+    predictor: tuple[str, ...] = ()
+    """Instead of predictions: samrank, folders of saved predictors, to run over the documents first."""
+    protocol: Literal["samrank", "meng", "ramkg"]
+    """How predictions are held against gold."""
+    output: Path | None = None
+    """File for the reports, per-document scores included: JSON, a line for each system and data set."""
+    tables: Path | None = None
+    """Markdown file for tables as in papers: a row for each system, columns for each data set."""
+    figures: Path | None = None
+    """Folder for figures: UniKeyphrase's representations (its Fig. 3), losses (Fig. 4), bag-of-words errors (5)."""
+    compare: Path | None = None
+    """Reports of another run on the same data, for a paired test."""
+    heat_map: Path | None = None
+    """PNG file: score every head of SAMRank's model by itself, and draw them (the paper's Fig. 3)."""
+    top: Annotated[int, Field(ge=1)] | None = None
+    """Most keyphrases of a document, with --predictor; null: what the protocol needs, 50 where it scores all (@M)."""
+    seed: int = 0
+    """Of the bootstrap."""
+    batch: BatchConfig = BatchConfig()
+
+
+def main(arguments: Sequence[str], prog: str) -> int:
+    """Run the command."""
+    job = parse_settings(EvaluateCommand, arguments, prog=prog, description=str(__doc__))
+    if bool(job.predictions) == bool(job.predictor):
+        raise UserError("either --predictions or --predictor is needed", fix="give one of the two")
+    sources = find_sources(job.input)
+    if job.dry_run:
+        print_plan(job, describe_sources(sources, job.limits))
+        return 0
+    protocol = get_protocol(job.protocol)
+    others = read_runs(job.compare) if job.compare else []
+    data_sets = read_data_sets(job.input, job.lang, job.limits)
+    # What a training wrote to DIR/best goes by the name of DIR.
+    systems = short_names([str(Path(given)).removesuffix("/best") for given in job.predictor or job.predictions])
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = job.predictions or predict(job, data_sets, job.top or protocol.top, Path(scratch))
+        runs = evaluate_systems(dict(zip(systems, folders, strict=True)), data_sets, protocol, job.seed)
+    heads = {}
+    if job.heat_map:
+        with writing(job.heat_map):
+            heads = draw_f1_of_heads(job.samrank, {data.name: data.records for data in data_sets}, job.heat_map)
+    tables = {**console_tables(runs), **comparison_tables(runs, others, str(job.compare), job.seed)}
+    tables |= {f"heads, the best ten on {name}": rows[:10] for name, rows in heads.items()}
+    print_tables(tables)
+    print("\n".join(notes(runs)))
+    if job.output:
+        extra = {"config": job.model_dump(mode="json"), "versions": versions()}
+        lines = [run.to_json({"heads": heads.get(run.data, []), **extra}) for run in runs]
+        with writing(job.output):
+            write_text("\n".join(lines) + "\n", job.output)
+    if job.tables:
+        with writing(job.tables):
+            write_text(markdown_report(runs), job.tables)
+    if job.figures:
+        with writing(job.figures):
+            drawn = draw_figures(runs, job.figures)
+            drawn += draw_distances(dict(zip(systems, job.predictor, strict=False)), data_sets, job.figures)
+        print("figures:", ", ".join(map(str, drawn)) or "there is nothing to draw")
+    return 0
+
+
+def predict(job: EvaluateCommand, data_sets: list[DataSet], top: int, folder: Path) -> list[Path]:
+    """Run each predictor over the data sets; returns where the predictions of each are."""
+    configs = [section_of(name, job, job.predictor) for name in job.predictor]
+    runs = [
+        BatchRun.pinned(folder / str(place), name, config, top, job.lang, job.limits, job.batch)
+        for place, (name, config) in enumerate(zip(job.predictor, configs, strict=True))
+    ]
+    predict_data_sets(runs, data_sets, job.batch, job.address)
+    return [folder / str(place) for place in range(len(runs))]
+
+
+def draw_distances(predictors: dict[str, str], data_sets: list[DataSet], folder: Path) -> list[Path]:
+    """Draw Fig. 3 of the UniKeyphrase models among the predictors, over the first documents of every data set."""
+    from kpray.unikeyphrase.predictor import UniKeyphrase
+    from kpray.unikeyphrase.representations import task_representations
+
+    documents = [record.document for data in data_sets for record in data.records[:FIGURE_DOCUMENTS]]
+    distances = {}
+    for system, name in predictors.items():
+        if kind_of(name) == UniKeyphrase.kind:
+            predictor = cast(UniKeyphrase, open_predictor(name))
+            distances[system] = pair_distances(*task_representations(predictor, documents))
+    if not distances:
+        return []
+    draw_relation(distances, folder / "representations.png")
+    print_tables({"distance of the two tasks' representations": distance_rows(distances)})
+    return [folder / "representations.png"]

@@ -1,0 +1,87 @@
+"""Keyphrases at the command line, in this process, without Ray: `kpray extract FILE...`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from kpray.corpus.records import Reject, read_records
+from kpray.document import Document
+from kpray.errors import RejectedDocument, UserError
+from kpray.log import say
+from kpray.predictor import Explanation
+from kpray.printing import Printer, write_file
+from kpray.registry import PredictionSettings, open_predictor, section_of
+from kpray.settings import parse_settings
+
+_DOCUMENTS_AT_ONCE = 64
+
+
+class ExtractCommand(PredictionSettings):
+    """What `kpray extract` takes."""
+
+    files: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files and folders: JSON lines, Parquet, CSV, text, Markdown, PDF; - is standard input."""
+    predictor: str = "samrank"
+    """samrank, or the folder of a saved predictor."""
+    top: Annotated[int, Field(ge=1)] = 10
+    """Most keyphrases of a document."""
+    format: Literal["table", "json", "jsonl"] = "table"
+    """A table to read, one JSON array, or one JSON object a line."""
+    explain: bool = False
+    """Print each text with its tokens shaded by score, and write the same as a page."""
+    explain_page: Path = Path("kpray-explain.html")
+    """Where --explain writes the page."""
+    rejects: Path | None = None
+    """Write records that could not be processed to this file; null: name them on standard error."""
+
+
+def main(arguments: Sequence[str], prog: str) -> int:
+    """Run the command."""
+    settings = parse_settings(
+        ExtractCommand,
+        arguments,
+        prog=f"{prog} FILE...",
+        description="Print the keyphrases of documents.",
+        positional="files",
+    )
+
+    records = read_records(settings.files, settings.lang, settings.limits)
+    predictor = open_predictor(settings.predictor, section_of(settings.predictor, settings))
+    rejects: list[Reject] = []
+
+    def reject(source: str, line: int, reason: str) -> None:
+        rejects.append(Reject(source, line, reason))
+        if settings.rejects is None:
+            say("rejected", f"rejected {source}:{line}: {reason}", source=source, line=line, reason=reason)
+
+    def documents() -> Iterator[tuple[Document, object]]:
+        for record in records:
+            if isinstance(record, Reject):
+                reject(record.source, record.line, record.reason)
+                continue
+            try:
+                prepared = predictor.prepare(record.document)
+            except RejectedDocument as error:
+                reject(record.source, record.line, error.reason)
+            else:
+                yield record.document, prepared
+
+    with Printer(settings.format, predictor.describe(), settings.explain_page if settings.explain else None) as printer:
+        waiting = documents()
+        while batch := list(islice(waiting, _DOCUMENTS_AT_ONCE)):
+            explanations: list[Explanation] = predictor.predict_prepared([ready for _, ready in batch], settings.top)
+            for (document, _), explanation in zip(batch, explanations, strict=True):
+                printer.print(document, explanation)
+    if settings.rejects is not None:
+        lines = (json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in rejects)
+        write_file("".join(lines), settings.rejects)
+    if rejects and printer.documents == 0:
+        raise UserError(f"none of {len(rejects)} records could be processed", where=", ".join(settings.files))
+    return 0

@@ -1,0 +1,69 @@
+"""Find translations among documents: `kpray mine --passages PATH --english PATH --output DIR`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from kpray.batch.extract import BatchConfig
+from kpray.cluster.job import Folder, JobSettings, describe_inputs, print_plan, write_configuration, writing
+from kpray.cluster.mirror import mirrored, working_folder
+from kpray.cluster.session import ray_session
+from kpray.cluster.step_cache import StepFolder
+from kpray.corpus.limits import ReadingSettings
+from kpray.corpus.store import PassageStore
+from kpray.ramkg.bitext import margin_pairs
+from kpray.ramkg.config import BitextConfig
+from kpray.rgit.corpora import write_documents
+from kpray.rgit.passage_stores import english_store
+from kpray.rgit.retrieval import embed_bitext, read_vectors
+from kpray.settings import parse_settings
+
+
+class MineCommand(ReadingSettings, JobSettings):
+    """What the command takes."""
+
+    passages: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files of documents in other languages."""
+    english: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files of English documents."""
+    output: Folder
+    """Folder for pairs.jsonl: the documents that have a translation, with its id as `english_ids`."""
+    bitext: BitextConfig = BitextConfig()
+    batch: BatchConfig = BatchConfig()
+
+
+def main(arguments: Sequence[str], prog: str) -> int:
+    """Run the command."""
+    job = parse_settings(MineCommand, arguments, prog=prog, description=str(__doc__))
+    if job.dry_run:
+        given = {"--passages:": job.passages, "--english:": job.english}
+        print_plan(job, describe_inputs(given, job.limits))
+        return 0
+    with mirrored(job.output):
+        pairs, passages, english = _mine(job, working_folder(job.output))
+    print(f"{pairs:,} pairs of {passages:,} and {english:,} documents: {job.output}/pairs.jsonl")
+    return 0
+
+
+def _mine(job: MineCommand, output: Path) -> tuple[int, int, int]:
+    """Write the pairs; returns how many there are, and of how many documents on both sides."""
+    write_configuration(job, output)
+    english = PassageStore(english_store(job.english, output, job.limits))
+    passages = PassageStore(english_store(job.passages, output, job.limits, "passages", job.lang))
+    with ray_session(job.address, output, (job.bitext.model,)):
+        steps = StepFolder(output / "steps")
+        queries, targets = (
+            read_vectors(embed_bitext(steps, store, job.bitext, job.batch)) for store in (passages, english)
+        )
+    pairs = margin_pairs(queries, targets, job.bitext.neighbors, job.bitext.margin)
+    records = (
+        replace(passages.record(query), english_ids=(english.record(row).document.id,)) for query, row, _ in pairs
+    )
+    with writing(output):
+        write_documents(records, output / "pairs.jsonl")
+    return len(pairs), len(passages), len(english)
