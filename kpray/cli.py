@@ -91,4 +91,3 @@ def _usage(group: str = "") -> str:
     lines = [f"  {name:<20}{text}\n" for name, (_, text) in COMMANDS.items() if name.startswith(group)]
     head = f"usage: kpray {group}COMMAND\n\nkpray COMMAND --help describes the options of a command.\n\n"
     return head + "".join(lines) + ("" if group else f"  {'--version':<20}print the version\n")
-

