@@ -18,10 +18,10 @@ from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.metrics.protocols import get_protocol
 from kpray.metrics.runs import comparison_tables, console_tables, draw_figures, markdown_report, notes, read_runs
+from kpray.printing import print_tables
 from kpray.ramkg.config import RAMKGOptions
 from kpray.registry import kind_of, open_predictor, section_of
 from kpray.report.relation import distance_rows, draw_relation, pair_distances
-from kpray.report.tables import print_tables
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import draw_f1_of_heads
 from kpray.settings import parse_settings, run_main

@@ -19,10 +19,11 @@ from kpray.document import Keyphrase, Record
 from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import get_protocol
 from kpray.pretrained import MINILM
+from kpray.printing import print_tables
 from kpray.registry import open_predictor, section_of
 from kpray.report.heat_map import draw_heads
 from kpray.report.rounds import round_rows, score_rows
-from kpray.report.tables import console_table, print_tables
+from kpray.report.tables import console_table
 from kpray.rgit.job import RGITSettings, run_rgit
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import f1_of_heads

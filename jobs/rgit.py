@@ -6,8 +6,8 @@ import sys
 
 from kpray.cluster.job import print_plan
 from kpray.cluster.mirror import mirrored
+from kpray.printing import print_tables
 from kpray.report.rounds import recall_rows, round_rows, score_rows
-from kpray.report.tables import print_tables
 from kpray.rgit.corpora import describe_corpora
 from kpray.rgit.job import RGITSettings, run_rgit
 from kpray.settings import parse_settings, run_main
