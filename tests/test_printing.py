@@ -72,6 +72,7 @@ def test_page_escapes_what_the_document_says(tmp_path: Path, capsys: pytest.Capt
     assert '<span style="--share:1.00">&lt;/script&gt;</span>' in shown
     assert "<p>&lt;script&gt;alert(1)" in shown  # white space counts in this paragraph: none is added
     assert " more</p>" in shown
+    assert shown.endswith("</p>\n</html>\n")
     assert f"kpray: token scores: {page}\n" in capsys.readouterr().err
 
 

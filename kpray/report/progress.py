@@ -29,14 +29,14 @@ class _LiveLine:
     """
 
     def __init__(self, *columns: ProgressColumn) -> None:
-        self.console = Console(stderr=True)
-        self.is_live = is_live(self.console)
+        console = Console(stderr=True)
+        self.is_live = is_live(console)
         self.live = Live(
             *columns,
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=self.console,
+            console=console,
             disable=not self.is_live,
         )
 

@@ -53,6 +53,7 @@ def test_markdown() -> None:
 def test_html_says_the_same_and_is_well_formed() -> None:
     tags = Tags(html_page("Sweep <1>", SECTIONS))
     assert not tags.open
+    assert html_page("Sweep <1>", SECTIONS).endswith("\n</html>\n")
     assert tags.seen.count("h2") == 4
     assert tags.seen.count("tr") == 3
     for text in ("Sweep <1>", "First & last.", "Second <line>.", "a|b <i>", "1.23", "–", "a: <b>"):
