@@ -29,9 +29,10 @@ from kpray.corpus.records import Reject, read_records
 from kpray.document import Document, Record
 from kpray.errors import UserError
 from kpray.pretrained import MINILM
+from kpray.printing import print_tables
 from kpray.ramkg.config import GenerateConfig, RetrieverConfig
 from kpray.registry import open_predictor
-from kpray.report.tables import markdown_table, print_tables
+from kpray.report.tables import markdown_table
 from kpray.samrank.config import SAMRankConfig
 from kpray.serve.config import ReplicasConfig
 from kpray.settings import Settings, parse_settings, run_main

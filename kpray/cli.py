@@ -54,10 +54,10 @@ def run_job(command: str) -> NoReturn:
 def _run(arguments: Sequence[str]) -> int:
     first, *rest = arguments or ["--help"]
     if first in ("-h", "--help"):
-        print(_usage(), end="")
+        sys.stdout.write(_usage())
         return 0
     if first == "--version":
-        print(f"kpray {__version__}")
+        sys.stdout.write(f"kpray {__version__}\n")
         return 0
     if first in COMMANDS:
         return _call(first, rest, f"kpray {first}")
@@ -66,7 +66,7 @@ def _run(arguments: Sequence[str]) -> int:
         if rest and rest[0] in group:
             return _call(f"{first} {rest[0]}", rest[1:], f"kpray {first} {rest[0]}")
         if rest and rest[0] in ("-h", "--help"):
-            print(_usage(f"{first} "), end="")
+            sys.stdout.write(_usage(f"{first} "))
             return 0
         raise UserError(f"kpray {first} needs one of: {', '.join(group)}", fix=f"see kpray {first} --help")
     near = get_close_matches(first, [command.partition(" ")[0] for command in COMMANDS], n=1)

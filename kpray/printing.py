@@ -1,11 +1,11 @@
-"""Keyphrases of documents, and the scores behind them, for people to read: terminal, JSON, page."""
+"""What commands and jobs print: keyphrases with the scores behind them (terminal, JSON, page), tables, results."""
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -14,25 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kpray.errors import UserError
+from kpray.log import say
+from kpray.report.render import render
+from kpray.report.tables import Cell, console_table
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from kpray.document import Document
     from kpray.predictor import Explanation
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _SHADES = ("", "on grey15", "on grey23", "on dark_green", "on green4", "bold black on green3")
-_PAGE_HEAD = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>kpray: token scores</title>
-<style>
-  :root { color-scheme: light dark; --ink: 34 139 90; }
-  body { font: 16px/1.7 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
-  h2 { font-size: 1.1rem; margin-top: 2.5rem; overflow-wrap: anywhere; }
-  p { white-space: pre-wrap; overflow-wrap: anywhere; }
-  span { background: rgb(var(--ink) / var(--share)); border-radius: .2em; }
-  small { color: GrayText; }
-</style>
-"""
 
 
 class Printer:
@@ -47,7 +40,7 @@ class Printer:
     def __init__(self, form: str, made_by: dict[str, Any], page: Path | None) -> None:
         self.form, self.made_by, self.page = form, made_by, page
         self.documents = 0
-        self.page_parts: list[str] = []
+        self.page_parts: list[Markup] = []
 
     def __enter__(self) -> Printer:
         if self.form == "json":
@@ -62,11 +55,11 @@ class Printer:
         if self.form == "json":
             sys.stdout.write("]}\n")
         if self.form == "table":
-            tagger = self.made_by.get("tagger")
-            print(f"{self.made_by['predictor']}" + (f", {tagger} tagger" if tagger else ""), file=sys.stderr)
+            predictor, tagger = self.made_by["predictor"], self.made_by.get("tagger")
+            say("predictor", predictor + (f", {tagger} tagger" if tagger else ""), predictor=predictor, tagger=tagger)
         if self.page is not None:
-            write_file(_PAGE_HEAD + "".join(self.page_parts) + "</html>\n", self.page)
-            print(f"token scores: {self.page}", file=sys.stderr)
+            write_file(render("token_scores.html", title="kpray: token scores", documents=self.page_parts), self.page)
+            say("page", f"token scores: {self.page}", page=str(self.page))
 
     def print(self, document: Document, explanation: Explanation) -> None:
         """Write one document."""
@@ -85,7 +78,10 @@ class Printer:
             else:
                 sys.stdout.write((", " if self.documents else "") + json.dumps(row, ensure_ascii=False))
         if self.page is not None:
-            self.page_parts.append(_page_part(document, explanation))
+            phrases = [keyphrase.text for keyphrase in explanation.keyphrases]
+            pieces = shaded_pieces(document.text, explanation)
+            part = render("scored_document.html", id=document.id, phrases=phrases, pieces=pieces)
+            self.page_parts.append(part)
         self.documents += 1
 
     def _print_table(self, document: Document, explanation: Explanation) -> None:
@@ -110,6 +106,20 @@ class Printer:
             for piece, share in shaded_pieces(document.text, explanation):
                 shaded.append(_printable(piece), style=_SHADES[min(int(share * len(_SHADES)), len(_SHADES) - 1)])
             console.print(shaded)
+
+
+def print_result(text: str) -> None:
+    """Print what a command or job ends in to standard output; what it tells on the way is for `kpray.log.say`."""
+    print(text)
+
+
+def print_tables(tables: Mapping[str, Sequence[Mapping[str, Cell]]]) -> None:
+    """Print title -> rows, each as a `console_table`; titles without rows are left out."""
+    from rich.console import Console
+
+    for title, rows in tables.items():
+        if rows:
+            Console().print(console_table(rows, title=title))
 
 
 def write_file(text: str, path: Path) -> None:
@@ -145,12 +155,3 @@ def shaded_pieces(text: str, explanation: Explanation) -> list[tuple[str, float]
 def _printable(text: str) -> str:
     """The text without characters that would steer the terminal (escape sequences)."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
-
-
-def _page_part(document: Document, explanation: Explanation) -> str:
-    phrases = ", ".join(html.escape(keyphrase.text) for keyphrase in explanation.keyphrases)
-    pieces = "".join(
-        f'<span style="--share:{share:.2f}">{html.escape(piece)}</span>' if share >= 0.01 else html.escape(piece)
-        for piece, share in shaded_pieces(document.text, explanation)
-    )
-    return f"<h2>{html.escape(document.id)}</h2>\n<small>{phrases}</small>\n<p>{pieces}</p>\n"

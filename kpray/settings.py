@@ -154,7 +154,7 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
         except KeyboardInterrupt:
             say("interrupted", "interrupted; run the same command again")
             code = 128 + signal.SIGINT
-        print(end="", flush=True)
+        sys.stdout.flush()
     except BrokenPipeError:
         if not _reader_is_gone():
             raise

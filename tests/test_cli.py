@@ -109,7 +109,7 @@ def test_formats_say_the_same(extract: Run) -> None:
     assert scores == sorted(scores, reverse=True)
     rows = [f"{keyphrase['score']:10.4f}  {keyphrase['text']}" for keyphrase in document["keyphrases"]]
     assert as_table.out.splitlines() == ["graphs.txt", *rows]
-    assert as_table.err.startswith("samrank, ")
+    assert as_table.err.startswith("kpray: samrank, ")
     assert as_table.err.endswith(" tagger\n")
 
 
@@ -184,6 +184,21 @@ def test_rejects_go_to_a_file(extract: Run) -> None:
     assert json.loads(line) == {"source": "a.jsonl", "line": 1, "reason": "not JSON: Expecting value at column 1"}
 
 
+def test_standard_error_is_json_where_asked_for(extract: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KPRAY_LOG", "json")
+    write("mixed.jsonl", "no JSON\n" + json.dumps({"text": GRAPHS}))
+    ended = extract("mixed.jsonl", "--explain", "--explain-page", "page.html")
+    refused = extract("none.txt")
+    assert (ended.code, refused.code) == (0, 2)
+    lines = [json.loads(line) for line in (ended.err + refused.err).splitlines()]
+    assert [line["event"] for line in lines] == ["rejected", "predictor", "page", "error"]
+    assert all(line.keys() >= {"time", "message"} for line in lines)
+    _, predictor, page, _ = lines
+    assert predictor["predictor"] == "samrank"
+    assert predictor["message"] == f"samrank, {predictor['tagger']} tagger"
+    assert page["page"] == "page.html"
+
+
 @pytest.mark.parametrize("option", ["--rejects", "--explain-page"])
 def test_output_that_cannot_be_written(option: str, extract: Run) -> None:
     ended = extract(write("a.txt", GRAPHS), "--explain", option, "none/file")
@@ -201,7 +216,7 @@ def test_explain_writes_a_page_and_shades_the_text(extract: Run) -> None:
     assert "<script" not in page
     assert "<h2>&lt;script&gt;</h2>" in page
     assert '<span style="--share:1.00">' in page
-    assert ended.err.splitlines()[-1] == "token scores: page.html"
+    assert ended.err.splitlines()[-1] == "kpray: token scores: page.html"
 
     [document] = extract(file, "--explain", "--format", "json").documents
     tokens = document["tokens"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import UTC, datetime
 
 import pytest
@@ -34,3 +35,29 @@ def test_for_programs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     assert step == {"event": "step", "message": "naïve\nline", "step": "embed", "reused": False}
     assert (error["event"], error["where"], error["what"]) == ("error", "a.jsonl", "is not there")
     assert (training["event"], training["step"], training["loss"]) == ("progress", 1, 0.5)
+
+
+def test_other_loggers_of_kpray_write_the_same_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logging.getLogger("kpray.text.tagging")
+    logger.warning("%s%% was not found", 5)
+    assert capsys.readouterr().err == "kpray: 5% was not found\n"
+    monkeypatch.setenv("KPRAY_LOG", "json")
+    try:
+        raise ValueError("boom")
+    except ValueError:
+        logger.exception("it ended")
+    values = json.loads(capsys.readouterr().err)
+    assert (values["event"], values["message"]) == ("error", "it ended")
+    assert values["traceback"].endswith("ValueError: boom")
+
+
+def test_lines_have_levels(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("kpray")
+    logger.addHandler(caplog.handler)
+    for event in ("step", "warning", "error"):
+        say(event, "100% done")
+    logger.removeHandler(caplog.handler)
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "ERROR"]
+    assert {record.getMessage() for record in caplog.records} == {"100% done"}

@@ -12,7 +12,10 @@ import pytest
 import kpray
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages(kpray.__path__, "kpray."))
-HEAVY = {"deepspeed", "faiss", "nltk", "numpy", "pyarrow", "pydantic", "ray", "rich", "torch", "transformers", "tyro"}
+HEAVY = {
+    *("deepspeed", "faiss", "jinja2", "nltk", "numpy", "pyarrow", "pydantic", "ray", "rich", "scipy", "torch"),
+    *("transformers", "tyro"),
+}
 
 
 def loaded_after(statement: str) -> set[str]:
@@ -35,6 +38,10 @@ def test_the_nouns_take_nothing_heavy() -> None:
 
 def test_settings_take_pydantic_alone() -> None:
     assert loaded_after("import kpray.settings") & HEAVY == {"pydantic"}
+
+
+def test_pages_and_statistics_wait_for_their_first_use() -> None:
+    assert not loaded_after("import kpray.cli, kpray.printing, kpray.sweep.reports") & {"jinja2", "scipy"}
 
 
 def test_heavy_modules_are_seen_when_they_are_loaded() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kpray
 from kpray.document import Document, Keyphrase
 from kpray.errors import UserError
 from kpray.predictor import Explanation
-from kpray.printing import Printer, shaded_pieces
+from kpray.printing import Printer, print_result, print_tables, shaded_pieces
 
 MADE_BY: dict[str, Any] = {"predictor": "samrank", "tagger": "nltk"}
 
@@ -64,11 +66,14 @@ def test_page_escapes_what_the_document_says(tmp_path: Path, capsys: pytest.Capt
     for written in ("<script", "<b id", "<i>"):
         assert written not in shown
     assert shown.count("&lt;script&gt;") == 2
-    assert "&lt;b id=&quot;x&quot;&gt;" in shown
+    assert "&lt;b id=&#34;x&#34;&gt;" in shown
     assert "&lt;i&gt;phrase&lt;/i&gt;" in shown
     assert "&amp; more" in shown
     assert '<span style="--share:1.00">&lt;/script&gt;</span>' in shown
-    assert f"token scores: {page}" in capsys.readouterr().err
+    assert "<p>&lt;script&gt;alert(1)" in shown  # white space counts in this paragraph: none is added
+    assert " more</p>" in shown
+    assert shown.endswith("</p>\n</html>\n")
+    assert f"kpray: token scores: {page}\n" in capsys.readouterr().err
 
 
 def test_terminal_gets_no_control_characters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,7 +113,7 @@ def test_absent_phrases_and_none_are_marked(capsys: pytest.CaptureFixture[str]) 
         printer.print(Document("2", ""), Explanation(generated, np.zeros((0, 2), np.int32), np.zeros(0)))
     out, err = capsys.readouterr()
     assert out == "1\n  (no keyphrases)\n\n2\n    0.2500  graph theory  (absent)\n"
-    assert err == "x\n"
+    assert err == "kpray: x\n"
 
 
 def test_page_that_cannot_be_written(tmp_path: Path) -> None:
@@ -117,3 +122,28 @@ def test_page_that_cannot_be_written(tmp_path: Path) -> None:
         Printer("table", MADE_BY, tmp_path / "none/page.html"),
     ):
         pass
+
+
+def test_printed_tables_have_their_titles(capsys: pytest.CaptureFixture[str]) -> None:
+    print_tables({"numbers": [{"a column": 1}], "nothing": []})
+    assert [line.split() for line in capsys.readouterr().out.splitlines() if line.strip(" ─")] == [
+        ["numbers"],
+        ["a", "column"],
+        ["1"],
+    ]
+
+
+def test_a_result_is_a_line_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    print_result("3 documents written")
+    assert capsys.readouterr() == ("3 documents written\n", "")
+
+
+def test_nothing_else_prints() -> None:
+    package = Path(kpray.__file__).parent
+    callers = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print"
+    }
+    assert callers == {"printing.py"}

@@ -15,6 +15,7 @@ from kpray.corpus.reading import read_chunks
 from kpray.corpus.sources import Source, find_sources
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
+from kpray.printing import print_result
 from kpray.settings import Settings, dump_settings
 from kpray.storage import Location, reason_of
 from kpray.versions import versions
@@ -42,7 +43,7 @@ def print_plan(job: JobSettings, data: str) -> None:
     """What a dry run prints: the resolved configuration, the resources, the data."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     resources = f"Ray at {job.address}" if job.address else f"this machine: {os.cpu_count()} cores, {memory:.0f} GiB"
-    print(f"{dump_settings(job)}\n# resources: {resources}\n# data: {data}")
+    print_result(f"{dump_settings(job)}\n# resources: {resources}\n# data: {data}")
 
 
 def describe_inputs(inputs: Mapping[str, Sequence[str]], limits: Limits) -> str:

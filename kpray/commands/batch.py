@@ -12,6 +12,7 @@ from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_c
 from kpray.cluster.session import ray_session
 from kpray.corpus.sources import find_sources
 from kpray.corpus.writing import REJECTS_FILE
+from kpray.printing import print_result
 from kpray.registry import PredictionSettings, section_of
 from kpray.settings import parse_settings
 from kpray.storage import location
@@ -44,5 +45,5 @@ def main(arguments: Sequence[str], prog: str) -> int:
     write_configuration(job, output)
     with ray_session(job.address, run.output, run.models()):
         counts = predict_files(run, sources, job.batch)
-    print(f"{counts.written:,} documents written to {output}, {counts.rejected:,} rejected ({REJECTS_FILE})")
+    print_result(f"{counts.written:,} documents written to {output}, {counts.rejected:,} rejected ({REJECTS_FILE})")
     return 0

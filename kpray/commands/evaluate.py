@@ -17,9 +17,9 @@ from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.metrics.protocols import get_protocol
 from kpray.metrics.runs import comparison_tables, console_tables, draw_figures, markdown_report, notes, read_runs
+from kpray.printing import print_result, print_tables
 from kpray.registry import PredictionSettings, kind_of, open_predictor, section_of
 from kpray.report.relation import distance_rows, draw_relation, pair_distances
-from kpray.report.tables import print_tables
 from kpray.samrank.heads import draw_f1_of_heads
 from kpray.settings import parse_settings
 from kpray.versions import versions
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
     tables = {**console_tables(runs), **comparison_tables(runs, others, str(job.compare), job.seed)}
     tables |= {f"heads, the best ten on {name}": rows[:10] for name, rows in heads.items()}
     print_tables(tables)
-    print("\n".join(notes(runs)))
+    print_result("\n".join(notes(runs)))
     if job.output:
         extra = {"config": job.model_dump(mode="json"), "versions": versions()}
         lines = [run.to_json({"heads": heads.get(run.data, []), **extra}) for run in runs]
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
         with writing(job.figures):
             drawn = draw_figures(runs, job.figures)
             drawn += draw_distances(dict(zip(systems, job.predictor, strict=False)), data_sets, job.figures)
-        print("figures:", ", ".join(map(str, drawn)) or "there is nothing to draw")
+        print_result("figures:", ", ".join(map(str, drawn)) or "there is nothing to draw")
     return 0
 
 

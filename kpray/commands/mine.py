@@ -16,6 +16,7 @@ from kpray.cluster.session import ray_session
 from kpray.cluster.step_cache import StepFolder
 from kpray.corpus.limits import ReadingSettings
 from kpray.corpus.store import PassageStore
+from kpray.printing import print_result
 from kpray.ramkg.bitext import margin_pairs
 from kpray.ramkg.config import BitextConfig
 from kpray.rgit.corpora import write_documents
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
         return 0
     with mirrored(job.output):
         pairs, passages, english = _mine(job, working_folder(job.output))
-    print(f"{pairs:,} pairs of {passages:,} and {english:,} documents: {job.output}/pairs.jsonl")
+    print_result(f"{pairs:,} pairs of {passages:,} and {english:,} documents: {job.output}/pairs.jsonl")
     return 0
 
 

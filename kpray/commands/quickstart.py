@@ -6,8 +6,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
 from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
 from kpray.cluster.session import ray_session
@@ -19,10 +17,10 @@ from kpray.document import Keyphrase, Record
 from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import get_protocol
 from kpray.pretrained import MINILM
+from kpray.printing import print_result, print_tables
 from kpray.registry import MethodSections, open_predictor, section_of
 from kpray.report.heat_map import draw_heads
 from kpray.report.rounds import round_rows, score_rows
-from kpray.report.tables import console_table, print_tables
 from kpray.rgit.job import RGITSettings, run_rgit
 from kpray.samrank.heads import f1_of_heads
 from kpray.settings import parse_settings
@@ -72,39 +70,42 @@ def main(arguments: Sequence[str], prog: str) -> int:
     with ray_session(job.address):
         counts = predict_files(run, sources, batch)
     records, predictions = quickstart_records(), read_predictions(run.output)
-    print(f"\n{counts.written} documents, {counts.rejected} rejected, {time.monotonic() - started:.0f} s\n")
+    print_result(f"\n{counts.written} documents, {counts.rejected} rejected, {time.monotonic() - started:.0f} s\n")
     show(records[0], predictions["en", records[0].document.id])
 
     report = evaluate(records, predictions, get_protocol("samrank"))
     english = [record for record in records if record.document.lang == "en"]
     draw_heads({"quickstart, English": f1_of_heads(job.samrank, english)[:, :, -1]}, job.output / "heads.png", "F1@15")
-    console = Console()
-    console.print(
-        console_table(report.language_rows(), title=f"F1 in percent ({read_made_by(run.output)['tagger']} tagger)")
+    print_tables(
+        {
+            f"F1 in percent ({read_made_by(run.output)['tagger']} tagger)": report.language_rows(),
+            "all documents, protocol samrank": report.score_rows(),
+        }
     )
-    console.print(console_table(report.score_rows(), title="all documents, protocol samrank"))
     train_tiny(job, sources, records[0])
     run_two_rounds(job)
-    print(f"\n{job.output}/: corpus.jsonl, keyphrases/*.parquet, heads.png (F1 of every attention head),", end=" ")
-    print(f"unikeyphrase/ and rgit/ (models, metrics, what they were made of)\n{NEXT}", end="")
+    print_result(
+        f"\n{job.output}/: corpus.jsonl, keyphrases/*.parquet, heads.png (F1 of every attention head), unikeyphrase/ and "
+        f"rgit/ (models, metrics, what they were made of)\n{NEXT.rstrip()}"
+    )
     return 0
 
 
 def train_tiny(job: QuickstartCommand, sources: list[Source], record: Record) -> None:
     """Train a UniKeyphrase on the corpus, open it, use it on a document that it has learnt by heart."""
-    print("\ntraining a UniKeyphrase on the same texts, for a minute: it shows that it works, not how well\n")
+    print_result("\ntraining a UniKeyphrase on the same texts, for a minute: it shows that it works, not how well\n")
     corpus = (sources[0].path,)
     output = job.output / "unikeyphrase"
     settings = TrainSettings(train=corpus, valid=corpus, output=str(output), optim=OPTIM, run=RUN, address=job.address)
     state = train(UniKeyphraseTask(TINY), settings, sources, sources)
     predictor = open_predictor(str(output / "best"))
     show(record, predictor.predict([record.document])[0])
-    print(f"{state.step} steps; F1@M of what it was trained on: {state.best:.1f} percent")
+    print_result(f"{state.step} steps; F1@M of what it was trained on: {state.best:.1f} percent")
 
 
 def run_two_rounds(job: QuickstartCommand) -> None:
     """Let a retriever and a generator train each other on a corpus with a known answer."""
-    print(
+    print_result(
         "\ntwo rounds of RGIT on a made-up bilingual corpus, for four minutes: it shows that it works, not how well\n"
     )
     options = ["--config", "planted-small", "--output", str(job.output / "rgit")]
@@ -117,6 +118,6 @@ def show(record: Record, keyphrases: list[Keyphrase]) -> None:
     """Print one document beside its keyphrases."""
     present = [keyphrase.text for keyphrase in keyphrases[:8] if keyphrase.present]
     absent = [keyphrase.text for keyphrase in keyphrases[:8] if not keyphrase.present]
-    print(record.document.title)
-    print(f"  predicted: {'; '.join(present)}{' | not in the text: ' if absent else ''}{'; '.join(absent)}")
-    print(f"  assigned:  {'; '.join(record.keyphrases)}\n")
+    print_result(record.document.title)
+    print_result(f"  predicted: {'; '.join(present)}{' | not in the text: ' if absent else ''}{'; '.join(absent)}")
+    print_result(f"  assigned:  {'; '.join(record.keyphrases)}\n")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from kpray.cluster.job import print_plan
 from kpray.cluster.mirror import mirrored
+from kpray.printing import print_result, print_tables
 from kpray.report.rounds import recall_rows, round_rows, score_rows
-from kpray.report.tables import print_tables
 from kpray.rgit.corpora import describe_corpora
 from kpray.rgit.job import RGITSettings, run_rgit
 from kpray.settings import parse_settings
@@ -30,5 +30,5 @@ def main(arguments: Sequence[str], prog: str) -> int:
         }
     )
     output = location(job.output)
-    print(f"the predictor: {output}/best; the tables: {output}/report.md")
+    print_result(f"the predictor: {output}/best; the tables: {output}/report.md")
     return 0

@@ -7,14 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from kpray.metrics.bootstrap import LEVEL
 from kpray.report.trials import Setting, TrialRow, Value
-
-#: 97.5% quantiles of Student's t for 1, 2, ... degrees of freedom; beyond them the normal distribution's is near.
-_T = (
-    *(12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131),
-    *(2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042),
-)
-_NORMAL = 1.960
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +50,12 @@ def seed_interval(values: Sequence[float]) -> Estimate:
     Args:
         values: at least one.
     """
+    from scipy.stats import t
+
     mean = statistics.fmean(values)
     if len(values) < 2:
         return Estimate(mean, None, None)
-    freedom = len(values) - 1
-    t = _T[freedom - 1] if freedom <= len(_T) else _NORMAL
-    half = t * statistics.stdev(values) / math.sqrt(len(values))
+    half = float(t.ppf((1 + LEVEL) / 2, df=len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
     return Estimate(mean, mean - half, mean + half)
 
 

@@ -16,22 +16,28 @@ from kpray.log import as_json, say
 _SECONDS_BETWEEN_LINES = 10.0
 
 
+def is_live(console: Console) -> bool:
+    """Whether something live may stand on a console: a terminal that nothing reads JSON from."""
+    return console.is_terminal and not as_json()
+
+
 class _LiveLine:
-    """A line on standard error that lives as long as a block, where that is a terminal.
+    """A line on standard error that lives as long as a block, where that is a terminal; log lines go above it.
 
     Args:
         columns: what it shows before the time that has passed and the time that is left.
     """
 
     def __init__(self, *columns: ProgressColumn) -> None:
-        self.console = Console(stderr=True)
+        console = Console(stderr=True)
+        self.is_live = is_live(console)
         self.live = Live(
             *columns,
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
-            console=self.console,
-            disable=not self.console.is_terminal,
+            console=console,
+            disable=not self.is_live,
         )
 
     def __enter__(self) -> Self:
@@ -42,13 +48,6 @@ class _LiveLine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.live.stop()
-
-    def tell(self, text: str, **fields: Any) -> None:
-        """Write a line that stays, above the live one where there is one."""
-        if as_json():
-            say("progress", text, **fields)
-        else:
-            self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 class Progress(_LiveLine):
@@ -83,14 +82,13 @@ class Progress(_LiveLine):
         seconds = max(now - (self.started or now), 1e-9)
         rate = self.new / seconds
         self.live.update(self.task, completed=self.done, documents=self.documents, rate=rate)
-        if not self.console.is_terminal and now - self.last_line >= _SECONDS_BETWEEN_LINES and self.new_done:
+        if not self.is_live and now - self.last_line >= _SECONDS_BETWEEN_LINES and self.new_done:
             self.last_line = now
             left = seconds * (self.total - self.done) / self.new_done
             text = f"{self.documents:,} documents, {100 * self.done / self.total:.0f}% of the input, "
             text += f"{rate:.1f} documents/s, about {left:.0f} s left"
-            self.tell(
-                text, documents=self.documents, share=self.done / self.total, documents_per_second=rate, left_s=left
-            )
+            share = self.done / self.total
+            say("progress", text, documents=self.documents, share=share, documents_per_second=rate, left_s=left)
 
 
 class TrainingProgress(_LiveLine):
@@ -109,10 +107,11 @@ class TrainingProgress(_LiveLine):
     def show(self, values: Mapping[str, Any]) -> None:
         """Show a line of metrics.jsonl."""
         if "note" in values:
-            self.tell(values["note"])
+            say("progress", values["note"])
         elif "validation" in values:
             metrics = "  ".join(f"{name} {value:.4g}" for name, value in values["validation"].items())
-            self.tell(f"step {values['step']:,}: validation score {values['score']:.4g}  {metrics}", **values)
+            text = f"step {values['step']:,}: validation score {values['score']:.4g}  {metrics}"
+            say("progress", text, **values)
         elif "loss" in values:
             self._advance(values)
 
@@ -124,11 +123,11 @@ class TrainingProgress(_LiveLine):
             self.task = self.live.add_task(text, total=steps)
         self.live.update(self.task, completed=step, description=text)
         self.first = self.first or (now, step)
-        if not self.console.is_terminal and now - self.last_line >= _SECONDS_BETWEEN_LINES:
+        if not self.is_live and now - self.last_line >= _SECONDS_BETWEEN_LINES:
             self.last_line = now
             done = step - self.first[1]
             left = f", about {(now - self.first[0]) * (steps - step) / done:.0f} s left" if done else ""
-            self.tell(f"step {step:,} of {steps:,}  {text}{left}", **values)
+            say("progress", f"step {step:,} of {steps:,}  {text}{left}", **values)
 
 
 # What a line of metrics.jsonl has besides the losses.

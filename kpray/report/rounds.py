@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kpray.report.tables import Cell, markdown_table
+from kpray.report.tables import Cell, markdown_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +98,11 @@ def rounds_report(report: Mapping[str, Any], others: Mapping[str, Mapping[str, A
         report: of `run_rgit`.
         others: runs to compare, by name.
     """
-    sections: Sequence[tuple[str, list[dict[str, Cell]]]] = (
-        ("Rounds (recall@k on the validation documents, in percent; Table 5)", round_rows(report)),
-        ("Retrieval (recall@k on the validation documents, in percent; Table 4)", recall_rows(report)),
-        ("Keyphrases (protocol ramkg, in percent; Tables 2 and 3)", score_rows(report)),
-        ("Runs (Tables 6 and 7, Fig. 3)", run_rows(others or {})),
+    return markdown_tables(
+        {
+            "Rounds (recall@k on the validation documents, in percent; Table 5)": round_rows(report),
+            "Retrieval (recall@k on the validation documents, in percent; Table 4)": recall_rows(report),
+            "Keyphrases (protocol ramkg, in percent; Tables 2 and 3)": score_rows(report),
+            "Runs (Tables 6 and 7, Fig. 3)": run_rows(others or {}),
+        }
     )
-    return "\n".join(f"## {title}\n\n{markdown_table(rows)}" for title, rows in sections if rows)

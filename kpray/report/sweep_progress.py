@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.live import Live
 
-from kpray.log import as_json, say
+from kpray.log import say
+from kpray.report.progress import is_live
 from kpray.report.tables import Cell, console_table
 from kpray.report.trials import TrialRow, short_setting
 
@@ -29,22 +30,23 @@ class SweepProgress:
 
     def __init__(self, total: int) -> None:
         self.total = total
-        self.console = Console(stderr=True)
         self.rows: dict[str, dict[str, Cell]] = {}
         self.states: dict[str, str] = {}
         self.cost = (0.0, 0.0)
         self.last = 0.0
-        self.live = Live(console=self.console, auto_refresh=False, transient=False)
+        console = Console(stderr=True)
+        self.is_live = is_live(console)
+        self.live = Live(console=console, auto_refresh=False, transient=False)
 
     def __enter__(self) -> Self:
-        if self.console.is_terminal:
+        if self.is_live:
             self.live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.console.is_terminal:
+        if self.is_live:
             self.live.update(self.table(), refresh=True)
             self.live.stop()
 
@@ -69,21 +71,18 @@ class SweepProgress:
             "starts": trial.attempts,
             "minutes": trial.seconds / 60,
         }
-        if event and event != "report" and not self.console.is_terminal:
+        if event and event != "report" and not self.is_live:
             named = ", ".join(f"{name} {value}" for name, value in {**setting, "seed": trial.seed}.items())
             score = f", score {trial.score:.4g}" if trial.score is not None else ""
             why = f": {trial.crashes[-1]}" if event in ("crashed", "failed") and trial.crashes else ""
             text = f"{named}: {event}{score}{why} ({self.counts()})"
-            if as_json():
-                say("trial", text, happened=event, **self.rows[trial.key])
-            else:
-                self.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+            say("trial", text, happened=event, **self.rows[trial.key])
 
     def tick(self, hours: float, device_hours: float) -> None:
         """Time has passed."""
         self.cost = (hours, device_hours)
         now = time.monotonic()
-        if self.console.is_terminal and now - self.last > _SECONDS_BETWEEN_TABLES:
+        if self.is_live and now - self.last > _SECONDS_BETWEEN_TABLES:
             self.last = now
             self.live.update(self.table(), refresh=True)
 

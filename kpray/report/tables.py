@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import rich.table
 
 Cell = str | int | float | None
+
+
+class TableTexts(NamedTuple):
+    """A table as texts.
+
+    Attributes:
+        columns: in the order in which they first appear.
+        numeric: of each column, whether it has numbers only, and some.
+        rows: the cells; None and NaN are a dash.
+    """
+
+    columns: list[str]
+    numeric: list[bool]
+    rows: list[list[str]]
 
 
 def markdown_table(rows: Sequence[Mapping[str, Cell]], *, digits: int = 2) -> str:
@@ -22,13 +36,12 @@ def markdown_table(rows: Sequence[Mapping[str, Cell]], *, digits: int = 2) -> st
     Returns:
         The table with a final newline; empty when there is no row.
     """
-    columns = table_columns(rows)
-    if not columns:
+    table = table_texts(rows, digits)
+    if not table.columns:
         return ""
-    texts = [[_escape(column) for column in columns]]
-    texts += [[_escape(cell_text(row.get(column), digits)) for column in columns] for row in rows]
-    widths = [max(3, *(len(line[place]) for line in texts)) for place in range(len(columns))]
-    numeric = [is_numeric(rows, column) for column in columns]
+    texts = [[_escape(text) for text in line] for line in (table.columns, *table.rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*texts, strict=True)]
+    numeric = table.numeric
 
     def join(cells: Sequence[str]) -> str:
         return "| " + " | ".join(cells) + " |\n"
@@ -55,21 +68,12 @@ def console_table(rows: Sequence[Mapping[str, Cell]], *, title: str = "", digits
 
     # Text, not str: rich reads "[CLS]" in a str as markup and would drop it.
     table = Table(title=Text(title) if title else None, title_justify="left", box=rich.box.SIMPLE_HEAD, pad_edge=False)
-    columns = table_columns(rows)
-    for column in columns:
-        table.add_column(Text(column), justify="right" if is_numeric(rows, column) else "left")
-    for row in rows:
-        table.add_row(*(Text(cell_text(row.get(column), digits)) for column in columns))
+    texts = table_texts(rows, digits)
+    for column, numeric in zip(texts.columns, texts.numeric, strict=True):
+        table.add_column(Text(column), justify="right" if numeric else "left")
+    for cells in texts.rows:
+        table.add_row(*map(Text, cells))
     return table
-
-
-def print_tables(tables: Mapping[str, Sequence[Mapping[str, Cell]]]) -> None:
-    """Print title -> rows, each as a `console_table`; titles without rows are left out."""
-    from rich.console import Console
-
-    for title, rows in tables.items():
-        if rows:
-            Console().print(console_table(rows, title=title))
 
 
 def markdown_tables(tables: Mapping[str, Sequence[Mapping[str, Cell]]]) -> str:
@@ -82,18 +86,23 @@ def with_interval(mean: float, low: float, high: float) -> str:
     return f"{mean:.2f}\n{low:.1f} to {high:.1f}"
 
 
-def table_columns(rows: Sequence[Mapping[str, Cell]]) -> list[str]:
-    """Columns in the order in which they first appear."""
-    return list(dict.fromkeys(column for row in rows for column in row))
+def table_texts(rows: Sequence[Mapping[str, Cell]], digits: int = 2) -> TableTexts:
+    """What a table says, however it is shown.
+
+    Args:
+        rows: as for `markdown_table`.
+        digits: decimals of floats.
+    """
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    numeric = []
+    for column in columns:
+        cells = [row[column] for row in rows if row.get(column) is not None]
+        numeric.append(bool(cells) and all(isinstance(cell, int | float) for cell in cells))
+    texts = [[_cell_text(row.get(column), digits) for column in columns] for row in rows]
+    return TableTexts(columns, numeric, texts)
 
 
-def is_numeric(rows: Sequence[Mapping[str, Cell]], column: str) -> bool:
-    """Whether a column has numbers only, and some."""
-    cells = [row[column] for row in rows if row.get(column) is not None]
-    return bool(cells) and all(isinstance(cell, int | float) for cell in cells)
-
-
-def cell_text(cell: Cell, digits: int = 2) -> str:
+def _cell_text(cell: Cell, digits: int) -> str:
     """A cell as tables show it; None and NaN are a dash."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return "–"

@@ -14,10 +14,11 @@ import numpy as np
 from kpray.cluster.job import writing
 from kpray.corpus.writing import write_text
 from kpray.metrics.bootstrap import bootstrap_interval, paired_bootstrap
+from kpray.printing import print_tables
 from kpray.report.heat_map import draw_heads
 from kpray.report.page import Section, write_pages
 from kpray.report.sweep_figures import draw_parallel
-from kpray.report.tables import Cell, print_tables
+from kpray.report.tables import Cell
 from kpray.report.trials import Setting, TrialRow
 from kpray.samrank.combine import (
     Choice,
@@ -124,7 +125,7 @@ def write_head_report(report: HeadReport, folder: Path) -> None:
         contents = yaml.safe_dump(configuration, sort_keys=False)
         names = f"{best.how}, heads {', '.join(settings.heads)}"
         write_text(f"# SAMRank, {names}: chosen by {folder.name}\n{contents}", folder / "best.yaml")
-        sections.append(Section("Best configuration", "kpray extract --config best.yaml FILE...", code=contents))
+        sections.append(Section("Best configuration", "`kpray extract --config best.yaml FILE...`", code=contents))
         sections.append(Section("The command", code=shlex.join(["python", *sys.argv])))
         write_pages(folder, "SAMRank: which heads", sections)
         told = {"choices": choices, "test": compared, "alone": alone, "cost": _cost(report), "versions": versions()}

@@ -31,6 +31,7 @@ from kpray.errors import UserError
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.pretrained import absolute_if_folder
+from kpray.printing import print_result
 from kpray.samrank.combine import all_scorings, make_table, save_table
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import Mode, all_heads, score_documents
@@ -167,7 +168,7 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
     )
     write_head_report(report, folder.path)
     output = absolute(job.output)
-    print(f"best: kpray extract --config {output}/best.yaml FILE...; the report: {output}/report.html")
+    print_result(f"best: kpray extract --config {output}/best.yaml FILE...; the report: {output}/report.html")
     return 0
 
 

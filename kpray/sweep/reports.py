@@ -13,9 +13,10 @@ from typing import Any
 from kpray.cluster.job import writing
 from kpray.corpus.writing import write_text
 from kpray.metrics.sweeps import Estimate, SettingRow, best_setting, summarize_settings
+from kpray.printing import print_result, print_tables
 from kpray.report.page import Section, write_pages
 from kpray.report.sweep_figures import Point, draw_curves, draw_parallel
-from kpray.report.tables import Cell, print_tables
+from kpray.report.tables import Cell
 from kpray.report.trials import TrialRow, setting_text, short_setting
 from kpray.sweep.search import Space
 from kpray.sweep.trials import Spent
@@ -84,17 +85,18 @@ def write_sweep_report(
         if best:
             contents = yaml.safe_dump(configure(best.setting), sort_keys=False)
             write_text(f"# {setting_text(best.setting)}: the best of {folder.name}\n{contents}", folder / "best.yaml")
-            sections.append(Section("Best configuration", f"python {report.script} --config best.yaml", code=contents))
+            how = f"`python {report.script} --config best.yaml`"
+            sections.append(Section("Best configuration", how, code=contents))
         sections.append(Section("The command", code=shlex.join(["python", *sys.argv])))
         write_pages(folder, report.title, sections)
         told = {"settings": table, "trials": trial_rows(report.trials), "versions": versions()}
         write_text(json.dumps(told, indent=2) + "\n", folder / "report.json")
     if best:
         command = f"python {report.script} --config {report.output}/best.yaml"
-        print(f"best: {setting_text(best.setting)} ({interval_text(best.score)}); {command}")
+        print_result(f"best: {setting_text(best.setting)} ({interval_text(best.score)}); {command}")
     else:
-        print("no setting is finished")
-    print(f"the report: {report.output}/report.html")
+        print_result("no setting is finished")
+    print_result(f"the report: {report.output}/report.html")
 
 
 def verdict(report: SweepReport, rows: Sequence[SettingRow], best: SettingRow | None) -> str:

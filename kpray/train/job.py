@@ -32,6 +32,7 @@ from kpray.corpus.writing import write_text
 from kpray.document import Record
 from kpray.errors import UserError
 from kpray.log import say
+from kpray.printing import print_result
 from kpray.storage import location
 from kpray.train.checkpoint import State, check_continuable, find_checkpoint, tidy_checkpoints
 from kpray.train.deepspeed import choose_precision
@@ -76,7 +77,7 @@ def run_train_job(
     with mirrored(job.output):
         state = train(make_task(working_folder(job.output)), job, sources, valid_sources)
     best = f"step {state.best_step:,}, score {state.best:.4g}"
-    print(f"{state.step:,} steps; the best model is of {best}: {location(job.output)}/best")
+    print_result(f"{state.step:,} steps; the best model is of {best}: {location(job.output)}/best")
     return 0
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy import stats
 
 from kpray.metrics.bootstrap import bootstrap_interval, paired_bootstrap
 
@@ -41,6 +42,14 @@ def test_interval_as_a_loop_over_drawn_documents(values: NDArray[np.float64]) ->
     low, high = bootstrap_interval(values, resamples=50, seed=3)
     assert low == pytest.approx(np.quantile(means, 0.025, axis=0))
     assert high == pytest.approx(np.quantile(means, 0.975, axis=0))
+
+
+def test_interval_is_that_of_scipy(values: NDArray[np.float64]) -> None:
+    low, high = bootstrap_interval(values, resamples=50, seed=3)
+    generator = np.random.default_rng(3)
+    theirs = stats.bootstrap((values,), np.mean, n_resamples=50, method="percentile", batch=50, rng=generator)
+    assert low == pytest.approx(theirs.confidence_interval.low)
+    assert high == pytest.approx(theirs.confidence_interval.high)
 
 
 def test_seed_decides(values: NDArray[np.float64]) -> None:

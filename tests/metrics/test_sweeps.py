@@ -20,10 +20,17 @@ def trial(x: int, seed: int, score: float | None, state: str = "finished") -> Tr
 
 def test_interval_of_three_seeds() -> None:
     found = seed_interval([1.0, 2.0, 6.0])
-    half = 4.303 * statistics.stdev([1, 2, 6]) / math.sqrt(3)
+    half = 4.302652729911275 * statistics.stdev([1, 2, 6]) / math.sqrt(3)
     assert found.mean == (1 + 2 + 6) / 3
     assert found.low == pytest.approx(3 - half)
     assert found.high == pytest.approx(3 + half)
+
+
+def test_interval_of_many_seeds_is_still_students() -> None:
+    values = [float(value) for value in range(41)]
+    found = seed_interval(values)
+    half = 2.0210753903062715 * statistics.stdev(values) / math.sqrt(41)  # of 40 degrees of freedom
+    assert found.high == pytest.approx(20 + half)
 
 
 def test_one_value_has_no_interval() -> None:
@@ -49,7 +56,7 @@ def test_best_and_differences_paired_by_seed() -> None:
     other = rows[0].difference
     assert other is not None
     assert other.mean == ((1.0 - 2.0) + (2.0 - 3.5)) / 2
-    assert other.low == pytest.approx(other.mean - 12.706 * statistics.stdev([-1.0, -1.5]) / math.sqrt(2))
+    assert other.low == pytest.approx(other.mean - 12.706204736432095 * statistics.stdev([-1.0, -1.5]) / math.sqrt(2))
 
 
 def test_what_was_stopped_or_failed_counts_in_no_mean() -> None:

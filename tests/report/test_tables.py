@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
 from rich.console import Console
 
 from kpray.report.tables import (
@@ -12,7 +11,6 @@ from kpray.report.tables import (
     console_table,
     markdown_table,
     markdown_tables,
-    print_tables,
     with_interval,
 )
 
@@ -76,15 +74,6 @@ def test_sections_of_markdown() -> None:
     assert markdown_tables(tables) == (
         "## numbers\n\n|   a |\n| --: |\n|   1 |\n\n## more\n\n| b   |\n| --- |\n| x   |\n"
     )
-
-
-def test_printed_tables_have_their_titles(capsys: pytest.CaptureFixture[str]) -> None:
-    print_tables({"numbers": [{"a column": 1}], "nothing": []})
-    assert [line.split() for line in capsys.readouterr().out.splitlines() if line.strip(" ─")] == [
-        ["numbers"],
-        ["a", "column"],
-        ["1"],
-    ]
 
 
 def test_interval_stands_below_its_mean() -> None:

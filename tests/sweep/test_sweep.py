@@ -192,7 +192,7 @@ def test_the_journal_tells_what_happened(folder: SweepFolder, capsys: pytest.Cap
     assert rows[1].step == 20
     assert len(list(again.reports(TRIALS[1]))) == 1
     lines = capsys.readouterr().err.splitlines()
-    assert "x 3, seed 0: failed: bad (2 of 6 trials done, 1 stopped, 1 failed, 1 running)" in lines
+    assert "kpray: x 3, seed 0: failed: bad (2 of 6 trials done, 1 stopped, 1 failed, 1 running)" in lines
 
 
 def test_a_half_written_line_of_the_journal_is_left_out(folder: SweepFolder) -> None:
