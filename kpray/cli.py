@@ -71,7 +71,7 @@ def _main() -> int:
             parse_settings(
                 ExtractCommand,
                 arguments,
-                prog="kpray extract FILE...",
+                prog="kpray extract",
                 description="Print the keyphrases of documents.",
                 positional="files",
             )
