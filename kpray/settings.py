@@ -7,21 +7,18 @@ schemas again. `parse_settings` reads it from a file and the command line, `vali
 
 from __future__ import annotations
 
-import argparse
-import difflib
 import os
 import re
 import signal
 import sys
-import types
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pydantic
 
+from kpray.command_line import FieldPath, nearest, option_of, read_command_line, schema_leaves, schema_section
 from kpray.errors import UserError
 from kpray.log import say
 
@@ -65,7 +62,6 @@ def merge_sections(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[
 
 
 Schema = TypeVar("Schema", bound=Settings)
-FieldPath = tuple[str, ...]  # the names that lead to a field: ("optim", "lr")
 
 
 @dataclass
@@ -93,9 +89,10 @@ def parse_settings(
 
     Args:
         schema: what to read. A field `optim.batch_size` is the option `--optim.batch-size`; a sequence takes any number
-            of values, a truth value is `--flag`, `--no-flag` or `--flag true`, and `none` is None.
+            of values, a truth value is `--flag`, `--no-flag` or `--flag true`, and `none` or `null` is None.
         arguments: the command line without the program's name. `--config` takes a file, or the name of one that
-            ships with kpray; `--help` prints every field with its description and default, and exits.
+            ships with kpray; `--help` prints every field with its description and default, and exits;
+            `--tyro-print-completion bash` (or zsh, fish) does so with a completion for the shell.
         prog: the program, as the help shows it.
         description: one line for the help.
         positional: a field, a sequence, that takes the arguments which belong to no option.
@@ -103,25 +100,16 @@ def parse_settings(
     Raises:
         UserError: names the field, the value and what it should be.
     """
-    tokens = [re.sub(r"^--[^=]+", lambda name: name[0].replace("_", "-"), token) for token in arguments]
-    if {"-h", "--help"}.intersection(tokens):
-        _print_help(schema, prog, description, positional)
-    leaves = _leaves(schema)
-    paths = {_spelling(path): path for path in leaves}
-    assert "--config" not in paths, "the option --config reads the file"
-    options = {spelling: leaves[path] for spelling, path in paths.items() if path != (positional,)}
-    given, rest = _split(tokens, {"--config": Path, **options})
-    config = given.pop("--config", None)
-    values, sources = _read_file(schema, config[0]) if config else ({}, _Sources())
+    ships = f"YAML file with these fields, or one of: {', '.join(_shipped()) or '(none ships)'}"
+    given = read_command_line(
+        schema, arguments, prog=prog, description=description, config=ships, positional=positional
+    )
+    config = given.pop(("config",), None)
+    values, sources = _read_file(schema, config) if config is not None else ({}, _Sources())
     sources.positional = positional
-    sources.options = {paths[spelling]: spelling for spelling in given}
-    texts = {paths[spelling]: texts for spelling, texts in given.items()}
-    if rest and positional is None:
-        raise UserError(f"unexpected argument {rest[0]!r}", fix="every value follows an option; see --help")
-    if rest and positional is not None:
-        texts[(positional,)], sources.options[(positional,)] = rest, positional
-    for path in texts:
-        _put(values, path, _from_texts(leaves[path], texts[path]))
+    sources.options = {path: option_of(path) if path != (positional,) else path[0] for path in given}
+    for path, value in given.items():
+        _put(values, path, value)
     return _validate(schema, values, sources)
 
 
@@ -173,88 +161,7 @@ def _reader_is_gone() -> bool:
     return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
-# The schema
-
-
-def _section(annotation: Any) -> type[pydantic.BaseModel] | None:
-    return annotation if isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel) else None
-
-
-def _leaves(schema: type[pydantic.BaseModel], above: FieldPath = ()) -> dict[FieldPath, Any]:
-    """Annotation of every field that holds a value, not a section."""
-    leaves: dict[FieldPath, Any] = {}
-    for name, info in schema.model_fields.items():
-        section = _section(info.annotation)
-        leaves |= _leaves(section, (*above, name)) if section else {(*above, name): info.annotation}
-    return leaves
-
-
-def _members(annotation: Any) -> list[Any]:
-    """Types that a value may have: those of a union, each without `Annotated`."""
-    if get_origin(annotation) is Annotated:
-        return _members(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, types.UnionType):
-        return [member for argument in get_args(annotation) for member in _members(argument)]
-    return [annotation]
-
-
-def _is_switch(annotation: Any) -> bool:
-    return {*_members(annotation)} - {types.NoneType} == {bool}
-
-
-def _is_sequence(annotation: Any) -> bool:
-    return any((get_origin(member) or member) in (tuple, list, set, frozenset) for member in _members(annotation))
-
-
-def _literals(annotation: Any) -> dict[str, Any]:
-    if get_origin(annotation) is Literal:
-        return {str(value): value for value in get_args(annotation)}
-    return {text: value for argument in get_args(annotation) for text, value in _literals(argument).items()}
-
-
-def _spelling(path: FieldPath) -> str:
-    return "--" + ".".join(path).replace("_", "-")
-
-
-# The command line
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Raise instead of printing the usage and exiting."""
-        fix = "see --help; a value that begins with - is written --option=VALUE"
-        raise UserError(message.removeprefix("argument "), fix=fix)
-
-
-def _split(tokens: list[str], annotations: dict[str, Any]) -> tuple[dict[str, list[str]], list[str]]:
-    """Texts after each option, by its spelling, and those that belong to none."""
-    switches: dict[str, str] = {}
-    parser = _Parser(add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS)
-    for spelling, annotation in annotations.items():
-        parser.add_argument(spelling, dest=spelling, nargs="*" if _is_sequence(annotation) else 1)
-        if _is_switch(annotation):
-            section, dot, name = spelling[2:].rpartition(".")
-            switches |= {spelling: f"{spelling}=true", f"--{section}{dot}no-{name}": f"{spelling}=false"}
-    words = ("true", "false", "none")  # `--flag FILE` leaves the file alone
-    tokens = [
-        token if after.lower() in words else switches.get(token, token)
-        for token, after in zip_longest(tokens, tokens[1:], fillvalue="")
-    ]
-    namespace, rest = parser.parse_known_args(tokens)
-    for token in rest:
-        if token.startswith("-") and token != "-":
-            option = token.split("=")[0]
-            raise UserError(f"unknown option {option}", fix=_nearest(option, [*annotations, *switches], "see --help"))
-    return vars(namespace), rest
-
-
-def _from_texts(annotation: Any, texts: list[str]) -> Any:
-    """Value for pydantic, which itself turns strings into numbers, truth values and paths."""
-    if types.NoneType in _members(annotation) and [text.lower() for text in texts] == ["none"]:
-        return None
-    literals = _literals(annotation)  # pydantic takes "1" for an int, but not for Literal[1]
-    values = [literals.get(text, text) for text in texts]
-    return values if _is_sequence(annotation) else values[0]
+# The file
 
 
 def _put(values: dict[str, Any], path: FieldPath, value: Any) -> None:
@@ -263,27 +170,6 @@ def _put(values: dict[str, Any], path: FieldPath, value: Any) -> None:
         if not isinstance(values, dict):
             return  # the file has no section there, which validation will say
     values[path[-1]] = value
-
-
-def _print_help(schema: type[Settings], prog: str, description: str, positional: str | None) -> NoReturn:
-    import tyro
-
-    text = f"YAML file with these fields, or one of: {', '.join(_shipped()) or '(none ships)'}"
-    config = pydantic.Field(default=None, description=text)
-    fields: dict[str, Any] = {"config": (Annotated[Path | None, tyro.conf.arg(metavar="FILE")], config)}
-    if positional is not None:
-        info = schema.model_fields[positional]
-        fields[positional] = (Annotated[info.annotation, tyro.conf.Positional], info)
-    tyro.cli(
-        pydantic.create_model(schema.__name__, __base__=schema, **fields),
-        args=["--help"],
-        prog=prog,
-        description=description,
-    )
-    raise AssertionError("the help ends the process")
-
-
-# The file
 
 
 def _shipped() -> list[str]:
@@ -333,7 +219,7 @@ def _note_lines(node: yaml.Node | None, schema: type[pydantic.BaseModel], above:
             raise UserError(what, where=f"{sources.name}:{line}", fix="keep one of the two")
         sources.lines[path] = line
         info = schema.model_fields.get(path[-1])
-        section = _section(info.annotation) if info else None
+        section = schema_section(info.annotation) if info else None
         if section is not None:
             _note_lines(value, section, path, sources)
 
@@ -356,13 +242,13 @@ def _user_error(schema: type[Settings], detail: ErrorDetails, sources: _Sources)
     index = next((part for part in detail["loc"][len(path) :] if isinstance(part, int)), None)
     subject = name if index is None else f"item {index + 1} of {name}"
     if kind in ("extra_forbidden", "invalid_key"):
-        names = [".".join(leaf[:depth]) for leaf in _leaves(schema) for depth in range(1, len(leaf) + 1)]
+        names = [".".join(leaf[:depth]) for leaf in schema_leaves(schema) for depth in range(1, len(leaf) + 1)]
         advice = f"fields there: {', '.join(sections[len(path) - 1].model_fields)}"
-        return UserError(f"unknown field {name}", where=where, fix=_nearest(name, names, advice))
+        return UserError(f"unknown field {name}", where=where, fix=nearest(name, names, advice))
     if kind == "missing":
         if index is not None:
             return UserError(f"{subject} is missing", where=where)
-        options = [_spelling(leaf) for leaf in _leaves(schema) if leaf[: len(path)] == path]
+        options = [option_of(leaf) for leaf in schema_leaves(schema) if leaf[: len(path)] == path]
         give = name if path == (sources.positional,) else ", ".join(options)
         return UserError(f"{name} is required", where=where, fix=f"give {give}, or {name} in a configuration file")
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
@@ -386,15 +272,7 @@ def _resolve(
         if len(sections) == len(path):
             break  # the last name is a field; what follows lies within its value
         info = sections[-1].model_fields.get(str(part))
-        section = _section(info.annotation) if info else None
+        section = schema_section(info.annotation) if info else None
         path.append(str(part))
         sections += [section] if section is not None else []
     return tuple(path), sections
-
-
-def _nearest(name: str, known: Collection[str], otherwise: str) -> str:
-    """Advice for a misspelt name: one that is spelt alike, or that has its last part elsewhere."""
-    last = name.lstrip("-").rpartition(".")[2]
-    alike = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
-    alike = alike or [other for other in known if other.lstrip("-").rpartition(".")[2] == last]
-    return f"did you mean {alike[0]}?" if alike else otherwise

@@ -92,7 +92,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
         with writing(job.figures):
             drawn = draw_figures(runs, job.figures)
             drawn += draw_distances(dict(zip(systems, job.predictor, strict=False)), data_sets, job.figures)
-        print_result("figures:", ", ".join(map(str, drawn)) or "there is nothing to draw")
+        print_result(f"figures: {', '.join(map(str, drawn)) or 'there is nothing to draw'}")
     return 0
 
 

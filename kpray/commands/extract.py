@@ -47,7 +47,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
     settings = parse_settings(
         ExtractCommand,
         arguments,
-        prog=f"{prog} FILE...",
+        prog=prog,
         description="Print the keyphrases of documents.",
         positional="files",
     )

@@ -85,8 +85,8 @@ def main(arguments: Sequence[str], prog: str) -> int:
     train_tiny(job, sources, records[0])
     run_two_rounds(job)
     print_result(
-        f"\n{job.output}/: corpus.jsonl, keyphrases/*.parquet, heads.png (F1 of every attention head), unikeyphrase/ and "
-        f"rgit/ (models, metrics, what they were made of)\n{NEXT.rstrip()}"
+        f"\n{job.output}/: corpus.jsonl, keyphrases/*.parquet, heads.png (F1 of every attention head), "
+        f"unikeyphrase/ and rgit/ (models, metrics, what they were made of)\n{NEXT.rstrip()}"
     )
     return 0
 

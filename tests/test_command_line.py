@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from kpray.errors import UserError
+from kpray.settings import Settings, parse_settings
+
+
+class Search(Settings):
+    """How to search."""
+
+    beams: int = 5
+    """Beams."""
+    limit: int | None = 3
+    """Most steps."""
+    names: tuple[str, ...] = ("a b", "c")
+    """Names."""
+    dtype: Literal["auto", "none"] = "auto"
+    """Precision."""
+    quick: bool = False
+    """Do less."""
+
+
+class Command(Settings):
+    files: tuple[Path, ...]
+    """Documents."""
+    label: str | None = None
+    """Shown; 100 % of it."""
+    model: Path = Path("m")
+    """A folder."""
+    explain: bool = True
+    """Show the scores."""
+    first: Search = Search(beams=1)
+    """The first search."""
+    second: Search = Search()
+
+
+def command(*arguments: str) -> Command:
+    return parse_settings(Command, arguments, prog="find it", description="Finds.", positional="files")
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with pytest.raises(SystemExit) as exited:
+        command(*arguments)
+    assert not exited.value.code
+    return capsys.readouterr().out
+
+
+def message(*arguments: str) -> str:
+    with pytest.raises(UserError) as caught:
+        command(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("none", ["none", "None", "null", "NULL"])
+def test_none_has_two_names(none: str) -> None:
+    read = command("a", "--label", none, f"--first.limit={none}", "--first.names", none)
+    assert (read.label, read.first.limit, read.first.names) == (None, None, (none,))  # names may not be None
+
+
+def test_none_that_is_a_literal() -> None:
+    assert command("a", "--first.dtype", "none").first.dtype == "none"
+    assert message("a", "--first.dtype", "null") == "--first.dtype is 'null' (it should be 'auto' or 'none')"
+
+
+def test_only_given_fields_are_set(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("first: {limit: 3}\nmodel: m\n")  # their defaults, but given
+    read = command("a", "--config", str(config), "--no-explain", "--second.beams", "5")
+    assert read.model_dump(exclude_unset=True) == {
+        "files": (Path("a"),),
+        "model": Path("m"),
+        "explain": False,
+        "first": {"beams": 1, "limit": 3},  # what the schema's default sets stays set
+        "second": {"beams": 5},
+    }
+    assert command("a").model_fields_set == {"files"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "files", "names"),
+    [
+        ("a --first.names x y --explain b", ["a", "b"], ("x", "y")),
+        ("--first.names=x a b", ["a", "b"], ("x",)),  # = gives one value
+        ("a --first.names=x b --first.names", ["a", "b"], ()),  # the last counts
+        ("a --first.names=-x", ["a"], ("-x",)),
+        ("a --first.names -1 -.5", ["a"], ("-1", "-.5")),
+        ("--explain a --first.quick true b", ["a", "b"], ("a b", "c")),
+        ("--first.names x -- -a --explain", ["-a", "--explain"], ("x",)),
+    ],
+)
+def test_what_belongs_to_an_option(arguments: str, files: list[str], names: tuple[str, ...]) -> None:
+    read = command(*arguments.split())
+    assert (read.files, read.first.names, read.explain) == (tuple(map(Path, files)), names, True)
+
+
+MISTAKES = {
+    "--label": "--label: expected 1 argument (see --help; a value that begins with - is written --option=VALUE)",
+    "a --label --model": "--label: expected 1 argument (see --help; a value that begins with - is written "
+    "--option=VALUE)",
+    "a --label --label b": "--label: expected 1 argument (see --help; a value that begins with - is written "
+    "--option=VALUE)",
+    "a --lable=b": "unknown option --lable (did you mean --label?)",
+    "a --first.names x -end": "unknown option -end (see --help)",
+    "a --no-explain=true": "--no-explain takes no value (give --no-explain alone)",
+    "a --second.quick=perhaps": "--second.quick is 'perhaps' (it should be a valid boolean, unable to interpret input)",
+    "--tyro-print-completion": "--tyro-print-completion takes SHELL (shells: bash, zsh, fish)",
+    "--tyro-print-completion csh": "--tyro-print-completion takes SHELL (shells: bash, zsh, fish)",
+    "--tyro-write-completion zsh": "--tyro-write-completion takes SHELL FILE (shells: bash, zsh, fish)",
+    "a --tyro-print-completion bash": "--tyro-print-completion is not the first argument (give it alone, with the "
+    "shell)",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES)
+def test_mistakes(arguments: str) -> None:
+    assert message(*arguments.split()) == MISTAKES[arguments]
+
+
+def test_help_shows_types_defaults_and_descriptions(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = re.sub(r"[\s│]+", " ", printed(capsys, "a", "--label", "--help"))
+    for text in [
+        "usage: find it [-h] [OPTIONS] FILES...",
+        "Finds.",
+        "FILES... Documents. (required)",
+        "--label {None}|STR Shown; 100 % of it. (default: None)",
+        "--model PATH A folder. (default: m)",
+        "--explain, --no-explain Show the scores. (default: True)",
+        "first options",
+        "The first search.",
+        "--first.beams INT Beams. (default: 1)",
+        "--first.names [STR [STR ...]] Names. (default: 'a b' c)",
+        "How to search.",  # of the section that has no description of its own
+        "--second.beams INT Beams. (default: 5)",
+        "--second.dtype {auto,none} Precision. (default: auto)",
+    ]:
+        assert text in shown
+
+
+def completed(script: str, *words: str) -> list[str]:
+    """What bash offers for the last word."""
+    line = " ".join(map(shlex.quote, words))
+    ask = f"COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _tyro_find_it; printf '%s\\n' \"${{COMPREPLY[@]}}\""
+    finished = subprocess.run(["bash", "-c", f"{script}\n{ask}"], check=True, capture_output=True, text=True)
+    assert not finished.stderr
+    return finished.stdout.split()
+
+
+def test_completion_in_bash(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = printed(capsys, "--tyro-print-completion", "bash")
+    assert "--label" in completed(script, "find", "--")
+    assert completed(script, "find", "--first.b") == ["--first.beams"]
+    assert completed(script, "find", "--first.dtype", "") == ["auto", "none"]
+    assert completed(script, "find", "--no-ex") == ["--no-explain"]
+    assert completed(script, "find", "--explain", "--mo") == ["--model"]  # a switch takes no value
+    (tmp_path / "model-folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert completed(script, "find", "--model", "mod") == ["model-folder"]
+    assert completed(script, "find", "--config", "mod") == ["model-folder"]
+
+
+def test_completion_for_other_shells(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert printed(capsys, "--tyro-print-completion", "zsh").startswith("#compdef find it\n")
+    assert "complete --no-files --command 'find it'" in printed(capsys, "--tyro-print-completion", "fish")
+    printed(capsys, "--tyro-write-completion", "zsh", str(tmp_path / "_find"))
+    assert "--second.beams" in (tmp_path / "_find").read_text()
+
+
+def test_parsing_takes_neither_torch_nor_ray() -> None:
+    program = (
+        "import sys; from kpray.settings import Settings, parse_settings\n"
+        "class Command(Settings):\n    top: int = 1\n"
+        "parse_settings(Command, ['--top', '2'], prog='p', description='')\n"
+        "print({'torch', 'ray', 'numpy', 'transformers'} & sys.modules.keys())"
+    )
+    finished = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert finished.stdout == "set()\n"
