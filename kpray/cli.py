@@ -34,7 +34,10 @@ COMMANDS = {
 }
 # Modules that come with an extra of the package.
 _EXTRAS = {
-    "cluster": ("deepspeed", "fastapi", "fastapi_offline", "limits", "matplotlib", "optuna", "ray", "tensorboardX"),
+    "cluster": (
+        *("deepspeed", "fastapi", "fastapi_offline", "limits", "matplotlib", "optuna", "prometheus_client", "ray"),
+        *("starlette", "tensorboardX"),
+    ),
     "cpu": ("faiss", "google", "sentencepiece"),
     "bitext": ("sentence_transformers",),
 }

@@ -9,6 +9,8 @@ import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+from kpray.cli import _EXTRAS
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # Imported where a user asks for them by name (--run.tracker) or as the GPU's twin of another.
@@ -41,8 +43,18 @@ def imported() -> set[str]:
 
 
 def test_what_is_imported_is_declared() -> None:
-    transitive = {"pydantic-core"}  # a part of pydantic
+    transitive = {"markupsafe", "pydantic-core"}  # parts of jinja2 and pydantic
     assert imported() - transitive <= declared()
+
+
+def test_a_module_that_is_missing_is_said_with_its_extra() -> None:
+    """The table of the command line has every module that comes with an extra."""
+    modules = {module: normal(names[0]) for module, names in packages_distributions().items()}
+    for extra in ("cluster", "bitext"):
+        names = {normal(re.split(r"[\[<>=!~ ;]", each)[0]) for each in PROJECT["optional-dependencies"][extra]}
+        mine = {module for module, name in modules.items() if name in names and not module.startswith("_")}
+        assert set(_EXTRAS[extra]) <= mine
+        assert {module for module in mine if normal(module) in names} <= set(_EXTRAS[extra])
 
 
 def test_what_is_declared_is_imported() -> None:
