@@ -20,10 +20,10 @@ from kpray.serve.errors import ApiError, internal, too_large
 from kpray.serve.metrics import IngressMetrics
 from kpray.serve.proxy_middleware import REQUEST_ID
 
-NOTES = "kpray"  #: where the scope has a request's `Notes`
+NOTES = "kpray"  #: key of a request's `Notes` in its scope
 
-_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})  # also without a key
-_OPEN_FILES = "/static-offline-docs/"  # that /docs is made of
+_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})  # need no key
+_OPEN_FILES = "/static-offline-docs/"  # scripts and styles of /docs
 _METRICS = "/metrics"
 _logger = logging.getLogger("ray.serve")
 
@@ -33,11 +33,11 @@ class Notes:
     """What is known of a request, for the log and the limits.
 
     Attributes:
-        request_id: the client's, where it is harmless, else one of ours.
+        request_id: the client's, if it is harmless, else a new one.
         key: name of the API key; empty without one.
-        client: address.
-        model: that was asked for, once that is known.
-        documents: how many, once that is known.
+        client: its address.
+        model: the requested model, once it is known.
+        documents: number of documents, once it is known.
         status: of the answer; 0 before it begins.
         code: of the error, if any.
     """
@@ -51,7 +51,7 @@ class Notes:
     code: str = ""
 
     def refuse(self, error: ApiError) -> Response:
-        """The answer with an error."""
+        """The error as an answer."""
         self.code = error.code
         return error.response(self.request_id)
 
@@ -164,7 +164,7 @@ class RequestMiddleware:
 
 
 def log_failure(logger: logging.Logger, error: BaseException, request_id: str) -> None:
-    """Log where an unexpected exception came from, without its message, in which there may be a text."""
+    """Log the traceback of an unexpected exception without its message, which may have text of a request."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     frames = "".join(traceback.format_tb(error.__traceback__))

@@ -29,7 +29,7 @@ _NOT_OF_CLIENTS = frozenset(
 
 
 class PlainHeaders:
-    """Takes the headers that only Ray would read out of a request, and a request id that is not harmless."""
+    """Removes the headers that only Ray reads from a request, and a request id that is not harmless."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -91,7 +91,7 @@ def _is_plain(name: bytes, value: bytes) -> bool:
 
 
 def _error_of_serve(status: int, headers: Headers) -> ApiError | None:
-    """What Serve's plain words mean: its queue is full, or the ingress died or is not there. Ours are JSON."""
+    """Our error for a plain-text error of Serve: its queue is full, or there is no ingress. Ours are JSON."""
     if status < 500 or not headers.get("content-type", "").startswith("text/plain"):
         return None
     return overloaded() if "retry-after" in headers else unavailable()
@@ -104,5 +104,5 @@ def _answer(error: ApiError, request_id: str) -> Response:
 
 
 def middlewares() -> list[Middleware]:
-    """What Serve's proxy calls when it starts; the last one is the outermost."""
+    """The middlewares of Serve's proxy, which calls this when it starts; the last one is the outermost."""
     return [Middleware(Refusals), Middleware(PlainHeaders)]

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,9 @@ class InProcess(Backend):
 
     def __init__(self, config: ServeConfig, models: Sequence[ServedModel]) -> None:
         self.replica, self.metrics_of_ingress = _Replica(config, models), IngressMetrics()
-        for model in models:
-            asyncio.run(self.replica.open_model(model.name))
+        with ThreadPoolExecutor(1) as thread:  # the thread of a test may have a loop that runs, a browser's
+            for model in models:
+                thread.submit(asyncio.run, self.replica.open_model(model.name)).result()
         self.failure: Exception | None = None
         self.pause = 0.0
 
