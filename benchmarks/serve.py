@@ -117,7 +117,7 @@ def trace(samrank: dict[str, Any], replicas: dict[str, Any], load: Load) -> list
                         "users": users,
                         "replicas": number,
                         "answered/s": new.get("200", 0.0) / (now - last),
-                        "refused/s": new.get("503", 0.0) / (now - last),
+                        "refused by the ingress/s": new.get("503", 0.0) / (now - last),
                         # 499: users who left when their time was over, in the midst of a request.
                         "failed": sum(count for status, count in new.items() if status not in ("200", "503", "499")),
                     }

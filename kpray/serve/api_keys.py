@@ -1,4 +1,4 @@
-"""API keys: who may ask. Keys are compared by digest, in constant time, and never logged."""
+"""API keys. Keys are compared by digest, in constant time, and never logged."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _logger = logging.getLogger("ray.serve")
 
 
 class Keys:
-    """The keys that are good now.
+    """The valid keys at this moment.
 
     Args:
-        file: a line `name:key` each, empty lines and those that begin with # left out; None: only the environment's.
-        environment: the process's, whose KPRAY_API_KEYS has the same with commas between them.
+        file: has a `name:key` on each line; empty lines and lines that begin with # are ignored; None: no file.
+        environment: variables, of which KPRAY_API_KEYS has more `name:key`, with commas between them.
 
     Raises:
-        UserError: the file cannot be read, a line is wrong, or a name or a key stands there twice.
+        UserError: the file cannot be read, a line is wrong, or a name or a key occurs twice.
     """
 
     def __init__(self, file: Path | None, environment: Mapping[str, str] = os.environ) -> None:
@@ -46,16 +46,16 @@ class Keys:
         return self._file is not None or bool(self._names)
 
     def name_of(self, key: str) -> str | None:
-        """Whose key it is; None where it is nobody's."""
+        """Name of a key; None where the key is not valid."""
         self._look()
         given, name = hashlib.sha256(key.encode("utf-8", "replace")).digest(), None
-        for digest, known in self._names.items():  # all of them, so that the time tells nothing
+        for digest, known in self._names.items():  # compares all keys, so that the time reveals nothing
             if hmac.compare_digest(digest, given):
                 name = known
         return name
 
     def _look(self) -> None:
-        """Read the file again where it has changed; a wrong one leaves the keys as they are."""
+        """Read the file again if it has changed; a wrong file leaves the keys as they are."""
         if self._file is None or time.monotonic() - self._looked < _SECONDS_BETWEEN_LOOKS:
             return
         self._looked, stamp = time.monotonic(), self._stamp_now()
@@ -91,7 +91,7 @@ class Keys:
 
 
 def exposure_warning(host: str, keys: Keys) -> str:
-    """One line where other machines may ask without a key, else empty."""
+    """A warning where other machines need no key, else an empty string."""
     try:
         loopback = ip_address(host).is_loopback
     except ValueError:

@@ -28,7 +28,7 @@ from kpray.serve.api_keys import Keys
 from kpray.serve.config import RequestLimits, ServeConfig, ServedModel
 from kpray.serve.errors import ApiError, internal, too_large
 from kpray.serve.metrics import IngressMetrics, exposition
-from kpray.serve.middleware import NOTES, Gate, Notes
+from kpray.serve.middleware import NOTES, Notes, RequestMiddleware
 from kpray.serve.proxy_middleware import KEYPHRASES
 from kpray.serve.schemas import (
     ErrorResponse,
@@ -38,7 +38,6 @@ from kpray.serve.schemas import (
     LimitsMessage,
     ModelMessage,
     ModelsResponse,
-    Work,
     request_model,
     response_json,
 )
@@ -63,15 +62,15 @@ _ERRORS = {
 class Backend(Protocol):
     """Runs the models."""
 
-    async def predict(self, model: ServedModel, work: Work) -> bytes:
+    async def predict(self, model: ServedModel, request: KeyphrasesRequest, request_id: str) -> bytes:
         """JSON of one `Result` for each document, in order.
 
         Raises:
             ApiError: overloaded, or there is no replica.
         """
 
-    async def missing(self) -> list[str]:
-        """Names of models that cannot answer now."""
+    async def ready(self) -> bool:
+        """Whether every model can answer."""
 
     async def metrics(self) -> list[list[Metric]]:
         """Metrics of every replica."""
@@ -100,7 +99,7 @@ def build_app(
     _add_keyphrases(app, config, models, keys, backend)
     _add_probes(app, backend)
     _add_page(app)
-    return Gate(app, keys, config.limits, metrics)
+    return RequestMiddleware(app, keys, config.limits, metrics)
 
 
 def _add_keyphrases(
@@ -108,7 +107,7 @@ def _add_keyphrases(
 ) -> None:
     named = {model.name: model for model in models}
     rate = _Rate(config.limits)
-    # `Gate` asks for the key, before the body is read; this one tells of it in /docs.
+    # `RequestMiddleware` checks the key, before the body is read; this dependency only describes it in /docs.
     key = [Depends(HTTPBearer(auto_error=False))] if keys.required else []
 
     async def keyphrases(asked: KeyphrasesRequest, request: Request) -> Response:
@@ -116,8 +115,7 @@ def _add_keyphrases(
         notes, model = _notes(request), named[asked.model or models[0].name]
         notes.model, notes.documents = model.name, len(asked.documents)
         await rate.take(notes)
-        work = Work(asked.documents, asked.lang or config.lang, asked.top, asked.explain, notes.request_id)
-        results = await backend.predict(model, work)
+        results = await backend.predict(model, asked, notes.request_id)
         return Response(response_json(model.name, model.version, results), media_type="application/json")
 
     keyphrases.__annotations__["asked"] = request_model(list(named), config.limits.documents, config.limits.top)
@@ -139,7 +137,7 @@ def _add_probes(app: FastAPI, backend: Backend) -> None:
     @app.get("/readyz")
     async def readyz() -> HealthResponse:
         """Whether every model can answer."""
-        if await backend.missing():
+        if not await backend.ready():
             raise ApiError(503, "not_ready", "a model is not ready yet", retry_after=2)
         return HealthResponse(status="ready")
 
@@ -163,7 +161,7 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _digests(page: str, element: str) -> str:
-    """What a content security policy calls the elements of that name which stand in the page."""
+    """The page's elements of that name, as a content security policy allows them."""
     contents = re.findall(rf"<{element}>(.*?)</{element}>", page, re.DOTALL)
     digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in contents)
     return " ".join(f"'sha256-{digest}'" for digest in digests)
@@ -210,13 +208,14 @@ def _add_error_handlers(app: FastAPI, limits: RequestLimits) -> None:
             405: ApiError(405, "method_not_allowed", "not with this method; see /docs"),
             413: too_large(limits.body_bytes),
         }
-        response = _notes(request).refuse(known.get(error.status_code) or ApiError(error.status_code, "refused", "no"))
+        other = ApiError(error.status_code, "refused", "This endpoint does not accept that request; see /docs.")
+        response = _notes(request).refuse(known.get(error.status_code, other))
         response.headers.update(error.headers or {})
         return response
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:
-        return _notes(request).refuse(internal())  # `Gate` logs it
+        return _notes(request).refuse(internal())  # `RequestMiddleware` logs it
 
 
 def _invalid(request: Request, error: RequestValidationError) -> ApiError:

@@ -1,7 +1,7 @@
-"""Documents of different requests through a model together.
+"""Batches of documents from different requests.
 
-Ray Serve's own batching cuts what comes in every few milliseconds into batches that then queue for the model; here a
-batch is made when the model is free, of all that waits, and a request that was given up leaves the queue.
+Ray Serve's own batching forms a batch every few milliseconds, and the batches then queue for the model. Here a batch is
+formed of all waiting documents when the model is free, and the documents of a cancelled request leave the queue.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ class TooLong(Exception):
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """A document on its way.
+    """A document in the queue.
 
     Attributes:
-        document: as it came.
+        document: from the request.
         top: most keyphrases.
-        future: of its explanation; cancelled when nobody waits for it any more.
-        prepared: after the work of the CPU.
-        tokens: of it.
+        future: its explanation; cancelled together with the request.
+        prepared: the output of `Predictor.prepare`.
+        tokens: number of its tokens.
         error: why it could not be prepared.
     """
 
@@ -46,7 +46,7 @@ class _Waiting:
     error: Exception | None = None
 
     def finish(self, result: Explanation | Exception) -> None:
-        """Tell who waits, if somebody still does."""
+        """Set the future's result, unless it was cancelled."""
         if self.future.done():
             return
         if isinstance(result, Exception):
@@ -57,16 +57,16 @@ class _Waiting:
 
 @dataclass
 class Batcher:
-    """Gives a predictor's explanation of one document at a time, and batches behind the scenes.
+    """Explains one document for each call, and runs the documents of concurrent calls in batches.
 
-    One thread does all the predictor's work, so that what prepares documents does not take the interpreter away from
-    what runs the model. A batch is decided in order of arrival, so nobody waits for ever.
+    One thread does all the predictor's work, so that preparing documents does not take the interpreter away from the
+    model. Batches are formed in order of arrival, so no document waits for ever.
 
     Attributes:
         predictor: the model.
         config: how large batches are.
-        most_tokens: of a document.
-        observe: is told the documents, the tokens and the seconds of each batch.
+        most_tokens: most tokens of a document.
+        observe: is called with the documents, the tokens and the seconds of each batch.
     """
 
     predictor: Predictor[Any]
@@ -94,16 +94,16 @@ class Batcher:
 
     @property
     def queue(self) -> int:
-        """Documents that wait."""
+        """Number of waiting documents."""
         return len(self._arrived) + len(self._ready)
 
     @property
     def busy_seconds(self) -> float:
-        """For how long the model has been at one piece of work; 0 when it is idle."""
+        """Seconds since the model began its present piece of work; 0 when it is idle."""
         return 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
 
     async def _work(self) -> None:
-        """Work until nothing waits."""
+        """Work until no document waits."""
         if self.queue < self.config.documents and self.config.wait_ms:
             await asyncio.sleep(self.config.wait_ms / 1000)
         while self.queue:
@@ -127,7 +127,7 @@ class Batcher:
             self._busy_since = None
 
     def _take_fresh(self) -> list[_Waiting]:
-        """Of those that have just arrived, as many as a batch still has room for."""
+        """Documents that have just arrived, as many as the next batch has room for."""
         fresh: list[_Waiting] = []
         while self._arrived and len(fresh) + len(self._ready) < self.config.documents:
             waiting = self._arrived.popleft()
@@ -142,11 +142,11 @@ class Batcher:
                 waiting.tokens = self.predictor.tokens(waiting.prepared)
                 if waiting.tokens > self.most_tokens:
                     raise TooLong(f"the document has {waiting.tokens} tokens, more than {self.most_tokens}")
-            except Exception as error:  # for whoever waits for it
+            except Exception as error:  # goes to the request of this document
                 waiting.error = error
 
     def _take_batch(self) -> list[_Waiting]:
-        """In order of arrival, as many as fit, and at least one."""
+        """Documents in order of arrival, as many as fit, and at least one."""
         batch: list[_Waiting] = []
         tokens = 0
         while self._ready and len(batch) < self.config.documents:
@@ -167,7 +167,7 @@ class Batcher:
             if len(batch) == 1:
                 batch[0].finish(error)
                 return
-            for waiting in batch:  # one document must not take those of others with it
+            for waiting in batch:  # a failure of one document must not reach other requests
                 await self._predict([waiting])
             return
         self.observe(len(batch), sum(waiting.tokens for waiting in batch), time.monotonic() - started)

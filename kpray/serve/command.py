@@ -23,7 +23,7 @@ from kpray.serve.proxy_middleware import PROXY_MIDDLEWARES, PROXY_VARIABLE
 
 APPLICATION = "kpray"
 _START_SECONDS = 180  # for Serve's proxy to start
-_PROXY_SECONDS = 10.0  # that Serve's proxy waits beyond the deadline of a request, in case the ingress hangs
+_PROXY_SECONDS = 10.0  # Serve's proxy waits so much longer than a request's deadline, in case the ingress hangs
 
 
 class ServeCommand(ServeConfig):
@@ -44,7 +44,7 @@ def run_server(command: ServeCommand) -> None:
     from kpray.cluster.session import ray_session
 
     _check_address(command.host, command.port)
-    served_models(command)  # what is wrong is said before Ray starts, which takes a while
+    served_models(command)  # reports errors before Ray starts, which takes a while
     keys = Keys(command.api_keys)
     # Serve's own limit, of 5 s, is for machines that do nothing else: it would start the proxy again and again.
     os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", str(_START_SECONDS))
@@ -56,7 +56,7 @@ def run_server(command: ServeCommand) -> None:
         from kpray.serve.deployment import LOG, build
 
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        # Only what was given: the sections of predictors that are not served must stay empty.
+        # Only options that were given: the sections of predictors that are not served must stay empty.
         application = build(command.model_dump(mode="json", exclude_unset=True, exclude={"host", "port"}))
         warning = exposure_warning(command.host, keys)
         if warning:

@@ -1,6 +1,7 @@
 """Ray Serve: an ingress, and a deployment for each kind of predictor (`serve run serve_config.yaml`, `kpray serve`).
 
-Everything that is not Ray's stands in `kpray.serve`.
+A request goes `RequestMiddleware` -> endpoint of `app.py` -> `Ingress.predict` -> `Predictors.predict`, in another
+process -> `Batcher.explain` -> predictor.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
-from weakref import WeakSet
 
 import torch
 from prometheus_client import Metric
@@ -24,69 +24,45 @@ from starlette.types import ASGIApp
 
 from kpray.serve.api_keys import Keys, exposure_warning
 from kpray.serve.app import Backend, build_app
+from kpray.serve.batching import Batcher
 from kpray.serve.config import ServeConfig, ServedModel, read_config, served_models
 from kpray.serve.errors import overloaded, unavailable
-from kpray.serve.metrics import IngressMetrics, ModelMetrics, collect
-from kpray.serve.middleware import log_failure
+from kpray.serve.metrics import IngressMetrics, collect
 from kpray.serve.proxy_middleware import CLOSED_SECONDS
-from kpray.serve.replica import OpenModel
-from kpray.serve.schemas import Work
+from kpray.serve.replica import Replica
+from kpray.serve.schemas import KeyphrasesRequest
 
-LOG = {"enable_access_log": False}  # of Serve: `Gate` writes that line
-MODELS_PER_REPLICA = 4  # that are open at a time; another one takes the place of the least recently used
+LOG = {"enable_access_log": False}  # Serve's; `RequestMiddleware` writes a line for each request
+MODELS_PER_REPLICA = 4  # open at a time; opening another one closes the least recently used
 
 _INGRESS = "ingress"
 _INGRESS_CPUS = 0.1
+_ATTEMPTS = 2  # at a request whose replica dies
 _PROBE_SECONDS = 3.0
-_DRAIN_SECONDS = 5.0  # beyond the deadline of the requests that a replica still has when it is to stop
-_STUCK_DEADLINES = 4  # of a piece of work that takes longer, nobody waits for the end
+_DRAIN_SECONDS = 5.0  # that a replica which stops has for its requests, beyond their deadline
 _STARTS = 3  # tries to start a replica before the deployment counts as failed
 _logger = logging.getLogger("ray.serve")
 
 
-class PredictionFailed(Exception):
-    """A predictor failed unexpectedly; the replica's log says where."""
-
-
 @serve.deployment
-class Predictors:
-    """A replica with models of one kind, several at a time: `model` of a request decides (Serve's multiplexing)."""
+class Predictors(Replica):
+    """A replica with several models of one kind; the router prefers a replica that has a request's model open."""
 
     async def __init__(self, config: ServeConfig, models: Sequence[ServedModel]) -> None:  # type: ignore[misc]
         """Open and try the models, as many as a replica holds; it is healthy only after that."""
+        super().__init__(config, models)
         torch.set_num_threads(config.replicas.threads)
-        self._config, self._models = config, {model.name: model for model in models}
-        self._metrics = ModelMetrics()
-        self._open: WeakSet[OpenModel] = WeakSet()
         for model in models[:MODELS_PER_REPLICA]:
             await self.open_model(model.name)
 
     @serve.multiplexed(max_num_models_per_replica=MODELS_PER_REPLICA)  # type: ignore[untyped-decorator]
-    async def open_model(self, name: str) -> OpenModel:
-        """Open a model; Serve keeps it, and sends what is for it to where it is open."""
-        config = self._config
-        opened = await asyncio.to_thread(OpenModel, self._models[name], config.batch, config.limits, self._metrics)
-        self._open.add(opened)
-        return opened
+    async def open_model(self, name: str) -> Batcher:
+        """The open model, or open it: Serve keeps it until `MODELS_PER_REPLICA` others were used since."""
+        return await super().open_model(name)
 
-    async def predict(self, work: Work) -> bytes:
-        """JSON of one `Result` for each document, in order."""
-        model: OpenModel = await self.open_model(serve.get_multiplexed_model_id())
-        try:
-            return await model.predict(work)
-        except Exception as error:
-            log_failure(_logger, error, work.request_id)
-            raise PredictionFailed from None
-
-    async def metrics(self) -> list[Metric]:
-        """For Prometheus."""
-        return collect(self._metrics.registry, serve.get_replica_context().replica_tag)
-
-    async def check_health(self) -> None:
-        """Raise where a model does not come to an end; Serve then starts another replica."""
-        longest = _STUCK_DEADLINES * self._config.limits.seconds
-        if any(model.batcher.busy_seconds > longest for model in self._open):
-            raise RuntimeError(f"a model has been at one batch for more than {longest:g} s")
+    async def metrics_of_replica(self) -> list[Metric]:
+        """Metrics of this replica."""
+        return collect(self._metrics, serve.get_replica_context().replica_tag)
 
 
 @serve.deployment
@@ -114,19 +90,28 @@ class Ingress(Backend):
         """What Serve calls with HTTP requests."""
         return build_app(self._config, self._models, self._keys, self._metrics, self)
 
-    async def predict(self, model: ServedModel, work: Work) -> bytes:
-        """Ask a replica; where it dies over it, ask another one, once: the work has no effects."""
+    async def predict(self, model: ServedModel, request: KeyphrasesRequest, request_id: str) -> bytes:
+        """Ask a replica; where it dies meanwhile, ask another one, once: a prediction has no side effects."""
         handle = self._predictors[model.kind].options(multiplexed_model_id=model.name)
-        try:
-            try:
-                return await _ask(handle, work)
-            except RayActorError:
+        # A subclass that `request_model` made cannot be pickled by reference.
+        plain = KeyphrasesRequest.model_construct(**dict(request))
+        for attempt in range(_ATTEMPTS):
+            if attempt:
                 self._metrics.retries.inc()
-                return await _ask(handle, work)
-        except BackPressureError:
-            raise overloaded(full=self._note_full(model.kind)) from None
-        except (RayActorError, DeploymentUnavailableError):
-            raise unavailable() from None
+            response = handle.predict.remote(model.name, plain, request_id)
+            try:
+                results: bytes = await response
+                return results
+            except asyncio.CancelledError:  # the deadline, or the client went away
+                response.cancel()  # type: ignore[no-untyped-call]
+                raise
+            except BackPressureError:
+                raise overloaded(full=self._note_full(model.kind)) from None
+            except DeploymentUnavailableError:
+                break
+            except RayActorError:
+                continue
+        raise unavailable()
 
     def _note_full(self, kind: str) -> bool:
         """Note that the queue of a kind is full; whether those of all kinds are."""
@@ -134,39 +119,26 @@ class Ingress(Backend):
         self._full[kind] = now
         return all(now - self._full.get(each, -math.inf) < CLOSED_SECONDS for each in self._predictors)
 
-    async def missing(self) -> list[str]:
-        """Names of models that no replica can answer for now."""
-        answers = await asyncio.gather(*map(_metrics_of, self._predictors.values()))
-        ready = {kind for kind, answer in zip(self._predictors, answers, strict=True) if answer}
-        return [model.name for model in self._models if model.kind not in ready]
+    async def ready(self) -> bool:
+        """Whether each kind of predictor has a replica that answers."""
+        return all(await asyncio.gather(*map(_metrics_of, self._predictors.values())))
 
     async def metrics(self) -> list[list[Metric]]:
-        """Of every replica of every deployment."""
-        own = serve.get_deployment_handle(_INGRESS, serve.get_replica_context().app_name)
-        answers = await asyncio.gather(
-            *map(_metrics_of, self._predictors.values()), _metrics_of(own, "metrics_of_replica")
-        )
+        """Metrics of every replica of every deployment."""
+        ingress = serve.get_deployment_handle(_INGRESS, serve.get_replica_context().app_name)
+        answers = await asyncio.gather(*map(_metrics_of, [*self._predictors.values(), ingress]))
         return [metrics for answer in answers for metrics in answer]
 
     async def metrics_of_replica(self) -> list[Metric]:
-        """Of this ingress."""
-        return collect(self._metrics.registry, serve.get_replica_context().replica_tag)
+        """Metrics of this ingress."""
+        return collect(self._metrics, serve.get_replica_context().replica_tag)
 
 
-async def _ask(handle: DeploymentHandle[Any], work: Work) -> bytes:
-    response = handle.predict.remote(work)
+async def _metrics_of(handle: DeploymentHandle[Any]) -> list[list[Metric]]:
+    """Metrics of each replica that answers in time."""
     try:
-        results: bytes = await response
-    except asyncio.CancelledError:  # the deadline, or the client went away
-        response.cancel()  # type: ignore[no-untyped-call]
-        raise
-    return results
-
-
-async def _metrics_of(handle: DeploymentHandle[Any], method: str = "metrics") -> list[list[Metric]]:
-    """What each replica answers that does so in time."""
-    try:
-        answers = await handle.broadcast(method).results_async(timeout_s=_PROBE_SECONDS, return_exceptions=True)
+        response = handle.broadcast("metrics_of_replica")
+        answers = await response.results_async(timeout_s=_PROBE_SECONDS, return_exceptions=True)
     except (TimeoutError, DeploymentUnavailableError, RayActorError):
         return []
     return [answer for answer in answers if not isinstance(answer, BaseException)]

@@ -1,4 +1,4 @@
-"""What a request can run into. Each has a status, a code for programs, and a sentence for people."""
+"""Errors of requests. Each has a status, a code for programs, and a sentence for people."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import math
 
 from starlette.responses import JSONResponse, Response
 
-FULL = "x-kpray-full"  #: header of a refusal: whatever comes next would be refused too
+FULL = "x-kpray-full"  #: header of a refusal: the next requests would be refused too
 
 
 class ApiError(Exception):
-    """A request that is answered with an error.
+    """The answer to a request is an error.
 
     Args:
-        status: of HTTP.
+        status: HTTP status.
         code: for programs.
         message: for people; never a part of the request's text.
-        retry_after: seconds after which it may work; None: it will not by waiting.
-        full: whatever comes in the next moment would be refused too.
+        retry_after: seconds after which the same request may succeed; None: waiting does not help.
+        full: the next requests would be refused too.
     """
 
     def __init__(
@@ -27,7 +27,7 @@ class ApiError(Exception):
         self.status, self.code, self.message, self.retry_after, self.full = status, code, message, retry_after, full
 
     def response(self, request_id: str) -> Response:
-        """`ErrorResponse`, with the headers that belong to it."""
+        """`ErrorResponse` with its headers."""
         headers = {"Cache-Control": "no-store"}
         if self.retry_after is not None:
             headers["Retry-After"] = str(max(1, math.ceil(self.retry_after)))
@@ -36,13 +36,13 @@ class ApiError(Exception):
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         if self.status in (408, 413):
-            headers["Connection"] = "close"  # what is still to come of the body is not read
+            headers["Connection"] = "close"  # the rest of the body is not read
         error = {"code": self.code, "message": self.message, "request_id": request_id}
         return JSONResponse({"error": error}, self.status, headers)
 
 
 def overloaded(*, full: bool = False) -> ApiError:
-    """More requests wait than may; `full`: for every model."""
+    """Too many requests wait; `full`: for every model."""
     return ApiError(503, "overloaded", "too many requests wait; try again soon", retry_after=1, full=full)
 
 
@@ -52,7 +52,7 @@ def unavailable() -> ApiError:
 
 
 def internal() -> ApiError:
-    """A mistake of ours; the log says which."""
+    """A bug; the log has its traceback."""
     return ApiError(500, "internal", "this should not have happened; the log has it under the request's id")
 
 

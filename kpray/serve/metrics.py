@@ -1,9 +1,15 @@
-"""What Prometheus is told. No metric has a label that says who asked, or what."""
+"""Metrics of the service, for Prometheus. No metric has a label that says who asked, or what.
+
+Each replica has a registry of its own, and the ingress that answers `GET /metrics` asks all replicas: the multiprocess
+mode of prometheus_client merges the files of one node only, and `ray.serve.metrics` leaves each node through another
+port, under other names.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from types import SimpleNamespace
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
 
@@ -12,72 +18,57 @@ _DOCUMENTS = (1, 2, 4, 8, 16, 32, 64, 128)
 _TOKENS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 
 
-class IngressMetrics:
-    """Counted where requests come in."""
+class IngressMetrics(CollectorRegistry):
+    """Metrics of an ingress."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter("kpray_requests", "Answered requests.", ["route", "status"], registry=self.registry)
-        self.seconds = Histogram(
-            "kpray_request_seconds",
-            "From a request's first byte to its answer.",
-            ["route"],
-            buckets=_SECONDS,
-            registry=self.registry,
-        )
-        self.ongoing = Gauge("kpray_ongoing_requests", "Requests that are not answered yet.", registry=self.registry)
-        self.rejects = Counter("kpray_rejects", "Refused requests, by error code.", ["code"], registry=self.registry)
-        self.retries = Counter(
-            "kpray_retries", "Requests that were tried again since a replica died.", registry=self.registry
-        )
+        super().__init__()
+        self.requests = Counter("kpray_requests", "Answered requests.", ["route", "status"], registry=self)
+        seconds = "From a request's first byte to its answer."
+        self.seconds = Histogram("kpray_request_seconds", seconds, ["route"], buckets=_SECONDS, registry=self)
+        self.ongoing = Gauge("kpray_ongoing_requests", "Requests that are not answered yet.", registry=self)
+        self.rejects = Counter("kpray_rejects", "Refused requests, by error code.", ["code"], registry=self)
+        self.retries = Counter("kpray_retries", "Requests that were tried again since a replica died.", registry=self)
 
 
-class ModelMetrics:
-    """Counted where the models are."""
+class ModelMetrics(CollectorRegistry):
+    """Metrics of a replica with models."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
-        self.documents = Counter(
-            "kpray_documents", "Documents: ok, or the error's code.", ["model", "outcome"], registry=self.registry
-        )
-        self.tokens = Counter("kpray_tokens", "Tokens that the model read.", ["model"], registry=self.registry)
-        self.batch_documents = Histogram(
-            "kpray_batch_documents", "Documents of a batch.", ["model"], buckets=_DOCUMENTS, registry=self.registry
-        )
-        self.batch_tokens = Histogram(
-            "kpray_batch_tokens", "Tokens of a batch.", ["model"], buckets=_TOKENS, registry=self.registry
-        )
-        self.batch_seconds = Histogram(
-            "kpray_batch_seconds", "Time of a batch in the model.", ["model"], buckets=_SECONDS, registry=self.registry
-        )
-        self.queue = Gauge(
-            "kpray_queue_documents", "Documents that wait for the model.", ["model"], registry=self.registry
-        )
+        super().__init__()
+        outcomes, tokens = "Documents: ok, or the error's code.", "Tokens that the model read."
+        self.documents = Counter("kpray_documents", outcomes, ["model", "outcome"], registry=self)
+        self.tokens = Counter("kpray_tokens", tokens, ["model"], registry=self)
+        self.batch_documents = self._histogram("kpray_batch_documents", "Documents of a batch.", _DOCUMENTS)
+        self.batch_tokens = self._histogram("kpray_batch_tokens", "Tokens of a batch.", _TOKENS)
+        self.batch_seconds = self._histogram("kpray_batch_seconds", "Time of a batch in the model.", _SECONDS)
+        self.queue = Gauge("kpray_queue_documents", "Documents that wait for the model.", ["model"], registry=self)
+
+    def _histogram(self, name: str, help_text: str, buckets: Sequence[float]) -> Histogram:
+        return Histogram(name, help_text, ["model"], buckets=buckets, registry=self)
+
+    def observe_batch(self, model: str, documents: int, tokens: int, seconds: float) -> None:
+        """Count a batch that a model has finished."""
+        self.batch_documents.labels(model).observe(documents)
+        self.batch_tokens.labels(model).observe(tokens)
+        self.batch_seconds.labels(model).observe(seconds)
+        self.tokens.labels(model).inc(tokens)
 
 
 def collect(registry: CollectorRegistry, replica: str) -> list[Metric]:
-    """What a registry holds, each sample with the replica that it is of."""
+    """All metrics of a registry, each sample with the label `replica`."""
     metrics = list(registry.collect())
     for metric in metrics:
         metric.samples = [sample._replace(labels={**sample.labels, "replica": replica}) for sample in metric.samples]
     return metrics
 
 
-@dataclass
-class _Merged:
-    """Metrics of several replicas, those of one name together, as the format wants them."""
-
-    metrics: dict[str, Metric] = field(default_factory=dict)
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self.metrics.values()
-
-
 def exposition(replicas: Iterable[Sequence[Metric]]) -> bytes:
-    """Metrics of all replicas in Prometheus' text format."""
-    merged = _Merged()
-    for metric in (metric for metrics in replicas for metric in metrics):
-        known = merged.metrics.setdefault(metric.name, metric)
-        if known is not metric:
-            known.samples += metric.samples
-    return generate_latest(merged)
+    """Metrics of all replicas in Prometheus' text format, which wants samples of one name together."""
+    merged: dict[str, Metric] = {}
+    for metric in chain.from_iterable(replicas):
+        if metric.name in merged:
+            merged[metric.name].samples += metric.samples
+        else:
+            merged[metric.name] = metric
+    return generate_latest(SimpleNamespace(collect=merged.values))

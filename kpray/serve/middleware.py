@@ -1,10 +1,9 @@
-"""The outermost part of the ingress: who comes in, for how long, and what is written down about it."""
+"""The outermost layer of the ingress: API keys, request ids, deadlines, metrics, and a log line for each request."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 import traceback
 from dataclasses import dataclass
@@ -19,14 +18,13 @@ from kpray.serve.api_keys import METRICS_KEY, Keys
 from kpray.serve.config import RequestLimits
 from kpray.serve.errors import ApiError, internal, too_large
 from kpray.serve.metrics import IngressMetrics
-from kpray.serve.proxy_middleware import KEYPHRASES, REFUSED, REQUEST_ID
+from kpray.serve.proxy_middleware import REQUEST_ID
 
-NOTES = "kpray"  #: where the scope has a request's `Notes`
+NOTES = "kpray"  #: key of a request's `Notes` in its scope
 
-_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})  # also without a key
-_OPEN_FILES = "/static-offline-docs/"  # that /docs is made of
+_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})  # need no key
+_OPEN_FILES = "/static-offline-docs/"  # scripts and styles of /docs
 _METRICS = "/metrics"
-_COUNT = re.compile(r"[0-9]{1,9}")
 _logger = logging.getLogger("ray.serve")
 
 
@@ -35,11 +33,11 @@ class Notes:
     """What is known of a request, for the log and the limits.
 
     Attributes:
-        request_id: the client's, where it is harmless, else one of ours.
+        request_id: the client's, if it is harmless, else a new one.
         key: name of the API key; empty without one.
-        client: address.
-        model: that was asked for, once that is known.
-        documents: how many, once that is known.
+        client: its address.
+        model: the requested model, once it is known.
+        documents: number of documents, once it is known.
         status: of the answer; 0 before it begins.
         code: of the error, if any.
     """
@@ -53,15 +51,15 @@ class Notes:
     code: str = ""
 
     def refuse(self, error: ApiError) -> Response:
-        """The answer with an error."""
+        """The error as an answer."""
         self.code = error.code
         return error.response(self.request_id)
 
 
-class Gate:
-    """An ASGI application around another one: API keys, request ids, deadlines, metrics, one line of log a request.
+class RequestMiddleware:
+    """An ASGI application around another one.
 
-    Nothing that the request says is logged, neither its text nor its path: a line has the route that matched.
+    Neither the text nor the path of a request is logged: a line has the route that matched.
     """
 
     def __init__(self, app: ASGIApp, keys: Keys, limits: RequestLimits, metrics: IngressMetrics) -> None:
@@ -83,7 +81,6 @@ class Gate:
         notes = Notes(given if REQUEST_ID.fullmatch(given.encode()) else uuid4().hex)
         notes.client = scope["client"][0] if scope.get("client") else ""
         scope[NOTES] = notes
-        self._note_refused(headers.get(REFUSED, ""))
         whole_body, size = False, 0
 
         async def receive_body() -> Message:
@@ -146,14 +143,6 @@ class Gate:
         log_failure(_logger, error, notes.request_id)
         return internal()
 
-    def _note_refused(self, count: str) -> None:
-        """Count what the proxy has refused without us."""
-        if not _COUNT.fullmatch(count):
-            return
-        self._metrics.requests.labels(KEYPHRASES, 503).inc(int(count))
-        self._metrics.rejects.labels("overloaded").inc(int(count))
-        _logger.info("POST %s 503 requests=%s error=overloaded: refused by the proxy", KEYPHRASES, count)
-
     def _note(self, scope: Scope, notes: Notes, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "none")
         self._metrics.requests.labels(route, notes.status).inc()
@@ -175,7 +164,7 @@ class Gate:
 
 
 def log_failure(logger: logging.Logger, error: BaseException, request_id: str) -> None:
-    """Log where an unexpected exception came from, without its message, in which there may be a text."""
+    """Log the traceback of an unexpected exception without its message, which may have text of a request."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     frames = "".join(traceback.format_tb(error.__traceback__))

@@ -1,4 +1,4 @@
-"""What stands before Ray Serve's own proxy, and keeps out what would steer it, break it, or be refused anyway.
+"""Middleware of Ray Serve's own proxy: it keeps out what would steer it, break it, or be refused anyway.
 
 The environment variable RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH of Serve's proxy names `middlewares`; `kpray serve`
 and serve_config.yaml set it.
@@ -21,17 +21,15 @@ PROXY_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 PROXY_MIDDLEWARES = "kpray.serve.proxy_middleware:middlewares"
 REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 KEYPHRASES = "/v1/keyphrases"
-REFUSED = "x-kpray-refused"  #: header of a request: how many were refused here since the last one that has it
 
-CLOSED_SECONDS = 0.1  #: for which requests are refused after one that found every queue full; Retry-After is longer
+CLOSED_SECONDS = 0.1  #: requests are refused for this long after one that found every queue full
 _NOT_OF_CLIENTS = frozenset(
     {b"x-request-timeout-seconds", b"x-request-disconnect-disabled", b"serve-multiplexed-model-id", b"x-session-id"}
-    | {REFUSED.encode()}
-)  # with the first four, a client would lift Serve's time limit, or choose the replica
+)  # with these, a client would lift Serve's time limit, or choose the replica
 
 
 class PlainHeaders:
-    """Takes the headers that only Ray would read out of a request, and a request id that is not harmless."""
+    """Removes the headers that only Ray reads from a request, and a request id that is not harmless."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -44,18 +42,18 @@ class PlainHeaders:
 
 
 class Refusals:
-    """Refuses for a moment what would be refused behind it, where that is cheap; errors of Serve itself become ours.
+    """Refuses requests for a moment after every queue was full, and turns the errors of Serve itself into ours.
 
-    An answer that says that every queue is full closes the door for a moment: a request that comes then costs no other
-    process anything, and its body is not read. What waits is more than the models do in that time.
+    A request that is refused here costs no other process anything, and its body is not read; it is in no metric and no
+    log line. Meanwhile the models have enough to do: the queues hold more than they process in that time.
 
     Args:
-        app: what is behind it.
-        seconds: for which the door stays closed.
+        app: the application behind it.
+        seconds: how long requests are refused.
     """
 
     def __init__(self, app: ASGIApp, seconds: float = CLOSED_SECONDS) -> None:
-        self._app, self._seconds, self._closed_until, self._refused = app, seconds, 0.0, 0
+        self._app, self._seconds, self._closed_until = app, seconds, 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
@@ -63,13 +61,9 @@ class Refusals:
             await self._app(scope, receive, send)
             return
         if scope["path"] == KEYPHRASES and time.monotonic() < self._closed_until:
-            self._refused += 1
             request_id = Headers(scope=scope).get("x-request-id") or uuid4().hex
             await _answer(overloaded(), request_id)(scope, receive, send)
             return
-        if self._refused:
-            scope = {**scope, "headers": [*scope["headers"], (REFUSED.encode(), str(self._refused).encode())]}
-            self._refused = 0
         replaced = False
 
         async def send_ours(message: Message) -> None:
@@ -97,7 +91,7 @@ def _is_plain(name: bytes, value: bytes) -> bool:
 
 
 def _error_of_serve(status: int, headers: Headers) -> ApiError | None:
-    """What Serve's plain words mean: its queue is full, or the ingress died or is not there. Ours are JSON."""
+    """Our error for a plain-text error of Serve: its queue is full, or there is no ingress. Ours are JSON."""
     if status < 500 or not headers.get("content-type", "").startswith("text/plain"):
         return None
     return overloaded() if "retry-after" in headers else unavailable()
@@ -110,5 +104,5 @@ def _answer(error: ApiError, request_id: str) -> Response:
 
 
 def middlewares() -> list[Middleware]:
-    """What Serve's proxy calls when it starts; the last one is the outermost."""
+    """The middlewares of Serve's proxy, which calls this when it starts; the last one is the outermost."""
     return [Middleware(Refusals), Middleware(PlainHeaders)]

@@ -1,70 +1,94 @@
-"""One model in a replica: documents of requests in, results out."""
+"""Models in one process: a request in, its results as JSON out. Ray Serve's part is in `deployment.py`."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections.abc import Sequence
+from functools import partial
+from weakref import WeakValueDictionary
 
 from kpray.document import Document
 from kpray.errors import RejectedDocument
 from kpray.registry import open_predictor
 from kpray.serve.batching import Batcher, TooLong
-from kpray.serve.config import BatchingConfig, RequestLimits, ServedModel
+from kpray.serve.config import ServeConfig, ServedModel
 from kpray.serve.metrics import ModelMetrics
-from kpray.serve.schemas import DocumentError, DocumentMessage, Result, Work, result_of, results_json
+from kpray.serve.middleware import log_failure
+from kpray.serve.schemas import DocumentError, DocumentMessage, KeyphrasesRequest, Result, result_of, results_json
 
 _WARM_UP = Document(
     id="warm-up", body="Solid-state batteries replace the liquid electrolyte with a ceramic. A thin layer protects it."
 )
+_STUCK_DEADLINES = 4  # a model that works on one batch for longer hangs, since no request waits that long
+_logger = logging.getLogger("ray.serve")
 
 
-class OpenModel:
-    """An open predictor and its queue.
+class PredictionFailed(Exception):
+    """A predictor failed unexpectedly; the replica's log says where."""
 
-    Opening takes seconds, so it is done in a thread, before any request.
 
-    Raises:
-        UserError: the predictor cannot be opened.
+class Replica:
+    """Answers requests with models of one kind.
+
+    Args:
+        config: of the service.
+        models: that a request can name.
     """
 
-    def __init__(self, model: ServedModel, batch: BatchingConfig, limits: RequestLimits, metrics: ModelMetrics) -> None:
-        predictor = open_predictor(model.predictor, model.config)
-        predictor.predict([_WARM_UP] * 2)  # the first time takes longer than those after it
-        self.name, self.limits, self.metrics = model.name, limits, metrics
-        self.batcher = Batcher(predictor, batch, limits.tokens, self._observe)
-        metrics.queue.labels(model.name).set_function(lambda: self.batcher.queue)
+    def __init__(self, config: ServeConfig, models: Sequence[ServedModel]) -> None:
+        self._config, self._models = config, {model.name: model for model in models}
+        self._metrics = ModelMetrics()
+        self._open: WeakValueDictionary[str, Batcher] = WeakValueDictionary()  # whoever opened a model keeps it
 
-    def _observe(self, documents: int, tokens: int, seconds: float) -> None:
-        self.metrics.batch_documents.labels(self.name).observe(documents)
-        self.metrics.batch_tokens.labels(self.name).observe(tokens)
-        self.metrics.batch_seconds.labels(self.name).observe(seconds)
-        self.metrics.tokens.labels(self.name).inc(tokens)
+    async def open_model(self, name: str) -> Batcher:
+        """Open a model, in a thread, since it takes seconds.
 
-    async def predict(self, work: Work) -> bytes:
-        """JSON of one `Result` for each document, in order.
-
-        When it is cancelled, documents that still wait are dropped.
+        Raises:
+            UserError: the predictor cannot be opened.
         """
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._predict(document, work)) for document in work.documents]
+        model, config = self._models[name], self._config
+        predictor = await asyncio.to_thread(open_predictor, model.predictor, model.config)
+        await asyncio.to_thread(predictor.predict, [_WARM_UP] * 2)  # the first batch takes longer than later ones
+        batcher = Batcher(predictor, config.batch, config.limits.tokens, partial(self._metrics.observe_batch, name))
+        self._open[name] = batcher
+        self._metrics.queue.labels(name).set_function(lambda: self._open[name].queue if name in self._open else 0)
+        return batcher
+
+    async def predict(self, name: str, request: KeyphrasesRequest, request_id: str) -> bytes:
+        """JSON of one `Result` for each document, in order. Cancelling it drops documents that still wait.
+
+        Raises:
+            PredictionFailed: a document met an error that nobody expected.
+        """
+        batcher = await self.open_model(name)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._result(name, batcher, one, request)) for one in request.documents]
+        except Exception as error:
+            log_failure(_logger, error, request_id)
+            raise PredictionFailed from None
         return results_json([task.result() for task in tasks])
 
-    async def _predict(self, asked: DocumentMessage, work: Work) -> Result:
-        lang = asked.lang or work.lang
+    async def _result(self, name: str, batcher: Batcher, asked: DocumentMessage, request: KeyphrasesRequest) -> Result:
+        lang = asked.lang or request.lang or self._config.lang
         document = Document(id=asked.id or "", body=asked.text, title=asked.title.strip(), lang=lang)
-        length = len(document.text)
+        length, limit = len(document.text), self._config.limits.characters
         try:
             if not document.text.strip():
                 raise RejectedDocument("the document has no text")
-            if length > self.limits.characters:
-                raise TooLong(f"the document has {length} characters, more than {self.limits.characters}")
-            explanation = await self.batcher.explain(document, work.top)
-            result = result_of(asked.id, explanation, explain=work.explain)
-            outcome = "ok"
+            if length > limit:
+                raise TooLong(f"the document has {length} characters, more than {limit}")
+            result = result_of(asked.id, await batcher.explain(document, request.top), explain=request.explain)
         except RejectedDocument as error:
-            outcome = "rejected"
-            result = Result(id=asked.id, error=DocumentError(code=outcome, message=error.reason))
+            result = Result(id=asked.id, error=DocumentError(code="rejected", message=error.reason))
         except TooLong as error:
-            outcome = "too_long"
-            result = Result(id=asked.id, error=DocumentError(code=outcome, message=str(error)))
-        self.metrics.documents.labels(self.name, outcome).inc()
+            result = Result(id=asked.id, error=DocumentError(code="too_long", message=str(error)))
+        self._metrics.documents.labels(name, result.error.code if result.error else "ok").inc()
         return result
+
+    async def check_health(self) -> None:
+        """Raise `RuntimeError` where a model hangs; Serve calls it, and starts another replica."""
+        longest = _STUCK_DEADLINES * self._config.limits.seconds
+        if any(batcher.busy_seconds > longest for batcher in self._open.values()):
+            raise RuntimeError(f"a model has been at one batch for more than {longest:g} s")

@@ -1,9 +1,8 @@
-"""What goes over the wire: the request, the answer, and errors."""
+"""Messages over HTTP: the request, the answer, and errors. /docs shows the docstrings of the messages."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, create_model
@@ -57,7 +56,7 @@ class KeyphrasesRequest(_Message):
 
 
 def request_model(models: Sequence[str], documents: int, top: int) -> type[KeyphrasesRequest]:
-    """The request that a service takes, with its models and its limits, so that they stand in the schema too."""
+    """`KeyphrasesRequest` with the models and the limits of a service, which /docs then shows."""
     most_documents = Annotated[list[DocumentMessage], Field(min_length=1, max_length=documents)]
     at_most = Annotated[int, Field(ge=1, le=top), BeforeValidator(_integer)]
     fields: dict[str, Any] = {
@@ -143,7 +142,7 @@ _RESULTS = TypeAdapter(list[Result])
 
 
 def results_json(results: list[Result]) -> bytes:
-    """`KeyphrasesResponse.results`: written where the model is, so that nobody on the way reads it again."""
+    """`KeyphrasesResponse.results`, written where the model is: no process on the way parses it."""
     return _RESULTS.dump_json(results, exclude_none=True)
 
 
@@ -202,25 +201,6 @@ class HealthResponse(_Message):
     """Whether the service is up."""
 
     status: str
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a replica is asked for.
-
-    Attributes:
-        documents: as they came.
-        lang: language of those that name none.
-        top: most keyphrases of each.
-        explain: also what led to them.
-        request_id: for the log.
-    """
-
-    documents: Sequence[DocumentMessage]
-    lang: str
-    top: int
-    explain: bool
-    request_id: str
 
 
 def result_of(id: str | None, explanation: Explanation, *, explain: bool) -> Result:

@@ -12,6 +12,9 @@ import pytest
 
 from tests.integration.jobs import CHUNK_RECORDS, MAX_RECORD_BYTES, ROOT, Corpus, Finished, Job, write_corpus
 from tests.samrank.tiny_models import save_bert
+from tests.serve.service import keys_file, start_service, tiny_ramkg, tiny_samrank
+
+__all__ = ["keys_file", "start_service", "tiny_ramkg", "tiny_samrank"]  # of a service in the test's own process
 
 # A shell makes what it runs in the background deaf to Ctrl-C, and that is inherited: not by the jobs of the tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.exceptions import HTTPException
 
 from kpray.document import Document
 from kpray.registry import open_predictor
 from kpray.serve.errors import overloaded
 from tests.ramkg.tiny_generator import RECORDS
 from tests.samrank.tiny_models import SENTENCES
-from tests.serve.conftest import StartService
+from tests.serve.service import StartService
 
 ALICE, BOB = "alice-0123456789abcdef", "bob-0123456789abcdef"
 BODY = {"documents": [{"text": SENTENCES[0]}]}
@@ -163,6 +164,19 @@ def test_other_content_types_methods_and_paths(start_service: StartService) -> N
     assert service.error(wrong, 405) == "method_not_allowed"
     assert wrong.headers["allow"] == "POST"
     assert service.error(service.request("GET", "/v2/keyphrases"), 404) == "not_found"
+
+
+def test_other_refusals_of_the_framework(start_service: StartService) -> None:
+    def refuse() -> None:
+        raise HTTPException(406, headers={"X-Kept": "yes"})
+
+    service = start_service()
+    middleware: Any = service.app
+    middleware._app.add_api_route("/refused", refuse)
+    response = service.request("GET", "/refused")
+    assert service.error(response, 406) == "refused"
+    assert response.json()["error"]["message"] == "This endpoint does not accept that request; see /docs."
+    assert response.headers["x-kept"] == "yes"
 
 
 def test_keys(start_service: StartService, keys_file: Path) -> None:

@@ -10,7 +10,7 @@ import schemathesis
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.schemas import OpenApiSchema
 
-from tests.serve.conftest import Service
+from tests.serve.service import Service
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,10 @@ from benchmarks.serve_load import Answers, Service, ask, write_requests
 from kpray.document import Document
 from kpray.serve.errors import overloaded
 from tests.samrank.tiny_models import SENTENCES
-from tests.serve.conftest import Service as InThisProcess
-from tests.serve.conftest import StartService, serving
+from tests.serve.service import Service as InThisProcess
+from tests.serve.service import StartService, serving
+
+pytestmark = pytest.mark.integration
 
 LOCUSTFILE = Path(__file__).parents[2] / "benchmarks" / "locustfile.py"
 

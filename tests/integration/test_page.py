@@ -19,13 +19,16 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, 
 from kpray.document import Document
 from kpray.registry import open_predictor
 from tests.ramkg.tiny_generator import RECORDS
-from tests.serve.conftest import Service, serving
+from tests.serve.service import Service, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SCREENSHOTS = os.environ.get("KPRAY_SCREENSHOTS")  # a folder, to look at them
 TEXT = "Sparse networks, and dense graphs: 𝔘nicode <b>sparse networks</b> again.\n\nThe graphs' end."
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed (apt-get install chromium)")
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed (apt-get install chromium)"),
+]
 
 
 @pytest.fixture(scope="module")
