@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kpray.serve.api_keys import METRICS_KEY, Keys
+from kpray.serve.api_keys import API_KEYS_VARIABLE, METRICS_KEY, Keys, is_loopback
 from kpray.serve.config import RequestLimits
 from kpray.serve.errors import ApiError, internal, too_large
 from kpray.serve.metrics import IngressMetrics
@@ -67,6 +67,7 @@ class Gate:
     def __init__(self, app: ASGIApp, keys: Keys, limits: RequestLimits, metrics: IngressMetrics) -> None:
         self._app, self._keys, self._metrics = app, keys, metrics
         self._seconds, self._body_bytes = limits.seconds, limits.body_bytes
+        self._warned = keys.required  # there is nothing to warn of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -83,6 +84,7 @@ class Gate:
         notes = Notes(given if REQUEST_ID.fullmatch(given.encode()) else uuid4().hex)
         notes.client = scope["client"][0] if scope.get("client") else ""
         scope[NOTES] = notes
+        self._warn(notes.client)
         self._note_refused(headers.get(REFUSED, ""))
         whole_body, size = False, 0
 
@@ -119,6 +121,17 @@ class Gate:
         finally:
             self._metrics.ongoing.dec()
             self._note(scope, notes, time.monotonic() - started)
+
+    def _warn(self, client: str) -> None:
+        """Warn once where another machine asks and no key is needed."""
+        if self._warned or not client or is_loopback(client):
+            return
+        self._warned = True
+        _logger.warning(
+            "requests come from other machines: anybody who reaches this service may ask, since no API keys are set "
+            "(api_keys, or %s)",
+            API_KEYS_VARIABLE,
+        )
 
     def _admit(self, path: str, headers: Headers, notes: Notes) -> None:
         length = headers.get("content-length", "")

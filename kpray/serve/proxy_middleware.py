@@ -15,19 +15,16 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kpray.cluster.ray_compat import STEERING_HEADERS, is_answer_of_serve
 from kpray.serve.errors import FULL, ApiError, overloaded, unavailable
 
-PROXY_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 PROXY_MIDDLEWARES = "kpray.serve.proxy_middleware:middlewares"
 REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 KEYPHRASES = "/v1/keyphrases"
 REFUSED = "x-kpray-refused"  #: header of a request: how many were refused here since the last one that has it
 
 CLOSED_SECONDS = 0.1  #: for which requests are refused after one that found every queue full; Retry-After is longer
-_NOT_OF_CLIENTS = frozenset(
-    {b"x-request-timeout-seconds", b"x-request-disconnect-disabled", b"serve-multiplexed-model-id", b"x-session-id"}
-    | {REFUSED.encode()}
-)  # with the first four, a client would lift Serve's time limit, or choose the replica
+_NOT_OF_CLIENTS = STEERING_HEADERS | {REFUSED.encode()}
 
 
 class PlainHeaders:
@@ -98,7 +95,7 @@ def _is_plain(name: bytes, value: bytes) -> bool:
 
 def _error_of_serve(status: int, headers: Headers) -> ApiError | None:
     """What Serve's plain words mean: its queue is full, or the ingress died or is not there. Ours are JSON."""
-    if status < 500 or not headers.get("content-type", "").startswith("text/plain"):
+    if not is_answer_of_serve(status, headers.get("content-type", "")):
         return None
     return overloaded() if "retry-after" in headers else unavailable()
 
