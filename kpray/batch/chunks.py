@@ -24,6 +24,7 @@ import ray
 from ray.data import DataContext
 
 from kpray.cluster.meters import count, show
+from kpray.cluster.ray_compat import FEW_CHUNKS
 from kpray.corpus.reading import Chunk
 from kpray.corpus.records import Reject
 from kpray.corpus.sources import Source
@@ -130,7 +131,7 @@ def _chunk_a_block() -> Iterator[None]:
     """
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # Nor is it a mistake to have fewer chunks than actors.
-    warnings.filterwarnings("ignore", message="The minimum number of concurrent actors", category=UserWarning)
+    warnings.filterwarnings("ignore", message=FEW_CHUNKS, category=UserWarning)
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.target_max_block_size = 1

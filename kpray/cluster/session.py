@@ -14,14 +14,14 @@ from typing import Any
 import ray
 
 from kpray.cluster.preflight import preflight
+from kpray.cluster.ray_compat import LOCAL_VARIABLES, no_standard_error
 from kpray.errors import UserError
 from kpray.storage import VARIABLES, Location
 
 _SECONDS_TO_ANSWER = 10.0
 _LOCAL = {
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # what its C++ side warns of says nothing to a user
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon it sees that a training has ended; on clusters 2
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process more, to hear that the cloud takes back a node
+    **LOCAL_VARIABLES,
 }
 
 
@@ -55,7 +55,7 @@ def ray_session(address: str | None, output: Location | None = None, models: Seq
         own["runtime_env"] = {"env_vars": {name: os.environ[name] for name in names}}
     try:
         _check_reachable(where)
-        with _no_standard_error():
+        with no_standard_error():
             ray.init(address=where, logging_level=logging.WARNING, log_to_driver=False, **own)
     except UserError:
         raise
@@ -116,16 +116,3 @@ def _check_encryption(connection: socket.socket, host: str, address: str) -> Non
             where=address,
             fix="set RAY_USE_TLS=1, RAY_TLS_SERVER_CERT, RAY_TLS_SERVER_KEY and RAY_TLS_CA_CERT, as on its nodes",
         )
-
-
-@contextmanager
-def _no_standard_error() -> Iterator[None]:
-    """Drop what is written to file descriptor 2: Ray's C++ side reports there what ends as an exception anyway."""
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)

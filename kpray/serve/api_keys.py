@@ -90,13 +90,17 @@ class Keys:
         return {**self._fixed, **own}
 
 
+def is_loopback(host: str) -> bool:
+    """Whether an address is one that other machines do not reach."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def exposure_warning(host: str, keys: Keys) -> str:
     """A warning where other machines need no key, else an empty string."""
-    try:
-        loopback = ip_address(host).is_loopback
-    except ValueError:
-        loopback = host == "localhost"
-    if keys.required or loopback:
+    if keys.required or is_loopback(host):
         return ""
     return f"anybody who reaches {host} may ask: no API keys are set (api_keys, or {API_KEYS_VARIABLE})"
 

@@ -15,11 +15,12 @@ from typing import Annotated
 
 from pydantic import Field
 
+from kpray.cluster.ray_compat import PROXY_VARIABLE
 from kpray.errors import UserError
 from kpray.log import say
 from kpray.serve.api_keys import Keys, exposure_warning
 from kpray.serve.config import ServeConfig, served_models
-from kpray.serve.proxy_middleware import PROXY_MIDDLEWARES, PROXY_VARIABLE
+from kpray.serve.proxy_middleware import PROXY_MIDDLEWARES
 
 APPLICATION = "kpray"
 _START_SECONDS = 180  # for Serve's proxy to start

@@ -17,12 +17,11 @@ import torch
 from prometheus_client import Metric
 from ray import serve
 from ray.exceptions import RayActorError
-from ray.serve.context import _get_global_client
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
-from kpray.serve.api_keys import Keys, exposure_warning
+from kpray.serve.api_keys import Keys
 from kpray.serve.app import Backend, build_app
 from kpray.serve.batching import Batcher
 from kpray.serve.config import ServeConfig, ServedModel, read_config, served_models
@@ -81,10 +80,6 @@ class Ingress(Backend):
         self._config, self._models, self._predictors = config, models, predictors
         self._keys, self._metrics = Keys(config.api_keys), IngressMetrics()
         self._full: dict[str, float] = {}  # kind -> when its queue was last found full
-        client = _get_global_client()
-        warning = exposure_warning(client.http_config.host, self._keys) if client else ""
-        if warning:
-            _logger.warning(warning)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """What Serve calls with HTTP requests."""

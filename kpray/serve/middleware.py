@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kpray.serve.api_keys import METRICS_KEY, Keys
+from kpray.serve.api_keys import API_KEYS_VARIABLE, METRICS_KEY, Keys, is_loopback
 from kpray.serve.config import RequestLimits
 from kpray.serve.errors import ApiError, internal, too_large
 from kpray.serve.metrics import IngressMetrics
@@ -65,6 +65,7 @@ class RequestMiddleware:
     def __init__(self, app: ASGIApp, keys: Keys, limits: RequestLimits, metrics: IngressMetrics) -> None:
         self._app, self._keys, self._metrics = app, keys, metrics
         self._seconds, self._body_bytes = limits.seconds, limits.body_bytes
+        self._warned = keys.required  # there is nothing to warn of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -81,6 +82,7 @@ class RequestMiddleware:
         notes = Notes(given if REQUEST_ID.fullmatch(given.encode()) else uuid4().hex)
         notes.client = scope["client"][0] if scope.get("client") else ""
         scope[NOTES] = notes
+        self._warn(notes.client)
         whole_body, size = False, 0
 
         async def receive_body() -> Message:
@@ -116,6 +118,17 @@ class RequestMiddleware:
         finally:
             self._metrics.ongoing.dec()
             self._note(scope, notes, time.monotonic() - started)
+
+    def _warn(self, client: str) -> None:
+        """Warn once where another machine asks and no key is needed."""
+        if self._warned or not client or is_loopback(client):
+            return
+        self._warned = True
+        _logger.warning(
+            "requests come from other machines: anybody who reaches this service may ask, since no API keys are set "
+            "(api_keys, or %s)",
+            API_KEYS_VARIABLE,
+        )
 
     def _admit(self, path: str, headers: Headers, notes: Notes) -> None:
         length = headers.get("content-length", "")

@@ -15,17 +15,14 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from kpray.cluster.ray_compat import STEERING_HEADERS, is_answer_of_serve
 from kpray.serve.errors import FULL, ApiError, overloaded, unavailable
 
-PROXY_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 PROXY_MIDDLEWARES = "kpray.serve.proxy_middleware:middlewares"
 REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 KEYPHRASES = "/v1/keyphrases"
 
 CLOSED_SECONDS = 0.1  #: requests are refused for this long after one that found every queue full
-_NOT_OF_CLIENTS = frozenset(
-    {b"x-request-timeout-seconds", b"x-request-disconnect-disabled", b"serve-multiplexed-model-id", b"x-session-id"}
-)  # with these, a client would lift Serve's time limit, or choose the replica
 
 
 class PlainHeaders:
@@ -87,12 +84,12 @@ def _is_plain(name: bytes, value: bytes) -> bool:
     name = name.lower().replace(b"_", b"-")
     if name == b"x-request-id":
         return REQUEST_ID.fullmatch(value) is not None
-    return name not in _NOT_OF_CLIENTS
+    return name not in STEERING_HEADERS
 
 
 def _error_of_serve(status: int, headers: Headers) -> ApiError | None:
     """Our error for a plain-text error of Serve: its queue is full, or there is no ingress. Ours are JSON."""
-    if status < 500 or not headers.get("content-type", "").startswith("text/plain"):
+    if not is_answer_of_serve(status, headers.get("content-type", "")):
         return None
     return overloaded() if "retry-after" in headers else unavailable()
 

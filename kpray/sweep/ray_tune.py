@@ -5,21 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Set
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import Searcher
-from ray.util.placement_group import PlacementGroup, remove_placement_group
 from typing_extensions import override
 
+from kpray.cluster.ray_compat import HiddenFromTune, WorkerGroups, crash_of, replay_trial
 from kpray.report.sweep_progress import SweepProgress
 from kpray.sweep.search import Budget, TrialQueue
 from kpray.sweep.trials import Outcome, SweepFolder, Trial
-from kpray.train.ray_train import PLACEMENT_GROUP
 
 SECONDS_TO_END = 10  # that a trial which is stopped has before it is killed
 _SECONDS_BETWEEN_WRITES = 5.0
@@ -41,14 +38,7 @@ class Rungs:
     steps: int
 
 
-class _Unsaved:
-    """Of this process alone: Tune saves all it is given, for a way of going on that is not ours."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {}
-
-
-class Meter(_Unsaved, tune.Stopper):
+class Meter(HiddenFromTune, tune.Stopper):
     """Counts what is spent, and says when the budget is.
 
     Args:
@@ -98,7 +88,7 @@ class Meter(_Unsaved, tune.Stopper):
         return self.over()
 
 
-class Asker(_Unsaved, Searcher):
+class Asker(HiddenFromTune, Searcher):
     """Hands Tune the trials of a queue, as long as the budget lasts."""
 
     def __init__(self, queue: TrialQueue, folder: SweepFolder, meter: Meter) -> None:
@@ -122,9 +112,6 @@ class Asker(_Unsaved, Searcher):
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the sweep's folder has it all."""
 
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing."""
-
 
 class Halving(ASHAScheduler):
     """ASHA (Li et al., MLSys 2020) that knows of the trials of earlier runs, and which it stopped."""
@@ -139,13 +126,11 @@ class Halving(ASHAScheduler):
             max_t=max(self.rungs.steps, self.rungs.first + 1),
             reduction_factor=self.rungs.reduction,
         )
-        nobody: Any = None  # where Tune would be
+        asha: Any = super()  # without what this class adds
         for trial in folder.started():
             if folder.result(trial):
-                before = TuneTrial("", stub=True, trial_id=trial.key)
-                super().on_trial_add(nobody, before)
-                for event in folder.reports(trial):
-                    super().on_trial_result(nobody, before, {"step": event.step, "score": event.score})
+                reports = ({"step": event.step, "score": event.score} for event in folder.reports(trial))
+                replay_trial(asha, trial.key, reports)
 
     def on_trial_result(self, tune_controller: Any, trial: TuneTrial, result: dict[str, Any]) -> str:
         """Whether it goes on."""
@@ -160,36 +145,14 @@ class Halving(ASHAScheduler):
         """Its last report has been looked at already."""
 
 
-class _Groups:
-    """Placement groups of trials' workers: a trial that is killed leaves its own behind.
-
-    Ray Train has an actor that removes it, which asks the dashboard whether the trial lives; where more than one Ray
-    runs on a machine it may ask the wrong one, and the next trial would wait forever for the same cores.
-    """
-
-    def __init__(self) -> None:
-        self.held: dict[str, str | None] = {}  # Tune's id of a trial -> id of its group in hexadecimal digits
-        self.ended: list[tuple[float, str]] = []  # when, and the group
-
-    def end(self, trial_id: str) -> None:
-        if group := self.held.pop(trial_id, None):
-            self.ended.append((time.monotonic(), group))
-
-    def free(self) -> None:
-        """Remove those of trials that are surely gone: a living one would ask for another group."""
-        while self.ended and time.monotonic() - self.ended[0][0] > 1.5 * SECONDS_TO_END:
-            _, group = self.ended.pop(0)
-            remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(group))))
-
-
-class Journal(_Unsaved, tune.Callback):
+class Journal(HiddenFromTune, tune.Callback):
     """Writes down what happens to trials, and shows it."""
 
     def __init__(self, folder: SweepFolder, meter: Meter, progress: SweepProgress, stopped: Set[str]) -> None:
         self.folder, self.meter, self.progress = folder, meter, progress
         self.stopped = stopped  # Tune's ids of the trials that ASHA stopped
         self.running: dict[str, Trial] = {}
-        self.groups = _Groups()
+        self.groups = WorkerGroups(1.5 * SECONDS_TO_END)
 
     @override
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
@@ -209,7 +172,7 @@ class Journal(_Unsaved, tune.Callback):
     ) -> None:
         if "score" in result and "step" in result:
             own = self._own(trial)
-            self.groups.held[trial.trial_id] = result.get(PLACEMENT_GROUP)
+            self.groups.note(trial.trial_id, result)
             last = self.folder.events[own.key][-1]
             if (last.name, last.step) != ("report", result["step"]):  # Tune tells the last one again at the end
                 self._note(own, "report", step=int(result["step"]), score=float(result["score"]))
@@ -246,10 +209,6 @@ class Journal(_Unsaved, tune.Callback):
         self.meter.tick()
         self.folder.spend(self.meter.spent)
 
-    def get_state(self) -> None:
-        """Nothing that Tune should keep."""
-        return
-
     def _end(self, trial: TuneTrial) -> None:
         self.running.pop(trial.trial_id, None)
         self.groups.end(trial.trial_id)
@@ -263,8 +222,4 @@ class Journal(_Unsaved, tune.Callback):
 
 
 def _reason(trial: TuneTrial) -> str:
-    """The last line of what a trial crashed with."""
-    # Not `get_error`: that looks where Tune copies this file some time later.
-    path = Path(trial.error_file or "") if trial.run_metadata.error_filename else None
-    lines: list[str] = path.read_text(encoding="utf-8").strip().splitlines() if path and path.exists() else []
-    return lines[-1][:_LONGEST_REASON] if lines else "no reason is known"
+    return crash_of(trial)[:_LONGEST_REASON] or "no reason is known"

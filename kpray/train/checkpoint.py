@@ -6,10 +6,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +13,7 @@ from uuid import uuid4
 
 import torch.distributed as dist
 
+from kpray.cluster.ray_compat import convert_checkpoint, forget_checkpoints, noting_files
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.train.collectives import agreed, cannot_write, from_first, is_write_error
@@ -76,7 +73,7 @@ def save_checkpoint(engine: Any, runs: Path, state: State) -> Path:
         with agreed(str(runs)):
             if rank == 0:
                 unfinished.mkdir(parents=True)
-        with _noting_files(engine) as (files, errors):
+        with noting_files(engine, is_write_error) as (files, errors):
             engine.save_checkpoint(str(unfinished), tag=_TAG, save_latest=False)
         with agreed(str(runs)):
             if errors:
@@ -92,33 +89,6 @@ def save_checkpoint(engine: Any, runs: Path, state: State) -> Path:
             shutil.rmtree(unfinished, ignore_errors=True)
         raise
     return runs / name
-
-
-@contextmanager
-def _noting_files(engine: Any) -> Iterator[tuple[list[str], list[Exception]]]:
-    """Note the files that DeepSpeed writes in the block, and what kept it from writing them.
-
-    It has collective calls between its files: an error that left it in the midst of them would leave the other workers
-    waiting.
-    """
-    files: list[str] = []
-    errors: list[Exception] = []
-    save = engine.checkpoint_engine.save
-
-    def noting(state_dict: Any, path: str) -> None:  # names by which DeepSpeed calls it
-        try:
-            save(state_dict, path)
-            files.append(path)
-        except Exception as error:
-            if not is_write_error(error):
-                raise
-            errors.append(error)
-
-    engine.checkpoint_engine.save = noting
-    try:
-        yield files, errors
-    finally:
-        engine.checkpoint_engine.save = save
 
 
 def read_state(folder: Path) -> State:
@@ -185,16 +155,13 @@ def find_checkpoint(runs: Path) -> Found | None:
 def tidy_checkpoints(runs: Path, found: Found | None) -> None:
     """Leave the newest good checkpoint only, before any worker is started; damaged ones get another name.
 
-    What Ray noted about the checkpoints is dropped: it has none of a run that was killed before it could note it, and
-    does not start when one is missing that it has.
-
     Args:
         runs: folder of the checkpoints.
         found: from `find_checkpoint`.
     """
     for unfinished in runs.glob(".step-*.tmp"):
         shutil.rmtree(unfinished)
-    (runs / "checkpoint_manager_snapshot.json").unlink(missing_ok=True)
+    forget_checkpoints(runs)
     if found is not None:
         for folder in found.damaged:
             folder.rename(folder.with_name(f"damaged-{folder.name}"))
@@ -256,11 +223,8 @@ def load_checkpoint(engine: Any, folder: Path, state: State) -> None:
 def _convert(folder: Path, converted: Path) -> None:
     """Write a checkpoint that any number of workers can load."""
     shutil.rmtree(converted, ignore_errors=True)
-    command = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal", "--inject_missing_state"]
-    folders = ["--input_folder", str(folder / _TAG), "--output_folder", str(converted / _TAG)]
-    finished = subprocess.run([*command, *folders], capture_output=True, text=True, check=False)
-    if finished.returncode:
-        *_, reason = finished.stderr.strip().splitlines() or ["no reason given"]
+    reason = convert_checkpoint(folder / _TAG, converted / _TAG)
+    if reason:
         raise UserError(
             f"the checkpoint cannot be converted for another number of workers: {reason}",
             where=str(folder),

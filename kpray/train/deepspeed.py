@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 
+from kpray.cluster.ray_compat import skip_shared_memory, zero_stage
 from kpray.errors import UserError
 from kpray.training import OptimConfig, RunConfig, TrainingTask
 
@@ -147,11 +148,9 @@ def start_engine(
         config: from `deepspeed_config`.
     """
     import deepspeed
-    import deepspeed.ops
 
     deepspeed.logger.setLevel("WARNING")
-    # A faster all-reduce within one machine, for which every worker would run a compiler.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    skip_shared_memory()
     deepspeed.init_distributed(dist_backend=torch.distributed.get_backend())
     optimizer = torch.optim.AdamW(groups, lr=0.0, fused=True)
     engine, *_ = deepspeed.initialize(model=Losses(task, model), optimizer=optimizer, config=dict(config))
@@ -165,7 +164,7 @@ def trained_model(engine: Any) -> torch.nn.Module:
     since workers that do not call the model equally often could not gather them while they do.
     """
     losses: Losses = engine.module
-    if engine.zero_optimization_stage() < 3:
+    if zero_stage(engine) < 3:
         return losses.model
     import deepspeed
 

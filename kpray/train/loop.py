@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 
 from kpray.batches import epoch_order, micro_batches, padded_tokens
+from kpray.cluster.ray_compat import is_scale_exhausted, skipped_steps
 from kpray.document import Record
 from kpray.errors import UserError
 from kpray.train.checkpoint import (
@@ -146,7 +147,7 @@ class _Training:
             seen += round(sums["documents"])
             if not self.skipped_in_row:  # what fp16 skips has no meaning
                 meter.add(sums)
-            self.state = replace(self.state, step=step + 1, skipped=self.engine.skipped_steps)
+            self.state = replace(self.state, step=step + 1, skipped=skipped_steps(self.engine))
             if place == per_epoch - 1:
                 assert seen == len(self.rows), f"epoch {epoch} saw {seen} documents of {len(self.rows)}"
                 self._write({"epoch": epoch + 1, "seen": seen})
@@ -186,14 +187,14 @@ class _Training:
             documents += len(part)
             tokens += int(self.rows.lengths[part].sum())
             padded += padded_tokens(self.rows.lengths, part)
-        before = engine.skipped_steps
+        before = skipped_steps(engine)
         self._optimizer_step()
         counts = torch.tensor([documents, tokens, padded], dtype=torch.float64, device=engine.device)
         names = sorted(sums, key=lambda name: (name != "loss", name))
         vector = torch.cat([torch.stack([sums[name] for name in names]), counts])
         dist.all_reduce(vector)
         total = dict(zip([*names, *_COUNTS], vector.tolist(), strict=True))
-        self.skipped_in_row = self.skipped_in_row + 1 if engine.skipped_steps > before else 0
+        self.skipped_in_row = self.skipped_in_row + 1 if skipped_steps(engine) > before else 0
         self._check(total, step)
         return total
 
@@ -201,7 +202,7 @@ class _Training:
         try:
             self.engine.step()
         except Exception as error:  # the bare class is what DeepSpeed raises
-            if "loss scale already at minimum" not in str(error):
+            if not is_scale_exhausted(error):
                 raise
             raise _overflow(self.state.step, self.skipped_in_row + 1) from error
 

@@ -14,13 +14,12 @@ import ray
 import ray.train
 import torch
 from ray.data import DataContext
+from ray.train import CheckpointUploadMode, WorkerGroupError
 from ray.train.torch import TorchConfig, TorchTrainer
-from ray.train.v2.api.exceptions import WorkerGroupError
-from ray.train.v2.api.report_config import CheckpointUploadMode
-from ray.util import get_current_placement_group
 
 from kpray.batch.chunks import READER_CPUS
 from kpray.cluster.meters import show_training
+from kpray.cluster.ray_compat import with_worker_group
 from kpray.errors import UserError
 from kpray.report.progress import TrainingProgress
 from kpray.train.checkpoint import State
@@ -33,7 +32,6 @@ from kpray.train.tokenize import TokenSet
 from kpray.training import RunConfig
 
 NODE_CPUS = 2.5 * READER_CPUS  # of each node, that workers leave to Ray Data
-PLACEMENT_GROUP = "placement_group"  # beside the metrics that Ray is told: where the workers are
 _SECONDS_BETWEEN_LOOKS = 0.5
 
 
@@ -161,10 +159,10 @@ def _read_tokens() -> Iterable[pa.Table]:
 
 
 def _report(metrics: dict[str, Any], folder: Path) -> None:
-    group = get_current_placement_group()
-    metrics = {**metrics, PLACEMENT_GROUP: group.id.hex() if group else None}
     checkpoint = ray.train.Checkpoint.from_directory(str(folder))
-    ray.train.report(metrics, checkpoint=checkpoint, checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD)
+    ray.train.report(
+        with_worker_group(metrics), checkpoint=checkpoint, checkpoint_upload_mode=CheckpointUploadMode.NO_UPLOAD
+    )
 
 
 def _follow(trainer: TorchTrainer, metrics: Path) -> dict[str, Any]:

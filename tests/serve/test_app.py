@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.exceptions import HTTPException
 
@@ -15,7 +17,7 @@ from kpray.registry import open_predictor
 from kpray.serve.errors import overloaded
 from tests.ramkg.tiny_generator import RECORDS
 from tests.samrank.tiny_models import SENTENCES
-from tests.serve.service import StartService
+from tests.serve.service import Service, StartService
 
 ALICE, BOB = "alice-0123456789abcdef", "bob-0123456789abcdef"
 BODY = {"documents": [{"text": SENTENCES[0]}]}
@@ -285,6 +287,25 @@ def test_line_of_the_log(start_service: StartService, keys_file: Path, caplog: p
     caplog.clear()
     service.request("GET", "/secret?text=secret", headers={"X-Request-ID": "a b\tsecret"})
     assert "secret" not in "".join(record.getMessage() for record in caplog.records if record.name == "ray.serve")
+
+
+def test_another_machine_that_asks_without_a_key_is_warned_of_once(
+    start_service: StartService, keys_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask(service: Service, *clients: str) -> None:
+        for client in clients:
+            transport = httpx.ASGITransport(service.app, client=(client, 1234))
+            async with httpx.AsyncClient(transport=transport, base_url="http://service") as other:
+                assert (await other.get("/healthz")).status_code == 200
+
+    caplog.set_level(logging.WARNING, logger="ray.serve")
+    asyncio.run(ask(start_service(api_keys=str(keys_file)), "192.0.2.7"))
+    service = start_service()
+    asyncio.run(ask(service, "127.0.0.1", "::1"))
+    assert caplog.records == []
+    asyncio.run(ask(service, "192.0.2.7", "192.0.2.8"))
+    [warning] = caplog.records
+    assert "anybody who reaches this service may ask, since no API keys are set" in warning.getMessage()
 
 
 def test_metrics(start_service: StartService) -> None:

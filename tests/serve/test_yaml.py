@@ -13,9 +13,10 @@ import pytest
 import yaml
 from ray.serve.schema import ServeDeploySchema
 
+from kpray.cluster.ray_compat import PROXY_VARIABLE
 from kpray.errors import UserError
 from kpray.serve.config import ServeConfig, read_config
-from kpray.serve.proxy_middleware import PROXY_MIDDLEWARES, PROXY_VARIABLE
+from kpray.serve.proxy_middleware import PROXY_MIDDLEWARES
 
 FILES = sorted(Path(__file__).parents[2].glob("serve*.yaml"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,7 +134,8 @@ def report(halving: Halving, trial: TuneTrial, step: int, score: float) -> str:
 
 
 def make_trial(name: str, key: str = "") -> TuneTrial:
-    return TuneTrial("", stub=True, trial_id=name, config={"key": key})
+    storage: Any = SimpleNamespace(trial_driver_staging_path="/no/such/folder")
+    return TuneTrial("", stub=True, trial_id=name, config={"key": key}, storage=storage)
 
 
 def test_asha_stops_what_is_worse_but_no_trial_at_its_end(folder: SweepFolder) -> None:

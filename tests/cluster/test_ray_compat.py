@@ -1,0 +1,405 @@
+"""What kpray uses of Ray and DeepSpeed without a promise of theirs is as it was: one test for each entry, or more.
+
+A test that fails says what to look at after an upgrade: the entry needs to follow, or is needed no longer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import os
+import subprocess
+import sys
+import threading
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray
+import torch
+from pyarrow.fs import LocalFileSystem
+from ray import tune
+from ray.data import DataContext
+from ray.tune.error import TuneError
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import ASHAScheduler
+from ray.tune.search import Searcher
+from ray.util.placement_group import PlacementGroup
+
+from kpray.cluster.ray_compat import (
+    FEW_CHUNKS,
+    LOCAL_VARIABLES,
+    PROXY_VARIABLE,
+    STEERING_HEADERS,
+    HiddenFromTune,
+    WorkerGroups,
+    convert_checkpoint,
+    crash_of,
+    forget_checkpoints,
+    is_answer_of_serve,
+    is_scale_exhausted,
+    no_standard_error,
+    noting_files,
+    replay_trial,
+    skip_shared_memory,
+    skipped_steps,
+    with_worker_group,
+    zero_stage,
+)
+from kpray.serve.proxy_middleware import PROXY_MIDDLEWARES
+from kpray.sweep.sweep import _ENVIRONMENT
+from kpray.train.deepspeed import deepspeed_config, parameter_groups, start_engine
+from kpray.training import OptimConfig
+from tests.cluster.processes import ROOT, run_processes
+from tests.train.tiny_task import TinyConfig, TinyTask
+
+
+def run_python(program: str, **variables: str) -> Any:
+    """The JSON that a program prints last, in a new process with these environment variables."""
+    environment = {**os.environ, **variables, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", program]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout.splitlines()[-1])
+
+
+def test_it_is_imported_without_ray_and_deepspeed() -> None:
+    program = (
+        "import json, sys, kpray.cluster.ray_compat; print(json.dumps(sorted({'ray', 'deepspeed'} & {*sys.modules})))"
+    )
+    assert run_python(program) == []
+
+
+# --- Ray Core
+
+
+def test_variables_of_a_local_ray_are_known() -> None:
+    from ray.train.v2._internal import constants
+
+    names = {constants.HEALTH_CHECK_INTERVAL_S_ENV_VAR, constants.ENABLE_PREEMPTION_WATCHER_ENV_VAR}
+    assert {*LOCAL_VARIABLES} == names
+    assert names <= constants.ENV_VARS_TO_PROPAGATE  # its controller is another process
+
+
+def test_nothing_arrives_at_file_descriptor_2(capfd: pytest.CaptureFixture[str]) -> None:
+    with no_standard_error():
+        os.write(2, b"from C++")
+    with suppress(KeyError), no_standard_error():
+        raise KeyError
+    os.write(2, b"afterwards")
+    assert capfd.readouterr().err == "afterwards"
+
+
+# --- Ray Data
+
+
+def test_ray_data_warns_of_few_chunks() -> None:
+    from ray.data._internal.execution.operators import actor_pool_map_operator
+
+    assert f'"{FEW_CHUNKS} for ' in inspect.getsource(actor_pool_map_operator)
+
+
+def test_fields_of_ray_data_are_known() -> None:
+    """It takes a field that it does not know without a word."""
+    assert {*dir(DataContext)} >= {"target_max_block_size", "use_datasource_v2", "enable_progress_bars"}
+
+
+# --- Ray Train
+
+
+@pytest.mark.filterwarnings("ignore:The `[a-z_]+` method is deprecated:DeprecationWarning")  # pydantic, of Ray
+def test_ray_train_begins_anew_where_its_notes_are_gone(tmp_path: Path) -> None:
+    from ray.train import Checkpoint, CheckpointConfig
+    from ray.train.v2._internal.exceptions import CheckpointManagerInitializationError
+    from ray.train.v2._internal.execution.checkpoint.checkpoint_manager import CheckpointManager
+    from ray.train.v2._internal.execution.storage import StorageContext
+    from ray.train.v2._internal.execution.training_report import _TrainingReport
+
+    def manager() -> CheckpointManager:
+        return CheckpointManager(CheckpointConfig(num_to_keep=2), StorageContext(tmp_path, "run"))
+
+    async def register(report: _TrainingReport) -> None:
+        manager().register_checkpoint(report)
+        await asyncio.sleep(0)  # it tells others in a task
+
+    checkpoint = tmp_path / "run/step-1"
+    checkpoint.mkdir(parents=True)
+    asyncio.run(register(_TrainingReport(Checkpoint(str(checkpoint)), {"score": 1.0}, False)))
+    assert manager().latest_checkpoint_result is not None
+    checkpoint.rmdir()
+    with pytest.raises(CheckpointManagerInitializationError, match="does not exist anymore"):
+        manager()
+    forget_checkpoints(tmp_path / "run")
+    assert manager().latest_checkpoint_result is None
+    forget_checkpoints(tmp_path / "run")  # there are none
+
+
+def test_ray_train_asks_the_dashboard_whether_a_trial_lives() -> None:
+    """`WorkerGroups` can go where it no longer does."""
+    from ray.dashboard.modules.dashboard_sdk import SubmissionClient
+    from ray.train.v2._internal.execution.controller import placement_group_cleaner
+    from ray.train.v2._internal.state import util
+    from ray.util.state import StateApiClient, get_actor
+
+    assert "is_actor_alive(" in inspect.getsource(placement_group_cleaner.PlacementGroupCleaner)
+    assert vars(placement_group_cleaner)["is_actor_alive"] is util.is_actor_alive
+    assert "get_actor(" in inspect.getsource(util.is_actor_alive)
+    assert vars(util)["get_actor"] is get_actor
+    assert "StateApiClient(" in inspect.getsource(get_actor)
+    assert issubclass(StateApiClient, SubmissionClient)  # over HTTP
+
+
+def test_groups_of_killed_trials_are_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (PlacementGroup(ray.PlacementGroupID.from_random()) for _ in range(2))
+    clock, removed = [0.0], list[PlacementGroup]()
+    monkeypatch.setattr("kpray.cluster.ray_compat.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("ray.util.remove_placement_group", removed.append)
+    groups = WorkerGroups(15.0)
+    for name, group in {"a": first, "b": second, "c": None}.items():
+        monkeypatch.setattr("ray.util.get_current_placement_group", lambda group=group: group)
+        reported = with_worker_group({"score": 1.0})
+        assert reported["score"] == 1.0
+        groups.note(name, json.loads(json.dumps(reported)))  # it goes to another process
+    groups.end("a")
+    groups.end("c")
+    groups.end("d")  # it never reported
+    clock[0] = 14.0
+    groups.end("b")
+    groups.free()
+    assert removed == []
+    clock[0] = 16.0
+    groups.free()
+    assert removed == [first]
+    clock[0] = 30.0
+    groups.free()
+    groups.free()
+    assert removed == [first, second]
+
+
+# --- Ray Tune
+
+
+def test_variables_of_tune_are_known() -> None:
+    from ray.train.constants import RAY_CHDIR_TO_TRIAL_DIR
+    from ray.tune.constants import TUNE_ENV_VARS
+
+    assert {*_ENVIRONMENT} <= TUNE_ENV_VARS | {RAY_CHDIR_TO_TRIAL_DIR}
+
+
+class Plain:
+    pass
+
+
+@pytest.mark.parametrize("base", [HiddenFromTune, Plain])
+def test_tune_saves_what_it_is_given(base: type, tmp_path: Path) -> None:
+    """`HiddenFromTune` can go where the other case, too, is let through."""
+
+    def locked(of: type) -> Any:
+        made = type("Locked", (base, of), {"__call__": lambda *_: False, "stop_all": lambda _: True})()
+        made.lock = threading.Lock()
+        return made
+
+    for stop, callbacks, search in (
+        (locked(tune.Stopper), None, None),
+        (None, [locked(tune.Callback)], None),
+        (None, None, locked(Searcher)),
+    ):
+        run = tune.RunConfig("run", str(tmp_path), stop=stop, callbacks=callbacks)
+        refused = pytest.raises(TypeError, match="cannot pickle") if base is Plain else nullcontext()
+        with refused:
+            tune.Tuner(print, run_config=run, tune_config=tune.TuneConfig(search_alg=search))
+
+
+def test_asha_compares_with_trials_of_earlier_runs() -> None:
+    nobody: Any = None
+    asha = ASHAScheduler("step", "score", "max", grace_period=10, max_t=40, reduction_factor=2)
+    replay_trial(asha, "before", [{"step": 5, "score": 0.0}, {"step": 10, "score": 2.0}])
+    worse, better = (Trial("", stub=True, trial_id=name) for name in ("worse", "better"))
+    asha.on_trial_add(nobody, worse)
+    asha.on_trial_add(nobody, better)
+    assert asha.on_trial_result(nobody, worse, {"step": 10, "score": 1.0}) == "STOP"
+    assert asha.on_trial_result(nobody, better, {"step": 10, "score": 3.0}) == "CONTINUE"
+
+
+def test_what_a_trial_crashed_with(tmp_path: Path) -> None:
+    """`crash_of` can go where `get_error` finds it, too."""
+    (tmp_path / "here").mkdir()
+    storage: Any = SimpleNamespace(  # without Ray there is no session that a true one would be in
+        trial_driver_staging_path=str(tmp_path / "here"),
+        trial_fs_path=str(tmp_path / "copied"),
+        storage_filesystem=LocalFileSystem(),
+    )
+    trial = Trial("", stub=True, trial_id="a", storage=storage)
+    assert crash_of(trial) == ""
+    trial.handle_error(TuneError("first\nthe actor died"))
+    assert crash_of(trial) == "the actor died"
+    assert trial.get_error() is None
+
+
+# --- Ray Serve
+
+
+def test_serve_calls_our_middlewares() -> None:
+    program = """
+import json
+from ray.serve._private import constants, http_util
+from ray.serve.config import HTTPOptions
+made = http_util.configure_http_middlewares(HTTPOptions()).middlewares
+print(json.dumps([[middleware.cls.__name__ for middleware in made], constants.PROXY_READY_CHECK_TIMEOUT_S]))
+"""
+    variables = {PROXY_VARIABLE: PROXY_MIDDLEWARES, "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "180"}
+    assert run_python(program, **variables) == [["Refusals", "PlainHeaders"], 180]
+
+
+def test_serve_takes_no_middlewares_otherwise() -> None:
+    """`PROXY_VARIABLE` can go where it does."""
+    from ray.serve.config import HTTPOptions
+
+    with pytest.raises(ValueError, match="middlewares"):
+        HTTPOptions(middlewares=["any"])
+
+
+def test_headers_that_serve_obeys() -> None:
+    from ray.serve._private import constants
+
+    names = {value for name, value in vars(constants).items() if name.startswith("SERVE_") and name.endswith("_HEADER")}
+    obeyed = names - {constants.SERVE_HTTP_REQUEST_ID_HEADER}  # kpray looks at that one by itself
+    obeyed |= {constants.SERVE_SESSION_ID, constants.SERVE_MULTIPLEXED_MODEL_ID.replace("_", "-")}
+    assert {name.encode() for name in obeyed} == STEERING_HEADERS
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_errors_of_serve_are_plain_text(full: bool, caplog: pytest.LogCaptureFixture) -> None:
+    from ray.serve._private.common import DeploymentID
+    from ray.serve._private.http_util import convert_object_to_asgi_messages, get_http_response_status
+    from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+
+    caplog.set_level(logging.CRITICAL)
+    error: Exception
+    if full:
+        error = BackPressureError(num_queued_requests=1, max_queued_requests=1, status_code=503, retry_after_s=1.0)
+    else:
+        error = DeploymentUnavailableError(DeploymentID("a"))
+    status = get_http_response_status(error, None, "id")
+    start, _ = convert_object_to_asgi_messages(status.message, int(status.code), status.headers)
+    headers = {name.decode(): value.decode() for name, value in start["headers"]}
+    assert is_answer_of_serve(start["status"], headers["content-type"])
+    assert ("retry-after" in headers) is full
+    assert not is_answer_of_serve(404, headers["content-type"])
+    assert not is_answer_of_serve(503, "application/json")
+
+
+# --- DeepSpeed
+
+
+def test_deepspeed_compiles_no_shared_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    import deepspeed.ops
+    from deepspeed.comm.torch import build_shm_op
+    from deepspeed.ops.op_builder.cpu import ShareMemCommBuilder
+
+    monkeypatch.setattr(ShareMemCommBuilder, "load", lambda _: "compiled")
+    monkeypatch.setitem(deepspeed.ops.__compatible_ops__, ShareMemCommBuilder.NAME, True)
+    assert build_shm_op() == "compiled"
+    skip_shared_memory()
+    assert build_shm_op() is None
+
+
+def test_lowest_loss_scale() -> None:
+    from deepspeed.runtime.fp16.loss_scaler import CreateLossScaler
+
+    arguments = {
+        "init_scale": 1,
+        "scale_window": 1000,
+        "min_scale": 1,
+        "delayed_shift": 1,
+        "consecutive_hysteresis": False,
+    }
+    scaler = CreateLossScaler(torch.half, 1.0, True, {**arguments})
+    with pytest.raises(Exception, match="scale") as error:
+        scaler.update_scale(True)
+    assert is_scale_exhausted(error.value)
+    assert not is_scale_exhausted(RuntimeError("CUDA out of memory"))
+
+
+def make_engine(zero: int, *, universal: bool = False) -> Any:
+    task, optim = TinyTask(TinyConfig()), OptimConfig()
+    torch.manual_seed(0)
+    model = task.build()
+    groups = parameter_groups(model, optim)
+    return start_engine(task, model, groups, deepspeed_config(optim, zero, "fp32", universal=universal))
+
+
+def save_with_errors(folder: Path) -> dict[str, Any]:
+    """In a worker: a checkpoint, then one of which no file can be written, and one with another mistake."""
+    engine = make_engine(1)
+    found: dict[str, Any] = {"skipped": skipped_steps(engine), "zero": zero_stage(engine), "device": engine.device.type}
+    save = engine.checkpoint_engine.save
+    with noting_files(engine, lambda error: isinstance(error, OSError)) as (files, errors):
+        engine.save_checkpoint(str(folder), tag="state", save_latest=False)
+    found |= {"files": files, "errors": errors, "restored": engine.checkpoint_engine.save == save}
+    for error in (OSError("full"), KeyError("other")):
+
+        def failing(state_dict: Any, path: str, error: Exception = error) -> None:
+            raise error
+
+        engine.checkpoint_engine.save = failing
+        try:
+            with noting_files(engine, lambda error: isinstance(error, OSError)) as (_, errors):
+                engine.save_checkpoint(str(folder.with_name("unsaved")), tag="state", save_latest=False)
+            found[type(error).__name__] = [str(each) for each in errors]
+        except KeyError:
+            found[type(error).__name__] = "raised"
+    return found
+
+
+def load_converted(folder: Path) -> list[float]:
+    """In one worker: what was saved by two."""
+    engine = make_engine(1, universal=True)
+    before = [parameter.detach().clone() for parameter in engine.module.parameters()]
+    with torch.no_grad():
+        for parameter in engine.module.parameters():
+            parameter.zero_()
+    engine.load_checkpoint(str(folder), tag="state")
+    pairs = zip(before, engine.module.parameters(), strict=True)
+    return [float((one - other).abs().max()) for one, other in pairs]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """A checkpoint of two workers, and what they noted."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    return folder, run_processes(save_with_errors, folder, number=2)
+
+
+def test_files_of_a_checkpoint_are_noted(saved: tuple[Path, list[dict[str, Any]]]) -> None:
+    folder, found = saved
+    noted = [file for worker in found for file in worker["files"]]
+    written = [str(file) for file in (folder / "state").iterdir()]
+    assert len(noted) == len(set(noted)) == 3  # the model, and a share of the optimizer of each
+    assert sorted(noted) == sorted(file for file in written)
+    for worker in found:
+        assert worker["errors"] == []
+        assert worker["restored"]
+
+
+def test_errors_of_a_checkpoint_are_noted_and_nobody_waits(saved: tuple[Path, list[dict[str, Any]]]) -> None:
+    for worker in saved[1]:
+        assert worker["OSError"] == ["full"] * len(worker["files"])
+        assert worker["KeyError"] == "raised"
+
+
+def test_what_an_engine_tells(saved: tuple[Path, list[dict[str, Any]]]) -> None:
+    for worker in saved[1]:
+        assert (worker["skipped"], worker["zero"], worker["device"]) == (0, 1, "cpu")
+
+
+def test_checkpoint_for_another_number_of_workers(saved: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
+    folder, _ = saved
+    assert convert_checkpoint(folder / "state", tmp_path / "converted/state") == ""
+    [differences] = run_processes(load_converted, tmp_path / "converted", number=1)
+    assert differences == [0.0] * len(differences)
+    assert "Error" in convert_checkpoint(tmp_path / "none", tmp_path / "nothing")
