@@ -39,7 +39,7 @@ from kpray.samrank.predictor import SAMRank
 from kpray.settings import Settings, validate_settings
 from kpray.storage import absolute
 from kpray.sweep.head_report import HeadData, HeadReport, write_head_report
-from kpray.sweep.search import SearchConfig, SweepConfig
+from kpray.sweep.search import SearchConfig, SweepConfig, describe_limit
 from kpray.sweep.sweep import Demand, Sweep, begin, run_sweep, trials_at_once
 from kpray.sweep.trials import Outcome, SweepFolder, Trial
 
@@ -113,7 +113,7 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
     """Do what the sweep over heads is asked for, and print the comparison."""
     if job.dry_run:
         data = describe_inputs({"to choose on": job.valid, "to compare on": job.test}, job.limits)
-        plan = f"all heads of {len(job.models)} models in one pass over each data set; budget: {job.sweep.budget}"
+        plan = f"all heads of {len(job.models)} models in one pass over each data set; {describe_limit(job.sweep)}"
         print_plan(job, f"{data}\n# sweep: {plan}")
         return 0
     for model in job.models:
@@ -144,7 +144,7 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
             f"{left} of {len(wanted)} passes are not finished, so no head is chosen"
             + (f"; the last error: {crashes[-1]}" if crashes else ""),
             where=str(folder.path),
-            fix="the same command goes on; with a larger --sweep.budget where that is used up",
+            fix="the same command goes on; with a larger --sweep.hours where these are over",
         )
     found = [
         HeadData(

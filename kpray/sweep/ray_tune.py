@@ -1,4 +1,4 @@
-"""What a sweep puts into Ray Tune: which trial is next, when the budget is spent, ASHA, and the journal of it all."""
+"""What a sweep puts into Ray Tune: which trial is next, when its hours are over, ASHA, and the journal of it all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from kpray.cluster.ray_compat import HiddenFromTune, WorkerGroups, crash_of, replay_trial
 from kpray.report.sweep_progress import SweepProgress
-from kpray.sweep.search import Budget, TrialQueue
+from kpray.sweep.search import TrialQueue
 from kpray.sweep.trials import Outcome, SweepFolder, Trial
 
 SECONDS_TO_END = 10  # that a trial which is stopped has before it is killed
@@ -39,18 +39,17 @@ class Rungs:
 
 
 class Meter(HiddenFromTune, tune.Stopper):
-    """Counts what is spent, and says when the budget is.
+    """Counts what is spent, and says when the hours are over.
 
     Args:
         folder: of the sweep.
-        budget: of all its runs.
+        hours: that all its runs may take by the clock; None: no limit.
         devices: that a trial holds.
     """
 
-    def __init__(self, folder: SweepFolder, budget: Budget, devices: float) -> None:
-        self.folder, self.budget, self.devices = folder, budget, devices
+    def __init__(self, folder: SweepFolder, hours: float | None, devices: float) -> None:
+        self.folder, self.hours, self.devices = folder, hours, devices
         self.spent = folder.spent()
-        self.trials = len(folder.started())
         self.running = 0
         self.last = self.last_write = time.monotonic()
 
@@ -64,20 +63,9 @@ class Meter(HiddenFromTune, tune.Stopper):
             self.last_write = now
             self.folder.spend(self.spent)
 
-    def admits(self, trial: Trial) -> bool:
-        """Whether a trial may start; one that was begun before may go on."""
-        known = trial.key in self.folder.events
-        if not known and self.budget.trials is not None and self.trials >= self.budget.trials:
-            return False
-        self.trials += not known
-        return True
-
     def over(self) -> bool:
         """Whether the time is used up."""
-        hours, device_hours = self.budget.hours, self.budget.device_hours
-        return (hours is not None and self.spent.hours >= hours) or (
-            device_hours is not None and self.spent.device_hours >= device_hours
-        )
+        return self.hours is not None and self.spent.hours >= self.hours
 
     @override
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -89,7 +77,7 @@ class Meter(HiddenFromTune, tune.Stopper):
 
 
 class Asker(HiddenFromTune, Searcher):
-    """Hands Tune the trials of a queue, as long as the budget lasts."""
+    """Hands Tune the trials of a queue, as long as its hours last."""
 
     def __init__(self, queue: TrialQueue, folder: SweepFolder, meter: Meter) -> None:
         super().__init__(metric=None, mode=None)
@@ -98,12 +86,12 @@ class Asker(HiddenFromTune, Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The next trial, or that there is none."""
-        while (trial := None if self.meter.over() else self.queue.next()) is not None:
-            if self.meter.admits(trial):
-                self.folder.add(trial)
-                self.given[trial_id] = trial
-                return {"key": trial.key}
-        return self.FINISHED
+        trial = None if self.meter.over() else self.queue.next()
+        if trial is None:
+            return self.FINISHED
+        self.folder.add(trial)
+        self.given[trial_id] = trial
+        return {"key": trial.key}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Let the queue know, where the next trials depend on it."""
@@ -198,7 +186,7 @@ class Journal(HiddenFromTune, tune.Callback):
         elif failure is not None:
             self._note(own, "failed", text=failure)
         else:
-            self._note(own, "finished" if result else "cut")  # cut: the budget is used up
+            self._note(own, "finished" if result else "cut")  # cut: the hours are over
         self._end(trial)
 
     def close(self) -> None:

@@ -19,25 +19,11 @@ from kpray.sweep.trials import SweepFolder, Trial
 Space = Mapping[str, Sequence[Value]]  # field -> the values that are tried
 
 
-class Budget(Settings):
-    """What a sweep may use at most, earlier runs in its folder included; null: no limit."""
-
-    trials: Annotated[int, Field(ge=1)] | None = None
-    """Trials."""
-    hours: Annotated[float, Field(gt=0)] | None = None
-    """Hours by the clock."""
-    device_hours: Annotated[float, Field(gt=0)] | None = None
-    """Hours of one GPU, or of one core where there are none, that trials hold."""
-
-    def __str__(self) -> str:
-        limits = [f"{most:,g} {name.replace('_', '-')}" for name, most in self if most is not None]
-        return ", ".join(limits) or "no limit"
-
-
 class SweepConfig(Settings):
     """How trials are run."""
 
-    budget: Budget = Budget()
+    hours: Annotated[float, Field(gt=0)] | None = None
+    """Hours by the clock that a sweep may take, earlier runs in its folder included; null: no limit."""
     at_once: Annotated[int, Field(ge=1)] | None = None
     """Most trials at the same time; null: as many as the cluster has room for."""
     retries: Annotated[int, Field(ge=0)] = 1
@@ -93,7 +79,7 @@ def draw(space: Space, number: int, seed: int) -> list[dict[str, Value]]:
 
 
 def number_of_trials(space: Space, config: SearchConfig) -> int:
-    """Trials of the whole search, without regard to the budget."""
+    """Trials of the whole search, without regard to its hours."""
     size = space_size(space)
     return len(config.seeds) * (size if config.settings is None else min(size, config.settings))
 
@@ -105,6 +91,11 @@ def describe_search(space: Space, config: SearchConfig) -> str:
     how = {"grid": "", "random": " at random", "optuna": " by Optuna"}[config.search]
     seeds = f", each with {len(config.seeds)} seeds" if len(config.seeds) > 1 else ""
     return f"{trials // len(config.seeds):,} settings{how} of {shape}{seeds}: {trials:,} trials"
+
+
+def describe_limit(config: SweepConfig) -> str:
+    """`at most 4 hours`."""
+    return "no limit of hours" if config.hours is None else f"at most {config.hours:,g} hours"
 
 
 def with_setting(values: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
@@ -123,7 +114,7 @@ class TrialQueue:
     """Gives the trials that are still to be run, one after the other.
 
     Grid and random search try every setting with the first seed before any with the second, so that a sweep which its
-    budget ends has tried as many settings as it could. Optuna needs the mean of a setting, so its seeds come together.
+    hours end has tried as many settings as it could. Optuna needs the mean of a setting, so its seeds come together.
     """
 
     def __init__(self, space: Space, config: SearchConfig, folder: SweepFolder) -> None:

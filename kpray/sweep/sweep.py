@@ -1,4 +1,4 @@
-"""The one sweep: trials on Ray Tune within a budget, each done once, whatever ends the run in between.
+"""The one sweep: trials on Ray Tune, each done once, whatever ends the run in between.
 
 Ray Tune starts the trials, has ASHA stop the poor ones, and tries crashed ones again. What counts stands in the sweep's
 folder (`trials.py`), not in Tune's own state, which is some seconds old when a process is killed: the same command
@@ -29,7 +29,7 @@ from kpray.log import say
 from kpray.report.sweep_progress import SweepProgress
 from kpray.report.trials import TrialRow
 from kpray.sweep.ray_tune import SECONDS_TO_END, Asker, Halving, Journal, Meter, Rungs
-from kpray.sweep.search import SearchConfig, Space, TrialQueue, describe_search, number_of_trials
+from kpray.sweep.search import SearchConfig, Space, TrialQueue, describe_limit, describe_search, number_of_trials
 from kpray.sweep.trials import Outcome, SweepFolder, Trial
 
 Work = Callable[[Trial, Path], Outcome]
@@ -63,7 +63,7 @@ class Demand:
 
     @property
     def devices(self) -> float:
-        """What a budget counts: GPUs, or cores where it takes none."""
+        """What device-hours count: GPUs, or cores where it takes none."""
         return self.workers * (self.gpus or self.cpus)
 
     def __str__(self) -> str:
@@ -172,7 +172,7 @@ def describe_plan(sweep: Sweep) -> list[str]:
     lines = [
         f"{describe_search(sweep.space, sweep.config)}, {len(finished):,} finished before",
         f"{sweep.at_once} at once, each {sweep.demand}",
-        f"budget: {sweep.config.budget}; spent so far: {spent.hours:.2f} hours, {spent.device_hours:.2f} device-hours",
+        f"{describe_limit(sweep.config)}; spent so far: {spent.hours:.2f} hours, {spent.device_hours:.2f} device-hours",
     ]
     left = trials - len(finished)
     if finished and left > 0:
@@ -197,7 +197,7 @@ def run_sweep(sweep: Sweep) -> list[TrialRow]:
         say("sweep", line)
     folder = sweep.folder
     queue = TrialQueue(sweep.space, sweep.config, folder)
-    meter = Meter(folder, sweep.config.budget, sweep.demand.devices)
+    meter = Meter(folder, sweep.config.hours, sweep.demand.devices)
     os.environ.update(_ENVIRONMENT)
     logging.getLogger("ray.tune").setLevel(logging.ERROR)  # a step of its loop that took long is nobody's concern
     with SweepProgress(number_of_trials(sweep.space, sweep.config)) as progress:

@@ -29,7 +29,7 @@ from kpray.rgit.job import RGITSettings, run_rgit
 from kpray.settings import Settings, validate_settings
 from kpray.storage import absolute
 from kpray.sweep.reports import SweepReport, write_sweep_report
-from kpray.sweep.search import SearchConfig, describe_search, with_setting
+from kpray.sweep.search import SearchConfig, describe_limit, describe_search, with_setting
 from kpray.sweep.sweep import DRIVER_CPUS, Demand, Sweep, begin, fixed_values, run_sweep
 from kpray.sweep.trials import Outcome, SweepFolder, Trial
 from kpray.train.metrics_log import check_tracker
@@ -70,7 +70,7 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
     space = {_TAU: job.space.tau}
     if job.dry_run:
         data = describe_corpora(job, planted="a planted corpus for each seed")
-        print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; budget: {job.sweep.budget}")
+        print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; {describe_limit(job.sweep)}")
         return 0
     check_tracker(job.run.tracker)
     folder = SweepFolder(working_folder(job.output))

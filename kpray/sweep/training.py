@@ -24,7 +24,7 @@ from kpray.settings import Settings, validate_settings
 from kpray.storage import absolute
 from kpray.sweep.ray_tune import Rungs
 from kpray.sweep.reports import SweepReport, write_sweep_report
-from kpray.sweep.search import SearchConfig, Space, describe_search, expand, with_setting
+from kpray.sweep.search import SearchConfig, Space, describe_limit, describe_search, expand, with_setting
 from kpray.sweep.sweep import DRIVER_CPUS, Demand, Sweep, begin, fixed_values, run_sweep, trials_at_once
 from kpray.sweep.trials import Outcome, SweepFolder, Trial
 from kpray.train.job import TrainSettings, train
@@ -90,7 +90,7 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
     """
     if job.dry_run:
         data = describe_inputs({"to train on": job.train, "to validate on": job.valid}, job.limits)
-        print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; budget: {job.sweep.budget}")
+        print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; {describe_limit(job.sweep)}")
         return 0
     check_tracker(job.run.tracker)
     folder = SweepFolder(working_folder(job.output))

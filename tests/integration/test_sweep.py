@@ -139,13 +139,13 @@ def test_more_than_the_cluster_has_is_refused(start: StartJob, tmp_path: Path) -
     ("name", "trials"),
     [
         ("sweep_relation_depth.py", "5 settings of 5 relation_layers x 1 relation_mask x 1 relation_scale"),
-        ("sweep_bow_weight.py", "5 settings of 5 bow_weight, each with 3 seeds: 15 trials; budget: 2 device-hours"),
+        ("sweep_bow_weight.py", "5 settings of 5 bow_weight, each with 3 seeds: 15 trials; at most 2 hours"),
     ],
 )
 def test_dry_runs_over_trainings(name: str, trials: str, run_here: RunJob, tmp_path: Path) -> None:
     write_records(make_records(5, seed=1), tmp_path / "records.jsonl")
     files = ["--train", tmp_path / "records.jsonl", "--valid", tmp_path / "records.jsonl"]
-    budget = ["--sweep.budget.device-hours", "2"]
+    budget = ["--sweep.hours", "2"]
     finished = run_here(name, "--config", "small", *files, *budget, "--output", tmp_path / "output", "--dry-run")
     assert finished.code == 0, finished.err
     assert "to validate on 1 jsonl files, 5 records" in finished.out

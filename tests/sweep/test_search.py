@@ -75,7 +75,7 @@ def test_number_of_trials() -> None:
         ({"settings": 3}, "the grid tries all"),
         ({"seeds": [1, 1]}, "a seed stands twice"),
         ({"seeds": []}, "at least 1 item"),
-        ({"budget": {"hours": 0}}, "greater than 0"),
+        ({"hours": 0}, "greater than 0"),
     ],
 )
 def test_wrong_searches(fields: dict[str, object], message: str) -> None:

@@ -1,4 +1,4 @@
-"""Concurrency, budget, ASHA and the journal of a sweep, without Ray's processes."""
+"""Concurrency, hours, ASHA and the journal of a sweep, without Ray's processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from kpray.errors import UserError
 from kpray.report.sweep_progress import SweepProgress
 from kpray.sweep.ray_tune import Asker, Halving, Journal, Meter, Rungs
-from kpray.sweep.search import Budget, SearchConfig, TrialQueue, with_setting
+from kpray.sweep.search import SearchConfig, TrialQueue, with_setting
 from kpray.sweep.sweep import Demand, Sweep, describe_plan, trials_at_once
 from kpray.sweep.training import share_cluster
 from kpray.sweep.trials import Outcome, Spent, SweepFolder, Trial
@@ -99,13 +99,13 @@ def test_a_setting_is_put_into_a_configuration() -> None:
     assert values["lang"] == "en"
 
 
-def test_a_budget_of_trials_lets_begun_ones_end(folder: SweepFolder) -> None:
+def test_begun_trials_end_and_finished_ones_are_not_asked_for(folder: SweepFolder) -> None:
     for trial in TRIALS[:2]:
         folder.add(trial)
         folder.note(trial, "started")
     folder.finish(TRIALS[0], "finished", Outcome(1.0, {}))
-    queue = TrialQueue({"x": [trial.setting["x"] for trial in TRIALS]}, SearchConfig(seeds=(0,)), folder)
-    asker = Asker(queue, folder, Meter(folder, Budget(trials=3), 1.0))
+    queue = TrialQueue({"x": [trial.setting["x"] for trial in TRIALS[:3]]}, SearchConfig(seeds=(0,)), folder)
+    asker = Asker(queue, folder, Meter(folder, None, 1.0))
     given = [asker.suggest(f"t{number}") for number in range(3)]
     assert given == [{"key": TRIALS[1].key}, {"key": TRIALS[2].key}, "FINISHED"]
 
@@ -114,7 +114,7 @@ def test_time_that_is_spent_is_spent_for_good(folder: SweepFolder, monkeypatch: 
     clock = [100.0]
     monkeypatch.setattr("kpray.sweep.ray_tune.time.monotonic", lambda: clock[0])
     folder.spend(Spent(1.0, 3.0))
-    meter = Meter(folder, Budget(hours=2, device_hours=5), devices=0.5)
+    meter = Meter(folder, 2.0, devices=0.5)
     meter.running = 2
     clock[0] += 1800
     meter.tick()
@@ -125,8 +125,8 @@ def test_time_that_is_spent_is_spent_for_good(folder: SweepFolder, monkeypatch: 
     assert meter.stop_all()
     queue = TrialQueue({"x": [1]}, SearchConfig(seeds=(0,)), folder)
     assert Asker(queue, folder, meter).suggest("t") == "FINISHED"
-    assert Meter(folder, Budget(device_hours=4.1), 1.0).over() is False
-    assert Meter(folder, Budget(device_hours=3.9), 1.0).over() is True
+    assert Meter(folder, 2.1, 1.0).over() is False
+    assert Meter(folder, None, 1.0).over() is False
 
 
 def report(halving: Halving, trial: TuneTrial, step: int, score: float) -> str:
@@ -171,7 +171,7 @@ def test_the_journal_tells_what_happened(folder: SweepFolder, capsys: pytest.Cap
     tune_trials = [make_trial(f"t{place}", trial.key) for place, trial in enumerate(TRIALS)]
     finished, stopped, crashed, failed, *_ = tune_trials
     with SweepProgress(6) as progress:
-        journal = Journal(folder, Meter(folder, Budget(), 1.0), progress, {"t1"})
+        journal = Journal(folder, Meter(folder, None, 1.0), progress, {"t1"})
         for one in tune_trials[:5]:
             journal.on_trial_start(1, [], one)
         journal.on_trial_result(1, [], stopped, {"step": 20, "score": 0.25})
@@ -213,10 +213,10 @@ def test_a_half_written_line_of_the_journal_is_left_out(folder: SweepFolder) -> 
 
 def test_the_plan_is_told_beforehand(folder: SweepFolder) -> None:
     folder.spend(Spent(0.5, 1.0))
-    config = SearchConfig(seeds=(0, 1), budget=Budget(trials=4, device_hours=2.5))
+    config = SearchConfig(seeds=(0, 1), hours=2.5)
     sweep = Sweep(folder, {"task.x": [0, 1, 2]}, config, print, Demand(1, 0.865), 2)  # type: ignore[arg-type]
     assert describe_plan(sweep) == [
         "3 settings of 3 x, each with 2 seeds: 6 trials, 0 finished before",
         "2 at once, each 1 worker of 0.865 cores",
-        "budget: 4 trials, 2.5 device-hours; spent so far: 0.50 hours, 1.00 device-hours",
+        "at most 2.5 hours; spent so far: 0.50 hours, 1.00 device-hours",
     ]
