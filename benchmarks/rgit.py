@@ -16,7 +16,7 @@ from benchmarks.timing import time_contestants
 from kpray.batch.extract import BatchConfig
 from kpray.batches import batches_by_length
 from kpray.cluster.session import ray_session
-from kpray.cluster.step_cache import StepFolder
+from kpray.cluster.step_cache import StepCache
 from kpray.corpus.planted import PlantedFiles
 from kpray.corpus.store import PassageStore, build_store
 from kpray.document import Record
@@ -85,9 +85,9 @@ def _embedding(config: RetrieverConfig, store: PassageStore, folder: Path) -> li
         },
         {"what": "tokenizing", "documents/s": len(ids) / tokenizing, "seconds": tokenizing},
     ]
-    tokens = mine.tokenize(StepFolder(folder / "tokens"), store, config, "benchmark", "passage")
+    tokens = mine.tokenize(StepCache(folder / "tokens"), store, config, "benchmark", "passage")
     for actors in (1, 2):
-        steps = StepFolder(folder / f"actors-{actors}")
+        steps = StepCache(folder / f"actors-{actors}")
         step = mine.embed_passages(steps, tokens, retriever, BatchConfig(actors=actors))
         rate = _steady_rate(step.folder)
         name = f"embedding through Ray Data, {actors} actor{'s' * (actors > 1)} of one thread each"

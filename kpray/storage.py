@@ -2,16 +2,18 @@
 
 A `Location` is a `Path`, or an `ObjectPath` that answers to the same calls through pyarrow's file systems. In object
 storage a file appears whole when its upload ends, and there are no renames: what is written is made on this machine's
-disk first, and uploaded in one piece (`kpray.corpus.writing.whole_file`).
+disk first, and uploaded in one piece (`whole_file`).
 """
 
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import io
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -195,13 +197,8 @@ def near(folder: ObjectPath) -> Path:
     with (copies / f"{copy.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the first process of the machine fetches it, the others wait
         if not copy.exists():
-            unfinished = copies / f".{copy.name}.{uuid4().hex}.tmp"
-            try:
-                with reading_objects(folder):
-                    _copy(folder, [file for file, _ in files], unfinished)
-                unfinished.rename(copy)
-            finally:
-                shutil.rmtree(unfinished, ignore_errors=True)
+            with whole_folder(copy) as unfinished, reading_objects(folder):
+                _copy(folder, [file for file, _ in files], unfinished)
     return copy
 
 
@@ -225,6 +222,73 @@ def _copy(folder: ObjectPath, files: Sequence[ObjectPath], target: Path) -> None
         copy.parent.mkdir(parents=True, exist_ok=True)
         with file.open() as source, copy.open("wb") as copied:
             shutil.copyfileobj(source, copied, 1 << 20)
+
+
+@contextmanager
+def whole_file(path: Location) -> Iterator[Path]:
+    """Give a hidden name beside `path`, which becomes `path` when all went well and vanishes otherwise.
+
+    For a file in object storage it is one on this machine's disk, which is uploaded in the end.
+    """
+    if isinstance(path, ObjectPath):
+        with tempfile.TemporaryDirectory(prefix="kpray-") as folder:
+            made = Path(folder) / path.name
+            yield made
+            path.upload(made)
+        return
+    unfinished = _hidden(path)
+    try:
+        yield unfinished
+        sync_file(unfinished)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Give a new hidden folder beside `folder`, which becomes `folder` when all went well and vanishes otherwise.
+
+    A folder that has the name already is as it was until then, and is replaced. After a kill between the two renames
+    of that, `recover_folder` has it back. One process at a time writes a folder.
+    """
+    recover_folder(folder)
+    unfinished, old = _hidden(folder), _old(folder)
+    try:
+        unfinished.mkdir(parents=True)
+        yield unfinished
+        for path in unfinished.rglob("*"):
+            if path.is_file():
+                sync_file(path)
+        if folder.exists():
+            folder.rename(old)
+        unfinished.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def recover_folder(folder: Path) -> None:
+    """Make good what a kill in `whole_folder` left: the folder has its name again, and nothing unfinished is left."""
+    old = _old(folder)
+    if old.exists() and not folder.exists():
+        old.rename(folder)
+    for left in (old, *folder.parent.glob(f".{glob.escape(folder.name)}.*.tmp")):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def sync_file(path: Path) -> None:
+    """Wait until a file is on the disk: its name must not outlive its contents when the machine goes down."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _hidden(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid4().hex}.tmp")
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old")
 
 
 @contextmanager

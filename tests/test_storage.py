@@ -1,4 +1,4 @@
-"""Locations: pathlib's calls on an S3-compatible server."""
+"""Locations: pathlib's calls on an S3-compatible server; files and folders that are whole or as they were."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from kpray.corpus.limits import Limits
 from kpray.corpus.reading import read_chunks
 from kpray.corpus.sources import find_sources
-from kpray.corpus.writing import read_made_by, read_predictions, whole_file, write_predictions, write_text
+from kpray.corpus.writing import read_made_by, read_predictions, write_predictions, write_text
 from kpray.document import Keyphrase
 from kpray.errors import UserError
-from kpray.storage import ObjectPath, is_object, local_folder, location
+from kpray.storage import ObjectPath, is_object, local_folder, location, recover_folder, whole_file, whole_folder
 from tests.object_store import object_store
 
 
@@ -151,3 +151,60 @@ def test_folder_is_copied_once(folder: ObjectPath, tmp_path: Path, monkeypatch: 
 def test_bucket_that_is_not_there() -> None:
     with pytest.raises(OSError, match=r"NO_SUCH_BUCKET|specified bucket does not exist"):
         write_text("text", ObjectPath("s3://nobucket/file"))
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    def write(text: str, fails: bool) -> None:
+        with whole_file(tmp_path / "file") as unfinished:
+            unfinished.write_text(text)
+            assert unfinished.name.startswith(".")  # readers of folders pass over it
+            if fails:
+                raise OSError(28, "No space left on device")
+
+    write("1", fails=False)
+    with pytest.raises(OSError, match="No space left"):
+        write("2", fails=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert (tmp_path / "file").read_text() == "1"
+    write("3", fails=False)
+    assert (tmp_path / "file").read_text() == "3"
+
+
+def write_folder(folder: Path, text: str, fails: bool = False) -> None:
+    with whole_folder(folder) as unfinished:
+        assert unfinished.name.startswith(".")
+        (unfinished / "below").mkdir()
+        (unfinished / "below/weights").write_text(text)
+        if fails:
+            raise OSError(28, "No space left on device")
+
+
+def test_a_folder_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    folder = tmp_path / "best [1]"  # nor is its name a pattern
+    for text in ("1", "2"):
+        write_folder(folder, text)
+        assert (folder / "below/weights").read_text() == text
+    (folder / "more").touch()
+    with pytest.raises(OSError, match="No space left"):
+        write_folder(folder, "3", fails=True)
+    assert (folder / "below/weights").read_text() == "2"
+    assert list(tmp_path.iterdir()) == [folder]
+    write_folder(folder, "4")
+    assert not (folder / "more").exists()  # it is replaced, not added to
+
+
+def test_a_folder_is_recovered_after_a_kill(tmp_path: Path) -> None:
+    folder, other = tmp_path / "best [1]", tmp_path / ".best [1]more.ab.tmp"
+    other.mkdir()
+    write_folder(folder, "2")
+    folder.rename(tmp_path / f".{folder.name}.old")  # it was killed between two renames
+    (tmp_path / f".{folder.name}.12ab.tmp").mkdir()
+    recover_folder(folder)
+    assert {*tmp_path.iterdir()} == {folder, other}
+    assert (folder / "below/weights").read_text() == "2"
+
+    (tmp_path / f".{folder.name}.old").mkdir()  # it was killed after both
+    (tmp_path / f".{folder.name}.12ab.tmp").mkdir()
+    write_folder(folder, "3")
+    assert {*tmp_path.iterdir()} == {folder, other}
+    assert (folder / "below/weights").read_text() == "3"

@@ -28,10 +28,10 @@ from kpray.cluster.ray_compat import FEW_CHUNKS
 from kpray.corpus.reading import Chunk
 from kpray.corpus.records import Reject
 from kpray.corpus.sources import Source
-from kpray.corpus.writing import REJECTS_FILE, whole_file, write_rejects
+from kpray.corpus.writing import REJECTS_FILE, write_rejects
 from kpray.errors import UserError
 from kpray.report.progress import Progress
-from kpray.storage import Location, reason_of
+from kpray.storage import Location, reason_of, whole_file
 
 READER_CPUS = 0.1
 ACTOR_CPUS = 0.9  # so that every actor on a core leaves room for a reader

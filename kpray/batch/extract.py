@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -12,22 +11,20 @@ import ray
 from pydantic import Field
 from ray.data import ActorPoolStrategy
 
-from kpray import __version__
 from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, Counts, process_chunks
-from kpray.cluster.job import STATE_FOLDER, check_same, writing
+from kpray.cluster.job import STATE_FOLDER, bind_output, writing
 from kpray.cluster.preflight import check_room, node_resources
 from kpray.corpus.limits import Limits
 from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source
-from kpray.corpus.writing import write_predictions, write_text
+from kpray.corpus.writing import write_predictions
 from kpray.document import Document, Keyphrase
-from kpray.errors import RejectedDocument, UserError
+from kpray.errors import RejectedDocument
 from kpray.predictor import Predictor
 from kpray.registry import KINDS, open_predictor, pin_config
 from kpray.settings import Settings
 from kpray.storage import Location, absolute
-from kpray.versions import versions
 
 
 class BatchConfig(Settings):
@@ -100,11 +97,7 @@ class BatchRun:
     def manifest(self) -> dict[str, Any]:
         """What must be the same for a second run to go on in the folder."""
         fields = ("predictor", "config", "top", "lang", "chunk_records")
-        return {
-            "kpray": __version__,
-            **{name: getattr(self, name) for name in fields},
-            "limits": self.limits.model_dump(),
-        }
+        return {**{name: getattr(self, name) for name in fields}, "limits": self.limits.model_dump()}
 
 
 def predict_files(run: BatchRun, sources: Sequence[Source], batch: BatchConfig) -> Counts:
@@ -144,25 +137,15 @@ def check_manifest(run: BatchRun, sources: list[Source]) -> None:
     Raises:
         UserError: it was not, or the folder cannot be written.
     """
-    with writing(run.output):
-        (run.state / "rejects").mkdir(parents=True, exist_ok=True)
-    path = run.state / "manifest.json"
-    manifest = json.loads(json.dumps(run.manifest()))
+    begun = any(run.output.glob("*.parquet"))
     inputs = {_absolute(source): source.bytes for source in sources}
-    if path.exists() and any(run.output.glob("*.parquet")):  # a run that failed before its first output binds nothing
-        before = json.loads(path.read_text(encoding="utf-8"))
-        check_same(before, manifest, run.output)
-        for name, size in before["inputs"].items():
-            if inputs.setdefault(name, size) != size:
-                raise UserError(
-                    f"the input has changed since this output was begun ({size} bytes then, {inputs[name]} now)",
-                    where=name,
-                    fix="give another --output",
-                )
-    else:
-        for left in (run.state / "rejects").glob("*.jsonl"):  # by another configuration these may be none
-            left.unlink()
-    write_text(json.dumps({**manifest, "inputs": inputs, "versions": versions()}, indent=2) + "\n", path)
+    goes_on = bind_output(run.output, run.manifest(), begun, inputs)
+    rejects = run.state / "rejects"
+    with writing(run.output):
+        rejects.mkdir(parents=True, exist_ok=True)
+        if not goes_on:
+            for left in rejects.glob("*.jsonl"):  # by another configuration these may be none
+                left.unlink()
 
 
 def _absolute(source: Source) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from kpray import __version__
 from kpray.corpus.limits import Limits
 from kpray.corpus.reading import read_chunks
 from kpray.corpus.sources import Source, find_sources
@@ -71,6 +72,47 @@ def writing(path: Location) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"cannot write: {reason_of(error)}", where=str(path), fix="choose another place") from error
+
+
+def bind_output(
+    output: Location, values: Mapping[str, Any], begun: bool, inputs: Mapping[str, int] | None = None
+) -> bool:
+    """Write down what all that an output folder holds is made with, or see that it was begun with the same.
+
+    The version of kpray is one of the values. A run that failed before it had any output binds nothing.
+
+    Args:
+        output: the folder, which is made.
+        values: what must be the same for a run to go on in it, as JSON values.
+        begun: whether there is some output.
+        inputs: bytes of files by their names, where later runs may leave out some and add others.
+
+    Returns:
+        Whether the folder has output of an earlier run with these values.
+
+    Raises:
+        UserError: names the first value that differs, or an input whose size does; or the folder cannot be written.
+    """
+    path = output / STATE_FOLDER / "manifest.json"
+    with writing(output):
+        (output / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
+    now = json.loads(json.dumps({"kpray": __version__, **values}))
+    known = dict(inputs or {})
+    goes_on = begun and path.exists()
+    if goes_on:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        check_same(before, now, output)
+        for name, size in before.get("inputs", {}).items():
+            if known.setdefault(name, size) != size:
+                raise UserError(
+                    f"the input has changed since this output was begun ({size} bytes then, {known[name]} now)",
+                    where=name,
+                    fix="give another --output",
+                )
+    with writing(output):
+        about = {**({"inputs": known} if known else {}), "versions": versions()}
+        write_text(json.dumps({**now, **about}, indent=2) + "\n", path)
+    return goes_on
 
 
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Location) -> None:

@@ -13,7 +13,6 @@ from kpray.batch.extract import BatchConfig
 from kpray.cluster.job import Folder, JobSettings, describe_inputs, print_plan, write_configuration, writing
 from kpray.cluster.mirror import mirrored, working_folder
 from kpray.cluster.session import ray_session
-from kpray.cluster.step_cache import StepFolder
 from kpray.corpus.limits import ReadingSettings
 from kpray.corpus.store import PassageStore
 from kpray.printing import print_result
@@ -22,6 +21,7 @@ from kpray.ramkg.config import BitextConfig
 from kpray.rgit.corpora import write_documents
 from kpray.rgit.passage_stores import english_store
 from kpray.rgit.retrieval import embed_bitext, read_vectors
+from kpray.rgit.steps import RGITSteps
 from kpray.settings import parse_settings
 
 
@@ -57,7 +57,7 @@ def _mine(job: MineCommand, output: Path) -> tuple[int, int, int]:
     english = PassageStore(english_store(job.english, output, job.limits))
     passages = PassageStore(english_store(job.passages, output, job.limits, "passages", job.lang))
     with ray_session(job.address, output, (job.bitext.model,)):
-        steps = StepFolder(output / "steps")
+        steps = RGITSteps(output / "steps")
         queries, targets = (
             read_vectors(embed_bitext(steps, store, job.bitext, job.batch)) for store in (passages, english)
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from kpray.corpus.records import Reject, read_records
 from kpray.corpus.writing import write_rejects, write_text
 from kpray.document import Document, Record
 from kpray.errors import UserError
+from kpray.storage import whole_folder
 
 _PASSAGES, _KEYS, _ROWS, _INFO = "passages.arrow", "keys.npy", "rows.npy", "store.json"
 _REJECTS = "rejects.jsonl"
@@ -135,17 +135,8 @@ def build_store(paths: Sequence[str], folder: Path, lang: str = "en", limits: Li
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError("there is something already", where=str(folder), fix="give another folder, or remove it")
     items = read_records(paths, lang, limits)
-    unfinished = folder.with_name(f".{folder.name}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed
-    try:
-        unfinished.mkdir(parents=True)
+    with whole_folder(folder) as unfinished:
         _write(items, unfinished, paths)
-        for file in unfinished.iterdir():
-            with file.open("rb+") as written:
-                os.fsync(written.fileno())  # the name must not outlive its contents when the machine goes down
-        unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     return PassageStore(folder)
 
 

@@ -1,21 +1,16 @@
-"""Predictions and rejects to files and back. A file appears under its name only when it is whole."""
+"""Predictions and rejects to files and back. A file appears under its name only when it is whole (`whole_file`)."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from kpray.corpus.records import Reject
 from kpray.document import Keyphrase, predictions_schema
 from kpray.errors import UserError
-from kpray.storage import Location, ObjectPath
+from kpray.storage import Location, whole_file
 
 _BATCH_ROWS = 1000
 REJECTS_FILE = "_rejects.jsonl"  # in an output folder, beside the Parquet parts, whose readers pass over it
@@ -124,25 +119,3 @@ def _prediction_rows(file: Location) -> Iterator[dict[str, Any]]:
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"the file cannot be read: {error}", where=str(file)) from error
-
-
-@contextmanager
-def whole_file(path: Location) -> Iterator[Path]:
-    """Give a hidden name beside `path`, which becomes `path` when all went well and vanishes otherwise.
-
-    For a place in object storage it is one on this machine's disk, which is uploaded in the end.
-    """
-    if isinstance(path, ObjectPath):
-        with tempfile.TemporaryDirectory(prefix="kpray-") as folder:
-            made = Path(folder) / path.name
-            yield made
-            path.upload(made)
-        return
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        yield unfinished
-        with unfinished.open("rb+") as file:
-            os.fsync(file.fileno())  # the name must not outlive its contents when the machine goes down
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)

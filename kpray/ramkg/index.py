@@ -19,6 +19,7 @@ from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.ramkg.config import IndexConfig
 from kpray.settings import Settings, validate_settings
+from kpray.storage import sync_file
 
 try:
     import faiss
@@ -324,8 +325,7 @@ def _checked(block: np.ndarray, start: int, config: IndexConfig) -> np.ndarray:
 
 def _write(index: Any, path: Path) -> ShardFile:
     faiss.write_index(index, str(path))
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())  # index.json must not name what is lost when the machine goes down
+    sync_file(path)  # index.json must not name what is lost when the machine goes down
     return ShardFile(file=path.name, vectors=index.ntotal, bytes=path.stat().st_size)
 
 

@@ -17,11 +17,12 @@ from kpray.corpus.planted import PlantedConfig
 from kpray.corpus.records import Reject, read_records
 from kpray.corpus.sources import find_sources
 from kpray.corpus.store import PassageStore, build_store
-from kpray.corpus.writing import whole_file, write_text
+from kpray.corpus.writing import write_text
 from kpray.document import Record
 from kpray.errors import UserError
 from kpray.log import say
 from kpray.rgit.passage_stores import english_store
+from kpray.storage import whole_file
 
 _HELD_OUT = 10  # without --valid every tenth parallel document is held out
 

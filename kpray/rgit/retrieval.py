@@ -19,10 +19,10 @@ import ray
 from kpray.batch.chunks import ChunkActor, process_parts
 from kpray.batch.extract import BatchConfig, placement
 from kpray.cluster.job import STATE_FOLDER
-from kpray.cluster.step_cache import Step, StepFolder
+from kpray.cluster.step_cache import Step, StepCache
 from kpray.corpus.store import PassageStore
-from kpray.corpus.writing import whole_file
 from kpray.ramkg.config import BitextConfig, GenerateConfig, IndexConfig, RetrieverConfig
+from kpray.storage import whole_file
 
 Side = Literal["query", "passage"]
 
@@ -57,7 +57,7 @@ class MineRun:
         return self.output / STATE_FOLDER
 
 
-def tokenize(steps: StepFolder, store: PassageStore, config: RetrieverConfig, tokenizer: str, side: Side) -> Step:
+def tokenize(steps: StepCache, store: PassageStore, config: RetrieverConfig, tokenizer: str, side: Side) -> Step:
     """Token ids of every document of a store, as a retriever reads it.
 
     Args:
@@ -78,7 +78,7 @@ def tokenize(steps: StepFolder, store: PassageStore, config: RetrieverConfig, to
     return steps.do("tokenize", inputs, work)
 
 
-def embed_passages(steps: StepFolder, tokens: Step, retriever: tuple[Path, str], batch: BatchConfig) -> Step:
+def embed_passages(steps: StepCache, tokens: Step, retriever: tuple[Path, str], batch: BatchConfig) -> Step:
     """Vectors of tokenized passages, float16.
 
     Args:
@@ -96,7 +96,7 @@ def embed_passages(steps: StepFolder, tokens: Step, retriever: tuple[Path, str],
     return steps.do("embed", {"tokens": tokens.key, "retriever": retriever[1]}, work)
 
 
-def build(steps: StepFolder, vectors: Step, config: IndexConfig, sha256: str) -> Step:
+def build(steps: StepCache, vectors: Step, config: IndexConfig, sha256: str) -> Step:
     """The index of embedded passages; the outcome has its recall where it is approximate."""
     from kpray.ramkg.index import build_index
 
@@ -108,7 +108,7 @@ def build(steps: StepFolder, vectors: Step, config: IndexConfig, sha256: str) ->
 
 
 def search(
-    steps: StepFolder, index: Step, tokens: Step, retriever: tuple[Path, str], k: int, batch: BatchConfig
+    steps: StepCache, index: Step, tokens: Step, retriever: tuple[Path, str], k: int, batch: BatchConfig
 ) -> Step:
     """The k nearest passages of each tokenized query; see `read_found`.
 
@@ -139,7 +139,7 @@ def read_found(found: Step) -> tuple[np.ndarray, np.ndarray]:
 
 
 def generate(
-    steps: StepFolder,
+    steps: StepCache,
     store: PassageStore,
     english: PassageStore,
     found: tuple[np.ndarray, np.ndarray],
@@ -201,7 +201,7 @@ def read_phrases(generated: Step) -> dict[int, list[tuple[str, float]]]:
     return found
 
 
-def embed_bitext(steps: StepFolder, store: PassageStore, config: BitextConfig, batch: BatchConfig) -> Step:
+def embed_bitext(steps: StepCache, store: PassageStore, config: BitextConfig, batch: BatchConfig) -> Step:
     """Vectors of every document by a sentence-transformers model, float32; see `read_vectors`."""
     inputs = {"store": store.sha256, "model": config.model}
 

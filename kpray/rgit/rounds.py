@@ -14,7 +14,7 @@ import numpy as np
 
 from kpray.batch.extract import BatchConfig
 from kpray.cluster.job import writing
-from kpray.cluster.step_cache import Step, StepFolder
+from kpray.cluster.step_cache import Step
 from kpray.corpus.limits import Limits
 from kpray.corpus.sources import find_sources
 from kpray.document import Record
@@ -30,6 +30,7 @@ from kpray.ramkg.generator_task import GeneratorTask
 from kpray.ramkg.retriever_task import RetrieverTask
 from kpray.rgit import retrieval as mine
 from kpray.rgit.corpora import Corpora, record_fields, write_documents
+from kpray.rgit.steps import RGITSteps
 from kpray.train.job import TrainSettings, train
 from kpray.training import OptimConfig, RunConfig, TrainingTask
 
@@ -81,7 +82,7 @@ class RoundSteps:
     """
 
     def __init__(self, folder: Path, corpora: Corpora, models: Models, limits: Limits) -> None:
-        self.steps, self.corpora, self.models, self.limits = StepFolder(folder), corpora, models, limits
+        self.steps, self.corpora, self.models, self.limits = RGITSteps(folder), corpora, models, limits
 
     def train_retriever(self, pseudo: np.ndarray, schedule: str) -> Retrieved:
         """Line 8, and the retrieval of lines 11 and 18 for all queries."""

@@ -20,8 +20,7 @@ from typing import Any
 
 from ray import tune
 
-from kpray import __version__
-from kpray.cluster.job import JobSettings, check_same, write_configuration, writing
+from kpray.cluster.job import JobSettings, bind_output, write_configuration, writing
 from kpray.corpus.sources import Source
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
@@ -104,11 +103,8 @@ def begin(folder: SweepFolder, job: JobSettings, fixed: Mapping[str, Any]) -> No
     """
     with writing(folder.path):
         folder.open()
-        path = folder.state / "manifest.json"
-        manifest = json.loads(json.dumps({"kpray": __version__, **fixed}))
-        if path.exists() and folder.events:
-            check_same(json.loads(path.read_text(encoding="utf-8")), manifest, folder.path)
-        write_text(json.dumps(manifest, indent=2) + "\n", path)
+    bind_output(folder.path, fixed, begun=bool(folder.events))
+    with writing(folder.path):
         shutil.rmtree(folder.state / "tune", ignore_errors=True)  # of a run that was killed
     write_configuration(job, folder.path)
 

@@ -117,7 +117,7 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
         trials = run_sweep(sweep)
     for row in trials:
         if row.state == "stopped":
-            shutil.rmtree((folder.path / "trials" / row.key / CHECKPOINTS).parent, ignore_errors=True)
+            shutil.rmtree((folder.of(Trial(row.setting, row.seed)) / CHECKPOINTS).parent, ignore_errors=True)
     output = absolute(job.output)
     report = SweepReport(title, "validation score", f"jobs/{kind.script}", trials, folder.spent(), space, output)
     seed = job.sweep.seeds[0]

@@ -1,12 +1,11 @@
 """The trials of a sweep as its folder keeps them: what each tries, what happened to it and what it gave.
 
-A trial's folder is named after its setting and seed, and its result appears there in one piece at its end. So the same
-command finds whatever is finished, however the run before it ended, and a sweep can be extended by more settings.
+A trial is a step (`kpray.cluster.step_cache`): its inputs are its setting and seed, its outcome is its result. So the
+same command finds whatever is finished, however the run before it ended, and a sweep can be extended by more settings.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -15,10 +14,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kpray.cluster.job import STATE_FOLDER
+from kpray.cluster.step_cache import StepCache, step_key
 from kpray.corpus.writing import write_text
 from kpray.report.trials import Setting, TrialRow, setting_text
 
 EventName = Literal["started", "report", "crashed", "failed", "cut", "stopped", "finished"]
+
+_STEP = "trial"  # name of the step that a trial is
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +36,14 @@ class Trial:
     seed: int
 
     @property
+    def inputs(self) -> dict[str, Any]:
+        """What its result depends on, besides what all trials of the sweep share."""
+        return {"setting": dict(self.setting), "seed": self.seed}
+
+    @property
     def key(self) -> str:
-        """Name of its folder: another setting or seed has another one."""
-        text = json.dumps([dict(self.setting), self.seed], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        """Its name: another setting or seed has another one."""
+        return step_key(_STEP, self.inputs)
 
     def __str__(self) -> str:
         return f"{setting_text(self.setting)}, seed {self.seed}"
@@ -120,20 +126,22 @@ class SweepFolder:
     def _log(self) -> Path:
         return self.state / "events.jsonl"
 
+    @property
+    def _trials(self) -> StepCache:
+        return StepCache(self.path / "trials")
+
     def of(self, trial: Trial) -> Path:
         """Folder of a trial."""
-        return self.path / "trials" / trial.key
+        return self._trials.folder_of(_STEP, trial.key)
 
     def add(self, trial: Trial) -> None:
         """Make the folder of a trial, which says what it tries."""
-        folder = self.of(trial)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self._trials.begin(_STEP, trial.inputs)
         (folder / "failed.json").unlink(missing_ok=True)
-        write_text(json.dumps({"setting": dict(trial.setting), "seed": trial.seed}) + "\n", folder / "trial.json")
 
     def read(self, key: str) -> Trial:
         """The trial that has a folder."""
-        values = json.loads((self.path / "trials" / key / "trial.json").read_text(encoding="utf-8"))
+        values = self._trials.inputs(_STEP, key)
         return Trial(values["setting"], values["seed"])
 
     def started(self) -> list[Trial]:
@@ -153,11 +161,8 @@ class SweepFolder:
 
     def result(self, trial: Trial) -> dict[str, Any] | None:
         """What a trial gave that is finished, or was stopped for good."""
-        path = self.of(trial) / "result.json"
-        if not path.exists():
-            return None
-        result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return result
+        step = self._trials.find(_STEP, trial.inputs)
+        return dict(step.outcome) if step else None
 
     def failure(self, trial: Trial) -> str | None:
         """The mistake of the user that a trial met."""
@@ -167,7 +172,7 @@ class SweepFolder:
     def finish(self, trial: Trial, state: Literal["finished", "stopped"], outcome: Outcome) -> None:
         """Write the result of a trial: it will not run again."""
         result = {"state": state, "score": outcome.score, "metrics": dict(outcome.metrics)}
-        write_text(json.dumps(result) + "\n", self.of(trial) / "result.json")
+        self._trials.finish(_STEP, trial.inputs, result)
 
     def row(self, trial: Trial) -> TrialRow:
         """All that there is to tell of a trial."""

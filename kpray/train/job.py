@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -13,10 +12,9 @@ from ray.train import UserCallback
 
 from kpray import __version__
 from kpray.cluster.job import (
-    STATE_FOLDER,
     Folder,
     JobSettings,
-    check_same,
+    bind_output,
     describe_inputs,
     print_plan,
     write_configuration,
@@ -28,7 +26,6 @@ from kpray.cluster.session import ray_session
 from kpray.corpus.limits import ReadingSettings
 from kpray.corpus.records import Reject, read_records
 from kpray.corpus.sources import Source, find_sources
-from kpray.corpus.writing import write_text
 from kpray.document import Record
 from kpray.errors import UserError
 from kpray.log import say
@@ -133,7 +130,6 @@ def train(
     write_configuration(job, output)
     with writing(output):
         tidy_checkpoints(runs, found)
-        write_text(json.dumps(configuration, indent=2) + "\n", output / STATE_FOLDER / "manifest.json")
     tokens_run = TokenRun(token_sets or output, task, tuple(sources), job.train_documents, job.lang, job.limits)
     with ray_session(job.address, output, task.backbones()):
         place = placement(job.run, node_resources())
@@ -155,11 +151,7 @@ def check_output(output: Path, configuration: Mapping[str, Any]) -> None:
     Raises:
         UserError: it was not, or the folder cannot be written.
     """
-    with writing(output):
-        (output / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
-    path = output / STATE_FOLDER / "manifest.json"
-    if path.exists() and any((output / CHECKPOINTS).glob("step-*")):
-        check_same(json.loads(path.read_text(encoding="utf-8")), json.loads(json.dumps(configuration)), output)
+    bind_output(output, configuration, begun=any((output / CHECKPOINTS).glob("step-*")))
 
 
 def _read_valid(job: TrainSettings) -> list[Record]:

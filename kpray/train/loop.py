@@ -7,6 +7,7 @@ workers is; so training goes on after a loss as if nothing had happened.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,8 +21,10 @@ import torch.distributed as dist
 
 from kpray.batches import epoch_order, micro_batches, padded_tokens
 from kpray.cluster.ray_compat import is_scale_exhausted, skipped_steps
+from kpray.corpus.writing import write_text
 from kpray.document import Record
 from kpray.errors import UserError
+from kpray.storage import recover_folder, whole_folder
 from kpray.train.checkpoint import (
     State,
     check_continuable,
@@ -42,7 +45,6 @@ from kpray.train.deepspeed import (
     trained_model,
 )
 from kpray.train.metrics_log import MetricsLog
-from kpray.train.model_folder import recover_model, write_model
 from kpray.training import OptimConfig, RunConfig, TrainingTask, Validation
 
 CHECKPOINTS = "checkpoints/run"  # in the output folder
@@ -124,8 +126,8 @@ class _Training:
         self.log: MetricsLog | None = None
         with agreed(str(plan.output)):
             if self.rank == 0:
-                recover_model(plan.output / "best")
-                recover_model(plan.output / "last")
+                recover_folder(plan.output / "best")
+                recover_folder(plan.output / "last")
                 self.log = MetricsLog(plan.output, self.state.step, plan.run.tracker, plan.configuration)
                 for note in found.notes() if found else []:
                     self.log.write(self.state.step, {"note": note})
@@ -265,9 +267,9 @@ class _Training:
                     "metrics": validation.metrics,
                     **self.plan.configuration,
                 }
-                write_model(
-                    folder, lambda unfinished: self.plan.task.save(model, unfinished, validation.decisions), about
-                )
+                with whole_folder(folder) as unfinished:
+                    self.plan.task.save(model, unfinished, validation.decisions)
+                    write_text(json.dumps(about, indent=2) + "\n", unfinished / "training.json")
 
 
 _COUNTS = ("documents", "tokens", "padded")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,18 +13,20 @@ import pyarrow.parquet as pq
 import ray
 from ray.data import ActorPoolStrategy
 
-from kpray import __version__
 from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, process_chunks
 from kpray.cluster.job import STATE_FOLDER, writing
+from kpray.cluster.step_cache import StepCache, step_key
 from kpray.corpus.limits import Limits
 from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source
-from kpray.corpus.writing import REJECTS_FILE, whole_file, write_text
+from kpray.corpus.writing import REJECTS_FILE
 from kpray.document import Record
 from kpray.errors import UserError
+from kpray.storage import whole_file
 from kpray.training import TrainingTask
 
+STEP = "tokens"  # name of the step that makes them
 ORDER = "order"  # column with which `read_parquet`'s rows, which come in any order, are sorted
 _CHUNK_RECORDS = 500
 _ACTOR_BYTES = 500_000  # of the files for one actor: in the seconds that another takes to start, it reads as much
@@ -66,12 +66,11 @@ class TokenRun:
     lang: str
     limits: Limits
 
-    def manifest(self) -> dict[str, Any]:
+    def inputs(self) -> dict[str, Any]:
         """What the tokens depend on."""
         return {
-            "kpray": __version__,
             "task": self.task.describe_tokens(),
-            "inputs": [[source.path, source.bytes] for source in self.sources],
+            "files": [[source.path, source.bytes] for source in self.sources],
             "documents": self.documents,
             "lang": self.lang,
             "limits": self.limits.model_dump(),
@@ -79,9 +78,8 @@ class TokenRun:
 
     @cached_property
     def output(self) -> Path:
-        """Folder of the parts: another manifest has another one."""
-        digest = hashlib.sha256(json.dumps(self.manifest(), sort_keys=True).encode()).hexdigest()
-        return self.folder / f"tokens-{digest[:16]}"
+        """Folder of the parts: other inputs have another one."""
+        return StepCache(self.folder).folder_of(STEP, step_key(STEP, self.inputs()))
 
     @property
     def state(self) -> Path:
@@ -142,26 +140,19 @@ class TokenSet:
         return sorted(map(str, self.folder.glob("part-*.parquet")))
 
 
-def find_tokens(run: TokenRun) -> TokenSet | None:
-    """Tokens that an earlier run has finished."""
-    path = run.state / "finished.json"
-    if not path.exists():
-        return None
-    finished = json.loads(path.read_text(encoding="utf-8"))
-    return TokenSet(run.output, finished["rows"], finished["rejected"])
-
-
 def tokenize_files(run: TokenRun) -> TokenSet:
     """Tokenize the files with Ray, or find what an earlier run has finished.
 
     Raises:
         UserError: a worker met a mistake of the user, could not write, or no record is left.
     """
-    if found := find_tokens(run):
-        return found
+    step = StepCache(run.folder).do(STEP, run.inputs(), lambda _: _tokenize(run))
+    return TokenSet(step.folder, step.outcome["rows"], step.outcome["rejected"])
+
+
+def _tokenize(run: TokenRun) -> dict[str, int]:
     with writing(run.output):
         (run.state / "rejects").mkdir(parents=True, exist_ok=True)
-        write_text(json.dumps(run.manifest(), indent=2) + "\n", run.state / "manifest.json")
     sources = [source for source in run.sources if source.path in run.shares]
     size = sum(share.bytes for share in run.shares.values())
     actors = max(1, min(int(ray.cluster_resources().get("CPU", 1)), -(-size // _ACTOR_BYTES)))
@@ -173,10 +164,7 @@ def tokenize_files(run: TokenRun) -> TokenSet:
             where=", ".join(source.name for source in run.sources[:3]),
             fix=f"{run.output / REJECTS_FILE} has the reasons",
         )
-    with writing(run.output):
-        finished = {"rows": counts.written, "rejected": counts.rejected}
-        write_text(json.dumps(finished) + "\n", run.state / "finished.json")
-    return TokenSet(run.output, counts.written, counts.rejected)
+    return {"rows": counts.written, "rejected": counts.rejected}
 
 
 class _TokenizeChunk(ChunkActor[TokenRun]):

@@ -196,8 +196,8 @@ def test_an_interrupted_build_leaves_nothing(write: Write, tmp_path: Path, monke
         build_store([path], tmp_path / "more" / "store")
     assert os.listdir(tmp_path / "more") == []
     monkeypatch.undo()
-    (tmp_path / "more" / ".store.unfinished").mkdir()  # of a build that was killed
-    (tmp_path / "more" / ".store.unfinished" / "passages.arrow").write_bytes(b"half")
+    (tmp_path / "more" / ".store.12ab.tmp").mkdir()  # of a build that was killed
+    (tmp_path / "more" / ".store.12ab.tmp" / "passages.arrow").write_bytes(b"half")
     assert len(build_store([path], tmp_path / "more" / "store")) == 600
     assert os.listdir(tmp_path / "more") == ["store"]
     assert sorted(os.listdir(tmp_path / "more" / "store")) == [

@@ -12,9 +12,9 @@ import ray
 from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
 from kpray.cluster.meters import COUNTERS, GAUGES, show, show_training
 from kpray.cluster.session import ray_session
-from kpray.cluster.step_cache import StepFolder
 from kpray.corpus.limits import Limits
 from kpray.corpus.sources import find_sources
+from kpray.rgit.steps import RGITSteps
 from kpray.settings import run_main
 
 
@@ -28,7 +28,7 @@ def main() -> int:
     check_manifest(run, sources)
     with ray_session(None, run.output):
         predict_files(run, sources, BatchConfig(actors=1))
-        StepFolder(folder / "steps").do("embed", {}, lambda _: {})
+        RGITSteps(folder / "steps").do("embed", {}, lambda _: {})
         show_training({"step": 5, "steps": 50, "loss": 1.5, "tokens_per_second": 100.0, "skipped": 0})
         show_training({"step": 5, "score": 0.5})
         show("kpray_rgit_round", 1)

@@ -9,8 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from kpray.corpus.writing import whole_file
-from kpray.storage import ObjectPath
+from kpray.storage import ObjectPath, whole_file
 from tests.integration.jobs import CHUNK_RECORDS, MAX_RECORD_BYTES, ROOT, Corpus, Job
 from tests.object_store import object_store
 

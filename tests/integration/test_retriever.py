@@ -52,7 +52,8 @@ def test_training_of_two_workers(start_job: Callable[..., Job], options: list[st
 
     [rejects] = output.glob("tokens-*/_rejects.jsonl")
     assert "no English passage with id 'alone'" in rejects.read_text("utf-8")
-    assert len(PassageStore(output / "english")) == PAIRS + VALID
+    [store] = output.glob("english-*/store")
+    assert len(PassageStore(store)) == PAIRS + VALID
     retriever = open_retriever(str(output / "best"))
     others, english = make_pairs(PAIRS + VALID, seed=6)
     queries = embed(retriever.encoder, retriever.texts.encode_queries([record.document for record in others[PAIRS:]]))

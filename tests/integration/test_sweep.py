@@ -78,7 +78,7 @@ def started(output: Path) -> list[str]:
 
 
 def results(output: Path) -> dict[Path, int]:
-    return {path: path.stat().st_mtime_ns for path in output.glob("trials/*/result.json")}
+    return {path: path.stat().st_mtime_ns for path in output.glob("trials/*/finished.json")}
 
 
 def history(sweep: Sweep, place: int) -> list[str]:
@@ -91,7 +91,7 @@ def test_killed_each_trial_is_done_once(sweep: Sweep) -> None:
     assert finished.code == 0, finished.err
     assert "Traceback" not in finished.err
     assert "kpray: 3 settings of 3 lr: 3 trials, 2 finished before" in finished.err
-    assert {path.parent.name for path in sweep.before} == {*sweep.keys[:2]}
+    assert {path.parent.name for path in sweep.before} == {f"trial-{key}" for key in sweep.keys[:2]}
     after = results(output)
     assert len(after) == 3
     assert sweep.before.items() <= after.items()  # what was finished was left alone

@@ -10,7 +10,7 @@ import pytest
 from kpray.corpus.limits import Limits
 from kpray.corpus.store import PassageStore
 from kpray.errors import UserError
-from kpray.rgit.passage_stores import FOLDER, english_store
+from kpray.rgit.passage_stores import english_store
 
 
 def write(path: Path, *ids: str) -> str:
@@ -24,7 +24,7 @@ def test_passages_are_read_once(
     monkeypatch.chdir(tmp_path)
     files = [write(tmp_path / "a.jsonl", "a", "b"), write(tmp_path / "b.jsonl", "c")]
     folder = english_store(files, Path("output"), Limits())
-    assert folder == tmp_path / "output" / FOLDER
+    assert folder.is_relative_to(tmp_path / "output")
     assert capsys.readouterr().err == "kpray: reading --english\n"
     store = PassageStore(folder)
     assert [store.record(row).document.lang for row in range(len(store))] == ["en", "en", "en"]
@@ -33,9 +33,29 @@ def test_passages_are_read_once(
     assert (folder / "store.json").stat().st_mtime_ns == before
     assert capsys.readouterr().err == ""
 
-    with pytest.raises(UserError, match=r"the folder holds output made with english = .*give another --output"):
-        english_store(files[:1], Path("output"), Limits())
-    assert english_store(files[:1], Path("other"), Limits()) != folder
+    others = {
+        english_store(files[:1], Path("output"), Limits()),
+        english_store(files, Path("output"), Limits(max_characters=9)),
+        english_store(files, Path("output"), Limits(), lang="fr"),
+        english_store(files, Path("output"), Limits(), "passages"),
+        english_store(files, Path("other"), Limits()),
+    }
+    assert len(others - {folder}) == 5
+    assert "kpray: reading --passages\n" in capsys.readouterr().err
+    assert len(PassageStore(folder)) == 3
+
+
+def test_a_store_that_was_whole_when_the_run_was_killed_is_kept(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [write(tmp_path / "a.jsonl", "a", "b")]
+    folder = english_store(files, tmp_path / "output", Limits())
+    (folder.parent / "finished.json").unlink()
+    before = (folder / "store.json").stat().st_mtime_ns
+    assert english_store(files, tmp_path / "output", Limits()) == folder
+    assert (folder / "store.json").stat().st_mtime_ns == before
+    assert (folder.parent / "finished.json").exists()
+    assert capsys.readouterr().err == "kpray: reading --english\n"
 
 
 def test_what_was_interrupted_is_read_again(tmp_path: Path) -> None:
@@ -43,5 +63,8 @@ def test_what_was_interrupted_is_read_again(tmp_path: Path) -> None:
     wrong.write_text("{\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"wrong\.jsonl:1"):
         english_store([str(wrong)], tmp_path / "output", Limits())
-    files = [write(tmp_path / "a.jsonl", "a")]
-    assert len(PassageStore(english_store(files, tmp_path / "output", Limits()))) == 1
+    wrong.write_text('{"x": 1', encoding="utf-8")  # of the same files: of the same folder
+    with pytest.raises(UserError, match=r"wrong\.jsonl:1"):
+        english_store([str(wrong)], tmp_path / "output", Limits())
+    write(wrong, "a")
+    assert len(PassageStore(english_store([str(wrong)], tmp_path / "output", Limits()))) == 1

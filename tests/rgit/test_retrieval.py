@@ -11,7 +11,7 @@ import torch
 
 from kpray.batch.chunks import ChunkActor
 from kpray.batch.extract import BatchConfig
-from kpray.cluster.step_cache import Step, StepFolder
+from kpray.cluster.step_cache import Step, StepCache
 from kpray.corpus.store import PassageStore
 from kpray.pretrained import load_tokenizer
 from kpray.ramkg.bitext import embed_texts
@@ -71,7 +71,7 @@ def found(folder: Path, stores: tuple[PassageStore, PassageStore], retriever: tu
     vectors = do(
         mine._Embed, MineRun(folder / "vectors", tokens["passage"].folder, str(retriever[0])), paths["passage"]
     )
-    index = mine.build(StepFolder(folder / "steps"), vectors, IndexConfig(), retriever[1])
+    index = mine.build(StepCache(folder / "steps"), vectors, IndexConfig(), retriever[1])
     assert index.outcome["vectors"] == PAIRS
     run = MineRun(folder / "found", index.folder, str(retriever[0]), (5, retriever[1]))
     return do(mine._Search, run, paths["query"])

@@ -10,7 +10,6 @@ import pytest
 from kpray.errors import UserError
 from kpray.train.job import check_output
 from kpray.train.metrics_log import MetricsLog, check_tracker
-from kpray.train.model_folder import recover_model, write_model
 from kpray.train.ray_train import Placement, _Tail, placement
 from kpray.training import RunConfig
 
@@ -54,10 +53,8 @@ def test_threads(cpus: float, threads: int) -> None:
 
 
 def test_output_of_another_training(tmp_path: Path) -> None:
-    check_output(tmp_path, {"optim": {"lr": 1}})
-    manifest = tmp_path / "_kpray/manifest.json"
-    manifest.write_text('{"optim": {"lr": 1}}', encoding="utf-8")
-    check_output(tmp_path, {"optim": {"lr": 2}})  # there is no checkpoint yet
+    check_output(tmp_path, {"optim": {"lr": 2}})
+    check_output(tmp_path, {"optim": {"lr": 1}})  # there is no checkpoint yet
     (tmp_path / "checkpoints/run/step-00000001-a").mkdir(parents=True)
     check_output(tmp_path, {"optim": {"lr": 1}})
     with pytest.raises(UserError) as error:
@@ -112,27 +109,3 @@ def test_lines_as_they_are_added(tmp_path: Path) -> None:
     path.write_text("one\nand another\nlast\n", encoding="utf-8")  # again, and beyond where it was: in a line's middle
     assert tail.lines() == ["last"]
     assert _Tail(path).lines() == []
-
-
-def test_model_is_whole_or_as_it_was(tmp_path: Path) -> None:
-    folder = tmp_path / "best"
-    for step in (1, 2):
-
-        def save(unfinished: Path, step: int = step) -> None:
-            (unfinished / "weights").write_text(str(step))
-
-        write_model(folder, save, {"step": step})
-
-    def fail(unfinished: Path) -> None:
-        (unfinished / "weights").write_text("3")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="No space left"):
-        write_model(folder, fail, {"step": 3})
-    assert (folder / "weights").read_text() == "2"
-    assert json.loads((folder / "training.json").read_text()) == {"step": 2}
-    assert list(tmp_path.iterdir()) == [folder]
-
-    folder.rename(tmp_path / ".best.old")  # it was killed between two renames
-    recover_model(folder)
-    assert list(tmp_path.iterdir()) == [folder]

@@ -14,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from kpray.batch.chunks import read_source
+from kpray.cluster.step_cache import StepCache
 from kpray.corpus.limits import Limits
 from kpray.corpus.sources import find_sources
 from kpray.train.dataset import Rows, number_columns
-from kpray.train.tokenize import ORDER, TokenRun, _TokenizeChunk, find_tokens
+from kpray.train.tokenize import ORDER, STEP, TokenRun, _TokenizeChunk
 from tests.train.tiny_task import TinyConfig, TinyTask, make_records, write_records
 
 
@@ -71,7 +72,7 @@ def test_finished_parts_are_passed_over(run: TokenRun) -> None:
     assert [{**row, "new": True} for row in after] == before
     del times[parts(run)[1]]
     assert {name: (run.output / name).stat().st_mtime_ns for name in times} == times
-    assert find_tokens(run) is None  # the job marks the whole
+    assert StepCache(run.folder).find(STEP, run.inputs()) is None  # the job marks the whole
 
 
 @pytest.mark.parametrize(("documents", "expected"), [(1, 1), (500, 500), (501, 501), (700, 700), (710, 710)])

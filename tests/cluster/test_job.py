@@ -1,0 +1,44 @@
+"""What binds an output folder: the values that it was begun with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from kpray.cluster.job import bind_output
+from kpray.errors import UserError
+
+
+def test_output_is_bound_to_its_values_once_there_is_some(tmp_path: Path) -> None:
+    assert not bind_output(tmp_path, {"optim": {"lr": 1}}, begun=False)
+    assert not bind_output(tmp_path, {"optim": {"lr": 2}, "langs": ("en",)}, begun=False)
+    assert bind_output(tmp_path, {"langs": ("en",), "optim": {"lr": 2}}, begun=True)
+    before = (tmp_path / "_kpray/manifest.json").read_text("utf-8")
+    with pytest.raises(UserError) as error:
+        bind_output(tmp_path, {"langs": ("en",), "optim": {"lr": 3}}, begun=True)
+    message = f"{tmp_path}: the folder holds output made with optim = {{'lr': 2}}, not {{'lr': 3}} (give another --out"
+    assert str(error.value).startswith(message)
+    assert (tmp_path / "_kpray/manifest.json").read_text("utf-8") == before  # the refusal has changed nothing
+
+
+def test_output_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bind_output(tmp_path, {}, begun=False)
+    monkeypatch.setattr("kpray.cluster.job.__version__", "another")
+    with pytest.raises(UserError, match=r"made with kpray = .*, not 'another'"):
+        bind_output(tmp_path, {}, begun=True)
+
+
+def test_inputs_may_come_and_go_but_not_change(tmp_path: Path) -> None:
+    bind_output(tmp_path, {}, begun=False, inputs={"a": 1})
+    assert bind_output(tmp_path, {}, begun=True, inputs={"b": 2})
+    assert json.loads((tmp_path / "_kpray/manifest.json").read_text("utf-8"))["inputs"] == {"a": 1, "b": 2}
+    with pytest.raises(UserError, match=r"^a: the input has changed since this output was begun \(1 bytes then, 3 now"):
+        bind_output(tmp_path, {}, begun=True, inputs={"a": 3})
+
+
+def test_output_that_cannot_be_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write"):
+        bind_output(tmp_path / "file", {}, begun=False)
