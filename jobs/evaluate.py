@@ -1,6 +1,15 @@
 """Score keyphrases: `kpray evaluate`, for `ray job submit`."""
 
-from kpray.cli import run_job
+import sys
+
+from kpray.settings import run_main
+
+
+def main() -> int:
+    from kpray.commands.evaluate import main as run
+
+    return run(sys.argv[1:], "jobs/evaluate.py")
+
 
 if __name__ == "__main__":
-    run_job("evaluate")
+    run_main(main)

@@ -1,6 +1,15 @@
 """Keyphrases for any number of documents: `kpray batch`, for `ray job submit`."""
 
-from kpray.cli import run_job
+import sys
+
+from kpray.settings import run_main
+
+
+def main() -> int:
+    from kpray.commands.batch import main as run
+
+    return run(sys.argv[1:], "jobs/extract.py")
+
 
 if __name__ == "__main__":
-    run_job("batch")
+    run_main(main)

@@ -1,6 +1,15 @@
 """Find translations among documents: `kpray mine`, for `ray job submit`."""
 
-from kpray.cli import run_job
+import sys
+
+from kpray.settings import run_main
+
+
+def main() -> int:
+    from kpray.commands.mine import main as run
+
+    return run(sys.argv[1:], "jobs/mine_pairs.py")
+
 
 if __name__ == "__main__":
-    run_job("mine")
+    run_main(main)

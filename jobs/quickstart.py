@@ -1,6 +1,15 @@
 """A small real run of the whole system: `kpray quickstart`, for `ray job submit`."""
 
-from kpray.cli import run_job
+import sys
+
+from kpray.settings import run_main
+
+
+def main() -> int:
+    from kpray.commands.quickstart import main as run
+
+    return run(sys.argv[1:], "jobs/quickstart.py")
+
 
 if __name__ == "__main__":
-    run_job("quickstart")
+    run_main(main)

@@ -1,6 +1,15 @@
 """Choose how many relation layers UniKeyphrase has: `kpray sweep depth`, for `ray job submit`."""
 
-from kpray.cli import run_job
+import sys
+
+from kpray.settings import run_main
+
+
+def main() -> int:
+    from kpray.commands.sweep import depth
+
+    return depth(sys.argv[1:], "jobs/sweep_relation_depth.py")
+
 
 if __name__ == "__main__":
-    run_job("sweep depth")
+    run_main(main)

@@ -1,6 +1,15 @@
 """Choose RGIT's threshold: `kpray sweep tau`, for `ray job submit`."""
 
-from kpray.cli import run_job
+import sys
+
+from kpray.settings import run_main
+
+
+def main() -> int:
+    from kpray.commands.sweep import tau
+
+    return tau(sys.argv[1:], "jobs/sweep_rgit_threshold.py")
+
 
 if __name__ == "__main__":
-    run_job("sweep tau")
+    run_main(main)

@@ -1,6 +1,15 @@
 """Train RAMKG's generator: `kpray train generator`, for `ray job submit`."""
 
-from kpray.cli import run_job
+import sys
+
+from kpray.settings import run_main
+
+
+def main() -> int:
+    from kpray.commands.train import generator
+
+    return generator(sys.argv[1:], "jobs/train_generator.py")
+
 
 if __name__ == "__main__":
-    run_job("train generator")
+    run_main(main)

@@ -1,6 +1,15 @@
 """Train RAMKG's retriever: `kpray train retriever`, for `ray job submit`."""
 
-from kpray.cli import run_job
+import sys
+
+from kpray.settings import run_main
+
+
+def main() -> int:
+    from kpray.commands.train import retriever
+
+    return retriever(sys.argv[1:], "jobs/train_retriever.py")
+
 
 if __name__ == "__main__":
-    run_job("train retriever")
+    run_main(main)

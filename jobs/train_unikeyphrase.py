@@ -1,6 +1,15 @@
 """Train UniKeyphrase: `kpray train unikeyphrase`, for `ray job submit`."""
 
-from kpray.cli import run_job
+import sys
+
+from kpray.settings import run_main
+
+
+def main() -> int:
+    from kpray.commands.train import unikeyphrase
+
+    return unikeyphrase(sys.argv[1:], "jobs/train_unikeyphrase.py")
+
 
 if __name__ == "__main__":
-    run_job("train unikeyphrase")
+    run_main(main)

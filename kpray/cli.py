@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import NoReturn
 
@@ -32,26 +31,11 @@ COMMANDS = {
     "quickstart": ("quickstart:main", "a small real run of the whole system"),
     "download-nltk": ("download_nltk:main", "fetch the data of NLTK's tagger for English"),
 }
-# Modules that come with an extra of the package.
-_EXTRAS = {
-    "cluster": (
-        *("deepspeed", "fastapi", "fastapi_offline", "limits", "matplotlib", "optuna", "prometheus_client", "ray"),
-        *("starlette", "tensorboardX"),
-    ),
-    "cpu": ("faiss", "google", "sentencepiece"),
-    "bitext": ("sentence_transformers",),
-}
 
 
 def main() -> NoReturn:
     """Entry point of `kpray` and `python -m kpray`."""
     run_main(lambda: _run(sys.argv[1:]))
-
-
-def run_job(command: str) -> NoReturn:
-    """Entry point of a script in `jobs/`, which runs a command."""
-    script = f"jobs/{Path(sys.argv[0]).name}"
-    run_main(lambda: _call(command, sys.argv[1:], script))
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -63,11 +47,11 @@ def _run(arguments: Sequence[str]) -> int:
         sys.stdout.write(f"kpray {__version__}\n")
         return 0
     if first in COMMANDS:
-        return _call(first, rest, f"kpray {first}")
+        return _call(first, rest)
     group = [command.partition(" ")[2] for command in COMMANDS if command.startswith(f"{first} ")]
     if group:
         if rest and rest[0] in group:
-            return _call(f"{first} {rest[0]}", rest[1:], f"kpray {first} {rest[0]}")
+            return _call(f"{first} {rest[0]}", rest[1:])
         if rest and rest[0] in ("-h", "--help"):
             sys.stdout.write(_usage(f"{first} "))
             return 0
@@ -77,16 +61,9 @@ def _run(arguments: Sequence[str]) -> int:
     raise UserError(f"unknown command {first!r}", fix=fix)
 
 
-def _call(command: str, arguments: Sequence[str], prog: str) -> int:
-    try:
-        entry = resolve_name(f"kpray.commands.{COMMANDS[command][0]}")
-        code: int = entry(arguments, prog)
-    except ModuleNotFoundError as error:
-        top = str(error.name).partition(".")[0]
-        extra = next((extra for extra, modules in _EXTRAS.items() if top in modules), None)
-        if extra is None:
-            raise
-        raise UserError(f"{prog} needs {top}, which is not installed", fix=f"pip install 'kpray[{extra}]'") from error
+def _call(command: str, arguments: Sequence[str]) -> int:
+    entry = resolve_name(f"kpray.commands.{COMMANDS[command][0]}")
+    code: int = entry(arguments, f"kpray {command}")
     return code
 
 

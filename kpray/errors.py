@@ -31,6 +31,24 @@ class UserError(Exception):
         return f"{where}{self.what}{fix}".replace("\n", " ")
 
 
+# Modules that come with an extra of the package.
+_EXTRAS = {
+    "cluster": (
+        *("deepspeed", "fastapi", "fastapi_offline", "limits", "matplotlib", "optuna", "prometheus_client", "ray"),
+        *("starlette", "tensorboardX"),
+    ),
+    "cpu": ("faiss", "google", "sentencepiece"),
+    "bitext": ("sentence_transformers",),
+}
+
+
+def missing_extra(error: ModuleNotFoundError) -> UserError | None:
+    """What to install where a module of an extra is missing; None where it is another module."""
+    module = str(error.name).partition(".")[0]
+    extra = next((extra for extra, modules in _EXTRAS.items() if module in modules), None)
+    return UserError(f"{module} is not installed", fix=f"pip install 'kpray[{extra}]'") if extra else None
+
+
 class RejectedDocument(Exception):
     """One document that cannot be processed. The run goes on; the reason goes to the rejects file."""
 

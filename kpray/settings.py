@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import pydantic
 
 from kpray.command_line import FieldPath, nearest, option_of, read_command_line, schema_leaves, schema_section
-from kpray.errors import UserError
+from kpray.errors import UserError, missing_extra
 from kpray.log import say
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     code = 0
     try:
         try:
-            code = main() or 0
+            code = _checked(main)
         except UserError as error:
             say("error", f"error: {error}", what=error.what, where=error.where, fix=error.fix)
             code = error.exit_code
@@ -150,6 +150,13 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
     sys.exit(code)
+
+
+def _checked(main: Callable[[], int | None]) -> int:
+    try:
+        return main() or 0
+    except ModuleNotFoundError as error:
+        raise missing_extra(error) or error from error
 
 
 def _reader_is_gone() -> bool:

@@ -33,7 +33,7 @@ from kpray.sweep.search import SearchConfig, describe_limit, describe_search, wi
 from kpray.sweep.sweep import DRIVER_CPUS, Demand, Sweep, begin, fixed_values, run_sweep
 from kpray.sweep.trials import Outcome, SweepFolder, Trial
 from kpray.train.metrics_log import check_tracker
-from kpray.train.ray_train import placement
+from kpray.train.placement import placement
 
 _TAU = "rgit.tau"
 _RECALL, _PAIRS = "recall@1", "pseudo pairs"

@@ -30,7 +30,7 @@ from kpray.sweep.trials import Outcome, SweepFolder, Trial
 from kpray.train.job import TrainSettings, train
 from kpray.train.loop import CHECKPOINTS
 from kpray.train.metrics_log import check_tracker
-from kpray.train.ray_train import NODE_CPUS, placement
+from kpray.train.placement import NODE_CPUS, placement
 from kpray.train.tokenize import TokenRun, tokenize_files
 from kpray.training import RunConfig, TrainingTask
 

@@ -6,7 +6,7 @@ itself says where a step ends (`managed_gradient_accumulation: false`), and scal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -102,22 +102,6 @@ def parameter_groups(model: torch.nn.Module, optim: OptimConfig) -> list[dict[st
     return [{"params": own, "weight_decay": decay, "factor": factor} for (factor, decay), own in groups.items()]
 
 
-class Losses(torch.nn.Module):
-    """A model with its task's losses around it: what DeepSpeed trains.
-
-    DeepSpeed sets hooks on what its module's forward returns, but sees tensors in tuples and dictionaries only; this
-    forward always returns a dictionary, whatever class a model's own output has.
-    """
-
-    def __init__(self, task: TrainingTask, model: torch.nn.Module) -> None:
-        super().__init__()
-        self.task, self.model = task, model
-
-    def forward(self, batch: Mapping[str, torch.Tensor], progress: float) -> dict[str, torch.Tensor]:
-        """Losses of a batch, as `TrainingTask.losses`."""
-        return self.task.losses(self.model, batch, progress)
-
-
 def build_model(task: TrainingTask, optim: OptimConfig, run: RunConfig) -> torch.nn.Module:
     """The model with its starting weights, the same in every worker, ready to be trained.
 
@@ -136,14 +120,11 @@ def build_model(task: TrainingTask, optim: OptimConfig, run: RunConfig) -> torch
     return model
 
 
-def start_engine(
-    task: TrainingTask, model: torch.nn.Module, groups: list[dict[str, Any]], config: Mapping[str, Any]
-) -> Any:
-    """Hand a model to DeepSpeed; every worker calls this, in a process group.
+def start_engine(module: torch.nn.Module, groups: list[dict[str, Any]], config: Mapping[str, Any]) -> Any:
+    """Hand a module to DeepSpeed; every worker calls this, in a process group.
 
     Args:
-        task: for the losses.
-        model: from `build_model`.
+        module: what is trained; its forward returns a dictionary of losses.
         groups: from `parameter_groups`; each step sets their learning rates.
         config: from `deepspeed_config`.
     """
@@ -153,27 +134,31 @@ def start_engine(
     skip_shared_memory()
     deepspeed.init_distributed(dist_backend=torch.distributed.get_backend())
     optimizer = torch.optim.AdamW(groups, lr=0.0, fused=True)
-    engine, *_ = deepspeed.initialize(model=Losses(task, model), optimizer=optimizer, config=dict(config))
+    engine, *_ = deepspeed.initialize(model=module, optimizer=optimizer, config=dict(config))
     return engine
 
 
-def trained_model(engine: Any) -> torch.nn.Module:
-    """The model as it is, for evaluation; every worker calls this.
+def whole_model(engine: Any, model: torch.nn.Module, build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
+    """A model that is trained, as it is, for evaluation; every worker calls this.
 
     At ZeRO 3 each worker has a share of every parameter: they are gathered, one after the other, into another model,
     since workers that do not call the model equally often could not gather them while they do.
+
+    Args:
+        engine: DeepSpeed's.
+        model: in its module.
+        build: gives another model of the kind.
     """
-    losses: Losses = engine.module
     if zero_stage(engine) < 3:
-        return losses.model
+        return model
     import deepspeed
 
-    whole = losses.task.build().to(engine.device)
+    whole = build().to(engine.device)
     parameters = dict(whole.named_parameters())
     with torch.no_grad():
-        for name, parameter in losses.model.named_parameters():
+        for name, parameter in model.named_parameters():
             with deepspeed.zero.GatheredParameters([parameter]):
                 parameters[name].copy_(parameter)
-        for name, buffer in losses.model.named_buffers():
+        for name, buffer in model.named_buffers():
             whole.get_buffer(name).copy_(buffer)
     return whole

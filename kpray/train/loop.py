@@ -42,7 +42,7 @@ from kpray.train.deepspeed import (
     learning_rate,
     parameter_groups,
     start_engine,
-    trained_model,
+    whole_model,
 )
 from kpray.train.metrics_log import MetricsLog
 from kpray.training import OptimConfig, RunConfig, TrainingTask, Validation
@@ -82,6 +82,22 @@ class Plan:
         return self.output / CHECKPOINTS
 
 
+class Losses(torch.nn.Module):
+    """A model with its task's losses around it: what DeepSpeed trains.
+
+    DeepSpeed sets hooks on what its module's forward returns, but sees tensors in tuples and dictionaries only; this
+    forward always returns a dictionary, whatever class a model's own output has.
+    """
+
+    def __init__(self, task: TrainingTask, model: torch.nn.Module) -> None:
+        super().__init__()
+        self.task, self.model = task, model
+
+    def forward(self, batch: Mapping[str, torch.Tensor], progress: float) -> dict[str, torch.Tensor]:
+        """Losses of a batch, as `TrainingTask.losses`."""
+        return self.task.losses(self.model, batch, progress)
+
+
 def train_worker(plan: Plan, tables: Callable[[], Iterable[Any]], report: Report) -> State:
     """Train from the last checkpoint to the end; every worker calls this, in a process group.
 
@@ -119,7 +135,8 @@ class _Training:
         groups = parameter_groups(model, plan.optim)
         self.factors = [group["factor"] for group in groups]
         config = deepspeed_config(plan.optim, plan.run.zero, plan.precision, universal=convert)
-        self.engine = start_engine(plan.task, model, groups, config)
+        self.losses = Losses(plan.task, model)
+        self.engine = start_engine(self.losses, groups, config)
         if found:
             load_checkpoint(self.engine, found.folder, found.state)
         self.state = replace(self.state, workers=self.workers)
@@ -239,7 +256,7 @@ class _Training:
     def _validate(self, last: bool) -> None:
         """Validate, keep the best model, and write a checkpoint."""
         plan, state = self.plan, self.state
-        model = trained_model(self.engine)
+        model = whole_model(self.engine, self.losses.model, plan.task.build)
         model.eval()
         validation = plan.task.conclude(_add(gather(plan.task.validate(model, plan.valid[self.rank :: self.workers]))))
         model.train()

@@ -66,6 +66,31 @@ class MetricsLog:
         self._end()
 
 
+class MetricsTail:
+    """Reads lines as they are added to metrics.jsonl; it passes over what was there before."""
+
+    def __init__(self, output: Path) -> None:
+        """Begin at the end of the file in the output folder of a training."""
+        self.path = output / METRICS_FILE
+        self.offset = self.path.stat().st_size if self.path.exists() else 0
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The values of the whole lines that came since the last call."""
+        try:
+            with self.path.open("rb") as file:
+                size = file.seek(0, 2)
+                # It is cut when workers begin again, and may since have grown beyond this offset, into a line's middle.
+                self.offset = min(self.offset, size)
+                file.seek(max(0, self.offset - 1))
+                if self.offset and file.read(1) != b"\n":
+                    self.offset += len(file.readline())
+                whole, end, _unfinished = file.read().rpartition(b"\n")
+        except FileNotFoundError:
+            return []
+        self.offset += len(whole) + len(end)
+        return [json.loads(line) for line in whole.splitlines()]
+
+
 def _lines_until(path: Path, step: int) -> list[str]:
     """Lines of the file up to a step; the last one may have been cut off as it was written."""
     *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")

@@ -53,6 +53,7 @@ from kpray.cluster.ray_compat import (
 from kpray.serve.proxy_middleware import PROXY_MIDDLEWARES
 from kpray.sweep.sweep import _ENVIRONMENT
 from kpray.train.deepspeed import deepspeed_config, parameter_groups, start_engine
+from kpray.train.loop import Losses
 from kpray.training import OptimConfig
 from tests.cluster.processes import ROOT, run_processes
 from tests.train.tiny_task import TinyConfig, TinyTask
@@ -330,7 +331,7 @@ def make_engine(zero: int, *, universal: bool = False) -> Any:
     torch.manual_seed(0)
     model = task.build()
     groups = parameter_groups(model, optim)
-    return start_engine(task, model, groups, deepspeed_config(optim, zero, "fp32", universal=universal))
+    return start_engine(Losses(task, model), groups, deepspeed_config(optim, zero, "fp32", universal=universal))
 
 
 def save_with_errors(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from kpray.errors import UserError
-from kpray.train.deepspeed import Losses, choose_precision, deepspeed_config, learning_rate, parameter_groups
+from kpray.train.deepspeed import choose_precision, deepspeed_config, learning_rate, parameter_groups
+from kpray.train.loop import Losses
 from kpray.training import OptimConfig
 from tests.train.tiny_task import TinyConfig, TinyModel, TinyTask, make_records
 

@@ -9,8 +9,8 @@ import pytest
 
 from kpray.errors import UserError
 from kpray.train.job import check_output
-from kpray.train.metrics_log import MetricsLog, check_tracker
-from kpray.train.ray_train import Placement, _Tail, placement
+from kpray.train.metrics_log import MetricsLog, MetricsTail, check_tracker
+from kpray.train.placement import Placement, placement
 from kpray.training import RunConfig
 
 EIGHT_GPUS = {"CPU": 64.0, "GPU": 8.0}
@@ -93,19 +93,20 @@ def test_tracker_that_is_not_installed() -> None:
 
 def test_lines_as_they_are_added(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    tail = _Tail(path)
+    tail = MetricsTail(tmp_path)
     assert tail.lines() == []
-    path.write_text("one\ntwo\nthr", encoding="utf-8")
-    assert tail.lines() == ["one", "two"]
-    assert tail.lines() == []
-    with path.open("a", encoding="utf-8") as file:
-        file.write("ee\n")
-    assert tail.lines() == ["three"]
-    path.write_text("one\n", encoding="utf-8")  # workers began again
+    path.write_text('{"step": 1}\n{"step": 2}\n{"st', encoding="utf-8")
+    assert tail.lines() == [{"step": 1}, {"step": 2}]
     assert tail.lines() == []
     with path.open("a", encoding="utf-8") as file:
-        file.write("other\n")
-    assert tail.lines() == ["other"]
-    path.write_text("one\nand another\nlast\n", encoding="utf-8")  # again, and beyond where it was: in a line's middle
-    assert tail.lines() == ["last"]
-    assert _Tail(path).lines() == []
+        file.write('ep": 3}\n')
+    assert tail.lines() == [{"step": 3}]
+    path.write_text('{"step": 1}\n', encoding="utf-8")  # workers began again
+    assert tail.lines() == []
+    with path.open("a", encoding="utf-8") as file:
+        file.write('{"step": 4}\n')
+    assert tail.lines() == [{"step": 4}]
+    # Again, and beyond where it was: in a line's middle.
+    path.write_text('{"step": 1}\n{"step": 2, "loss": 0.5}\n{"step": 3}\n', encoding="utf-8")
+    assert tail.lines() == [{"step": 3}]
+    assert MetricsTail(tmp_path).lines() == []
