@@ -24,8 +24,8 @@ from kpray.pretrained import load_tokenizer
 from kpray.ramkg.backbones import BackboneConfig, write_backbones
 from kpray.ramkg.codemix import load_mixer
 from kpray.ramkg.config import GenerateConfig, GeneratorConfig, RetrieverConfig
-from kpray.ramkg.encoder import CPU_BATCH_TOKENS, TextEncoder, load_encoder, open_retriever, pad, save_retriever
-from kpray.ramkg.generator import CPU_BATCH_TOKENS as GENERATOR_TOKENS
+from kpray.ramkg.encoder import BATCH_TOKENS, TextEncoder, load_encoder, open_retriever, pad, save_retriever
+from kpray.ramkg.generator import BATCH_TOKENS as GENERATOR_TOKENS
 from kpray.ramkg.generator import Generator, load_model
 from kpray.rgit import retrieval as mine
 from kpray.rgit.corpora import write_documents
@@ -72,7 +72,7 @@ def _embedding(config: RetrieverConfig, store: PassageStore, folder: Path) -> li
     with torch.inference_mode():
         for start in range(0, len(ids), mine.ROWS):
             part = ids[start : start + mine.ROWS]
-            for batch in batches_by_length([len(row) for row in part], CPU_BATCH_TOKENS):
+            for batch in batches_by_length([len(row) for row in part], BATCH_TOKENS.cpu):
                 encoder(*pad([part[index] for index in batch], texts.pad_id))
     embedding = time.perf_counter() - started
     floor = len(ids) / embedding
@@ -136,7 +136,7 @@ def _generation(search: GenerateConfig, records: Sequence[Record], folder: Path,
 
     contestants: dict[str, Callable[[], Any]] = {
         f"generation, plain loop in file order, {_SIDE_BY_SIDE} documents a batch": plain,
-        f"generation of kpray, {GENERATOR_TOKENS} tokens a batch": lambda: generator.generate(sources, langs),
+        f"generation of kpray, {GENERATOR_TOKENS.cpu} tokens a batch": lambda: generator.generate(sources, langs),
     }
     seconds, _ = time_contestants(contestants, rounds)
     floor = next(iter(seconds.values()))

@@ -12,20 +12,20 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import GenerationConfig
+from transformers import GenerationConfig, PreTrainedModel
 
 from kpray.errors import UserError
 from kpray.ramkg.codemix import CodeMixer, load_mixer
 from kpray.ramkg.config import GenerateConfig
 from kpray.ramkg.generator import (
     Generator,
-    bare_model,
     collate_targets,
     load_model,
     open_generator,
     save_generator,
     target_logits,
 )
+from kpray.training import unwrap
 from tests.ramkg.tiny_generator import (
     KINDS,
     RECORDS,
@@ -269,7 +269,7 @@ def test_wrapped_model(generators: MakeGenerator) -> None:
             self.module = module
 
     model = generators("t5").model
-    assert bare_model(Wrapped(Wrapped(model))) is model
+    assert unwrap(Wrapped(Wrapped(model)), PreTrainedModel) is model
 
 
 def test_planted_tokenizer_needs_no_more(tmp_path: Path) -> None:
