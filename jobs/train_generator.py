@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kpray.errors import UserError
 from kpray.pretrained import absolute_if_folder
-from kpray.ramkg.config import GenerateConfig, GeneratorConfig
+from kpray.ramkg.config import GENERATOR_OPTIM, GenerateConfig, GeneratorConfig
 from kpray.ramkg.generator_task import GeneratorTask
 from kpray.rgit.passage_stores import english_store
 from kpray.settings import parse_settings, run_main
@@ -25,7 +25,7 @@ class TrainGeneratorJob(TrainSettings):
     task: GeneratorConfig = GeneratorConfig()
     generate: GenerateConfig = GenerateConfig(beams=1)
     """How validation generates: with one beam, for speed."""
-    optim: OptimConfig = OptimConfig(lr=1e-4, epochs=10, batch=8)
+    optim: OptimConfig = GENERATOR_OPTIM
 
 
 def main() -> int:

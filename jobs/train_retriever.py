@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from kpray.pretrained import absolute_if_folder
-from kpray.ramkg.config import RetrieverConfig
+from kpray.ramkg.config import RETRIEVER_OPTIM, RetrieverConfig
 from kpray.ramkg.retriever_task import RetrieverTask
 from kpray.rgit.passage_stores import english_store
 from kpray.settings import parse_settings, run_main
@@ -22,7 +22,7 @@ class TrainRetrieverJob(TrainSettings):
     english: Annotated[tuple[str, ...], Field(min_length=1)]
     """Files and folders of English documents; --train and --valid name those that belong to theirs."""
     task: RetrieverConfig = RetrieverConfig()
-    optim: OptimConfig = OptimConfig(lr=2e-5, epochs=15, batch=32)
+    optim: OptimConfig = RETRIEVER_OPTIM
 
 
 def main() -> int:

@@ -238,7 +238,7 @@ def _search(
     end, vocabulary = mixer.marks.end, model.get_input_embeddings().num_embeddings
     config = GenerationConfig(
         num_beams=search.beams,
-        length_penalty=search.length_penalty if search.beams > 1 else None,
+        length_penalty=1.0 if search.beams > 1 else None,  # the mean log-probability of a token
         do_sample=False,
         use_cache=True,
         max_new_tokens=mixer.config.target_tokens,
