@@ -21,7 +21,7 @@ from kpray.corpus.planted import PlantedFiles
 from kpray.corpus.store import PassageStore, build_store
 from kpray.document import Record
 from kpray.pretrained import load_tokenizer
-from kpray.ramkg.backbones import BackboneConfig, write_backbones
+from kpray.ramkg.backbones import BackboneSizes, Size, write_backbones
 from kpray.ramkg.codemix import load_mixer
 from kpray.ramkg.config import GenerateConfig, GeneratorConfig, RetrieverConfig
 from kpray.ramkg.encoder import BATCH_TOKENS, TextEncoder, load_encoder, open_retriever, pad, save_retriever
@@ -105,8 +105,7 @@ def _generation(search: GenerateConfig, records: Sequence[Record], folder: Path,
     """A small random mBART: it ends no sequence early, so that sorting by length, and no luck, makes the difference."""
     own = folder / "documents.jsonl"
     config = GeneratorConfig(passages=0, source_tokens=256, target_tokens=16)
-    sizes = BackboneConfig()
-    sizes = sizes.model_copy(update={"generator": sizes.generator.model_copy(update={"positions": 300})})
+    sizes = BackboneSizes(generator=Size(layers=2, hidden=128, positions=300))
     _, backbone = write_backbones(PlantedFiles(own, own, own, own, own, own), folder / "backbones", sizes, seed=0)
     mixer = load_mixer(config.model_copy(update={"backbone": str(backbone)}))
     generator = Generator(load_model(mixer), mixer, search)

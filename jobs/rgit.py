@@ -4,33 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from kpray.cluster.job import print_plan
-from kpray.cluster.mirror import mirrored
-from kpray.report.rounds import recall_rows, round_rows, score_rows
-from kpray.report.tables import print_tables
-from kpray.rgit.corpora import describe_corpora
-from kpray.rgit.job import RGITSettings, run_rgit
+from kpray.rgit.job import RGITSettings, run_rgit_job
 from kpray.settings import parse_settings, run_main
-from kpray.storage import location
 
 
 def main() -> int:
-    job = parse_settings(RGITSettings, sys.argv[1:], prog="jobs/rgit.py", description=__doc__)
-    if job.dry_run:
-        print_plan(job, describe_corpora(job))
-        return 0
-    with mirrored(job.output):
-        report = run_rgit(job)
-    print_tables(
-        {
-            "rounds, recall@k": round_rows(report),
-            "retrieval, recall@k": recall_rows(report),
-            "keyphrases": score_rows(report),
-        }
-    )
-    output = location(job.output)
-    print(f"the predictor: {output}/best; the tables: {output}/report.md")
-    return 0
+    return run_rgit_job(parse_settings(RGITSettings, sys.argv[1:], prog="jobs/rgit.py", description=__doc__))
 
 
 if __name__ == "__main__":
