@@ -21,11 +21,11 @@ from kpray.corpus.planted import PlantedFiles
 from kpray.corpus.store import PassageStore, build_store
 from kpray.document import Record
 from kpray.pretrained import load_tokenizer
-from kpray.ramkg.backbones import BackboneConfig, write_backbones
+from kpray.ramkg.backbones import BackboneSizes, Size, write_backbones
 from kpray.ramkg.codemix import load_mixer
 from kpray.ramkg.config import GenerateConfig, GeneratorConfig, RetrieverConfig
-from kpray.ramkg.encoder import CPU_BATCH_TOKENS, TextEncoder, load_encoder, open_retriever, pad, save_retriever
-from kpray.ramkg.generator import CPU_BATCH_TOKENS as GENERATOR_TOKENS
+from kpray.ramkg.encoder import BATCH_TOKENS, TextEncoder, load_encoder, open_retriever, pad, save_retriever
+from kpray.ramkg.generator import BATCH_TOKENS as GENERATOR_TOKENS
 from kpray.ramkg.generator import Generator, load_model
 from kpray.rgit import retrieval as mine
 from kpray.rgit.corpora import write_documents
@@ -72,7 +72,7 @@ def _embedding(config: RetrieverConfig, store: PassageStore, folder: Path) -> li
     with torch.inference_mode():
         for start in range(0, len(ids), mine.ROWS):
             part = ids[start : start + mine.ROWS]
-            for batch in batches_by_length([len(row) for row in part], CPU_BATCH_TOKENS):
+            for batch in batches_by_length([len(row) for row in part], BATCH_TOKENS.cpu):
                 encoder(*pad([part[index] for index in batch], texts.pad_id))
     embedding = time.perf_counter() - started
     floor = len(ids) / embedding
@@ -105,8 +105,7 @@ def _generation(search: GenerateConfig, records: Sequence[Record], folder: Path,
     """A small random mBART: it ends no sequence early, so that sorting by length, and no luck, makes the difference."""
     own = folder / "documents.jsonl"
     config = GeneratorConfig(passages=0, source_tokens=256, target_tokens=16)
-    sizes = BackboneConfig()
-    sizes = sizes.model_copy(update={"generator": sizes.generator.model_copy(update={"positions": 300})})
+    sizes = BackboneSizes(generator=Size(layers=2, hidden=128, positions=300))
     _, backbone = write_backbones(PlantedFiles(own, own, own, own, own, own), folder / "backbones", sizes, seed=0)
     mixer = load_mixer(config.model_copy(update={"backbone": str(backbone)}))
     generator = Generator(load_model(mixer), mixer, search)
@@ -136,7 +135,7 @@ def _generation(search: GenerateConfig, records: Sequence[Record], folder: Path,
 
     contestants: dict[str, Callable[[], Any]] = {
         f"generation, plain loop in file order, {_SIDE_BY_SIDE} documents a batch": plain,
-        f"generation of kpray, {GENERATOR_TOKENS} tokens a batch": lambda: generator.generate(sources, langs),
+        f"generation of kpray, {GENERATOR_TOKENS.cpu} tokens a batch": lambda: generator.generate(sources, langs),
     }
     seconds, _ = time_contestants(contestants, rounds)
     floor = next(iter(seconds.values()))

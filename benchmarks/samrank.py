@@ -23,7 +23,7 @@ from kpray.metrics.protocols import get_protocol
 from kpray.pretrained import find_model, load_pretrained
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import CUTOFFS, all_heads, f1_by_head
-from kpray.samrank.predictor import CPU_BATCH_TOKENS, PreparedDocument, SAMRank
+from kpray.samrank.predictor import BATCH_TOKENS, PreparedDocument, SAMRank
 from kpray.text.tagging import Tagger, load_tagger
 from kpray.text.words import split_words
 
@@ -145,7 +145,7 @@ def _layers_below(paper: SAMRankConfig) -> Callable[[Sequence[PreparedDocument]]
     @torch.inference_mode()
     def run(documents: Sequence[PreparedDocument]) -> None:
         segments = [segment for document in documents for segment in document.segments]
-        for batch in batches_by_length([len(segment) for segment in segments], CPU_BATCH_TOKENS):
+        for batch in batches_by_length([len(segment) for segment in segments], BATCH_TOKENS.cpu):
             longest = max(len(segments[index]) for index in batch)
             ids = torch.zeros(len(batch), longest, dtype=torch.int64)
             mask = torch.zeros_like(ids)

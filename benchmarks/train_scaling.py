@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kpray.cluster.session import ray_session
-from kpray.corpus.sources import find_sources
 from kpray.document import Record
 from kpray.rgit.corpora import write_documents
 from kpray.train.job import TrainSettings, train
@@ -37,7 +36,6 @@ def time_workers(
     with tempfile.TemporaryDirectory() as scratch, ray_session(None):
         documents = Path(scratch) / "documents.jsonl"
         write_documents(records, documents)
-        sources = find_sources([str(documents)])
         for number in workers:
             output = Path(scratch) / f"workers-{number}"
             job = TrainSettings(
@@ -47,7 +45,7 @@ def time_workers(
                 optim=optim.model_copy(update={"epochs": 1}),
                 run=run.model_copy(update={"workers": number, "cpus": _CPUS, "valid_documents": 2, "log_every": 1}),
             )
-            train(task, job, sources, sources)
+            train(task, job)
             rates.append((number, _tokens_per_second(output / METRICS_FILE) / _tokens_per_document(output)))
     return [
         {

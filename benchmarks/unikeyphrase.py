@@ -15,7 +15,7 @@ from kpray.batches import epoch_order, micro_batches
 from kpray.document import Record
 from kpray.training import OptimConfig, RunConfig
 from kpray.unikeyphrase.config import TaskConfig
-from kpray.unikeyphrase.decode import CPU_BATCH_TOKENS, CachedSteps, FullSteps, beam_search, source_batches
+from kpray.unikeyphrase.decode import BATCH_TOKENS, CachedSteps, FullSteps, beam_search, source_batches
 from kpray.unikeyphrase.inputs import Encoder
 from kpray.unikeyphrase.model import UniKeyphraseModel
 from kpray.unikeyphrase.task import UniKeyphraseTask
@@ -110,7 +110,7 @@ def _decoding(model: UniKeyphraseModel, encoder: Encoder, rows: Sequence[Mapping
     """Beam search of exactly `DECODED_TOKENS` tokens, with the cache and without."""
     model.train(False)
     sources = [row["source"] for row in rows[:_DECODED]]
-    batches = list(source_batches(sources, encoder.pad_id, CPU_BATCH_TOKENS, model.device))
+    batches = list(source_batches(sources, encoder.pad_id, BATCH_TOKENS.cpu, model.device))
 
     def decode(cached: bool) -> Callable[[], None]:
         @torch.inference_mode()

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
 
 _RUN = 8  # most documents of like length that stay together: enough for little padding, few enough for mixed steps
 _POOL_STEPS = 16  # steps whose documents are sorted by length together
+
+
+class BatchTokens(NamedTuple):
+    """Most tokens of one forward pass, padding included, by the kind of device."""
+
+    cpu: int = 2048
+    gpu: int = 65_536
+
+    def choose(self, given: int | None, device: torch.device) -> int:
+        """What a caller gave; None: what fits the device."""
+        return given if given is not None else self.cpu if device.type == "cpu" else self.gpu
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:

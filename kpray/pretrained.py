@@ -109,6 +109,16 @@ def _check_hub(name: str) -> None:
         ) from error
 
 
+def save_model(model: Any, folder: Path) -> None:
+    """Write the weights and the configuration of a model of transformers, without its progress bar."""
+    from transformers.utils import logging
+
+    folder.mkdir(parents=True, exist_ok=True)
+    logging.disable_progress_bar()
+    model.save_pretrained(folder)
+    logging.enable_progress_bar()
+
+
 def load_tokenizer(name: str) -> Any:
     """The fast tokenizer of a model that the user named.
 

@@ -6,12 +6,20 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpray.batches import batches_by_length, epoch_order, micro_batches, padded_tokens
+from kpray.batches import BatchTokens, batches_by_length, epoch_order, micro_batches, padded_tokens
 
 LENGTHS = st.lists(st.integers(1, 60), max_size=120).map(lambda values: np.array(values, dtype=np.int32))
+
+
+def test_tokens_of_a_batch_fit_the_device_or_are_given() -> None:
+    tokens = BatchTokens(cpu=1024)
+    assert tokens.choose(None, torch.device("cpu")) == 1024
+    assert tokens.choose(None, torch.device("cuda:1")) == 65_536
+    assert tokens.choose(7, torch.device("cuda")) == tokens.choose(7, torch.device("cpu")) == 7
 
 
 @given(st.lists(st.integers(1, 60), max_size=60), st.integers(1, 100))

@@ -113,21 +113,23 @@ def predict_files(run: BatchRun, sources: Sequence[Source], batch: BatchConfig) 
     return process_chunks(run, sources, size, _PredictChunk, placement(batch))
 
 
-def placement(batch: BatchConfig, resources: dict[str, float] | None = None) -> dict[str, Any]:
+def placement(batch: BatchConfig, resources: dict[str, float] | None = None, most: int | None = None) -> dict[str, Any]:
     """Arguments of `map_batches` for the actors that hold a model.
 
     Args:
         resources: of the cluster; None asks Ray.
+        most: chunks that there are: the pool has a fixed size, and no more actors than these; None: any number.
     """
     resources = ray.cluster_resources() if resources is None else resources
     gpus = resources.get("GPU", 0)
     # An actor's share lies on one GPU: of 0.4 there are two to a GPU, not five to two GPUs.
     fitting = int(gpus) * int(1 / batch.gpu_fraction) if gpus else int(resources.get("CPU", 1))
-    pool = (
-        ActorPoolStrategy(size=max(1, fitting))
-        if batch.actors is None
-        else ActorPoolStrategy(min_size=1, max_size=batch.actors)
-    )
+    if most is not None:
+        pool = ActorPoolStrategy(size=max(1, min(batch.actors or fitting, most)))
+    elif batch.actors is None:
+        pool = ActorPoolStrategy(size=max(1, fitting))
+    else:
+        pool = ActorPoolStrategy(min_size=1, max_size=batch.actors)
     return {"compute": pool, "num_cpus": ACTOR_CPUS, "num_gpus": batch.gpu_fraction if gpus else 0}
 
 

@@ -11,7 +11,7 @@ from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_c
 from kpray.cluster.session import ray_session
 from kpray.corpus.limits import Limits
 from kpray.corpus.quickstart import quickstart_records, quickstart_text
-from kpray.corpus.sources import Source, find_sources
+from kpray.corpus.sources import find_sources
 from kpray.corpus.writing import read_made_by, read_predictions, write_text
 from kpray.document import Keyphrase, Record
 from kpray.metrics.evaluate import evaluate
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
             "all documents, protocol samrank": report.score_rows(),
         }
     )
-    train_tiny(job, sources, records[0])
+    train_tiny(job, str(corpus), records[0])
     run_two_rounds(job)
     print_result(
         f"\n{job.output}/: corpus.jsonl, keyphrases/*.parquet, heads.png (F1 of every attention head), "
@@ -91,13 +91,14 @@ def main(arguments: Sequence[str], prog: str) -> int:
     return 0
 
 
-def train_tiny(job: QuickstartCommand, sources: list[Source], record: Record) -> None:
+def train_tiny(job: QuickstartCommand, corpus: str, record: Record) -> None:
     """Train a UniKeyphrase on the corpus, open it, use it on a document that it has learnt by heart."""
     print_result("\ntraining a UniKeyphrase on the same texts, for a minute: it shows that it works, not how well\n")
-    corpus = (sources[0].path,)
     output = job.output / "unikeyphrase"
-    settings = TrainSettings(train=corpus, valid=corpus, output=str(output), optim=OPTIM, run=RUN, address=job.address)
-    state = train(UniKeyphraseTask(TINY), settings, sources, sources)
+    settings = TrainSettings(
+        train=(corpus,), valid=(corpus,), output=str(output), optim=OPTIM, run=RUN, address=job.address
+    )
+    state = train(UniKeyphraseTask(TINY), settings)
     predictor = open_predictor(str(output / "best"))
     show(record, predictor.predict([record.document])[0])
     print_result(f"{state.step} steps; F1@M of what it was trained on: {state.best:.1f} percent")

@@ -8,8 +8,7 @@ from kpray.cluster.job import print_plan
 from kpray.cluster.mirror import mirrored
 from kpray.printing import print_result, print_tables
 from kpray.report.rounds import recall_rows, round_rows, score_rows
-from kpray.rgit.corpora import describe_corpora
-from kpray.rgit.job import RGITSettings, run_rgit
+from kpray.rgit.job import RGITSettings, describe_documents, run_rgit
 from kpray.settings import parse_settings
 from kpray.storage import location
 
@@ -18,7 +17,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
     """Run the command."""
     job = parse_settings(RGITSettings, arguments, prog=prog, description=str(__doc__))
     if job.dry_run:
-        print_plan(job, describe_corpora(job))
+        print_plan(job, describe_documents(job, "a planted corpus"))
         return 0
     with mirrored(job.output):
         report = run_rgit(job)

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from kpray.errors import UserError
 from kpray.pretrained import absolute_if_folder
-from kpray.ramkg.config import GenerateConfig, GeneratorConfig, RetrieverConfig
+from kpray.ramkg.config import GENERATOR_OPTIM, RETRIEVER_OPTIM, GenerateConfig, GeneratorConfig, RetrieverConfig
 from kpray.ramkg.generator_task import GeneratorTask
 from kpray.ramkg.retriever_task import RetrieverTask
 from kpray.rgit.passage_stores import english_store
@@ -33,7 +33,7 @@ class RetrieverCommand(TrainSettings):
     english: Annotated[tuple[str, ...], Field(min_length=1)]
     """Files and folders of English documents; --train and --valid name those that belong to theirs."""
     task: RetrieverConfig = RetrieverConfig()
-    optim: OptimConfig = OptimConfig(lr=2e-5, epochs=15, batch=32)
+    optim: OptimConfig = RETRIEVER_OPTIM
 
 
 class GeneratorCommand(TrainSettings):
@@ -46,7 +46,7 @@ class GeneratorCommand(TrainSettings):
     task: GeneratorConfig = GeneratorConfig()
     generate: GenerateConfig = GenerateConfig(beams=1)
     """How validation generates: with one beam, for speed."""
-    optim: OptimConfig = OptimConfig(lr=1e-4, epochs=10, batch=8)
+    optim: OptimConfig = GENERATOR_OPTIM
 
 
 def unikeyphrase(arguments: Sequence[str], prog: str) -> int:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
-
-from pydantic import Field, model_validator
+from typing import TYPE_CHECKING, Any
 
 from kpray.corpus.planted import ENGLISH, INVENTED, PlantedFiles
 from kpray.corpus.records import Reject, read_records
+from kpray.pretrained import save_model
 from kpray.ramkg.codemix import CTX, ENKPS, SEP
-from kpray.settings import Settings
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -19,49 +18,46 @@ if TYPE_CHECKING:
 _BERT = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
 _MARKS = ("[unused1]", "[unused2]")  # what a retriever puts before the title and the rest
 _MBART = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
+_HEADS = 4  # of attention
+_FEED_FORWARD = 256  # size of the inner layer of the feed-forward networks
 _GAIN = 8  # of the mean of a text's words, beside the token's own vector
 _LENGTH = 3.4  # of a text's vector: inner products from -11 to 11
 _GENERATOR_STD = 0.1  # of its words' vectors: it reads and writes with the same ones
 _DELIMITER = ";"  # a retriever puts it between keyphrases
 
 
-class SizeConfig(Settings):
-    """Size of a random model."""
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Size of a random model.
 
-    layers: Annotated[int, Field(ge=1)]
-    """Layers; of a generator those of its encoder, and as many of its decoder."""
-    hidden: Annotated[int, Field(ge=8)]
-    """Size of a token's vector."""
-    feed_forward: Annotated[int, Field(ge=8)] = 256
-    """Size of the inner layer of the feed-forward networks."""
-    heads: Annotated[int, Field(ge=1)] = 4
-    """Attention heads."""
-    positions: Annotated[int, Field(ge=16)] = 128
-    """Most tokens of a text."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Dropout of hidden states and of attention."""
+    Attributes:
+        layers: of the encoder, and as many of the decoder where there is one.
+        hidden: size of a token's vector; `_HEADS` divides it.
+        positions: most tokens of a text.
+        dropout: of hidden states and of attention.
+    """
 
-    @model_validator(mode="after")
-    def _heads_divide(self) -> Self:
-        if self.hidden % self.heads:
-            raise ValueError(f"hidden is {self.hidden}, which {self.heads} heads do not divide")
-        return self
+    layers: int
+    hidden: int
+    positions: int = 128
+    dropout: float = 0.1
 
 
-class BackboneConfig(Settings):
+@dataclass(frozen=True, slots=True)
+class BackboneSizes:
     """Sizes of the encoder and of the generator."""
 
-    encoder: SizeConfig = SizeConfig(layers=1, hidden=128, dropout=0.0)
-    generator: SizeConfig = SizeConfig(layers=2, hidden=128)
+    encoder: Size = Size(layers=1, hidden=128, dropout=0.0)
+    generator: Size = Size(layers=2, hidden=128)
 
 
-def write_backbones(files: PlantedFiles, folder: Path, config: BackboneConfig, seed: int) -> tuple[Path, Path]:
+def write_backbones(files: PlantedFiles, folder: Path, sizes: BackboneSizes, seed: int) -> tuple[Path, Path]:
     """Write random models that know all words of a planted corpus, but for those of its dev and test documents alone.
 
     Args:
         files: the corpus.
         folder: in it, `encoder` and `generator` are made: folders that transformers loads.
-        config: sizes.
+        sizes: of the models.
         seed: of the weights.
 
     Returns:
@@ -69,8 +65,8 @@ def write_backbones(files: PlantedFiles, folder: Path, config: BackboneConfig, s
     """
     words = _read_words([files.english, files.parallel, files.passages])
     encoder, generator = folder / "encoder", folder / "generator"
-    _write_encoder(words, encoder, config.encoder, seed)
-    _write_generator(words, generator, config.generator, seed)
+    _write_encoder(words, encoder, sizes.encoder, seed)
+    _write_generator(words, generator, sizes.generator, seed)
     return encoder, generator
 
 
@@ -107,7 +103,7 @@ def _make_tokenizer(
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, additional_special_tokens=more, **named)
 
 
-def _write_encoder(words: Sequence[str], folder: Path, size: SizeConfig, seed: int) -> None:
+def _write_encoder(words: Sequence[str], folder: Path, size: Size, seed: int) -> None:
     import torch
     from torch import nn
     from transformers import BertConfig, BertModel
@@ -117,8 +113,8 @@ def _write_encoder(words: Sequence[str], folder: Path, size: SizeConfig, seed: i
         vocab_size=len(tokenizer),
         hidden_size=size.hidden,
         num_hidden_layers=size.layers,
-        num_attention_heads=size.heads,
-        intermediate_size=size.feed_forward,
+        num_attention_heads=_HEADS,
+        intermediate_size=_FEED_FORWARD,
         max_position_embeddings=size.positions,
         hidden_dropout_prob=size.dropout,
         attention_probs_dropout_prob=size.dropout,
@@ -137,10 +133,11 @@ def _write_encoder(words: Sequence[str], folder: Path, size: SizeConfig, seed: i
     nn.init.eye_(layers[0].attention.self.value.weight)
     nn.init.eye_(layers[0].attention.output.dense.weight).data *= _GAIN
     nn.init.constant_(layers[-1].output.LayerNorm.weight, _LENGTH / size.hidden**0.5)
-    _write(model, tokenizer, folder)
+    save_model(model, folder)
+    tokenizer.save_pretrained(folder)
 
 
-def _write_generator(words: Sequence[str], folder: Path, size: SizeConfig, seed: int) -> None:
+def _write_generator(words: Sequence[str], folder: Path, size: Size, seed: int) -> None:
     import torch
     from torch import nn
     from transformers import MBartConfig, MBartForConditionalGeneration
@@ -152,10 +149,10 @@ def _write_generator(words: Sequence[str], folder: Path, size: SizeConfig, seed:
         d_model=size.hidden,
         encoder_layers=size.layers,
         decoder_layers=size.layers,
-        encoder_attention_heads=size.heads,
-        decoder_attention_heads=size.heads,
-        encoder_ffn_dim=size.feed_forward,
-        decoder_ffn_dim=size.feed_forward,
+        encoder_attention_heads=_HEADS,
+        decoder_attention_heads=_HEADS,
+        encoder_ffn_dim=_FEED_FORWARD,
+        decoder_ffn_dim=_FEED_FORWARD,
         max_position_embeddings=size.positions,
         dropout=size.dropout,
         attention_dropout=size.dropout,
@@ -174,14 +171,5 @@ def _write_generator(words: Sequence[str], folder: Path, size: SizeConfig, seed:
     for layer in model.get_decoder().layers:
         for projection in (layer.encoder_attn.v_proj, layer.encoder_attn.out_proj):
             nn.init.eye_(projection.weight)
-    _write(model, tokenizer, folder)
-
-
-def _write(model: Any, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    from transformers.utils import logging
-
-    folder.mkdir(parents=True, exist_ok=True)
-    logging.disable_progress_bar()
-    model.save_pretrained(folder)
-    logging.enable_progress_bar()
+    save_model(model, folder)
     tokenizer.save_pretrained(folder)

@@ -91,32 +91,6 @@ def mix_target(keyphrases: Sequence[Sequence[int]], marks: Marks, limit: int) ->
     return [*target, marks.end]
 
 
-def split_target(ids: Sequence[int], probabilities: Sequence[float], marks: Marks) -> list[tuple[Sequence[int], float]]:
-    """The phrases of a generated sequence in its order, with scores; what is not ended by [SEP] or the end is none.
-
-    Args:
-        ids: of n tokens, without those that the decoder starts with, as far as the end.
-        probabilities: of each token given those before it, n.
-        marks: of the tokenizer.
-
-    Returns:
-        The ids of each phrase, and the mean probability of its tokens and the one that ends it, or the score of the
-        phrase before it where that is lower.
-    """
-    phrases: list[tuple[Sequence[int], float]] = []
-    start, score = 0, 1.0
-    for place, token in enumerate(ids):
-        if token in (marks.sep, marks.end):
-            own = probabilities[start : place + 1]
-            # The sequence is the model's ranking: it learnt the order of the authors, and the search judged the whole.
-            # A later phrase is the surer for those that it has seen, which does not make it a better one.
-            score = min(score, sum(own) / len(own))
-            if place > start:
-                phrases.append((ids[start:place], score))
-            start = place + 1
-    return phrases
-
-
 class CodeMixer:
     """A tokenizer as the generator uses it.
 

@@ -11,6 +11,7 @@ from typing_extensions import override
 from kpray.predictor_config import TrainedConfig, TrainedOptions
 from kpray.pretrained import weights_sha256
 from kpray.settings import Settings
+from kpray.training import OptimConfig
 
 # Folders in that of a saved RAMKG.
 GENERATOR, RETRIEVER, INDEX, ENGLISH = "generator", "retriever", "index", "english"
@@ -32,9 +33,12 @@ class RetrieverConfig(Settings):
     negatives: Annotated[int, Field(ge=0)] = 4
     """Random English passages that each pair brings as negatives, for all pairs of its step."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of the choice of the negatives."""
+    """Random seed for sampling negatives."""
     valid_passages: Annotated[int, Field(ge=1)] = 10_000
     """Most English passages that validation searches, beside those that belong to its documents."""
+
+
+RETRIEVER_OPTIM = OptimConfig(lr=2e-5, epochs=15, batch=32)  # App. A.1
 
 
 class IndexConfig(Settings):
@@ -44,8 +48,6 @@ class IndexConfig(Settings):
     """Exact inner products, or an approximation whose recall is measured (for tens of millions of passages)."""
     storage: Literal["float16", "float32"] = "float16"
     """Of the vectors of an exact index."""
-    shard_passages: Annotated[int, Field(ge=1)] = 1_000_000
-    """Most passages of one file of the index."""
     lists: Annotated[int, Field(ge=1)] = 1024
     """Cells of `ivfpq`."""
     probes: Annotated[int, Field(ge=1)] = 32
@@ -86,13 +88,14 @@ class GeneratorConfig(Settings):
         return self
 
 
+GENERATOR_OPTIM = OptimConfig(lr=1e-4, epochs=10, batch=8)  # App. A.1
+
+
 class GenerateConfig(Settings):
     """Beam search."""
 
     beams: Annotated[int, Field(ge=1)] = 5
-    """Beams of the search."""
-    length_penalty: Annotated[float, Field(ge=0)] = 1.0
-    """A hypothesis of n tokens is ranked by log-probability / n ** penalty."""
+    """Beams of the search; a hypothesis is ranked by its mean log-probability of a token."""
 
 
 class RGITConfig(Settings):

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
-from kpray.batches import batches_by_length
+from kpray.batches import BatchTokens, batches_by_length
 from kpray.document import Document, Record
 from kpray.errors import RejectedDocument, UserError
-from kpray.pretrained import find_model, load_pretrained, load_tokenizer
+from kpray.pretrained import find_model, load_pretrained, load_tokenizer, save_model
 from kpray.ramkg.config import RetrieverConfig
 from kpray.settings import validate_settings
 
 SETTINGS_FILE = "retriever.json"
-CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 2048, 65536
+BATCH_TOKENS = BatchTokens()
 _DELIMITER = " ; "  # between keyphrases
 _VECTOR_FIELDS = {"pooling", "marks", "passage_tokens", "target"}  # of the configuration, that vectors depend on
 _UNSEEN_IN_WEIGHTS = ("model_type", "num_attention_heads", "hidden_act", "layer_norm_eps")
@@ -195,8 +195,7 @@ def embed(
         [texts, D], in the order of the rows. The last digits of a vector depend on its batch.
     """
     device = next(encoder.parameters()).device
-    if batch_tokens is None:
-        batch_tokens = CPU_BATCH_TOKENS if device.type == "cpu" else GPU_BATCH_TOKENS
+    batch_tokens = BATCH_TOKENS.choose(batch_tokens, device)
     pad_id = encoder.model.config.pad_token_id or 0
     vectors = np.empty((len(rows), encoder.size), dtype=dtype)
     was_training = encoder.training
@@ -291,12 +290,7 @@ def load_encoder(texts: TextEncoder) -> PassageEncoder:
 
 def save_retriever(encoder: PassageEncoder, texts: TextEncoder, folder: Path) -> None:
     """Write a folder that `open_retriever` opens, and that another training can start from."""
-    from transformers.utils import logging
-
-    folder.mkdir(parents=True, exist_ok=True)
-    logging.disable_progress_bar()
-    encoder.model.save_pretrained(folder)
-    logging.enable_progress_bar()
+    save_model(encoder.model, folder)
     texts.tokenizer.save_pretrained(folder)
     settings = json.dumps(texts.config.model_dump(mode="json"), indent=2)
     (folder / SETTINGS_FILE).write_text(settings + "\n", encoding="utf-8")

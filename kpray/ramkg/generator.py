@@ -16,17 +16,20 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel
 
-from kpray.batches import batches_by_length
+from kpray.batches import BatchTokens, batches_by_length
 from kpray.errors import UserError
 from kpray.metrics.normalization import normalize
-from kpray.pretrained import choose_device, choose_dtype, find_model, load_pretrained
-from kpray.ramkg.codemix import PROTOCOL, CodeMixer, load_mixer, split_target
+from kpray.pretrained import choose_device, choose_dtype, find_model, load_pretrained, save_model
+from kpray.ramkg.codemix import PROTOCOL, CodeMixer, load_mixer
 from kpray.ramkg.config import GenerateConfig, GeneratorConfig
 from kpray.settings import validate_settings
+from kpray.text.generated import split_target
+from kpray.training import unwrap
 
 GENERATOR_FILE = "generator.json"
-CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 4096, 16_384
+BATCH_TOKENS = BatchTokens(cpu=4096, gpu=16_384)
 # The log-probabilities of its beams over the vocabulary take as much memory as a text of so many tokens.
 _LEAST_TOKENS = 128
 _SCORED_TOKENS = 1024  # most target tokens of which the probabilities over the vocabulary are there at a time
@@ -99,12 +102,7 @@ def open_generator(
 
 def save_generator(model: Any, mixer: CodeMixer, folder: Path) -> None:
     """Write a folder that `open_generator` opens: the model, its tokenizer, and `generator.json`."""
-    from transformers.utils import logging
-
-    folder.mkdir(parents=True, exist_ok=True)
-    logging.disable_progress_bar()
-    model.save_pretrained(folder)
-    logging.enable_progress_bar()
+    save_model(model, folder)
     mixer.tokenizer.save_pretrained(folder)
     (folder / GENERATOR_FILE).write_text(mixer.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
@@ -159,7 +157,7 @@ def target_logits(model: nn.Module, target_rows_N: Tensor, **inputs: Any) -> Ten
         inputs: of the forward: `attention_mask` bool [B, S], `decoder_input_ids` int64 [B, T], and `input_ids`
             int64 [B, S] or `encoder_outputs`.
     """
-    with _rows_only(bare_model(model).get_output_embeddings(), target_rows_N):
+    with _rows_only(unwrap(model, PreTrainedModel).get_output_embeddings(), target_rows_N):
         logits_NV: Tensor = model(**inputs, use_cache=False).logits
     return logits_NV.float()
 
@@ -174,13 +172,6 @@ def _rows_only(output_layer: nn.Module, rows_N: Tensor) -> Iterator[None]:
         hook.remove()
 
 
-def bare_model(model: nn.Module) -> Any:
-    """The model of transformers inside what may be wrapped around it (DistributedDataParallel and the like)."""
-    while not hasattr(model, "get_output_embeddings"):
-        model = model.get_submodule("module")
-    return model
-
-
 def generate_phrases(
     model: Any,
     mixer: CodeMixer,
@@ -190,8 +181,7 @@ def generate_phrases(
     batch_tokens: int | None = None,
 ) -> list[list[tuple[str, float]]]:
     """What `Generator.generate` gives, of a model in evaluation mode; languages are ids of `CodeMixer.language`."""
-    if batch_tokens is None:
-        batch_tokens = CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS
+    batch_tokens = BATCH_TOKENS.choose(batch_tokens, model.device)
     starts = [mixer.frame(language).start for language in languages]
     found: dict[int, list[tuple[str, float]]] = {}
     with torch.no_grad():
@@ -218,7 +208,7 @@ def _equal_starts(starts: Sequence[Sequence[int]]) -> list[list[int]]:
 def _phrases(ids: Sequence[int], probabilities: Sequence[float], mixer: CodeMixer) -> list[tuple[str, float]]:
     """Phrases of a generated sequence and their scores; of those that the protocol takes for the same, the first."""
     phrases: dict[str, tuple[str, float]] = {}
-    for phrase, score in split_target(ids, probabilities, mixer.marks):
+    for phrase, score in split_target(ids, probabilities, [mixer.marks.sep], mixer.marks.end):
         text = mixer.decode(phrase)
         phrases.setdefault(normalize(text, "en", PROTOCOL.normalization), (text, round(score, _DIGITS)))
     phrases.pop("", None)
@@ -248,7 +238,7 @@ def _search(
     end, vocabulary = mixer.marks.end, model.get_input_embeddings().num_embeddings
     config = GenerationConfig(
         num_beams=search.beams,
-        length_penalty=search.length_penalty if search.beams > 1 else None,
+        length_penalty=1.0 if search.beams > 1 else None,  # the mean log-probability of a token
         do_sample=False,
         use_cache=True,
         max_new_tokens=mixer.config.target_tokens,

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
+from transformers import PreTrainedModel
 from typing_extensions import override
 
 from kpray.corpus.store import PassageStore
@@ -24,7 +25,6 @@ from kpray.metrics.normalization import unique_phrases
 from kpray.ramkg.codemix import PROTOCOL, CodeMixer, load_mixer
 from kpray.ramkg.config import GenerateConfig, GeneratorConfig
 from kpray.ramkg.generator import (
-    bare_model,
     collate_targets,
     generate_phrases,
     load_model,
@@ -32,7 +32,7 @@ from kpray.ramkg.generator import (
     target_logits,
 )
 from kpray.text.languages import primary_language
-from kpray.training import TrainingTask, Validation
+from kpray.training import TrainingTask, Validation, unwrap
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -249,7 +249,7 @@ class GeneratorTask(TrainingTask):
         They are the metrics of the protocol `ramkg`. Documents without gold are passed over; one that the model cannot
         read counts as one for which nothing is generated.
         """
-        bare = bare_model(model)
+        bare = unwrap(model, PreTrainedModel)
         was_training = bare.training
         bare.train(False)
         gold = [
@@ -296,7 +296,7 @@ class GeneratorTask(TrainingTask):
     @override
     def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
         """Write a folder that `open_generator` opens, and that can be the `backbone` of another training."""
-        save_generator(bare_model(model), self.mixer, folder)
+        save_generator(unwrap(model, PreTrainedModel), self.mixer, folder)
 
 
 @cache

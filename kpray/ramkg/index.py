@@ -29,6 +29,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 RECALL_QUERIES, RECALL_DEPTH = 1000, 10  #: what the recall of `ivfpq` is measured with
+SHARD_PASSAGES = 1_000_000  #: most passages of one file
 _INFO = "index.json"
 _SUFFIX = ".faiss"
 _FLOAT16_MOST = 65504.0
@@ -86,7 +87,13 @@ class _Shard:
         return index.search(queries, depth)
 
 
-def build_index(vectors: Iterable[np.ndarray], folder: Path, config: IndexConfig, encoder: str) -> IndexInfo:
+def build_index(
+    vectors: Iterable[np.ndarray],
+    folder: Path,
+    config: IndexConfig,
+    encoder: str,
+    shard_passages: int = SHARD_PASSAGES,
+) -> IndexInfo:
     """Build an index, one shard in memory at a time.
 
     The new one takes the place of one that is in the folder already when it is whole. A `PassageIndex` that is open
@@ -97,6 +104,7 @@ def build_index(vectors: Iterable[np.ndarray], folder: Path, config: IndexConfig
         folder: where to.
         config: what kind.
         encoder: checksum of the encoder that made the vectors.
+        shard_passages: most passages of one file.
 
     Raises:
         UserError: there is no vector, one is not finite or beyond float16, or `config` does not fit the vectors.
@@ -104,7 +112,7 @@ def build_index(vectors: Iterable[np.ndarray], folder: Path, config: IndexConfig
     folder.mkdir(parents=True, exist_ok=True)
     name = uuid4().hex[:8]
     try:
-        shards = list(_write_exact(vectors, folder, f"exact-{name}", config))
+        shards = list(_write_exact(vectors, folder, f"exact-{name}", config, shard_passages))
         if not shards:
             raise UserError("there is no passage to index", where=str(folder))
         opened = _open_shards(folder, shards)
@@ -291,7 +299,9 @@ def _to_gpus(shards: list[_Shard], config: IndexConfig) -> list[_Shard]:
     ]
 
 
-def _write_exact(vectors: Iterable[np.ndarray], folder: Path, name: str, config: IndexConfig) -> Iterator[ShardFile]:
+def _write_exact(
+    vectors: Iterable[np.ndarray], folder: Path, name: str, config: IndexConfig, shard_passages: int
+) -> Iterator[ShardFile]:
     index: Any = None
     rows = shards = 0
     for batch in vectors:
@@ -300,10 +310,10 @@ def _write_exact(vectors: Iterable[np.ndarray], folder: Path, name: str, config:
             rows += len(block)
             while len(block):
                 index = index if index is not None else exact_index(block.shape[1], config.storage)
-                room = config.shard_passages - index.ntotal
+                room = shard_passages - index.ntotal
                 index.add(block[:room])
                 block = block[room:]
-                if index.ntotal == config.shard_passages:
+                if index.ntotal == shard_passages:
                     yield _write(index, folder / f"{name}-{shards:05d}{_SUFFIX}")
                     index, shards = None, shards + 1
     if index is not None:

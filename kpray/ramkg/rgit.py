@@ -6,7 +6,7 @@ R_t and G_t a round's retriever and generator, tau the threshold. Documents are 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -124,7 +124,7 @@ def random_pairs(pairs: int, passages: int, english: int, seed: int, number: int
     return np.stack([rows, random.integers(english, size=pairs)], axis=1).astype(np.int64)
 
 
-def final_pairs(rounds: list[Round[Retriever]]) -> np.ndarray:
+def final_pairs(rounds: Sequence[Round[Retriever]]) -> np.ndarray:
     """D_PSEUDO as the rounds leave it: what the last one mined; where recall fell, what the best retriever learnt."""
     if not rounds:
         return NO_PAIRS

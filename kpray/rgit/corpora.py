@@ -3,78 +3,55 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from pydantic import model_validator
-
-from kpray.cluster.job import STATE_FOLDER, Folder, JobSettings, check_same, describe_inputs, writing
-from kpray.cluster.mirror import working_folder
+from kpray.cluster.job import bind_output, writing
+from kpray.cluster.step_cache import StepCache
 from kpray.corpus.limits import Limits
-from kpray.corpus.planted import PlantedConfig
 from kpray.corpus.records import Reject, read_records
 from kpray.corpus.sources import find_sources
 from kpray.corpus.store import PassageStore, build_store
-from kpray.corpus.writing import write_text
 from kpray.document import Record
 from kpray.errors import UserError
 from kpray.log import say
 from kpray.rgit.passage_stores import english_store
 from kpray.storage import whole_file
 
+_STEP = "documents"
 _HELD_OUT = 10  # without --valid every tenth parallel document is held out
 
 
-CORPORA = ("parallel", "passages", "english", "valid", "test", "answers")  # fields of `CorporaSettings` that are files
+@dataclass(frozen=True, slots=True)
+class CorpusFiles:
+    """The files of a run, and how they are read; each name is an option of the job.
 
-
-class CorporaSettings(JobSettings):
-    """Where the documents are."""
-
-    parallel: tuple[str, ...] = ()
-    """Files of documents with keyphrases whose English passage is known: `english_ids`, or else their own id."""
-    passages: tuple[str, ...] = ()
-    """Files of documents with keyphrases whose English passage, if there is one, is not known."""
-    english: tuple[str, ...] = ()
-    """Files of English documents with keyphrases."""
-    valid: tuple[str, ...] = ()
-    """More documents like those of --parallel, to choose models by; none: every tenth of --parallel is held out."""
-    test: tuple[str, ...] = ()
-    """Documents with keyphrases to predict and report on; none: those of --valid."""
-    answers: tuple[str, ...] = ()
-    """Records that name the English passage (`english_ids`) of documents of --passages: read by the report alone."""
-    plant: bool = False
-    """Instead of files: make a corpus with a known answer (`planted`), and small random models for it (`backbones`)."""
-    planted: PlantedConfig = PlantedConfig()
-    """How large that corpus is, and how hard."""
-    output: Folder
-    """Folder for the predictor, the predictions, the report and the steps: one that all nodes see, or s3://, gs://."""
-    lang: str = "en"
-    """Language of records that name none."""
-    limits: Limits = Limits()
-
-    @model_validator(mode="after")
-    def _documents(self) -> Self:
-        given = [name for name in ("parallel", "passages", "english") if getattr(self, name)]
-        if self.plant and given:
-            raise ValueError(f"{given[0]} and plant exclude each other")
-        if not self.plant and len(given) < 3:
-            missing = next(name for name in ("parallel", "passages", "english") if name not in given)
-            raise ValueError(f"{missing} is needed: give --{missing} PATH, or --config planted")
-        return self
-
-
-def describe_corpora(job: CorporaSettings, planted: str = "a planted corpus") -> str:
-    """What a dry run tells of the documents.
-
-    Args:
-        job: its settings.
-        planted: what a planted corpus is called.
+    Attributes:
+        parallel: documents whose English passage is known.
+        passages: documents whose English passage, if there is one, is not known.
+        english: English documents.
+        valid: like `parallel`, to choose models by; none: every tenth of `parallel` is held out.
+        test: documents to predict and report on.
+        answers: records that name the English passage of documents of `passages`.
+        lang: language of records that name none.
+        limits: sizes beyond which a record is rejected.
     """
-    given = describe_inputs({f"--{name}:": getattr(job, name) for name in CORPORA}, job.limits)
-    return given or f"{planted}: {job.planted.parallel:,} pairs, {job.planted.passages:,} records without"
+
+    parallel: Sequence[str]
+    passages: Sequence[str]
+    english: Sequence[str]
+    valid: Sequence[str]
+    test: Sequence[str]
+    answers: Sequence[str]
+    lang: str
+    limits: Limits
+
+    def documents(self) -> dict[str, Sequence[str]]:
+        """Name of a part of `Corpora.documents` -> its files, where there are some."""
+        paths = {"parallel": self.parallel, "passages": self.passages, "valid": self.valid, "test": self.test}
+        return {name: own for name, own in paths.items() if own}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,36 +75,37 @@ class Corpora:
         return [self.documents.record(row) for row in self.parts[name]]
 
 
-def read_corpora(job: CorporaSettings) -> Corpora:
-    """Read every document into stores in the output folder, or open those of an earlier run."""
-    paths = {name: getattr(job, name) for name in ("parallel", "passages", "valid", "test")}
-    inputs = {
-        **{name: [[source.path, source.bytes] for source in find_sources(own)] for name, own in paths.items() if own},
-        "lang": job.lang,
-        "limits": job.limits.model_dump(),
+def read_corpora(files: CorpusFiles, output: Path) -> Corpora:
+    """Read every document into stores in an output folder, or open those of an earlier run.
+
+    Raises:
+        UserError: a file cannot be read, has nothing of use, or is another than that of the earlier run.
+    """
+    paths = {**files.documents(), "english": files.english}
+    values = {
+        **{name: [[source.path, source.bytes] for source in find_sources(own)] for name, own in paths.items()},
+        "lang": files.lang,
+        "limits": files.limits.model_dump(),
     }
-    output = working_folder(job.output)
-    state = output / STATE_FOLDER
-    english = PassageStore(english_store(job.english, output, job.limits))
-    folder, manifest = output / "documents", state / "documents.json"
-    if folder.exists() and manifest.exists():
-        held = json.loads(manifest.read_text(encoding="utf-8"))
-        check_same(held["inputs"], json.loads(json.dumps(inputs)), folder)
-        parts = {name: range(*own) for name, own in held["parts"].items()}
-        return Corpora(english, PassageStore(folder), parts)
-    records, parts = _sort_documents(job, english)
-    with writing(output):
-        state.mkdir(parents=True, exist_ok=True)
-        write_documents(records, state / "documents.jsonl")
-        bounds = {name: [own.start, own.stop] for name, own in parts.items()}
-        write_text(json.dumps({"inputs": inputs, "parts": bounds}, indent=2) + "\n", manifest)
-        store = build_store([str(state / "documents.jsonl")], folder, limits=job.limits)
-    return Corpora(english, store, parts)
+    bind_output(output, values, begun=any(output.glob(f"{_STEP}-*/finished.json")))
+    english = PassageStore(english_store(files.english, output, files.limits))
+
+    def work(folder: Path) -> dict[str, Any]:
+        records, parts = _sort_documents(files, english)
+        with writing(folder):
+            write_documents(records, folder / "documents.jsonl")
+            if not (folder / "store").exists():  # it is whole where a run was killed right after it
+                build_store([str(folder / "documents.jsonl")], folder / "store", limits=files.limits)
+        return {"parts": {name: [own.start, own.stop] for name, own in parts.items()}}
+
+    step = StepCache(output).do(_STEP, values, work)
+    parts = {name: range(*own) for name, own in step.outcome["parts"].items()}
+    return Corpora(english, PassageStore(step.folder / "store"), parts)
 
 
-def _sort_documents(job: CorporaSettings, english: PassageStore) -> tuple[list[Record], dict[str, range]]:
+def _sort_documents(files: CorpusFiles, english: PassageStore) -> tuple[list[Record], dict[str, range]]:
     """The documents of each part, without those that have no gold or whose English passage is not there."""
-    found = {name: _read(job, name) for name in ("parallel", "passages", "valid", "test") if getattr(job, name)}
+    found = {name: _read(own, f"--{name}", files) for name, own in files.documents().items()}
     for name in ("parallel", "valid"):
         if name in found:
             found[name] = _with_english(found[name], english, f"--{name}")
@@ -155,11 +133,11 @@ def _sort_documents(job: CorporaSettings, english: PassageStore) -> tuple[list[R
     return records, parts
 
 
-def _read(job: CorporaSettings, name: str) -> list[Record]:
+def _read(paths: Sequence[str], where: str, files: CorpusFiles) -> list[Record]:
     """Documents with gold; the others are counted on standard error."""
     records: list[Record] = []
     rejects = without_gold = 0
-    for record in read_records(getattr(job, name), job.lang, job.limits):
+    for record in read_records(paths, files.lang, files.limits):
         if isinstance(record, Reject):
             rejects += 1
         elif not record.keyphrases:
@@ -169,12 +147,12 @@ def _read(job: CorporaSettings, name: str) -> list[Record]:
     if rejects or without_gold:
         say(
             "left_out",
-            f"--{name}: left out {rejects:,} records that cannot be read, {without_gold:,} without keyphrases",
+            f"{where}: left out {rejects:,} records that cannot be read, {without_gold:,} without keyphrases",
             rejected=rejects,
             without_keyphrases=without_gold,
         )
     if not records:
-        raise UserError("there is no document with keyphrases", where=f"--{name}", fix="give other files")
+        raise UserError("there is no document with keyphrases", where=where, fix="give other files")
     return records
 
 
@@ -197,12 +175,12 @@ def _with_english(records: list[Record], english: PassageStore, where: str) -> l
     return kept
 
 
-def read_answers(job: CorporaSettings, corpora: Corpora) -> dict[int, int]:
-    """Passage -> English passage that belongs to it, rows, where --answers tells."""
-    if not job.answers:
+def read_answers(files: CorpusFiles, corpora: Corpora) -> dict[int, int]:
+    """Passage -> English passage that belongs to it, rows, where `files.answers` tells."""
+    if not files.answers:
         return {}
     told = {}
-    for record in read_records(job.answers, job.lang, job.limits):
+    for record in read_records(files.answers, files.lang, files.limits):
         if isinstance(record, Record) and record.english_ids:
             told[record.document.lang, record.document.id] = record.english_ids[0]
     start = corpora.parts["passages"].start

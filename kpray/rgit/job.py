@@ -1,66 +1,70 @@
-"""The RGIT job: its settings, its documents, its rounds, and what it leaves: a predictor, predictions, a report."""
+"""The RGIT job: its settings, and what it leaves: the rounds, a predictor, predictions, a report."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Self
 
-import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kpray.batch.extract import BatchConfig
-from kpray.cluster.job import write_configuration, writing
-from kpray.cluster.meters import show
+from kpray.cluster.job import Folder, JobSettings, describe_inputs, write_configuration, writing
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.session import ray_session
-from kpray.cluster.step_cache import Step
-from kpray.corpus.planted import write_planted
-from kpray.corpus.writing import write_predictions, write_text
+from kpray.corpus.limits import ReadingSettings
+from kpray.corpus.writing import write_text
 from kpray.errors import UserError
-from kpray.log import say
-from kpray.metrics.evaluate import evaluate
-from kpray.metrics.protocols import PROTOCOLS
 from kpray.pretrained import absolute_if_folder, load_tokenizer
-from kpray.ramkg.backbones import BackboneConfig, write_backbones
 from kpray.ramkg.codemix import load_mixer
 from kpray.ramkg.config import (
-    ENGLISH,
-    GENERATOR,
-    INDEX,
-    RETRIEVER,
+    GENERATOR_OPTIM,
+    RETRIEVER_OPTIM,
     GenerateConfig,
     GeneratorConfig,
     IndexConfig,
-    RAMKGConfig,
     RetrieverConfig,
     RGITConfig,
 )
 from kpray.ramkg.encoder import TextEncoder
-from kpray.ramkg.predictor import make_keyphrases, save_parts
-from kpray.ramkg.rgit import NO_PAIRS, Round, can_qualify, final_pairs, run_rounds
+from kpray.ramkg.rgit import NO_PAIRS, Round
 from kpray.report.rounds import RoundRow, rounds_report
-from kpray.rgit.corpora import Corpora, CorporaSettings, read_answers, read_corpora
-from kpray.rgit.rounds import Models, Retrieved, RoundSteps
+from kpray.rgit.corpora import Corpora, CorpusFiles, read_answers, read_corpora
+from kpray.rgit.planted import PlantedSettings, PlantedSize, describe_planted, plant
+from kpray.rgit.rounds import Models, Retrieved, RoundSteps, logged_rounds
+from kpray.rgit.systems import System, evaluate_system, final_retriever, save_predictor
 from kpray.storage import absolute
-from kpray.text.stems import stemmed_words
 from kpray.training import OptimConfig, RunConfig
 from kpray.versions import versions
 
-System = Literal["generator", "ramkg", "rgit"]
-_NAMES = {"generator": "generator without retrieval", "ramkg": "RAMKG", "rgit": "RAMKG + RGIT"}
+CORPORA = ("parallel", "passages", "english", "valid", "test", "answers")  # fields of `RGITSettings` that are files
 _LOOKED_AT = 1000  # English documents in which there should be some keyphrase
 
 
-class RGITSettings(CorporaSettings):
+class RGITSettings(ReadingSettings, JobSettings):
     """What the job takes."""
 
+    parallel: tuple[str, ...] = ()
+    """Files of documents with keyphrases whose English passage is known: `english_ids`, or else their own id."""
+    passages: tuple[str, ...] = ()
+    """Files of documents with keyphrases whose English passage, if there is one, is not known."""
+    english: tuple[str, ...] = ()
+    """Files of English documents with keyphrases."""
+    valid: tuple[str, ...] = ()
+    """More documents like those of --parallel, to choose models by; none: every tenth of --parallel is held out."""
+    test: tuple[str, ...] = ()
+    """Documents with keyphrases to predict and report on; none: those of --valid."""
+    answers: tuple[str, ...] = ()
+    """Records that name the English passage (`english_ids`) of documents of --passages: read by the report alone."""
+    plant: PlantedSize | None = None
+    """Instead of files: make a corpus of this size with a known answer, and small random models for it."""
+    planted: PlantedSettings = PlantedSettings()
+    output: Folder
+    """Folder for the predictor, the predictions, the report and the steps: one that all nodes see, or s3://, gs://."""
     steps: Path | None = None
     """Folder of finished steps, which runs may share; null: `steps` in the output folder."""
-    backbones: BackboneConfig = BackboneConfig()
-    """Sizes of the small random models."""
     systems: Annotated[tuple[System, ...], Field(min_length=1)] = ("rgit",)
     """What is trained at the end on --parallel and --passages, and compared; the last one is the predictor."""
     compare: tuple[Path, ...] = ()
@@ -70,10 +74,27 @@ class RGITSettings(CorporaSettings):
     generator: GeneratorConfig = GeneratorConfig()
     generate: GenerateConfig = GenerateConfig()
     rgit: RGITConfig = RGITConfig()
-    train_retriever: OptimConfig = OptimConfig(lr=2e-5, epochs=15, batch=32)
-    train_generator: OptimConfig = OptimConfig(lr=1e-4, epochs=10, batch=8)
+    train_retriever: OptimConfig = RETRIEVER_OPTIM
+    train_generator: OptimConfig = GENERATOR_OPTIM
     run: RunConfig = RunConfig()
     batch: BatchConfig = BatchConfig()
+
+    @model_validator(mode="after")
+    def _documents(self) -> Self:
+        given = [name for name in ("parallel", "passages", "english") if getattr(self, name)]
+        if self.plant and given:
+            raise ValueError(f"{given[0]} and plant exclude each other")
+        if not self.plant and len(given) < 3:
+            missing = next(name for name in ("parallel", "passages", "english") if name not in given)
+            raise ValueError(f"{missing} is needed: give --{missing} PATH, or --config planted")
+        return self
+
+
+def describe_documents(job: RGITSettings, planted: str) -> str:
+    """What a dry run says of the documents; `planted` is what a planted corpus is called."""
+    if job.plant:
+        return f"{planted}: {describe_planted(job.plant, job.planted)}"
+    return describe_inputs({f"--{name}:": getattr(job, name) for name in CORPORA}, job.limits)
 
 
 def run_rgit(job: RGITSettings) -> dict[str, Any]:
@@ -87,42 +108,37 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     """
     others = {str(folder): _read_report(folder) for folder in job.compare}
     output, given = working_folder(job.output), absolute(job.output)
-    if job.plant:
-        job = _plant(job, output / "planted")
-    job = job.model_copy(
-        update={
-            "output": str(output),
-            "retriever": job.retriever.model_copy(update={"backbone": absolute_if_folder(job.retriever.backbone)}),
-            "generator": job.generator.model_copy(update={"backbone": absolute_if_folder(job.generator.backbone)}),
-        }
-    )
-    corpora = read_corpora(job)
-    _check(job, corpora)
-    write_configuration(job.model_copy(update={"output": given}), output)
+    job = _with_documents(job, output / "planted")
+    files = CorpusFiles(**{name: getattr(job, name) for name in CORPORA}, lang=job.lang, limits=job.limits)
     models = Models(
-        job.retriever,
-        job.index,
-        job.generator,
-        job.generate,
-        job.train_retriever,
-        job.train_generator,
-        job.run,
-        job.batch,
+        retriever=job.retriever,
+        index=job.index,
+        generator=job.generator,
+        generate=job.generate,
+        train_retriever=job.train_retriever,
+        train_generator=job.train_generator,
+        run=job.run,
+        batch=job.batch,
     )
+    corpora = read_corpora(files, output)
+    _check(corpora, job.retriever, job.generator)
+    write_configuration(job.model_copy(update={"output": given}), output)
     with ray_session(job.address, output, (job.retriever.backbone, job.generator.backbone)):
         steps = RoundSteps((job.steps or output / "steps").resolve(), corpora, models, job.limits)
-        rounds = list(_rounds(job, steps)) if "rgit" in job.systems else []
+        rounds = list(logged_rounds(steps, job.rgit, output / "rounds")) if "rgit" in job.systems else []
         reports = {}
-        retrievers: dict[str, Retrieved | None] = {}
+        recall: dict[str, Mapping[int, float]] = {}
         for system in job.systems:
-            retriever = _final_retriever(system, steps, job.rgit, rounds)
+            retriever = final_retriever(system, steps, job.rgit.schedule, rounds)
             generator = steps.train_generator(retriever, ("parallel", "passages"))
-            reports[system] = _evaluate(system, steps, generator, retriever, output)
-            retrievers[system] = retriever
-        _save(output, retriever, generator, corpora, job)
+            reports[system] = evaluate_system(system, steps, generator, retriever, output)
+            if retriever:
+                recall[system] = retriever.recall
+        training = job.model_dump(mode="json", include={"systems", "rgit", "retriever", "generator"})
+        save_predictor(output / "best", generator, retriever, corpora.english.folder, job.generate, training)
     report: dict[str, Any] = {
-        "rounds": [row.to_json() for row in _round_rows(rounds, read_answers(job, corpora))],
-        "recall": {system: found.recall for system, found in retrievers.items() if found},
+        "rounds": [row.to_json() for row in _round_rows(rounds, read_answers(files, corpora))],
+        "recall": recall,
         "systems": reports,
         "rgit": job.rgit.model_dump(mode="json"),
         "target": job.retriever.target,
@@ -138,6 +154,33 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     return report
 
 
+def _with_documents(job: RGITSettings, folder: Path) -> RGITSettings:
+    """The job with files and models that are there: planted in the folder, or given, folders by their whole path."""
+    if job.plant:
+        planted = plant(job.plant, job.planted, folder)
+        encoder, generator = str(planted.encoder), str(planted.generator)
+        files = planted.files
+        paths: dict[str, Any] = {
+            "plant": None,
+            "parallel": (str(files.parallel),),
+            "passages": (str(files.passages),),
+            "english": (str(files.english),),
+            "valid": (str(files.dev),),
+            "test": (str(files.test),),
+            "answers": (str(files.hidden),),
+        }
+    else:
+        encoder, generator = (absolute_if_folder(model.backbone) for model in (job.retriever, job.generator))
+        paths = {}
+    return job.model_copy(
+        update={
+            **paths,
+            "retriever": job.retriever.model_copy(update={"backbone": encoder}),
+            "generator": job.generator.model_copy(update={"backbone": generator}),
+        }
+    )
+
+
 def _read_report(folder: Path) -> dict[str, Any]:
     path = folder / "report.json"
     try:
@@ -151,129 +194,15 @@ def _read_report(folder: Path) -> dict[str, Any]:
     return report
 
 
-def _plant(job: RGITSettings, folder: Path) -> RGITSettings:
-    """The job with the planted corpus and its models in the place of files."""
-    with writing(folder):
-        files = write_planted(job.planted, folder)
-        encoder, generator = write_backbones(files, folder, job.backbones, job.planted.seed)
-    return job.model_copy(
-        update={
-            "plant": False,
-            "parallel": (str(files.parallel),),
-            "passages": (str(files.passages),),
-            "english": (str(files.english),),
-            "valid": (str(files.dev),),
-            "test": (str(files.test),),
-            "answers": (str(files.hidden),),
-            "retriever": job.retriever.model_copy(update={"backbone": str(encoder)}),
-            "generator": job.generator.model_copy(update={"backbone": str(generator)}),
-        }
-    )
-
-
-def _rounds(job: RGITSettings, steps: RoundSteps) -> Iterator[Round[Retrieved]]:
-    """The rounds, and a manifest of each as it ends."""
-    folder = working_folder(job.output) / "rounds"
-    with writing(folder):
-        folder.mkdir(exist_ok=True)
-    if not len(can_qualify(steps.base_f1(), job.rgit.tau)):
-        raise UserError(
-            "no passage can be helped by so much: without retrieval each is above 100 - tau already",
-            where="rgit.tau",
-            fix="give less",
-        )
-    for round_ in run_rounds(steps, job.rgit):
-        recall = ", ".join(f"@{k} {value:.1f}" for k, value in round_.retriever.recall.items())
-        mined = "recall did not rise" if round_.mined is None else f"{len(round_.mined):,} pairs mined"
-        say(
-            "round",
-            f"round {round_.number + 1}: recall {recall}; {mined}",
-            round=round_.number + 1,
-            recall=dict(round_.retriever.recall),
-            pairs=None if round_.mined is None else len(round_.mined),
-        )
-        show("kpray_rgit_round", round_.number + 1)
-        manifest = {
-            "retriever": round_.retriever.step.key,
-            "recall": dict(round_.retriever.recall),
-            "learnt": round_.learnt.tolist(),
-            "mined": None if round_.mined is None else round_.mined.tolist(),
-        }
-        with writing(folder):
-            write_text(json.dumps(manifest) + "\n", folder / f"{round_.number:02d}.json")
-        if round_.mined is not None and not len(round_.mined):
-            raise UserError(
-                f"round {round_.number + 1} found no passage that retrieved keyphrases help by more than "
-                f"{job.rgit.tau:g} points of F1",
-                where="rgit.tau",
-                fix="give less; the finished steps are kept",
-            )
-        yield round_
-
-
-def _final_retriever(
-    system: System, steps: RoundSteps, config: RGITConfig, rounds: list[Round[Retrieved]]
-) -> Retrieved | None:
-    """None; R_0; or one that learnt from the pseudo pairs and then from the parallel ones (end of Sec. 4.3)."""
-    if system == "generator":
-        return None
-    if system == "ramkg":
-        return steps.train_retriever(NO_PAIRS, config.schedule)
-    return steps.train_retriever(final_pairs(rounds), "sequential")
-
-
-def _evaluate(
-    system: System, steps: RoundSteps, generator: Step, retriever: Retrieved | None, output: Path
-) -> dict[str, Any]:
-    """Predict the test documents, write the predictions, and score them."""
-    corpora = steps.corpora
-    rows = np.array(corpora.parts["test" if "test" in corpora.parts else "valid"], dtype=np.int64)
-    records = [corpora.documents.record(row) for row in rows.tolist()]
-    documents = [record.document for record in records]
-    predicted = [
-        make_keyphrases(stemmed_words(document.text, document.lang), document.lang, phrases)
-        for document, phrases in zip(documents, steps.predict(generator, rows, retriever), strict=True)
-    ]
-    keys = [(record.document.lang, record.document.id) for record in records]
-    folder = output / "predictions" / system
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lines = ((id, lang, own) for (lang, id), own in zip(keys, predicted, strict=True))
-        write_predictions(lines, folder / "part-00000.parquet", {"predictor": _NAMES[system], "step": generator.key})
-    report = evaluate(records, dict(zip(keys, predicted, strict=True)), PROTOCOLS["ramkg"])
-    scores = {"average": report.scores, **report.languages}
-    return {
-        "name": _NAMES[system],
-        "scores": {
-            name: {metric: [score.mean, score.low, score.high] for metric, score in own.items()}
-            for name, own in scores.items()
-        },
-    }
-
-
-def _save(output: Path, retriever: Retrieved | None, generator: Step, corpora: Corpora, job: RGITSettings) -> None:
-    parts = {GENERATOR: generator.folder / "best"}
-    if retriever:
-        parts |= {
-            RETRIEVER: retriever.step.folder / "best",
-            INDEX: retriever.index.folder,
-            ENGLISH: corpora.english.folder,
-        }
-    training = job.model_dump(mode="json", include={"systems", "rgit", "retriever", "generator"})
-    with writing(output / "best"):
-        (output / "best").mkdir(exist_ok=True)
-        save_parts(output / "best", parts, RAMKGConfig(model="", generate=job.generate), training)
-
-
-def _check(job: RGITSettings, corpora: Corpora) -> None:
+def _check(corpora: Corpora, retriever: RetrieverConfig, generator: GeneratorConfig) -> None:
     """Find what would be found hours later."""
     first = islice(range(len(corpora.english)), _LOOKED_AT)
-    if job.generator.passages and not any(corpora.english.record(row).keyphrases for row in first):
+    if generator.passages and not any(corpora.english.record(row).keyphrases for row in first):
         raise UserError(
             "the English documents have no keyphrases", where="--english", fix="give files with the field keyphrases"
         )
-    TextEncoder(load_tokenizer(job.retriever.backbone), job.retriever)
-    mixer = load_mixer(job.generator)
+    TextEncoder(load_tokenizer(retriever.backbone), retriever)
+    mixer = load_mixer(generator)
     seen: set[str] = set()
     for row in range(len(corpora.documents)):
         lang = corpora.documents.record(row).document.lang
@@ -282,7 +211,7 @@ def _check(job: RGITSettings, corpora: Corpora) -> None:
             mixer.language(lang)
 
 
-def _round_rows(rounds: Sequence[Round[Retrieved]], answers: dict[int, int]) -> list[RoundRow]:
+def _round_rows(rounds: Sequence[Round[Retrieved]], answers: Mapping[int, int]) -> list[RoundRow]:
     rows = []
     for round_ in rounds:
         mined = NO_PAIRS if round_.mined is None else round_.mined

@@ -14,7 +14,6 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import ray
 
 from kpray.batch.chunks import ChunkActor, process_parts
 from kpray.batch.extract import BatchConfig, placement
@@ -72,7 +71,7 @@ def tokenize(steps: StepCache, store: PassageStore, config: RetrieverConfig, tok
 
     def work(folder: Path) -> dict[str, Any]:
         run = MineRun(folder, store.folder, config.backbone, config, side)
-        _process(run, _row_ranges(len(store)), _Tokenize, {"num_cpus": 1}, BatchConfig())
+        _process(run, _row_ranges(len(store)), _Tokenize, BatchConfig(), num_cpus=1, num_gpus=0)
         return {"documents": len(store)}
 
     return steps.do("tokenize", inputs, work)
@@ -90,7 +89,7 @@ def embed_passages(steps: StepCache, tokens: Step, retriever: tuple[Path, str], 
 
     def work(folder: Path) -> dict[str, Any]:
         run = MineRun(folder, tokens.folder, str(retriever[0]))
-        _process(run, _parts(tokens.folder), _Embed, {}, batch)
+        _process(run, _parts(tokens.folder), _Embed, batch)
         return dict(tokens.outcome)
 
     return steps.do("embed", {"tokens": tokens.key, "retriever": retriever[1]}, work)
@@ -123,7 +122,7 @@ def search(
 
     def work(folder: Path) -> dict[str, Any]:
         run = MineRun(folder, index.folder, str(retriever[0]), (k, retriever[1]))
-        _process(run, _parts(tokens.folder), _Search, {}, batch)
+        _process(run, _parts(tokens.folder), _Search, batch)
         return dict(tokens.outcome)
 
     return steps.do("search", {"index": index.key, "tokens": tokens.key, "k": k}, work)
@@ -172,7 +171,7 @@ def generate(
         run = MineRun(folder, store.folder, str(generator[0]), config, english=english.folder)
         lengths = [len(store.record(int(row)).document.text) for row in rows]
         parts = [((rows[places], passages[places]), len(places)) for places in length_parts(lengths, batch)]
-        _process(run, parts, _Generate, {}, batch)
+        _process(run, parts, _Generate, batch)
         return {"documents": len(rows)}
 
     return steps.do("generate", inputs, work)
@@ -207,7 +206,7 @@ def embed_bitext(steps: StepCache, store: PassageStore, config: BitextConfig, ba
 
     def work(folder: Path) -> dict[str, Any]:
         run = MineRun(folder, store.folder, config.model, config)
-        _process(run, _row_ranges(len(store)), _EmbedBitext, {}, batch)
+        _process(run, _row_ranges(len(store)), _EmbedBitext, batch)
         return {"documents": len(store)}
 
     return steps.do("bitext", inputs, work)
@@ -313,15 +312,10 @@ def _process(
     run: MineRun,
     parts: Sequence[tuple[Any, int]],
     actor: type[ChunkActor[MineRun]],
-    resources: dict[str, Any],
     batch: BatchConfig,
+    **resources: float,
 ) -> None:
-    most = max(1, len(parts))
-    place = {**placement(batch), **resources}
-    if "num_cpus" in resources:
-        place["num_gpus"] = 0
-    place["compute"] = ray.data.ActorPoolStrategy(size=min(place["compute"].max_size, most))
-    process_parts(run, parts, actor, place)
+    process_parts(run, parts, actor, {**placement(batch, most=len(parts)), **resources})
 
 
 def _row_ranges(rows: int) -> list[tuple[tuple[int, int], int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,20 +14,24 @@ import numpy as np
 
 from kpray.batch.extract import BatchConfig
 from kpray.cluster.job import writing
+from kpray.cluster.meters import show
 from kpray.cluster.step_cache import Step
 from kpray.corpus.limits import Limits
-from kpray.corpus.sources import find_sources
+from kpray.corpus.writing import write_text
 from kpray.document import Record
+from kpray.errors import UserError
+from kpray.log import say
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.f1 import precision_recall_f1
 from kpray.metrics.normalization import unique_phrases
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.metrics.retrieval import CUTOFFS, mean_recall
 from kpray.pretrained import find_model, load_tokenizer, weights_sha256
-from kpray.ramkg.config import GenerateConfig, GeneratorConfig, IndexConfig, RetrieverConfig
+from kpray.ramkg.config import GenerateConfig, GeneratorConfig, IndexConfig, RetrieverConfig, RGITConfig
 from kpray.ramkg.encoder import open_retriever
 from kpray.ramkg.generator_task import GeneratorTask
 from kpray.ramkg.retriever_task import RetrieverTask
+from kpray.ramkg.rgit import Round, can_qualify, run_rounds
 from kpray.rgit import retrieval as mine
 from kpray.rgit.corpora import Corpora, record_fields, write_documents
 from kpray.rgit.steps import RGITSteps
@@ -225,12 +229,55 @@ class RoundSteps:
                 optim=optim,
                 run=self.models.run,
             )
-            state = train(task, job, find_sources(job.train), find_sources(job.valid))
+            state = train(task, job)
             best = folder / "best"
             sha256 = open_retriever(str(best)).sha256 if name == "retriever" else weights_sha256(best, _NO_WEIGHTS)
             return {"step": state.best_step, "score": state.best, "sha256": sha256}
 
         return self.steps.do(name, inputs, work)
+
+
+def logged_rounds(steps: RoundSteps, config: RGITConfig, folder: Path) -> Iterator[Round[Retrieved]]:
+    """The rounds; each is logged, and has a manifest in the folder, as it ends.
+
+    Raises:
+        UserError: no passage can be helped by more than tau, or none was.
+    """
+    with writing(folder):
+        folder.mkdir(exist_ok=True)
+    if not len(can_qualify(steps.base_f1(), config.tau)):
+        raise UserError(
+            "no passage can be helped by so much: without retrieval each is above 100 - tau already",
+            where="rgit.tau",
+            fix="give less",
+        )
+    for round_ in run_rounds(steps, config):
+        recall = ", ".join(f"@{k} {value:.1f}" for k, value in round_.retriever.recall.items())
+        mined = "recall did not rise" if round_.mined is None else f"{len(round_.mined):,} pairs mined"
+        say(
+            "round",
+            f"round {round_.number + 1}: recall {recall}; {mined}",
+            round=round_.number + 1,
+            recall=dict(round_.retriever.recall),
+            pairs=None if round_.mined is None else len(round_.mined),
+        )
+        show("kpray_rgit_round", round_.number + 1)
+        manifest = {
+            "retriever": round_.retriever.step.key,
+            "recall": dict(round_.retriever.recall),
+            "learnt": round_.learnt.tolist(),
+            "mined": None if round_.mined is None else round_.mined.tolist(),
+        }
+        with writing(folder):
+            write_text(json.dumps(manifest) + "\n", folder / f"{round_.number:02d}.json")
+        if round_.mined is not None and not len(round_.mined):
+            raise UserError(
+                f"round {round_.number + 1} found no passage that retrieved keyphrases help by more than "
+                f"{config.tau:g} points of F1",
+                where="rgit.tau",
+                fix="give less; the finished steps are kept",
+            )
+        yield round_
 
 
 def document_f1(record: Record, phrases: Sequence[str]) -> float:

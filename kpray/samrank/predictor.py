@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from typing_extensions import override
 
+from kpray.batches import BatchTokens
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
 from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor
@@ -25,7 +26,7 @@ from kpray.text.stems import stem_phrase
 from kpray.text.tagging import load_tagger
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 1024, 65_536
+BATCH_TOKENS = BatchTokens(cpu=1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +149,12 @@ class SAMRank(Predictor[PreparedDocument]):
             segments: int64 [tokens] each, special tokens included.
             modes: see `head_scores`; None: the configured one.
         """
-        fitting = CPU_BATCH_TOKENS if self.model.device.type == "cpu" else GPU_BATCH_TOKENS
         found = head_scores(
             self.model,
             segments,
             self.config.layer_heads,
             muted=self.muted,
-            batch_tokens=self.config.batch_tokens or fitting,
+            batch_tokens=BATCH_TOKENS.choose(self.config.batch_tokens, self.model.device),
             modes=modes or [(self.config.redistribution, self.config.weighting)],
         )
         own = slice(len(self.prefix), -len(self.suffix) or None)

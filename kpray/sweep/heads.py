@@ -24,7 +24,7 @@ from kpray.cluster.job import Folder, JobSettings, describe_inputs, print_plan
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Limits, ReadingSettings
 from kpray.corpus.sources import find_sources
 from kpray.document import Record
 from kpray.errors import UserError
@@ -65,7 +65,7 @@ class HeadSpace(Settings):
     """What a token hands out; null: that of `samrank`."""
 
 
-class HeadSweepSettings(JobSettings):
+class HeadSweepSettings(ReadingSettings, JobSettings):
     """What the job takes."""
 
     valid: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -83,11 +83,8 @@ class HeadSweepSettings(JobSettings):
     """Heads are chosen by F1 at this cutoff."""
     shard_documents: Annotated[int, Field(ge=1)] = 100
     """Documents of a trial."""
-    lang: str = "en"
-    """Language of records that name none."""
     seed: int = 0
     """Of the bootstrap."""
-    limits: Limits = Limits()
     sweep: SweepConfig = SweepConfig()
 
     @model_validator(mode="after")

@@ -24,8 +24,7 @@ from kpray.pretrained import absolute_if_folder
 from kpray.report.page import Section
 from kpray.report.sweep_figures import draw_two_measures
 from kpray.report.trials import Setting, TrialRow
-from kpray.rgit.corpora import CORPORA, describe_corpora
-from kpray.rgit.job import RGITSettings, run_rgit
+from kpray.rgit.job import CORPORA, RGITSettings, describe_documents, run_rgit
 from kpray.settings import Settings, validate_settings
 from kpray.storage import absolute
 from kpray.sweep.reports import SweepReport, write_sweep_report
@@ -69,7 +68,7 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
     """Do what the sweep over tau is asked for, and print where its report is."""
     space = {_TAU: job.space.tau}
     if job.dry_run:
-        data = describe_corpora(job, planted="a planted corpus for each seed")
+        data = describe_documents(job, "a planted corpus for each seed")
         print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; {describe_limit(job.sweep)}")
         return 0
     check_tracker(job.run.tracker)

@@ -188,14 +188,7 @@ class TrainingWork:
         """
         fixed: dict[str, str | int | float | None] = {"optim.seed": trial.seed, "output": str(folder), "address": None}
         settings, task = self.kind.read(with_setting(self.values, {**trial.setting, **fixed}), str(folder))
-        state = train(
-            task,
-            settings,
-            find_sources(settings.train),
-            find_sources(settings.valid),
-            token_sets=self.token_sets,
-            callbacks=[TuneReportCallback()],
-        )
+        state = train(task, settings, token_sets=self.token_sets, callbacks=[TuneReportCallback()])
         about = json.loads((folder / "best/training.json").read_text(encoding="utf-8"))
         shutil.rmtree((folder / CHECKPOINTS).parent, ignore_errors=True)  # a finished trial never goes on
         return Outcome(state.best, about["metrics"])

@@ -35,7 +35,7 @@ from kpray.cluster.ray_compat import with_worker_group
 from kpray.cluster.session import ray_session
 from kpray.corpus.limits import ReadingSettings
 from kpray.corpus.records import Reject, read_records
-from kpray.corpus.sources import Source, find_sources
+from kpray.corpus.sources import find_sources
 from kpray.document import Record
 from kpray.errors import UserError
 from kpray.log import say
@@ -85,9 +85,8 @@ def run_train_job(
         data = {"to train on": job.train, "to validate on": job.valid, **(inputs or {})}
         print_plan(job, describe_inputs(data, job.limits))
         return 0
-    sources, valid_sources = find_sources(job.train), find_sources(job.valid)
     with mirrored(job.output):
-        state = train(make_task(working_folder(job.output)), job, sources, valid_sources)
+        state = train(make_task(working_folder(job.output)), job)
     best = f"step {state.best_step:,}, score {state.best:.4g}"
     print_result(f"{state.step:,} steps; the best model is of {best}: {location(job.output)}/best")
     return 0
@@ -96,8 +95,6 @@ def run_train_job(
 def train(
     task: TrainingTask,
     job: TrainSettings,
-    sources: Sequence[Source],
-    valid_sources: Sequence[Source],
     *,
     token_sets: Path | None = None,
     callbacks: Sequence[UserCallback] = (),
@@ -107,8 +104,6 @@ def train(
     Args:
         task: what to train.
         job: everything else.
-        sources: the files of `job.train`.
-        valid_sources: the files of `job.valid`.
         token_sets: folder for tokenized documents, which several trainings may share; None: the output folder.
         callbacks: of Ray Train: are told of each validation.
 
@@ -119,6 +114,7 @@ def train(
         UserError: a mistake of the user, here or in a worker; what is in the output folder is still good.
     """
     check_tracker(job.run.tracker)
+    sources, valid_sources = find_sources(job.train), find_sources(job.valid)
     output = working_folder(job.output)
     configuration = {
         "kpray": __version__,

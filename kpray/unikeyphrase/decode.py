@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from kpray.batches import batches_by_length
+from kpray.batches import BatchTokens, batches_by_length
 from kpray.unikeyphrase.cache import SourceCache
 from kpray.unikeyphrase.config import DecodeConfig
 from kpray.unikeyphrase.inputs import Encoder, Source
 from kpray.unikeyphrase.labels import OUTSIDE, read_phrases
 from kpray.unikeyphrase.model import UniKeyphraseModel
 
-CPU_BATCH_TOKENS, GPU_BATCH_TOKENS = 2048, 65_536
+BATCH_TOKENS = BatchTokens()
 # The log-probabilities of its beams over the vocabulary take as much memory as a text of so many tokens.
 _LEAST_TOKENS = 128
 
@@ -57,8 +57,7 @@ def read_documents(
         decode: its `outside_bias` has no effect here.
         batch_tokens: most tokens of one forward pass, padding included; None: what fits the model's device.
     """
-    if batch_tokens is None:
-        batch_tokens = CPU_BATCH_TOKENS if model.device.type == "cpu" else GPU_BATCH_TOKENS
+    batch_tokens = BATCH_TOKENS.choose(batch_tokens, model.device)
     readings: dict[int, Reading] = {}
     ids = [source.ids for source in sources]
     for batch, input_ids, lengths in source_batches(ids, encoder.pad_id, batch_tokens, model.device):
@@ -123,26 +122,6 @@ def extract_phrases(probabilities: np.ndarray, source: Source) -> list[tuple[int
     """
     labels = probabilities.argmax(axis=1)
     return read_phrases(labels, probabilities.max(axis=1), source.starts_word[1:-1])
-
-
-def split_target(reading: Reading, encoder: Encoder) -> list[tuple[np.ndarray, float]]:
-    """Phrases of a generated sequence, in its order: the tokens and the score of each.
-
-    The score is the mean probability of the phrase's tokens and of the delimiter or [SEP] that ends it, or the score of
-    the phrase before it where that is lower, so that scores fall along the sequence. What neither of the two ends, for
-    the sequence was too long, is no phrase.
-    """
-    phrases: list[tuple[np.ndarray, float]] = []
-    start, score, delimiter = 0, 1.0, encoder.delimiter_ids
-    target = reading.target.tolist()
-    for place, token in enumerate(target):
-        end = place + 1 - len(delimiter) if token != encoder.sep_id else place
-        if token == encoder.sep_id or (end >= start and target[end : place + 1] == delimiter):
-            score = min(score, float(reading.probabilities[start : place + 1].mean()))
-            if end > start:
-                phrases.append((reading.target[start:end], score))
-            start = place + 1
-    return phrases
 
 
 class Steps(Protocol):

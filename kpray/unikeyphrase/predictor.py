@@ -16,6 +16,7 @@ from kpray.document import Document, Keyphrase
 from kpray.errors import UserError
 from kpray.predictor import Explanation, Predictor, read_training, write_predictor_file
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained
+from kpray.text.generated import split_target
 from kpray.text.stems import contains_phrase, stemmed_words
 from kpray.unikeyphrase.config import UniKeyphraseConfig
 from kpray.unikeyphrase.decode import (
@@ -23,7 +24,6 @@ from kpray.unikeyphrase.decode import (
     extract_phrases,
     label_probabilities,
     read_documents,
-    split_target,
 )
 from kpray.unikeyphrase.inputs import Encoder, Source
 from kpray.unikeyphrase.labels import OUTSIDE
@@ -154,7 +154,8 @@ def has_tokens(document: PreparedDocument) -> bool:
 
 def split_phrases(reading: Reading, encoder: Encoder) -> list[tuple[str, float]]:
     """Generated phrases and their scores, in the order of the sequence."""
-    return [(text, score) for ids, score in split_target(reading, encoder) for text in encoder.decode_target(ids)]
+    phrases = split_target(reading.target.tolist(), reading.probabilities, encoder.delimiter_ids, encoder.sep_id)
+    return [(text, score) for ids, score in phrases for text in encoder.decode_target(ids)]
 
 
 def rank_keyphrases(

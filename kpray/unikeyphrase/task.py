@@ -19,6 +19,7 @@ from kpray.metrics.f1 import precision_recall_f1
 from kpray.metrics.normalization import unique_phrases
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.predictor import write_predictor_file
+from kpray.pretrained import save_model
 from kpray.text.stems import contains_phrase, stemmed_words
 from kpray.training import TrainingTask, Validation, unwrap
 from kpray.unikeyphrase.config import DecodeConfig, TaskConfig, UniKeyphraseConfig
@@ -166,12 +167,7 @@ class UniKeyphraseTask(TrainingTask):
     @override
     def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
         """Write a folder that `open_predictor` opens: beam search is as wide as `DecodeConfig` has it by default."""
-        from transformers.utils import logging
-
-        folder.mkdir(parents=True, exist_ok=True)
-        logging.disable_progress_bar()
-        unwrap(model, UniKeyphraseModel).save_pretrained(folder)
-        logging.enable_progress_bar()
+        save_model(unwrap(model, UniKeyphraseModel), folder)
         self.encoder.save(folder)
         decode = DecodeConfig(
             length_penalty=self.config.decode.length_penalty,

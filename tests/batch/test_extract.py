@@ -73,6 +73,12 @@ def test_placement(resources: dict[str, float], config: BatchConfig, actors: tup
     assert arguments == {"num_cpus": 0.9, "num_gpus": gpus}
 
 
+@pytest.mark.parametrize(("actors", "most", "size"), [(None, 3, 3), (None, 99, 8), (5, 99, 5), (5, 2, 2), (None, 0, 1)])
+def test_few_chunks_have_a_small_pool(actors: int | None, most: int, size: int) -> None:
+    pool = placement(BatchConfig(actors=actors), {"CPU": 8.0}, most)["compute"]
+    assert (pool.min_size, pool.max_size) == (size, size)
+
+
 def test_settings_become_a_run_without_choices_left(tmp_path: Path, model: str, nltk_tagger: None) -> None:
     config, batch = {"model": model}, BatchConfig(chunk_records=7)
     run = BatchRun.pinned(tmp_path / "output", "samrank", config, 5, "fr", Limits(), batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,9 @@ from kpray.ramkg.codemix import (
     load_mixer,
     mix_source,
     mix_target,
-    split_target,
 )
 from kpray.ramkg.config import GeneratorConfig
+from kpray.text.generated import split_target
 from tests.ramkg.tiny_generator import load_tokenizer, make_config, save_plain_tokenizer
 
 MARKS = Marks(enkps=101, ctx=102, sep=103, end=104)
@@ -204,6 +205,10 @@ def split_at(ids: list[int], mark: int) -> list[list[int]]:
     return parts if ids else []
 
 
+def split(ids: list[int], probabilities: list[float]) -> list[tuple[Sequence[int], float]]:
+    return split_target(ids, probabilities, [MARKS.sep], MARKS.end)
+
+
 @given(st.lists(Ids, max_size=8), st.integers(4, 30))
 def test_target_has_whole_phrases(phrases: list[list[int]], limit: int) -> None:
     target = mix_target(phrases, MARKS, limit)
@@ -214,20 +219,20 @@ def test_target_has_whole_phrases(phrases: list[list[int]], limit: int) -> None:
     assert all(phrase in left for phrase in taken)  # in their order
     if sum(map(len, phrases)) + len(phrases) <= limit:
         assert taken == phrases
-    assert [phrase for phrase, _ in split_target(target, [1.0] * len(target), MARKS)] == taken
+    assert [phrase for phrase, _ in split(target, [1.0] * len(target))] == taken
 
 
 def test_phrases_of_a_sequence_and_their_scores() -> None:
     ids = [1, 2, 103, 103, 3, 103, 4, 104]
     probabilities = [0.9, 0.6, 0.3, 0.1, 0.9, 0.7, 0.05, 0.05]
     first, blank = (0.9 + 0.6 + 0.3) / 3, 0.1
-    assert split_target(ids, probabilities, MARKS) == [
+    assert split(ids, probabilities) == [
         ([1, 2], pytest.approx(first)),
         ([3], min(first, blank)),  # not 0.8, though it is surer of it
         ([4], pytest.approx(0.05)),
     ]
-    assert split_target(ids[:-1], probabilities[:-1], MARKS) == split_target(ids, probabilities, MARKS)[:-1]
-    assert split_target([], [], MARKS) == split_target([104], [0.5], MARKS) == []
+    assert split(ids[:-1], probabilities[:-1]) == split(ids, probabilities)[:-1]
+    assert split([], []) == split([104], [0.5]) == []
 
 
 def test_tokens_are_added_once(seq2seq: dict[str, str], tmp_path: Path) -> None:

@@ -22,8 +22,9 @@ from kpray.ramkg.config import IndexConfig
 from kpray.ramkg.index import IndexInfo, PassageIndex, build_index, gpu_options, read_index_info
 
 Config = Callable[..., IndexConfig]
-FLOAT32 = IndexConfig(storage="float32", shard_passages=100)
-FLOAT16 = IndexConfig(storage="float16", shard_passages=100)
+FLOAT32 = IndexConfig(storage="float32")
+FLOAT16 = IndexConfig(storage="float16")
+SHARD = 100  # passages of one file
 
 
 def random_vectors(count: int, dimension: int = 32, seed: int = 0) -> np.ndarray:
@@ -56,7 +57,7 @@ def batches(vectors: np.ndarray, size: int) -> Iterator[np.ndarray]:
 def test_same_neighbours_as_a_matrix_product(config: IndexConfig, queries: int, tmp_path: Path) -> None:
     passages = random_vectors(350).astype(np.float16)  # as the encoder gives them
     asked = random_vectors(queries, seed=1)
-    info = build_index(batches(passages, 60), tmp_path, config, "checksum")
+    info = build_index(batches(passages, 60), tmp_path, config, "checksum", SHARD)
     assert [shard.vectors for shard in info.shards] == [100, 100, 100, 50]
     assert (info.dimension, info.vectors, info.encoder, info.recall) == (32, 350, "checksum", None)
     index = PassageIndex(tmp_path, "checksum")
@@ -72,7 +73,7 @@ def test_same_neighbours_as_a_matrix_product(config: IndexConfig, queries: int, 
 @pytest.mark.parametrize("k", [1, 3, 10, 99, 100, 101, 249, 250, 251, 400])
 def test_ties_are_in_the_order_of_rows(config: IndexConfig, k: int, tmp_path: Path) -> None:
     passages, queries = whole_numbers(250), whole_numbers(25, seed=1)
-    build_index(batches(passages, 33), tmp_path, config, "checksum")
+    build_index(batches(passages, 33), tmp_path, config, "checksum", SHARD)
     scores, rows = PassageIndex(tmp_path, None).search(queries, k)
     wanted_scores, wanted_rows = naive_search(passages, queries, k)
     assert scores.tolist() == wanted_scores
@@ -92,7 +93,7 @@ def test_any_shards_and_batches(
 ) -> None:
     passages, queries = whole_numbers(count, 4, seed=count, most=most), whole_numbers(3, 4, seed=1)
     folder = tmp_path_factory.mktemp("index")
-    build_index(batches(passages, size), folder, IndexConfig(shard_passages=shard), "checksum")
+    build_index(batches(passages, size), folder, IndexConfig(), "checksum", shard)
     scores, rows = PassageIndex(folder, None).search(queries, k)
     wanted_scores, wanted_rows = naive_search(passages, queries, k)
     assert scores.tolist() == wanted_scores
@@ -101,7 +102,7 @@ def test_any_shards_and_batches(
 
 def test_all_equal(tmp_path: Path) -> None:
     """Every one of them is tied with the k-th: the search goes to the bottom of each file."""
-    build_index([np.ones((3000, 8), np.float32)], tmp_path, IndexConfig(shard_passages=2000), "checksum")
+    build_index([np.ones((3000, 8), np.float32)], tmp_path, IndexConfig(), "checksum", 2000)
     scores, rows = PassageIndex(tmp_path, None).search(np.ones((300, 8), np.float32), 2)
     assert scores.tolist() == [[8.0, 8.0]] * 300
     assert rows.tolist() == [[0, 1]] * 300
@@ -122,14 +123,14 @@ def test_float16_finds_what_float32_finds(tmp_path: Path) -> None:
 
 
 def test_search_of_nothing(tmp_path: Path) -> None:
-    build_index([random_vectors(10)], tmp_path, FLOAT16, "checksum")
+    build_index([random_vectors(10)], tmp_path, FLOAT16, "checksum", SHARD)
     scores, rows = PassageIndex(tmp_path, None).search(np.empty((0, 32), np.float32), 3)
     assert scores.shape == rows.shape == (0, 3)
 
 
 @pytest.mark.parametrize(("shape", "k"), [((2, 31), 1), ((32,), 1), ((2, 32), 0)])
 def test_queries_that_do_not_fit(shape: tuple[int, ...], k: int, tmp_path: Path) -> None:
-    build_index([random_vectors(10)], tmp_path, FLOAT16, "checksum")
+    build_index([random_vectors(10)], tmp_path, FLOAT16, "checksum", SHARD)
     with pytest.raises(ValueError, match=r"^queries \[Q, 32\] and k of at least 1 are needed, not "):
         PassageIndex(tmp_path, None).search(np.zeros(shape, np.float32), k)
 
@@ -137,7 +138,7 @@ def test_queries_that_do_not_fit(shape: tuple[int, ...], k: int, tmp_path: Path)
 # ivfpq
 
 
-APPROXIMATE = IndexConfig(kind="ivfpq", lists=16, probes=4, codes=2, shard_passages=6000, storage="float32")
+APPROXIMATE = IndexConfig(kind="ivfpq", lists=16, probes=4, codes=2, storage="float32")
 
 
 def clusters(count: int) -> np.ndarray:
@@ -151,7 +152,7 @@ def clusters(count: int) -> np.ndarray:
 def approximate(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, Path, IndexInfo]:
     """Passages, and the folder and description of an index of them; training takes its time."""
     passages, folder = clusters(10_500), tmp_path_factory.mktemp("ivfpq")
-    return passages, folder, build_index(batches(passages, 4000), folder, APPROXIMATE, "checksum")
+    return passages, folder, build_index(batches(passages, 4000), folder, APPROXIMATE, "checksum", 6000)
 
 
 def test_reported_recall_is_the_one_measured_by_hand(approximate: tuple[np.ndarray, Path, IndexInfo]) -> None:
@@ -211,7 +212,7 @@ def test_ivfpq_that_cannot_be(count: int, config: dict[str, int], message: str, 
 
 
 def test_index_json(tmp_path: Path) -> None:
-    info = build_index([random_vectors(150)], tmp_path, FLOAT16, "checksum")
+    info = build_index([random_vectors(150)], tmp_path, FLOAT16, "checksum", SHARD)
     stored = json.loads((tmp_path / "index.json").read_text())
     assert stored["encoder"] == "checksum"
     assert stored["config"]["storage"] == "float16"
@@ -224,7 +225,7 @@ def test_index_json(tmp_path: Path) -> None:
 
 
 def test_another_encoder_is_refused(tmp_path: Path) -> None:
-    build_index([random_vectors(10)], tmp_path, FLOAT16, "one")
+    build_index([random_vectors(10)], tmp_path, FLOAT16, "one", SHARD)
     assert len(PassageIndex(tmp_path, "one")) == 10
     with pytest.raises(UserError, match=rf"^{tmp_path}: the index was built by another encoder \(build it again"):
         PassageIndex(tmp_path, "other")
@@ -232,7 +233,7 @@ def test_another_encoder_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("how", ["missing", "truncated", "overwritten"])
 def test_damaged_file(how: str, tmp_path: Path) -> None:
-    info = build_index([random_vectors(150)], tmp_path, FLOAT16, "checksum")
+    info = build_index([random_vectors(150)], tmp_path, FLOAT16, "checksum", SHARD)
     path = tmp_path / info.shards[1].file
     if how == "missing":
         path.unlink()
@@ -255,7 +256,7 @@ def test_what_is_no_index(contents: str | None, tmp_path: Path) -> None:
 @pytest.mark.parametrize("vectors", [[], [np.empty((0, 8), np.float32)]])
 def test_empty_input(vectors: list[np.ndarray], tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"^{tmp_path}: there is no passage to index$"):
-        build_index(vectors, tmp_path, FLOAT16, "checksum")
+        build_index(vectors, tmp_path, FLOAT16, "checksum", SHARD)
 
 
 @pytest.mark.parametrize(
@@ -268,11 +269,11 @@ def test_empty_input(vectors: list[np.ndarray], tmp_path: Path) -> None:
 )
 def test_vectors_that_cannot_be_stored(value: float, config: IndexConfig, message: str, tmp_path: Path) -> None:
     """What was there before stays, and nothing of the new one is left."""
-    old = build_index([random_vectors(30)], tmp_path, FLOAT16, "old")
+    old = build_index([random_vectors(30)], tmp_path, FLOAT16, "old", SHARD)
     vectors = random_vectors(150)
     vectors[130, 3] = value
     with pytest.raises(UserError) as caught:
-        build_index(batches(vectors, 70), tmp_path, config, "new")
+        build_index(batches(vectors, 70), tmp_path, config, "new", SHARD)
     assert str(caught.value) == message
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["index.json", old.shards[0].file])
     assert len(PassageIndex(tmp_path, "old")) == 30
@@ -280,7 +281,7 @@ def test_vectors_that_cannot_be_stored(value: float, config: IndexConfig, messag
 
 def test_pickling_passes_the_folder_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    build_index([random_vectors(500)], Path("index"), FLOAT32, "checksum")
+    build_index([random_vectors(500)], Path("index"), FLOAT32, "checksum", SHARD)
     index = PassageIndex(Path("index"), None)
     pickled = pickle.dumps(index)
     assert len(pickled) < 300
@@ -299,9 +300,7 @@ def anonymous_memory() -> int:
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 @pytest.mark.parametrize("config", [FLOAT16, FLOAT32], ids=["float16", "float32"])
 def test_files_are_mapped_not_copied(config: IndexConfig, tmp_path: Path) -> None:
-    info = build_index(
-        batches(random_vectors(40_000, 256), 1000), tmp_path, config.model_copy(update={"shard_passages": 20_000}), ""
-    )
+    info = build_index(batches(random_vectors(40_000, 256), 1000), tmp_path, config, "", 20_000)
     before = anonymous_memory()
     index = PassageIndex(tmp_path, None)
     index.search(random_vectors(2, 256, seed=1), 5)
@@ -320,14 +319,14 @@ def hold_open(folder: str, pipe: Any) -> None:
 
 
 def test_another_process_goes_on_with_the_files_it_opened(tmp_path: Path) -> None:
-    old = build_index([random_vectors(250)], tmp_path, FLOAT16, "0")
+    old = build_index([random_vectors(250)], tmp_path, FLOAT16, "0", SHARD)
     expected = [part.tolist() for part in PassageIndex(tmp_path, "0").search(random_vectors(3, seed=1), 5)]
     context = multiprocessing.get_context("spawn")
     mine, other = context.Pipe()
     process = context.Process(target=hold_open, args=(str(tmp_path), other))
     process.start()
     assert mine.recv() == "open"
-    build_index([random_vectors(250, seed=5)], tmp_path, FLOAT16, "1")
+    build_index([random_vectors(250, seed=5)], tmp_path, FLOAT16, "1", SHARD)
     assert not any((tmp_path / shard.file).exists() for shard in old.shards)
     mine.send("search")
     assert mine.recv() == expected
@@ -340,7 +339,7 @@ def test_searches_while_the_index_is_replaced(tmp_path: Path) -> None:
     sets = [random_vectors(250, seed=seed) for seed in range(2)]
     queries = random_vectors(3, seed=9)
     expected = [naive_search(vectors.astype(np.float16), queries, 4)[1] for vectors in sets]
-    build_index([sets[0]], tmp_path, FLOAT16, "0")
+    build_index([sets[0]], tmp_path, FLOAT16, "0", SHARD)
     done = threading.Event()
     opened: list[str] = []
     wrong: list[Any] = []
@@ -359,7 +358,7 @@ def test_searches_while_the_index_is_replaced(tmp_path: Path) -> None:
     thread = threading.Thread(target=keep_searching)
     thread.start()
     for number in range(1, 30):
-        build_index([sets[number % 2]], tmp_path, FLOAT16, str(number % 2))
+        build_index([sets[number % 2]], tmp_path, FLOAT16, str(number % 2), SHARD)
     done.set()
     thread.join()
     assert not wrong

@@ -21,7 +21,7 @@ def values_of(**fields: Any) -> dict[str, Any]:
 
 
 def test_each_seed_is_another_planted_corpus() -> None:
-    job = validate_settings(RGITSettings, values_of(plant=True, output="sweep"), where="test")
+    job = validate_settings(RGITSettings, values_of(plant="small", output="sweep"), where="test")
     assert (job.rgit.tau, job.output) == (10.0, "/runs/one")
     assert (job.planted.seed, job.train_retriever.seed, job.train_generator.seed) == (7, 7, 7)
     assert job.steps == Path("sweep/steps").resolve()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from kpray.text.generated import split_target
 from kpray.unikeyphrase.config import DecodeConfig
 from kpray.unikeyphrase.decode import (
     CachedSteps,
@@ -18,7 +19,6 @@ from kpray.unikeyphrase.decode import (
     extract_phrases,
     label_probabilities,
     read_documents,
-    split_target,
 )
 from kpray.unikeyphrase.inputs import Source
 from kpray.unikeyphrase.labels import BEGIN, INSIDE, OUTSIDE, PIECE
@@ -127,12 +127,12 @@ def test_phrases_of_a_sequence_and_their_scores(ended: bool, tiny_task: MakeTask
     probabilities = [0.9, 0.6, 0.6, 0.8, 0.9, 0.8, 0.5, 0.1]
     cut = len(tokens) if ended else -1
     reading = Reading(np.zeros((0, 4)), np.array(tokens[:cut]), np.array(probabilities[:cut]))
-    found = split_target(reading, encoder)
+    found = split_target(reading.target.tolist(), reading.probabilities, encoder.delimiter_ids, encoder.sep_id)
     first = (0.9 + 0.6 + 0.6) / 3
     expected = [
         ([graph, theory], first),
         ([sparse], first),  # not (0.9 + 0.8) / 2: scores fall along the sequence
         ([graph], (0.5 + 0.1) / 2),
     ][: 3 if ended else 2]
-    assert [ids.tolist() for ids, _ in found] == [ids for ids, _ in expected]
+    assert [ids for ids, _ in found] == [ids for ids, _ in expected]
     assert [score for _, score in found] == pytest.approx([score for _, score in expected])
