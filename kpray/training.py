@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from kpray.document import Record
 from kpray.settings import Settings
@@ -20,6 +21,12 @@ if TYPE_CHECKING:
 
 
 Model = TypeVar("Model", bound="torch.nn.Module")
+
+
+def _check_installed(tracker: str) -> str:
+    if tracker != "none" and find_spec(tracker) is None:
+        raise ValueError(f"the package is not installed: pip install {tracker}, or choose none")
+    return tracker
 
 
 class OptimConfig(Settings):
@@ -70,7 +77,7 @@ class RunConfig(Settings):
     """Steps in a row that fp16 may skip for overflow before training gives up."""
     most_failures: Annotated[int, Field(ge=0)] = 3
     """Times that lost workers are replaced before the job ends with an error."""
-    tracker: Literal["none", "mlflow", "wandb"] = "none"
+    tracker: Annotated[Literal["none", "mlflow", "wandb"], AfterValidator(_check_installed)] = "none"
     """Also send the metrics there, where that package is installed."""
 
 

@@ -31,7 +31,6 @@ from kpray.sweep.reports import SweepReport, write_sweep_report
 from kpray.sweep.search import SearchConfig, describe_limit, describe_search, with_setting
 from kpray.sweep.sweep import DRIVER_CPUS, Demand, Sweep, begin, fixed_values, run_sweep
 from kpray.sweep.trials import Outcome, SweepFolder, Trial
-from kpray.train.metrics_log import check_tracker
 from kpray.train.placement import placement
 
 _TAU = "rgit.tau"
@@ -71,7 +70,6 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
         data = describe_documents(job, "a planted corpus for each seed")
         print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; {describe_limit(job.sweep)}")
         return 0
-    check_tracker(job.run.tracker)
     folder = SweepFolder(working_folder(job.output))
     values = rgit_values(job)
     sources = [source for name in CORPORA if values[name] for source in find_sources(values[name])]

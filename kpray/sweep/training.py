@@ -29,7 +29,6 @@ from kpray.sweep.sweep import DRIVER_CPUS, Demand, Sweep, begin, fixed_values, r
 from kpray.sweep.trials import Outcome, SweepFolder, Trial
 from kpray.train.job import TrainSettings, train
 from kpray.train.loop import CHECKPOINTS
-from kpray.train.metrics_log import check_tracker
 from kpray.train.placement import NODE_CPUS, placement
 from kpray.train.tokenize import TokenRun, tokenize_files
 from kpray.training import RunConfig, TrainingTask
@@ -92,7 +91,6 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
         data = describe_inputs({"to train on": job.train, "to validate on": job.valid}, job.limits)
         print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; {describe_limit(job.sweep)}")
         return 0
-    check_tracker(job.run.tracker)
     folder = SweepFolder(working_folder(job.output))
     values = training_values(job)
     trainings = [kind.read(with_setting(values, setting), setting_text(setting)) for setting in expand(space)]

@@ -47,7 +47,7 @@ from kpray.train.collectives import agreed
 from kpray.train.dataset import number_columns
 from kpray.train.deepspeed import choose_precision
 from kpray.train.loop import CHECKPOINTS, Plan, train_worker
-from kpray.train.metrics_log import MetricsTail, check_tracker
+from kpray.train.metrics_log import MetricsTail
 from kpray.train.placement import Placement, placement
 from kpray.train.tokenize import TokenRun, TokenSet, tokenize_files
 from kpray.training import OptimConfig, RunConfig, TrainingTask
@@ -113,7 +113,6 @@ def train(
     Raises:
         UserError: a mistake of the user, here or in a worker; what is in the output folder is still good.
     """
-    check_tracker(job.run.tracker)
     sources, valid_sources = find_sources(job.train), find_sources(job.valid)
     output = working_folder(job.output)
     configuration = {

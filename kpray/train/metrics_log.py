@@ -4,27 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from kpray.corpus.writing import write_text
-from kpray.errors import UserError
 
 METRICS_FILE = "metrics.jsonl"
 Tracker = Literal["none", "mlflow", "wandb"]
-
-
-def check_tracker(tracker: Tracker) -> None:
-    """See that the package of a tracker is there.
-
-    Raises:
-        UserError: it is not.
-    """
-    if tracker != "none" and find_spec(tracker) is None:
-        raise UserError(
-            f"the package {tracker} is not installed", where="run.tracker", fix=f"pip install {tracker}, or choose none"
-        )
 
 
 class MetricsLog:

@@ -164,7 +164,7 @@ def test_dry_run_and_mistakes_start_nothing(
     assert run_here(monkeypatch, *options) == 2
     assert f"kpray: error: {valid}: there is no document to validate on" in capsys.readouterr().err
     assert run_here(monkeypatch, *options, "--run.tracker", "mlflow") == 2
-    assert "the package mlflow is not installed" in capsys.readouterr().err
+    assert "--run.tracker is 'mlflow' (the package is not installed: pip install mlflow, or choose none)" in capsys.readouterr().err
 
 
 def test_output_of_another_training_is_refused(

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from kpray.errors import UserError
+from kpray.settings import validate_settings
 from kpray.train.job import check_output
-from kpray.train.metrics_log import MetricsLog, MetricsTail, check_tracker
+from kpray.train.metrics_log import MetricsLog, MetricsTail
 from kpray.train.placement import Placement, placement
 from kpray.training import RunConfig
 
@@ -86,9 +87,9 @@ def test_metrics_go_on_after_a_step(tmp_path: Path) -> None:
 
 
 def test_tracker_that_is_not_installed() -> None:
-    check_tracker("none")
-    with pytest.raises(UserError, match=r"run.tracker: the package wandb is not installed \(pip install wandb"):
-        check_tracker("wandb")
+    assert validate_settings(RunConfig, {"tracker": "none"}, where="run").tracker == "none"
+    with pytest.raises(UserError, match=r"tracker is 'wandb' \(the package is not installed: pip install wandb, or"):
+        validate_settings(RunConfig, {"tracker": "wandb"}, where="run")
 
 
 def test_lines_as_they_are_added(tmp_path: Path) -> None:
