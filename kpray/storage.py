@@ -3,6 +3,9 @@
 A `Location` is a `Path`, or an `ObjectPath` that answers to the same calls through pyarrow's file systems. In object
 storage a file appears whole when its upload ends, and there are no renames: what is written is made on this machine's
 disk first, and uploaded in one piece (`whole_file`).
+
+They are pyarrow's file systems and not fsspec's: pyarrow brings S3 and GCS with it, where fsspec needs s3fs and gcsfs
+with the cloud's SDK in fixed versions; and Ray Data reads Parquet by the same ones.
 """
 
 from __future__ import annotations
