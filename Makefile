@@ -7,12 +7,13 @@ STAMP := $(VENV)/.kpray-setup
 EXTRAS := cluster,cpu,bitext,offline,dev
 
 .DELETE_ON_ERROR:
-.PHONY: help setup quickstart test check bench submission
+.PHONY: help setup quickstart test test-fast check bench submission
 
 help:
 	@echo "make setup       create $(VENV) with everything that the jobs and the tests need"
 	@echo "make quickstart  a small real run of the whole system, ending in a table"
-	@echo "make test        run the tests"
+	@echo "make test        run all the tests"
+	@echo "make test-fast   those that start no Ray and no other process"
 	@echo "make check       lint, types, and which module may import which"
 	@echo "make bench       speed and F1 beside other tools"
 	@echo "make submission  build/submission: what ray job submit takes along, a wheel and the jobs"
@@ -28,8 +29,12 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: $(STAMP)
 	$(BIN)/python jobs/quickstart.py
 
+# In the order of tests/conftest.py, and not files of many tests first: those take the least time.
 test: $(STAMP)
-	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+test-fast: $(STAMP)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/integration
 
 check: $(STAMP)
 	$(BIN)/ruff check

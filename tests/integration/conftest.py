@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -10,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.jobs import CHUNK_RECORDS, MAX_RECORD_BYTES, ROOT, Corpus, Finished, Job, write_corpus
+from kpray.cluster.ray_compat import LOCAL_VARIABLES
+from tests.commands import ROOT, Finished
+from tests.integration.jobs import CHUNK_RECORDS, HEAD, MAX_RECORD_BYTES, Corpus, Job, wait_for_head, write_corpus
 from tests.samrank.tiny_models import save_bert
 from tests.serve.service import keys_file, start_service, tiny_ramkg, tiny_samrank
 
@@ -20,7 +21,6 @@ __all__ = ["keys_file", "start_service", "tiny_ramkg", "tiny_samrank"]  # of a s
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 StartJob = Callable[..., Job]
-RunJob = Callable[..., Finished]
 
 
 @pytest.fixture(scope="session")
@@ -30,18 +30,21 @@ def start_job() -> Iterator[StartJob]:
         yield lambda *command, **more: jobs.enter_context(Job(*command, **more))
 
 
-@pytest.fixture
-def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunJob:
-    """Run a job in this process, for what does without Ray: `run_here("extract.py", "--input", ...)`."""
+@pytest.fixture(scope="session")
+def start_shared(start_job: StartJob) -> StartJob:
+    """Start a script on the Ray of two cores that tests share if they neither end it nor ask what it did before."""
+    variables = {
+        "PYTHONPATH": str(ROOT),
+        "RAY_AUTH_MODE": "disabled",  # it is these tests' own, and on this machine
+        **LOCAL_VARIABLES,
+    }
+    size = ("--num-cpus=2", "--object-store-memory=200000000", "--include-dashboard=false")
+    variables["RAY_ADDRESS"] = wait_for_head(start_job(*HEAD, *size, variables=variables))
 
-    def run(name: str, *arguments: str | Path) -> Finished:
-        monkeypatch.setattr("sys.argv", [name, *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            runpy.run_path(str(ROOT / "jobs" / name), run_name="__main__")
-        assert isinstance(end.value.code, int)
-        return Finished(end.value.code, *capsys.readouterr())
+    def start(*command: str | Path, **more: str) -> Job:
+        return start_job(*command, variables={**variables, **more})
 
-    return run
+    return start
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,10 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROOT = Path(__file__).parents[2]
+from tests.commands import Finished
+
+# As `ray start` does, in a process that ends it when it ends.
+HEAD = ("-m", "ray.scripts.scripts", "start", "--head", "--block", "--port=0", "--node-ip-address=127.0.0.1")
 MAX_RECORD_BYTES = 4000
 CHUNK_RECORDS = 8
 LONGEST_WAIT = 400  # seconds
@@ -40,22 +44,17 @@ class Corpus:
         folder: what to give as --input.
         ids: id of every record that can be processed.
         rejects: (file, line) of every record that cannot -> a part of the reason.
-        parts: files of predictions that an extract job writes.
+        records: number of each file.
     """
 
     folder: Path
     ids: frozenset[str]
     rejects: dict[tuple[str, int], str]
-    parts: int
+    records: tuple[int, ...]
 
-
-@dataclass(frozen=True)
-class Finished:
-    """A process that ended: exit code, standard output and standard error."""
-
-    code: int
-    out: str
-    err: str
+    def parts(self, chunk_records: int = CHUNK_RECORDS) -> int:
+        """Files of predictions that an extract job writes."""
+        return sum(-(-count // chunk_records) for count in self.records)
 
 
 class Job:
@@ -136,6 +135,15 @@ class Job:
             time.sleep(0.002)
 
 
+def wait_for_head(head: Job) -> str:
+    """Address of a Ray that a process of `ray start --head --block` has begun to start."""
+    printed = ""
+    while not (found := re.search(r"--address='([\d.]+:\d+)'", printed)):
+        printed += f"{head.read_line()}\n"
+        assert head.process.poll() is None, printed
+    return found[1]
+
+
 def parts(output: Path) -> list[str]:
     """Names of the files of predictions."""
     return sorted(path.name for path in output.glob("*.parquet"))
@@ -196,4 +204,4 @@ def write_corpus(folder: Path) -> Corpus:
     (folder / "note.txt").write_text(sentence(random), encoding="utf-8")
     ids = {record["id"] for record in (*plain, *packed, *table, *column)} | {f"{folder}/note.txt"}
     files = (len(lines), len(packed), len(table) + 1, len(column), 1)
-    return Corpus(folder, frozenset(ids), rejects, parts=sum(-(-count // CHUNK_RECORDS) for count in files))
+    return Corpus(folder, frozenset(ids), rejects, files)

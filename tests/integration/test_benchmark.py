@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
-from tests.integration.jobs import ROOT, Job
-
-pytestmark = pytest.mark.integration
+from tests.integration.conftest import StartJob
 
 
-def test_workers_are_timed() -> None:
-    with Job("-m", "tests.integration.time_tiny", variables={"PYTHONPATH": str(ROOT)}) as job:
-        finished = job.finish()
+def test_workers_are_timed(start_shared: StartJob) -> None:
+    finished = start_shared("-m", "tests.integration.time_tiny").finish()
     assert finished.code == 0, finished.err
     [row] = json.loads(finished.out.splitlines()[-1])
     assert row["contestant"] == "training with 2 workers of one thread each (by the clock)"

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kpray.corpus.writing import write_predictions
-from tests.integration.jobs import MAX_RECORD_BYTES, ROOT, Corpus, Finished, Job
-
-pytestmark = pytest.mark.integration
-
-RunHere = Callable[..., Finished]
+from tests.commands import ROOT, Finished, RunHere
+from tests.integration.conftest import StartJob
+from tests.integration.jobs import MAX_RECORD_BYTES, Corpus
 
 
 @pytest.fixture(scope="session")
@@ -40,11 +37,11 @@ def test_predictor_scores_as_its_predictions_do(
     options: list[str],
     model_options: list[str],
     evaluate_here: RunHere,
-    start_job: Callable[..., Job],
+    start_shared: StartJob,
     tmp_path: Path,
 ) -> None:
     arguments = ["--predictor", "samrank", "--top", "10", *model_options, "--output", tmp_path / "predictor.json"]
-    with_predictor = start_job(ROOT / "jobs/evaluate.py", *options, *arguments).finish()
+    with_predictor = start_shared(ROOT / "jobs/evaluate.py", *options, *arguments).finish()
     assert with_predictor.code == 0, with_predictor.err
     from_folder = evaluate_here("--predictions", uninterrupted[0], "--output", tmp_path / "predictions.json")
     assert from_folder.code == 0

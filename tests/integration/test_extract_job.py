@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -16,12 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow.dataset import dataset
 
-from tests.integration.jobs import Corpus, Finished, Job, contents, parts
-
-pytestmark = pytest.mark.integration
-
-StartExtract = Callable[..., Job]
-RunHere = Callable[..., Finished]
+from tests.commands import ROOT, Finished, RunHere
+from tests.integration.conftest import StartJob
+from tests.integration.jobs import Corpus, contents, parts
 
 
 @pytest.fixture
@@ -35,7 +31,7 @@ def test_each_record_is_in_the_output_or_rejected_once(uninterrupted: tuple[Path
     assert finished.code == 0, finished.err
     written, rejected = len(corpus.ids), len(corpus.rejects)
     assert finished.out == f"{written} documents written to {output}, {rejected} rejected (_rejects.jsonl)\n"
-    assert len(parts(output)) == corpus.parts
+    assert len(parts(output)) == corpus.parts()
 
     rows = [row for name in parts(output) for row in pq.read_table(output / name).to_pylist()]
     assert sorted(row["id"] for row in rows) == sorted(corpus.ids)
@@ -75,20 +71,22 @@ def test_the_output_opens_as_it_is_in_the_usual_tools(uninterrupted: tuple[Path,
     assert {id for (id,) in duckdb.execute(f"select id from read_parquet('{output}')").fetchall()} == corpus.ids
 
 
-def test_finished_job_writes_nothing_again(uninterrupted: tuple[Path, Finished], start_extract: StartExtract) -> None:
+def test_finished_job_writes_nothing_again(
+    uninterrupted: tuple[Path, Finished], start_shared: StartJob, extract_options: list[str]
+) -> None:
     output, first = uninterrupted
     before = {path: path.stat().st_mtime_ns for path in output.rglob("part-*")}
-    second = start_extract(output).finish()
+    second = start_shared(ROOT / "jobs/extract.py", *extract_options, "--output", output).finish()
     assert (second.code, second.out) == (0, first.out)
     assert {path: path.stat().st_mtime_ns for path in output.rglob("part-*")} == before
 
 
 def test_however_it_is_stopped_the_result_is_the_same(
-    uninterrupted: tuple[Path, Finished], corpus: Corpus, start_extract: StartExtract, tmp_path: Path
+    uninterrupted: tuple[Path, Finished], corpus: Corpus, start_extract: StartJob, tmp_path: Path
 ) -> None:
     output, seed = tmp_path / "output", int.from_bytes(os.urandom(2))
     print(f"seed {seed}")  # pytest shows it when the test fails
-    first, second, third = sorted(Random(seed).sample(range(1, corpus.parts // 2), 3))
+    first, second, third = sorted(Random(seed).sample(range(1, corpus.parts() // 2), 3))
 
     job = start_extract(output)  # Ctrl-C
     job.wait_for_parts(output, first)
@@ -97,7 +95,7 @@ def test_however_it_is_stopped_the_result_is_the_same(
     assert stopped.code == 130
     assert stopped.err.splitlines()[-1] == "kpray: interrupted; run the same command again"
     assert "Traceback" not in stopped.err
-    assert len(parts(output)) < corpus.parts
+    assert len(parts(output)) < corpus.parts()
 
     job = start_extract(output)  # the machine goes down
     job.wait_for_parts(output, max(second, len(parts(output)) + 1))
@@ -112,8 +110,9 @@ def test_however_it_is_stopped_the_result_is_the_same(
     assert contents(output) == contents(uninterrupted[0])
 
 
-def test_head_that_the_model_has_not(start_extract: StartExtract, tmp_path: Path) -> None:
-    finished = start_extract(tmp_path / "output", "--samrank.heads", "9-1").finish()
+def test_head_that_the_model_has_not(start_shared: StartJob, extract_options: list[str], tmp_path: Path) -> None:
+    options = [*extract_options, "--output", tmp_path / "output", "--samrank.heads", "9-1"]
+    finished = start_shared(ROOT / "jobs/extract.py", *options).finish()
     message = "heads: the model has no head 9-1 (it has 3 layers of 4 heads: 1-1 to 3-4)"
     assert (finished.code, finished.out) == (2, "")
     assert finished.err.splitlines()[-1] == f"kpray: error: {message}"

@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 
+from tests.commands import ROOT, Finished
 from tests.integration.hosts import Hosts, why_not
-from tests.integration.jobs import ROOT, Corpus, Finished, Job, contents, parts
+from tests.integration.jobs import Corpus, Job, contents, parts
 from tests.train.tiny_runs import difference
 from tests.train.tiny_task import make_records, write_records
 
 REASON = why_not() if os.environ.get("KPRAY_TEST_HOSTS") else "they take minutes: set KPRAY_TEST_HOSTS=1"
-pytestmark = [pytest.mark.integration, pytest.mark.skipif(bool(REASON), reason=REASON)]
+pytestmark = pytest.mark.skipif(bool(REASON), reason=REASON)
 
 CUT = 8.0  # seconds, which Ray takes for a slow network
 LONG_CUT = 45.0  # after which it takes the node for lost
@@ -70,7 +71,7 @@ def test_extract(
 ) -> None:
     output = tmp_path / "output"
     job = hosts.start(0, ROOT / "jobs/extract.py", *extract_options, "--output", output, "--address", hosts.address)
-    job.wait_for_parts(output, corpus.parts // 4)
+    job.wait_for_parts(output, corpus.parts() // 4)
     since = time.time()
     disturb(hosts, how)
     finished = job.finish()

@@ -19,8 +19,6 @@ from tests.samrank.tiny_models import SENTENCES
 from tests.serve.service import Service as InThisProcess
 from tests.serve.service import StartService, serving
 
-pytestmark = pytest.mark.integration
-
 LOCUSTFILE = Path(__file__).parents[2] / "benchmarks" / "locustfile.py"
 
 

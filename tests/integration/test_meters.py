@@ -7,11 +7,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from tests.integration.jobs import ROOT, Job
-
-pytestmark = pytest.mark.integration
+from tests.commands import ROOT
+from tests.integration.jobs import Job
 
 DASHBOARD = json.loads((ROOT / "deploy/grafana.json").read_text("utf-8"))
 

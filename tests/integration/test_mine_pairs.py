@@ -9,10 +9,9 @@ from random import Random
 import pytest
 
 from kpray.pretrained import MINILM, find_model
-from tests.integration.conftest import RunJob, StartJob
-from tests.integration.jobs import ROOT, records
-
-pytestmark = pytest.mark.integration
+from tests.commands import ROOT, RunHere
+from tests.integration.conftest import StartJob
+from tests.integration.jobs import records
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +28,9 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [*files, "--lang", "de", "--bitext.model", find_model(MINILM), "--bitext.margin", "1.01"]
 
 
-def test_pairs(options: list[str], start_job: StartJob, tmp_path: Path) -> None:
+def test_pairs(options: list[str], start_shared: StartJob, tmp_path: Path) -> None:
     output = tmp_path / "output"
-    finished = start_job(ROOT / "jobs/mine_pairs.py", *options, "--output", output).finish()
+    finished = start_shared(ROOT / "jobs/mine_pairs.py", *options, "--output", output).finish()
     assert finished.code == 0, finished.err
     pairs = [json.loads(line) for line in (output / "pairs.jsonl").read_text("utf-8").splitlines()]
     found = {pair["id"]: pair["english_ids"] for pair in pairs}
@@ -39,7 +38,7 @@ def test_pairs(options: list[str], start_job: StartJob, tmp_path: Path) -> None:
     assert f"{len(pairs)} pairs of 20 and 20 documents" in finished.out
 
 
-def test_dry_run(options: list[str], run_here: RunJob, tmp_path: Path) -> None:
+def test_dry_run(options: list[str], run_here: RunHere, tmp_path: Path) -> None:
     plan = run_here("mine_pairs.py", *options, "--output", tmp_path / "output", "--dry-run")
     assert plan.code == 0
     assert "--passages: 1 jsonl files, 20 records" in plan.out

@@ -12,7 +12,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.integration.jobs import ROOT, Job
+from tests.commands import ROOT
+from tests.integration.jobs import Job
 from tests.integration.serving import Server, free_port
 
 THE_FILE = Path(__file__).parent / "new_method" / "textrank.py"

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from kpray.storage import ObjectPath, whole_file
-from tests.integration.jobs import CHUNK_RECORDS, MAX_RECORD_BYTES, ROOT, Corpus, Job
-from tests.object_store import object_store
+from tests.commands import ROOT
+from tests.integration.conftest import StartJob
+from tests.integration.jobs import MAX_RECORD_BYTES, Corpus
+from tests.integration.object_store import object_store
 
-pytestmark = pytest.mark.integration
+RECORDS = 30  # of a chunk: each part of the output costs the server some requests
 
 
 def test_extract(
     corpus: Corpus,
-    start_job: Callable[..., Job],
+    start_job: StartJob,
     model_options: list[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -32,24 +33,22 @@ def test_extract(
             for file in folder.iterdir():
                 with whole_file(place / file.name) as unfinished:
                     unfinished.write_bytes(file.read_bytes())
-        settings = ["--limits.max-record-bytes", MAX_RECORD_BYTES, "--batch.chunk-records", CHUNK_RECORDS]
+        settings = ["--limits.max-record-bytes", MAX_RECORD_BYTES, "--batch.chunk-records", RECORDS]
         options = ["--samrank.model", model, "--samrank.heads", "2-1", "--input", given, "--output", output]
+        command = [ROOT / "jobs/extract.py", *map(str, [*options, *settings])]
         environment = {**variables, "PYTHONPATH": str(ROOT), "KPRAY_CACHE": str(tmp_path)}
 
-        def start() -> Job:
-            return start_job(ROOT / "jobs/extract.py", *map(str, [*options, *settings]), variables=environment)
-
-        job = start()
-        job.wait_until(lambda: len(list(output.glob("*.parquet"))) > corpus.parts // 4)
+        job = start_job(*command, variables=environment)
+        job.wait_until(lambda: len(list(output.glob("*.parquet"))) > corpus.parts(RECORDS) // 4)
         job.kill()
         before = {str(part) for part in output.glob("*.parquet")}
-        finished = start().finish()
+        finished = start_job(*command, variables=environment).finish()
         assert finished.code == 0, finished.err
         counts = f"{len(corpus.ids)} documents written to {output}, {len(corpus.rejects)} rejected (_rejects.jsonl)\n"
         assert finished.out == counts
 
         parts = list(output.glob("*.parquet"))
-        assert len(parts) == corpus.parts
+        assert len(parts) == corpus.parts(RECORDS)
         assert before <= {str(part) for part in parts}
         ids = [row["id"] for part in parts for row in pq.read_table(part.open()).to_pylist()]
         renamed = {name.replace(str(corpus.folder), str(given)) for name in corpus.ids}

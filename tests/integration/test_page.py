@@ -25,10 +25,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SCREENSHOTS = os.environ.get("KPRAY_SCREENSHOTS")  # a folder, to look at them
 TEXT = "Sparse networks, and dense graphs: 𝔘nicode <b>sparse networks</b> again.\n\nThe graphs' end."
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed (apt-get install chromium)"),
-]
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed (apt-get install chromium)")
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from kpray.versions import versions
-from tests.integration.jobs import ROOT, Finished, Job
-
-pytestmark = pytest.mark.integration
+from tests.commands import ROOT, Finished
+from tests.integration.jobs import Job
 
 VARIABLES = {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}  # the cluster is this test's own
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,9 @@ import pytest
 
 from kpray.corpus.store import PassageStore
 from kpray.ramkg.encoder import embed, open_retriever
-from tests.integration.conftest import RunJob
-from tests.integration.jobs import ROOT, Job
+from tests.commands import ROOT, RunHere
+from tests.integration.conftest import StartJob
 from tests.ramkg.tiny_retriever import make_pairs, save_backbone, write_records
-
-pytestmark = pytest.mark.integration
 
 PAIRS, VALID = 48, 12
 
@@ -38,9 +35,9 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [*files, *task, *optim, *run]
 
 
-def test_training_of_two_workers(start_job: Callable[..., Job], options: list[str], tmp_path: Path) -> None:
+def test_training_of_two_workers(start_shared: StartJob, options: list[str], tmp_path: Path) -> None:
     output = tmp_path / "output"
-    finished = start_job(ROOT / "jobs/train_retriever.py", *options, "--output", output).finish()
+    finished = start_shared(ROOT / "jobs/train_retriever.py", *options, "--output", output).finish()
     assert finished.code == 0, finished.err
     assert finished.out.startswith(f"{20 * PAIRS // 16} steps; the best model is of step ")
     lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text("utf-8").splitlines()]
@@ -64,7 +61,7 @@ def test_training_of_two_workers(start_job: Callable[..., Job], options: list[st
     assert right == pytest.approx(about["metrics"]["recall@1"]) == max(recall)
 
 
-def test_dry_run_and_mistakes_start_nothing(options: list[str], run_here: RunJob, tmp_path: Path) -> None:
+def test_dry_run_and_mistakes_start_nothing(options: list[str], run_here: RunHere, tmp_path: Path) -> None:
     output = tmp_path / "output"
     plan = run_here("train_retriever.py", *options, "--output", output, "--dry-run")
     assert plan.code == 0

@@ -13,10 +13,8 @@ import pytest
 
 from kpray.corpus.records import Reject, read_records
 from kpray.registry import open_predictor
-from tests.integration.conftest import RunJob, StartJob
-from tests.integration.jobs import ROOT, Finished
-
-pytestmark = pytest.mark.integration
+from tests.commands import ROOT, Finished, RunHere
+from tests.integration.conftest import StartJob
 
 JOB = ROOT / "jobs/rgit.py"
 OPTIONS = ("--config", "planted-small", "--rgit.rounds", "1")  # two minutes, nearly all of it processes that start
@@ -41,13 +39,13 @@ class Run:
 
 
 @pytest.fixture(scope="module")
-def run(start_job: StartJob, tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(start_job: StartJob, start_shared: StartJob, tmp_path_factory: pytest.TempPathFactory) -> Run:
     output = tmp_path_factory.mktemp("rgit") / "output"
     job = start_job(JOB, *OPTIONS, "--output", output)
     job.wait_until(lambda: any(name.startswith("search") for name in finished_steps(output)))
     before = frozenset(finished_steps(output))
     job.kill()
-    finished = start_job(JOB, *OPTIONS, "--output", output).finish()
+    finished = start_shared(JOB, *OPTIONS, "--output", output).finish()
     assert finished.code == 0, finished.err
     return Run(output, finished, before)
 
@@ -109,25 +107,25 @@ def test_what_was_finished_is_not_done_again(run: Run) -> None:
     assert {name.split("-")[0] for name in run.before} >= {"generator", "generate", "retriever", "index", "search"}
 
 
-def test_threshold_shares_what_does_not_depend_on_it(run: Run, start_job: StartJob, tmp_path: Path) -> None:
+def test_threshold_shares_what_does_not_depend_on_it(run: Run, start_shared: StartJob, tmp_path: Path) -> None:
     shared = run.output / "steps"
     before = finished_steps(run.output)
     options = ("--rgit.tau", "99", "--systems", "rgit", "--steps", shared)
-    finished = start_job(JOB, *OPTIONS, *options, "--output", tmp_path / "output").finish()
+    finished = start_shared(JOB, *OPTIONS, *options, "--output", tmp_path / "output").finish()
     assert finished.code == 2
     assert "rgit.tau: round 1 found no passage that retrieved keyphrases help by more than 99 points" in finished.err
     # Fewer passages can qualify, so that what is generated with retrieval is another step; all else was there.
     assert [name.split("-")[0] for name in sorted({*finished_steps(run.output)} - {*before})] == ["generate"]
 
 
-def test_dry_run(run_here: RunJob, tmp_path: Path) -> None:
+def test_dry_run(run_here: RunHere, tmp_path: Path) -> None:
     finished = run_here("rgit.py", *OPTIONS, "--output", tmp_path / "output", "--dry-run")
     assert finished.code == 0, finished.err
     assert "a planted corpus: 48 pairs, 40 records without" in finished.out
     assert not (tmp_path / "output").exists()
 
 
-def test_comparison_with_an_unfinished_run(run_here: RunJob, tmp_path: Path) -> None:
+def test_comparison_with_an_unfinished_run(run_here: RunHere, tmp_path: Path) -> None:
     finished = run_here("rgit.py", *OPTIONS, "--output", tmp_path / "output", "--compare", tmp_path / "other")
     assert finished.code == 2
     assert f"--compare: {tmp_path / 'other/report.json'}: is not the report of a finished run" in finished.err

@@ -11,30 +11,23 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.conftest import RunJob, StartJob
-from tests.integration.jobs import ROOT, Finished, Job
+from tests.commands import ROOT, Finished, RunHere
+from tests.integration.conftest import StartJob
 from tests.train.tiny_task import make_records, write_records
-
-pytestmark = pytest.mark.integration
 
 SCRIPT = Path(__file__).with_name("sweep_tiny.py")
 
 
 @pytest.fixture(scope="module")
-def start(start_job: StartJob, tmp_path_factory: pytest.TempPathFactory) -> StartJob:
-    """Start the sweep: `start(output, "--space.lr", "0.01", "0.02")`."""
+def options(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
+    """Script and options of the sweep, but for --output and what is tried."""
     folder = tmp_path_factory.mktemp("records")
     write_records(make_records(80, seed=1), folder / "train.jsonl")
     write_records(make_records(20, seed=2), folder / "valid.jsonl")
-    files = ["--train", folder / "train.jsonl", "--valid", folder / "valid.jsonl"]
+    files: list[str | Path] = ["--train", folder / "train.jsonl", "--valid", folder / "valid.jsonl"]
     optim = ["--optim.epochs", "2", "--optim.batch", "8", "--task.seconds", "0.1"]  # 20 steps
     run = ["--run.micro-tokens", "100", "--run.validate-every", "5", "--run.log-every", "5"]
-
-    def begin(output: Path, *more: str, **variables: str) -> Job:
-        variables |= {"PYTHONPATH": str(ROOT)}
-        return start_job(SCRIPT, *files, *optim, *run, "--output", output, *more, variables=variables)
-
-    return begin
+    return [SCRIPT, *files, *optim, *run]
 
 
 @dataclass(frozen=True)
@@ -55,16 +48,19 @@ class Sweep:
 
 
 @pytest.fixture(scope="module")
-def sweep(start: StartJob, tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+def sweep(
+    start_job: StartJob, start_shared: StartJob, options: list[str | Path], tmp_path_factory: pytest.TempPathFactory
+) -> Sweep:
     output, marks = (tmp_path_factory.mktemp(name) / "folder" for name in ("output", "marks"))
     marks.mkdir()
-    options = ["--space.lr", "0.01", "0.00001", "0.02", "--sweep.seeds", "0", "--sweep.at-once", "1"]
-    options += ["--sweep.asha", "--sweep.grace", "1", "--sweep.reduction", "2"]
-    job = start(output, *options, KPRAY_CRASH=str(marks))
+    tried = ["--space.lr", "0.01", "0.00001", "0.02", "--sweep.seeds", "0", "--sweep.at-once", "1"]
+    asha = ["--sweep.asha", "--sweep.grace", "1", "--sweep.reduction", "2"]
+    command = [*options, "--output", output, *tried, *asha]
+    job = start_job(*command, variables={"PYTHONPATH": str(ROOT), "KPRAY_CRASH": str(marks)})
     job.wait_until(lambda: len(started(output)) == 3 and events(output)[-1]["name"] == "report")
     job.kill()
     keys, before = started(output), results(output)
-    return Sweep(output, keys, before, start(output, *options, KPRAY_CRASH=str(marks)).finish())
+    return Sweep(output, keys, before, start_shared(*command).finish())
 
 
 def events(output: Path) -> list[dict[str, Any]]:
@@ -124,9 +120,11 @@ def test_best_configuration(sweep: Sweep) -> None:
     assert f"train_tiny.py --config {sweep.output / 'best.yaml'}" in sweep.finished.out
 
 
-def test_more_than_the_cluster_has_is_refused(start: StartJob, tmp_path: Path) -> None:
+def test_more_than_the_cluster_has_is_refused(
+    start_shared: StartJob, options: list[str | Path], tmp_path: Path
+) -> None:
     output = tmp_path / "output"
-    finished = start(output, "--run.workers", "500", "--run.cpus", "2").finish()
+    finished = start_shared(*options, "--output", output, "--run.workers", "500", "--run.cpus", "2").finish()
     assert (finished.code, finished.out) == (2, "")
     *_, error = finished.err.splitlines()
     assert error.startswith(
@@ -142,7 +140,7 @@ def test_more_than_the_cluster_has_is_refused(start: StartJob, tmp_path: Path) -
         ("sweep_bow_weight.py", "5 settings of 5 bow_weight, each with 3 seeds: 15 trials; at most 2 hours"),
     ],
 )
-def test_dry_runs_over_trainings(name: str, trials: str, run_here: RunJob, tmp_path: Path) -> None:
+def test_dry_runs_over_trainings(name: str, trials: str, run_here: RunHere, tmp_path: Path) -> None:
     write_records(make_records(5, seed=1), tmp_path / "records.jsonl")
     files = ["--train", tmp_path / "records.jsonl", "--valid", tmp_path / "records.jsonl"]
     budget = ["--sweep.hours", "2"]
@@ -153,7 +151,7 @@ def test_dry_runs_over_trainings(name: str, trials: str, run_here: RunJob, tmp_p
     assert not (tmp_path / "output").exists()
 
 
-def test_dry_run_over_heads(run_here: RunJob, tmp_path: Path) -> None:
+def test_dry_run_over_heads(run_here: RunHere, tmp_path: Path) -> None:
     write_records(make_records(5, seed=1), tmp_path / "records.jsonl")
     options = ["--valid", tmp_path / "records.jsonl", "--output", tmp_path / "output", "--dry-run"]
     finished = run_here("sweep_samrank_heads.py", *options)
@@ -164,7 +162,7 @@ def test_dry_run_over_heads(run_here: RunJob, tmp_path: Path) -> None:
     assert "choose on other documents than are reported" in refused.err
 
 
-def test_dry_run_over_thresholds(run_here: RunJob, tmp_path: Path) -> None:
+def test_dry_run_over_thresholds(run_here: RunHere, tmp_path: Path) -> None:
     options = ["--config", "planted-small", "--output", tmp_path / "output", "--dry-run"]
     finished = run_here("sweep_rgit_threshold.py", *options, "--sweep.seeds", "0", "1")
     assert finished.code == 0, finished.err

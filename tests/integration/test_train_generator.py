@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kpray.ramkg.generator import open_generator
-from tests.integration.jobs import ROOT, Finished, Job
+from tests.commands import ROOT, RunHere
+from tests.integration.conftest import StartJob
 from tests.ramkg.tiny_generator import PASSAGES, RECORDS, save_backbone
-
-pytestmark = pytest.mark.integration
-
-RunJob = Callable[..., Finished]
 
 
 @pytest.fixture(scope="module")
@@ -48,10 +44,10 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def test_training(options: list[str | Path], start_job: Callable[..., Job], tmp_path: Path) -> None:
+def test_training(options: list[str | Path], start_shared: StartJob, tmp_path: Path) -> None:
     output = tmp_path / "output"
     arguments = [ROOT / "jobs/train_generator.py", *options, "--langs", "de", "fr", "zh", "--output", output]
-    finished = start_job(*arguments).finish()
+    finished = start_shared(*arguments).finish()
     assert finished.code == 0, finished.err
     about = json.loads((output / "best/training.json").read_text("utf-8"))
     assert about["score"] == about["metrics"]["f1@M"] == about["metrics"]["f1@M zh_CN"] == 100
@@ -74,13 +70,13 @@ def test_training(options: list[str | Path], start_job: Callable[..., Job], tmp_
     generated = generator.generate(sources, ["de", "fr", "zh"])
     assert [tuple(text for text, _ in phrases) for phrases in generated] == [r.keyphrases for r in RECORDS[:3]]
 
-    again = start_job(*arguments).finish()  # there is nothing left to do
+    again = start_shared(*arguments).finish()  # there is nothing left to do
     assert (again.code, again.out) == (0, finished.out)
     assert "reading --english" in finished.err
     assert "reading --english" not in again.err
 
 
-def test_dry_run_and_mistakes_start_nothing(options: list[str | Path], run_here: RunJob, tmp_path: Path) -> None:
+def test_dry_run_and_mistakes_start_nothing(options: list[str | Path], run_here: RunHere, tmp_path: Path) -> None:
     output = tmp_path / "output"
     dry = run_here("train_generator.py", *options, "--output", output, "--dry-run")
     assert dry.code == 0, dry.err

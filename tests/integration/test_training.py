@@ -3,44 +3,41 @@
 from __future__ import annotations
 
 import json
-import runpy
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.integration.jobs import ROOT, Finished, Job
+from tests.commands import ROOT, Finished, RunHere
+from tests.integration.conftest import StartJob
+from tests.integration.jobs import Job
 from tests.train.tiny_runs import difference
 from tests.train.tiny_task import make_records, write_records
-
-pytestmark = pytest.mark.integration
 
 SCRIPT = Path(__file__).with_name("train_tiny.py")
 STEPS = 2 * 200 // 8
 
-Start = Callable[..., Job]
-
 
 @pytest.fixture(scope="module")
-def start(start_job: Callable[..., Job], tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Start the job: `start(output, "--run.workers", "2")`."""
+def options(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
+    """Script and options of the job, but for --output and the number of workers."""
     folder = tmp_path_factory.mktemp("records")
     write_records(make_records(200, seed=1), folder / "train.jsonl")
     write_records(make_records(30, seed=2), folder / "valid.jsonl")
-    files = ["--train", folder / "train.jsonl", "--valid", folder / "valid.jsonl"]
+    files: list[str | Path] = ["--train", folder / "train.jsonl", "--valid", folder / "valid.jsonl"]
     optim = ["--optim.epochs", "2", "--optim.batch", "8", "--optim.lr", "0.01"]
     run = ["--run.micro-tokens", "100", "--run.validate-every", "10", "--run.log-every", "5", "--task.masked", "0.2"]
-    variables = {"PYTHONPATH": str(ROOT)}
-    return lambda output, *more: start_job(SCRIPT, *files, *optim, *run, "--output", output, *more, variables=variables)
+    return [SCRIPT, *files, *optim, *run]
 
 
 @pytest.fixture(scope="module")
-def two_workers(start: Start, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
+def two_workers(
+    start_shared: StartJob, options: list[str | Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Finished]:
     """Output of a job of two workers that nothing disturbed, and what it said."""
     output = tmp_path_factory.mktemp("two") / "output"
-    return output, start(output, "--run.workers", "2").finish()
+    return output, start_shared(*options, "--output", output, "--run.workers", "2").finish()
 
 
 def lines(output: Path) -> list[dict[str, Any]]:
@@ -55,7 +52,9 @@ def checkpoints(output: Path) -> list[Path]:
     return sorted((output / "checkpoints/run").glob("step-*"))
 
 
-def test_training_of_two_workers(two_workers: tuple[Path, Finished], start: Start) -> None:
+def test_training_of_two_workers(
+    two_workers: tuple[Path, Finished], start_shared: StartJob, options: list[str | Path]
+) -> None:
     output, finished = two_workers
     assert finished.code == 0, finished.err
     about = json.loads((output / "best/training.json").read_text("utf-8"))
@@ -69,16 +68,16 @@ def test_training_of_two_workers(two_workers: tuple[Path, Finished], start: Star
     assert list((output / "tensorboard").glob("events.*"))
 
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*.pt")}
-    again = start(output, "--run.workers", "2").finish()  # there is nothing left to do
+    again = start_shared(*options, "--output", output, "--run.workers", "2").finish()  # there is nothing left to do
     assert (again.code, again.out) == (0, finished.out)
     assert before.items() >= {path: path.stat().st_mtime_ns for path in output.rglob("*.pt")}.items()
 
 
 def test_one_worker_learns_the_same_until_its_loss_is_no_number(
-    two_workers: tuple[Path, Finished], start: Start, tmp_path: Path
+    two_workers: tuple[Path, Finished], start_shared: StartJob, options: list[str | Path], tmp_path: Path
 ) -> None:
     output = tmp_path / "output"
-    finished = start(output, "--run.workers", "1", "--task.nan-at", "0.9").finish()
+    finished = start_shared(*options, "--output", output, "--run.workers", "1", "--task.nan-at", "0.9").finish()
     one, two = losses(output), losses(two_workers[0])
     assert list(one) == list(range(5, STEPS - 4, 5))  # and it was not tried again
     assert one == pytest.approx({step: two[step] for step in one}, abs=1e-4)
@@ -102,12 +101,16 @@ def weights_at(output: Path, step: int) -> dict[str, torch.Tensor]:
 
 
 def test_however_it_is_stopped_the_model_is_the_same(
-    two_workers: tuple[Path, Finished], start: Start, tmp_path: Path
+    two_workers: tuple[Path, Finished], start_job: StartJob, options: list[str | Path], tmp_path: Path
 ) -> None:
     output = tmp_path / "output"
-    slow = ["--run.workers", "2", "--task.seconds", "0.05"]
+    slow = ["--task.seconds", "0.05"]
 
-    job = start(output, *slow)  # a worker dies, of which the job recovers by itself
+    def start(*more: str) -> Job:
+        command = [*options, "--output", output, "--run.workers", "2", *more]
+        return start_job(*command, variables={"PYTHONPATH": str(ROOT)})
+
+    job = start(*slow)  # a worker dies, of which the job recovers by itself
     job.wait_until(lambda: len(losses_so_far(output)) > 3)
     [first] = checkpoints(output)
     job.workers("RayTrainWorker")[-1].kill()
@@ -123,9 +126,9 @@ def test_however_it_is_stopped_the_model_is_the_same(
         byte = file.read(1)
         file.seek(-1, 1)
         file.write(bytes([byte[0] ^ 1]))
-    finished = start(output, *slow[:2]).finish()
+    finished = start().finish()
     assert finished.code == 0, finished.err
-    [note] = [line for line in finished.err.splitlines() if line.startswith("kpray: ")]
+    [note] = [line for line in finished.err.splitlines() if "damaged" in line]
     assert note.startswith(f"kpray: {damaged}: the checkpoint is damaged")
     assert note.endswith("training goes on from step 10")
     assert losses(output) == losses(two_workers[0])
@@ -138,41 +141,33 @@ def losses_so_far(output: Path) -> dict[int, float]:
     return losses(output) if (output / "metrics.jsonl").exists() else {}
 
 
-def run_here(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> int:
-    monkeypatch.setattr("sys.argv", ["train", *map(str, arguments)])
-    with pytest.raises(SystemExit) as end:
-        runpy.run_path(str(SCRIPT), run_name="__main__")
-    assert isinstance(end.value.code, int)
-    return end.value.code
-
-
-def test_dry_run_and_mistakes_start_nothing(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_dry_run_and_mistakes_start_nothing(run_here: RunHere, tmp_path: Path) -> None:
     train, valid, output = tmp_path / "train.jsonl", tmp_path / "valid.jsonl", tmp_path / "output"
     write_records(make_records(20, seed=1), train)
     valid.write_text('{"id": "no text"}\n', encoding="utf-8")
-    options: list[str | Path] = ["--train", train, "--valid", valid, "--output", output]
+    options = [SCRIPT, "--train", train, "--valid", valid, "--output", output]
 
-    assert run_here(monkeypatch, *options, "--dry-run") == 0
-    out = capsys.readouterr().out
-    assert "to train on 1 jsonl files, 20 records" in out
-    assert "to validate on 1 jsonl files, 1 records" in out
-    assert "micro_tokens: 8192" in out
+    plan = run_here(*options, "--dry-run")
+    assert plan.code == 0, plan.err
+    assert "to train on 1 jsonl files, 20 records" in plan.out
+    assert "to validate on 1 jsonl files, 1 records" in plan.out
+    assert "micro_tokens: 8192" in plan.out
     assert not output.exists()
 
-    assert run_here(monkeypatch, *options) == 2
-    assert f"kpray: error: {valid}: there is no document to validate on" in capsys.readouterr().err
-    assert run_here(monkeypatch, *options, "--run.tracker", "mlflow") == 2
-    assert "--run.tracker is 'mlflow' (the package is not installed: pip install mlflow, or choose none)" in capsys.readouterr().err
+    nothing = run_here(*options)
+    assert nothing.code == 2
+    assert f"kpray: error: {valid}: there is no document to validate on" in nothing.err
+    untracked = run_here(*options, "--run.tracker", "mlflow")
+    assert untracked.code == 2
+    wrong = "--run.tracker is 'mlflow' (the package is not installed: pip install mlflow, or choose none)"
+    assert wrong in untracked.err
 
 
-def test_output_of_another_training_is_refused(
-    two_workers: tuple[Path, Finished], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_output_of_another_training_is_refused(two_workers: tuple[Path, Finished], run_here: RunHere) -> None:
     output, _ = two_workers
     config = (output / "_config.yaml").read_bytes()
-    assert run_here(monkeypatch, "--config", output / "_config.yaml", "--optim.lr", "0.5") == 2
-    [line] = capsys.readouterr().err.splitlines()
+    refused = run_here(SCRIPT, "--config", output / "_config.yaml", "--optim.lr", "0.5")
+    assert refused.code == 2
+    [line] = refused.err.splitlines()
     assert line.startswith(f"kpray: error: {output}: the folder holds output made with optim = ")
     assert (output / "_config.yaml").read_bytes() == config

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from tests.integration.jobs import Corpus, Finished, Job, contents
-
-pytestmark = pytest.mark.integration
+from tests.commands import Finished
+from tests.integration.jobs import Corpus, Job, contents
 
 WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled"}  # the cluster is this test's own, and on this machine
 
@@ -25,7 +22,7 @@ def test_loss_of_a_node(
     cluster = start_job(Path(__file__).with_name("two_nodes.py"), variables=WITHOUT_TOKEN)
     address = cluster.read_line()
     job = start_extract(output, "--address", address, variables=WITHOUT_TOKEN)
-    job.wait_for_parts(output, corpus.parts // 4)
+    job.wait_for_parts(output, corpus.parts() // 4)
     assert len(cluster.workers()) == 2  # one on each node
     cluster.write_line()
     assert cluster.read_line() == "removed"

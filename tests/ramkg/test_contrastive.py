@@ -1,4 +1,4 @@
-"""The contrastive loss: against a loop, and over two workers against one."""
+"""The contrastive loss against a loop. Over two workers: in tests/integration."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ import pytest
 import torch
 
 from kpray.ramkg.contrastive import contrastive_loss
-from tests.cluster.processes import run_processes
-from tests.ramkg.contrastive_runs import QUERIES, ROWS, SIZE, Outcome, Share, inputs, run_share, run_shares
-
-ALL = list(range(QUERIES))
-CLOSE = 1e-6  # of a loss of about 13 and gradients up to 5
+from tests.ramkg.contrastive_runs import ALL, QUERIES, ROWS, SIZE, Outcome, Share, assert_same, inputs, run_share
 
 
 def naive() -> Outcome:
@@ -30,32 +26,11 @@ def naive() -> Outcome:
     return Outcome(float(loss.detach()), right, weights.grad)
 
 
-def assert_same(found: Outcome, expected: Outcome) -> None:
-    assert found.loss == pytest.approx(expected.loss, rel=CLOSE)
-    assert found.right == expected.right
-    torch.testing.assert_close(found.gradient, expected.gradient.to(found.gradient.dtype), atol=CLOSE, rtol=CLOSE)
-
-
 def test_one_worker_against_a_loop() -> None:
     expected = naive()
     assert 0 < expected.right < QUERIES
     assert_same(run_share(Share(ALL)), expected)
     assert_same(run_share(Share(ALL[::-1])), expected)
-
-
-@pytest.mark.integration
-def test_two_workers_are_one() -> None:
-    cases = [
-        [Share([0, 1, 2, 3]), Share([4, 5, 6])],
-        [Share([5]), Share([6, 0, 1, 4, 3, 2])],  # 3 and 18 passages
-        [Share(ALL), Share(ALL[:1], weight=0.0)],  # more workers than documents
-        [Share(ALL[:1], weight=0.0), Share(ALL)],  # and the first occurrence is of the one without weight
-    ]
-    first, second = run_processes(run_shares, cases, number=2)
-    whole = run_share(Share(ALL))
-    for one, other in zip(first, second, strict=True):
-        assert_same(one, whole)
-        assert_same(other, whole)
 
 
 def test_by_hand() -> None:

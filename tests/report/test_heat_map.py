@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -98,16 +96,3 @@ def test_nothing_to_draw_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="Inspec"):
         draw_heads({"Inspec": np.full((2, 2), np.nan)}, tmp_path / "heads.png", "F1@15")
     assert not (tmp_path / "heads.png").exists()
-
-
-def test_module_takes_no_matplotlib_and_drawing_no_pyplot(tmp_path: Path) -> None:
-    code = """
-import sys, pathlib, numpy
-from kpray.report.heat_map import draw_heads
-print("matplotlib" in sys.modules)
-draw_heads({"a": numpy.ones((2, 2))}, pathlib.Path(sys.argv[1]), "F1")
-print("matplotlib.pyplot" in sys.modules)
-"""
-    path = str(tmp_path / "heads.png")
-    run = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["False", "False"]

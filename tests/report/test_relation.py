@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -89,9 +87,3 @@ def test_every_pair_is_a_point_of_its_model_s_colour(tmp_path: Path) -> None:
 def test_nothing_to_draw_is_refused(distances: dict[str, NDArray[np.float64]], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no distances"):
         draw_relation(distances, tmp_path / "relation.png")
-
-
-def test_modules_take_no_matplotlib() -> None:
-    code = "import sys, kpray.metrics.runs, kpray.report.relation; print('matplotlib' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["False"]

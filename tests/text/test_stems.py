@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import unicodedata
 from collections.abc import Callable
 from itertools import pairwise
@@ -157,9 +155,3 @@ def test_stems_are_those_that_samrank_ships_for_inspec(data_file: Callable[[str]
     assert len(records) == 500
     for record in records:
         assert [stem_phrase(phrase) for phrase in record["keyphrases"]] == record["keyphrases_stem"]
-
-
-def test_import_takes_no_nltk() -> None:
-    code = "import sys, kpray.text.stems as stems; stems.stem_word('x', 'zh'); print('nltk' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "False"

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
 
-from kpray.text.tagging import Tagger, load_tagger
+from kpray.errors import UserError
+from kpray.text.tagging import Tagger, TaggerName, load_tagger
 from kpray.text.words import split_words, words_from_spans
 
 TEXT = "The large networks are in a structure. They learn quickly."
-WITHOUT_DATA = "import nltk; nltk.data.path[:] = []\n"
-WITHOUT_TEXTBLOB = "import sys; sys.modules['textblob'] = None\n"
 
 textblob_installed = pytest.mark.skipif(
     find_spec("textblob") is None, reason="TextBlob is not installed (pip install 'kpray[offline]')"
 )
 
 
-def run(program: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+@pytest.fixture(autouse=True)
+def _forget() -> Iterator[None]:
+    load_tagger.cache_clear()
+    yield
+    load_tagger.cache_clear()
+
+
+def leave_out(absent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make it so that the data of NLTK's tagger, or TextBlob, is not on this machine."""
+    if absent == "data":
+        monkeypatch.setattr("nltk.data.path", [])
+    else:
+        for name in [name for name in sys.modules if name.split(".")[0] == "textblob"]:
+            monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "textblob", None)  # Python's way to say: not there
 
 
 def check_tags(tagger: Tagger) -> None:
@@ -47,7 +59,6 @@ def test_textblob() -> None:
 
 @pytest.mark.usefixtures("nltk_tagger")
 def test_auto_is_nltk_where_its_data_is(caplog: pytest.LogCaptureFixture) -> None:
-    load_tagger.cache_clear()
     assert load_tagger("auto").name == "nltk"
     assert caplog.messages == []
 
@@ -78,14 +89,12 @@ def test_text_without_words_has_no_tags() -> None:
 
 
 @textblob_installed
-def test_auto_falls_back_to_textblob_and_says_so_once() -> None:
-    program = (
-        "from kpray.text.tagging import load_tagger\n"
-        "print([load_tagger('auto').name, load_tagger('auto').name, load_tagger('textblob').name])\n"
-    )
-    finished = run(WITHOUT_DATA + program)
-    assert finished.stdout.strip() == "['textblob', 'textblob', 'textblob']"
-    [line] = finished.stderr.splitlines()
+def test_auto_falls_back_to_textblob_and_says_so_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    leave_out("data", monkeypatch)
+    assert [load_tagger(name).name for name in ("auto", "auto", "textblob")] == ["textblob"] * 3
+    [line] = caplog.messages
     assert "averaged_perceptron_tagger_eng was not found: TextBlob's tagger is used" in line
     assert "NLTK_DATA" in line
 
@@ -93,26 +102,23 @@ def test_auto_falls_back_to_textblob_and_says_so_once() -> None:
 @pytest.mark.parametrize(
     ("absent", "name", "message"),
     [
-        (
-            WITHOUT_DATA,
-            "nltk",
-            "tagger: NLTK's tagger data averaged_perceptron_tagger_eng was not found (set NLTK_DATA",
-        ),
-        (WITHOUT_DATA + WITHOUT_TEXTBLOB, "auto", "tagger: no tagger for English is installed (run"),
-        (WITHOUT_TEXTBLOB, "textblob", "tagger: no tagger for English is installed (run"),
+        (["data"], "nltk", "tagger: NLTK's tagger data averaged_perceptron_tagger_eng was not found (set NLTK_DATA"),
+        (["data", "textblob"], "auto", "tagger: no tagger for English is installed (run"),
+        (["textblob"], "textblob", "tagger: no tagger for English is installed (run"),
     ],
     ids=["nltk", "auto", "textblob"],
 )
-def test_missing_tagger_is_one_line(absent: str, name: str, message: str) -> None:
-    program = (
-        "from kpray.errors import UserError\n"
-        "from kpray.text.tagging import load_tagger\n"
-        "try:\n"
-        f"    load_tagger({name!r})\n"
-        "except UserError as error:\n"
-        "    print(error)\n"
-    )
-    finished = run(absent + program)
-    [line] = finished.stdout.splitlines()
+def test_missing_tagger_is_one_line(
+    absent: list[str],
+    name: TaggerName,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    for each in absent:
+        leave_out(each, monkeypatch)
+    with pytest.raises(UserError) as caught:
+        load_tagger(name)
+    [line] = str(caught.value).splitlines()
     assert line.startswith(message)
-    assert finished.stderr == ""
+    assert caplog.messages == []

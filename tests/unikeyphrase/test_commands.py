@@ -1,39 +1,22 @@
-"""A trained folder at the command line and in jobs."""
+"""A trained folder at the command line. In jobs: in tests/integration."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from kpray import cli
 from kpray.registry import open_predictor
-from tests.integration.jobs import ROOT, Job
-from tests.unikeyphrase.tiny_model import RECORDS
+from tests.unikeyphrase.tiny_model import RECORDS, write_records
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """The documents that the model has learnt, with their gold."""
     path = tmp_path / "documents.jsonl"
-    path.write_text(
-        "".join(
-            json.dumps(
-                {
-                    "id": record.document.id,
-                    "title": record.document.title,
-                    "abstract": record.document.body,
-                    "keyphrases": record.keyphrases,
-                }
-            )
-            + "\n"
-            for record in RECORDS
-        ),
-        encoding="utf-8",
-    )
+    write_records(path)
     return path
 
 
@@ -63,7 +46,7 @@ def test_extract(
     assert extract(monkeypatch, file, "--predictor", saved) == 0
     out, err = capsys.readouterr()
     assert "machine translation  (absent)" in out
-    assert err.splitlines() == ["unikeyphrase"]
+    assert err.splitlines() == ["kpray: unikeyphrase"]
 
 
 def test_section_of_another_method(
@@ -79,26 +62,3 @@ def test_section_of_another_method(
             f"kpray: error: {field} is set, but the predictor {name!r} is of the kind {kind} "
             f"(leave out what is of {option.split('.')[0]})\n"
         )
-
-
-@pytest.mark.integration
-def test_jobs(file: Path, saved: Path, tmp_path: Path) -> None:
-    def run(name: str, *arguments: str | Path, code: int = 0) -> str:
-        with Job(ROOT / "jobs" / name, "--input", file, *arguments) as job:
-            finished = job.finish()
-        assert finished.code == code, finished.err
-        return finished.err
-
-    folder, output = Path(shutil.copytree(saved, tmp_path / "model")), tmp_path / "keyphrases"
-    extract = ("--predictor", folder, "--output", output, "--unikeyphrase.batch-tokens", "100")
-    run("extract.py", *extract)
-    run("evaluate.py", "--predictions", output, "--protocol", "meng", "--output", tmp_path / "report.json")
-    report: dict[str, Any] = json.loads((tmp_path / "report.json").read_text("utf-8"))
-    assert report["scores"]["present_f1@M"]["mean"] == report["scores"]["absent_f1@M"]["mean"] == 100
-    assert report["made_by"]["predictor"] == "unikeyphrase"
-    assert report["made_by"]["config"]["batch_tokens"] == 100
-
-    weights = bytearray((folder / "model.safetensors").read_bytes())
-    weights[-1] ^= 1
-    (folder / "model.safetensors").write_bytes(weights)
-    assert "the folder holds output made with config = " in run("extract.py", *extract, code=2)

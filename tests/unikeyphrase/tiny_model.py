@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +82,36 @@ def make_model(task: UniKeyphraseTask, seed: int = 3) -> UniKeyphraseModel:
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
     return model.eval()  # type: ignore[no-any-return, no-untyped-call]
+
+
+def learn_by_heart(backbone: str) -> tuple[UniKeyphraseTask, UniKeyphraseModel]:
+    """A task and its model after training on `RECORDS`, without dropout, until it knows them by heart."""
+    task = make_task(backbone, relation_dropout=0, dropout=0, attention_dropout=0)
+    torch.manual_seed(1)
+    model = task.build()
+    assert isinstance(model, UniKeyphraseModel)
+    model.train()
+    rows: list[Any] = task.tokenize(RECORDS)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    steps = 200
+    for step in range(steps):
+        batch = task.collate(rows, [step * len(rows) + place for place in range(len(rows))])
+        loss = task.losses(model, batch, step / steps)["loss"]
+        optimizer.zero_grad()
+        (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    return task, model
+
+
+def write_records(path: Path) -> None:
+    """Write `RECORDS`, with their gold, as JSON lines."""
+    rows = [
+        {
+            "id": record.document.id,
+            "title": record.document.title,
+            "abstract": record.document.body,
+            "keyphrases": record.keyphrases,
+        }
+        for record in RECORDS
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

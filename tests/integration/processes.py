@@ -29,7 +29,7 @@ def run_processes(function: Callable[..., Any], *arguments: Any, number: int) ->
             variables = {
                 name: str(value) for name, value in {**group, "MASTER_PORT": port, "OMP_NUM_THREADS": 1}.items()
             }
-            command = [sys.executable, "-m", "tests.cluster.processes", str(call), str(Path(folder) / str(rank))]
+            command = [sys.executable, "-m", "tests.integration.processes", str(call), str(Path(folder) / str(rank))]
             environment = {**os.environ, **variables, "PYTHONPATH": str(ROOT)}
             processes.append(
                 subprocess.Popen(command, env=environment, cwd=ROOT, text=True, stdout=-1, stderr=subprocess.STDOUT)

@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 
 from kpray.training import OptimConfig
-from tests.cluster.processes import run_processes
+from tests.integration.processes import run_processes
 from tests.train.tiny_runs import CONFIG, OPTIM, Case, difference, train_cases
 from tests.train.tiny_task import NewHeadTask, TinyConfig, WholeStepsTask
-
-pytestmark = pytest.mark.integration
 
 DROPOUT = TinyConfig(masked=0.2, dropout=0.3)
 NEW_LR = OPTIM.model_copy(update={"new_lr": 0.1})

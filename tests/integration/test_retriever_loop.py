@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 
 from kpray.ramkg.encoder import embed, open_retriever
-from tests.cluster.processes import run_processes
+from tests.integration.processes import run_processes
 from tests.ramkg.tiny_retriever import make_config, make_pairs, save_backbone, save_store
 from tests.train.retriever_runs import PAIRS, RetrieverCase, train_retrievers
-
-pytestmark = pytest.mark.integration
 
 
 def metrics(output: Path) -> list[dict[str, Any]]:

@@ -1,0 +1,88 @@
+"""What a fresh Python loads: what is light stays light."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from kpray.versions import versions
+
+HEAVY = {
+    *("deepspeed", "faiss", "jinja2", "nltk", "numpy", "pyarrow", "pydantic", "ray", "rich", "scipy", "torch"),
+    *("transformers", "tyro"),
+}
+
+
+def loaded_after(*statements: str) -> set[str]:
+    """Modules that a fresh Python has loaded after some statements."""
+    program = "\n".join([*statements, "import json, sys; print(json.dumps(sorted(sys.modules)))"])
+    finished = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    names: list[str] = json.loads(finished.stdout)
+    return set(names)
+
+
+def test_import_takes_nothing_heavy() -> None:
+    assert not loaded_after("import kpray") & HEAVY
+
+
+def test_the_nouns_take_nothing_heavy() -> None:
+    assert not loaded_after("from kpray import Document, Keyphrase, Predictor") & HEAVY
+
+
+def test_settings_take_pydantic_alone() -> None:
+    assert loaded_after("import kpray.settings") & HEAVY == {"pydantic"}
+
+
+def test_pages_and_statistics_wait_for_their_first_use() -> None:
+    assert not loaded_after("import kpray.cli, kpray.printing, kpray.sweep.reports") & {"jinja2", "scipy"}
+
+
+def test_heavy_modules_are_seen_when_they_are_loaded() -> None:
+    assert "numpy" in loaded_after("import numpy")
+
+
+def test_parsing_takes_neither_torch_nor_ray() -> None:
+    loaded = loaded_after(
+        "from kpray.settings import Settings, parse_settings",
+        "class Command(Settings):\n    top: int = 1\n",
+        "parse_settings(Command, ['--top', '2'], prog='p', description='')",
+    )
+    assert not loaded & {"torch", "ray", "numpy", "transformers"}
+
+
+def test_versions_import_nothing() -> None:
+    loaded = loaded_after(f"from kpray.versions import versions; assert len(versions()) == {len(versions())}")
+    assert "torch" not in loaded
+
+
+def test_stems_take_no_nltk() -> None:
+    assert "nltk" not in loaded_after("from kpray.text.stems import stem_word; stem_word('x', 'zh')")
+
+
+def test_reading_json_lines_imports_nothing_heavy(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "x", "text": "good"}', encoding="utf-8")
+    loaded = loaded_after(
+        "from kpray.corpus.records import read_records", f"assert len(list(read_records([{str(tmp_path)!r}]))) == 1"
+    )
+    assert not loaded & {"torch", "pyarrow", "pypdf", "markdown_it", "ray"}
+
+
+def test_heat_map_takes_no_matplotlib_and_drawing_no_pyplot(tmp_path: Path) -> None:
+    loaded = loaded_after(
+        "import sys, pathlib, numpy",
+        "from kpray.report.heat_map import draw_heads",
+        "assert 'matplotlib' not in sys.modules",
+        f"draw_heads({{'a': numpy.ones((2, 2))}}, pathlib.Path({str(tmp_path / 'heads.png')!r}), 'F1')",
+    )
+    assert "matplotlib" in loaded
+    assert "matplotlib.pyplot" not in loaded
+
+
+def test_relation_and_runs_take_no_matplotlib() -> None:
+    assert "matplotlib" not in loaded_after("import kpray.metrics.runs, kpray.report.relation")
+
+
+def test_ray_compat_takes_neither_ray_nor_deepspeed() -> None:
+    assert not loaded_after("import kpray.cluster.ray_compat") & {"ray", "deepspeed"}
