@@ -54,6 +54,7 @@ def test_other_weights_in_the_package_are_refused(tmp_path: Path, monkeypatch: p
     (folder.parent / "__init__.py").touch()
     (folder / "model.safetensors").write_bytes(b"others")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, PACKAGE, raising=False)  # another test may have imported it
     with pytest.raises(UserError) as caught:
         find_model(MINILM)
     assert str(caught.value) == (
