@@ -7,9 +7,11 @@ import socket
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
+
+from pydantic import AfterValidator
 
 from kpray.errors import UserError
 from kpray.storage import local_folder
@@ -181,3 +183,7 @@ def weights_sha256(folder: Path, fix: str) -> str:
 def absolute_if_folder(name: str) -> str:
     """A model's name for workers, which have other current folders: an absolute path if it is a folder."""
     return str(Path(name).resolve()) if Path(name).is_dir() else name
+
+
+Backbone = Annotated[str, AfterValidator(absolute_if_folder)]
+"""Field of a configuration: folder or hub id of a model to start from. A folder is named by its absolute path."""

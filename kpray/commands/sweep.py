@@ -8,7 +8,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kpray.cluster.mirror import mirrored
-from kpray.pretrained import absolute_if_folder
 from kpray.settings import Settings, parse_settings
 from kpray.sweep.heads import HeadSweepSettings, run_head_sweep
 from kpray.sweep.search import Space
@@ -101,9 +100,6 @@ def tau(arguments: Sequence[str], prog: str) -> int:
 
 
 def _sweep_unikeyphrase(job: UniKeyphraseSweepSettings, space: Space, title: str) -> int:
-    model = job.task.model
-    model = model.model_copy(update={"backbone": absolute_if_folder(model.backbone)})
-    job = job.model_copy(update={"task": job.task.model_copy(update={"model": model})})
     kind = TrainingKind("train_unikeyphrase.py", UniKeyphraseTask, TaskConfig)
     with mirrored(job.output, job.dry_run):
         return run_training_sweep(job, kind, space, title)

@@ -9,7 +9,6 @@ from typing import Annotated
 from pydantic import Field
 
 from kpray.errors import UserError
-from kpray.pretrained import absolute_if_folder
 from kpray.ramkg.config import GENERATOR_OPTIM, RETRIEVER_OPTIM, GenerateConfig, GeneratorConfig, RetrieverConfig
 from kpray.ramkg.generator_task import GeneratorTask
 from kpray.ramkg.retriever_task import RetrieverTask
@@ -53,19 +52,16 @@ def unikeyphrase(arguments: Sequence[str], prog: str) -> int:
     """Train UniKeyphrase."""
     description = f"Train UniKeyphrase: `{prog} --config small --train PATH --valid PATH --output DIR`."
     job = parse_settings(UniKeyphraseCommand, arguments, prog=prog, description=description)
-    backbone = absolute_if_folder(job.task.model.backbone)
-    model = job.task.model.model_copy(update={"backbone": backbone})
-    return run_train_job(job, lambda folder: UniKeyphraseTask(job.task.model_copy(update={"model": model})))
+    return run_train_job(job, lambda folder: UniKeyphraseTask(job.task))
 
 
 def retriever(arguments: Sequence[str], prog: str) -> int:
     """Train RAMKG's retriever."""
     description = f"Train RAMKG's retriever: `{prog} --train PATH --valid PATH --english PATH --output DIR`."
     job = parse_settings(RetrieverCommand, arguments, prog=prog, description=description)
-    config = job.task.model_copy(update={"backbone": absolute_if_folder(job.task.backbone)})
     return run_train_job(
         job,
-        lambda folder: RetrieverTask(config, english_store(job.english, folder, job.limits)),
+        lambda folder: RetrieverTask(job.task, english_store(job.english, folder, job.limits)),
         {"English passages:": job.english},
     )
 
@@ -74,13 +70,12 @@ def generator(arguments: Sequence[str], prog: str) -> int:
     """Train RAMKG's generator."""
     description = f"Train RAMKG's generator: `{prog} --train PATH --valid PATH --english PATH --output DIR`."
     job = parse_settings(GeneratorCommand, arguments, prog=prog, description=description)
-    config = job.task.model_copy(update={"backbone": absolute_if_folder(job.task.backbone)})
-    if config.passages and not job.english:
+    if job.task.passages and not job.english:
         raise UserError("--english is required", fix="give it, or --task.passages 0 for a generator without retrieval")
-    english = job.english if config.passages else ()
+    english = job.english if job.task.passages else ()
 
     def make_task(folder: Path) -> GeneratorTask:
         store = english_store(english, folder, job.limits) if english else None
-        return GeneratorTask(config, job.generate, store, langs=job.langs)
+        return GeneratorTask(job.task, job.generate, store, langs=job.langs)
 
     return run_train_job(job, make_task, {"English passages:": english})

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from kpray.predictor_config import TrainedConfig, TrainedOptions
-from kpray.pretrained import weights_sha256
+from kpray.pretrained import Backbone, weights_sha256
 from kpray.settings import Settings
 from kpray.training import OptimConfig
 
@@ -20,7 +20,7 @@ GENERATOR, RETRIEVER, INDEX, ENGLISH = "generator", "retriever", "index", "engli
 class RetrieverConfig(Settings):
     """The shared encoder of passages and queries (Sec. 4.1), and what it is trained with."""
 
-    backbone: str = "google-bert/bert-base-multilingual-cased"
+    backbone: Backbone = "google-bert/bert-base-multilingual-cased"
     """A transformers encoder to start from: folder or hub id."""
     pooling: Literal["cls", "mean"] = "cls"
     """A text's vector: the first token's, or the mean of all tokens'."""
@@ -70,7 +70,7 @@ class BitextConfig(Settings):
 class GeneratorConfig(Settings):
     """The sequence-to-sequence model and its code-mixed input (Sec. 4.2)."""
 
-    backbone: str = "facebook/mbart-large-cc25"
+    backbone: Backbone = "facebook/mbart-large-cc25"
     """A transformers sequence-to-sequence model to start from: folder or hub id."""
     passages: Annotated[int, Field(ge=0)] = 1
     """Retrieved English passages whose keyphrases are given, m; 0: the generator without retrieval."""

@@ -17,7 +17,7 @@ from kpray.cluster.session import ray_session
 from kpray.corpus.limits import ReadingSettings
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
-from kpray.pretrained import absolute_if_folder, load_tokenizer
+from kpray.pretrained import load_tokenizer
 from kpray.ramkg.codemix import load_mixer
 from kpray.ramkg.config import (
     GENERATOR_OPTIM,
@@ -108,7 +108,8 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     """
     others = {str(folder): _read_report(folder) for folder in job.compare}
     output, given = working_folder(job.output), absolute(job.output)
-    job = _with_documents(job, output / "planted")
+    if job.plant:
+        job = _planted(job, job.plant, output / "planted")
     files = CorpusFiles(**{name: getattr(job, name) for name in CORPORA}, lang=job.lang, limits=job.limits)
     models = Models(
         retriever=job.retriever,
@@ -154,13 +155,12 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     return report
 
 
-def _with_documents(job: RGITSettings, folder: Path) -> RGITSettings:
-    """The job with files and models that are there: planted in the folder, or given, folders by their whole path."""
-    if job.plant:
-        planted = plant(job.plant, job.planted, folder)
-        encoder, generator = str(planted.encoder), str(planted.generator)
-        files = planted.files
-        paths: dict[str, Any] = {
+def _planted(job: RGITSettings, size: PlantedSize, folder: Path) -> RGITSettings:
+    """The job with a planted corpus and its models in the place of files and models that a user gives."""
+    planted = plant(size, job.planted, folder)
+    files = planted.files
+    return job.model_copy(
+        update={
             "plant": None,
             "parallel": (str(files.parallel),),
             "passages": (str(files.passages),),
@@ -168,15 +168,8 @@ def _with_documents(job: RGITSettings, folder: Path) -> RGITSettings:
             "valid": (str(files.dev),),
             "test": (str(files.test),),
             "answers": (str(files.hidden),),
-        }
-    else:
-        encoder, generator = (absolute_if_folder(model.backbone) for model in (job.retriever, job.generator))
-        paths = {}
-    return job.model_copy(
-        update={
-            **paths,
-            "retriever": job.retriever.model_copy(update={"backbone": encoder}),
-            "generator": job.generator.model_copy(update={"backbone": generator}),
+            "retriever": job.retriever.model_copy(update={"backbone": str(planted.encoder)}),
+            "generator": job.generator.model_copy(update={"backbone": str(planted.generator)}),
         }
     )
 

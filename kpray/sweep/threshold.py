@@ -20,7 +20,6 @@ from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
 from kpray.corpus.sources import find_sources
-from kpray.pretrained import absolute_if_folder
 from kpray.report.page import Section
 from kpray.report.sweep_figures import draw_two_measures
 from kpray.report.trials import Setting, TrialRow
@@ -97,8 +96,6 @@ def rgit_values(job: RGITSweepSettings) -> dict[str, Any]:
     """Values of the RGIT job's configuration, with paths that hold in any current folder."""
     values: dict[str, Any] = job.model_dump(mode="json", include={*RGITSettings.model_fields})
     values |= {name: [absolute(path) for path in values[name]] for name in CORPORA}
-    for name in ("retriever", "generator"):
-        values[name]["backbone"] = absolute_if_folder(values[name]["backbone"])
     return {**values, "steps": str((job.steps or working_folder(job.output) / "steps").resolve()), "address": None}
 
 

@@ -8,14 +8,14 @@ from pydantic import Field, model_validator
 from typing_extensions import override
 
 from kpray.predictor_config import TrainedConfig, TrainedOptions
-from kpray.pretrained import weights_sha256
+from kpray.pretrained import Backbone, weights_sha256
 from kpray.settings import Settings
 
 
 class ModelConfig(Settings):
     """The model, its inputs and its labels: all that a prediction depends on, apart from the weights."""
 
-    backbone: str = "microsoft/unilm-base-cased"
+    backbone: Backbone = "microsoft/unilm-base-cased"
     """A transformers model of BERT type (UniLM, BERT, MiniLM) to start from: folder or hub id."""
     relation_layers: Annotated[int, Field(ge=0)] = 2
     """Stacked relation layers, L (Sec. 3.2)."""
