@@ -21,6 +21,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
 
+import kpray.cluster  # noqa: F401  # turns on token authentication before Ray is imported
 from benchmarks.capacity import PlanConfig, plan
 from benchmarks.ray_overhead import SchedulingConfig, measure_scheduling
 from benchmarks.timing import time_contestants

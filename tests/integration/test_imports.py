@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from kpray.versions import versions
+from tests.commands import ROOT
 
 HEAVY = {
     *("deepspeed", "faiss", "jinja2", "nltk", "numpy", "pyarrow", "pydantic", "ray", "rich", "scipy", "torch"),
@@ -86,3 +90,27 @@ def test_relation_and_runs_take_no_matplotlib() -> None:
 
 def test_ray_compat_takes_neither_ray_nor_deepspeed() -> None:
     assert not loaded_after("import kpray.cluster.ray_compat") & {"ray", "deepspeed"}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("kpray.cluster.session", "kpray.batch.extract", "kpray.train.job", "kpray.rgit.job", "kpray.sweep.sweep"),
+        *("kpray.serve.deployment", "kpray.commands.mine", "benchmarks.run"),
+    ],
+)
+def test_token_authentication_is_on_before_ray_is_imported(module: str) -> None:
+    program = f"""
+import os, sys
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name == "ray":
+            print(os.environ.get("RAY_AUTH_MODE"))
+sys.meta_path.insert(0, Watch())
+import {module}
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
+    command = [sys.executable, "-c", program]
+    finished = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    assert finished.stdout.splitlines()[0] == "token"
