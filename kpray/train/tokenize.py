@@ -10,10 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import ray
-from ray.data import ActorPoolStrategy
 
-from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, process_chunks
+from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, process_chunks, process_chunks_locally
 from kpray.cluster.job import STATE_FOLDER, writing
 from kpray.cluster.step_cache import StepCache, step_key
 from kpray.corpus.limits import Limits
@@ -140,24 +138,34 @@ class TokenSet:
         return sorted(map(str, self.folder.glob("part-*.parquet")))
 
 
-def tokenize_files(run: TokenRun) -> TokenSet:
-    """Tokenize the files with Ray, or find what an earlier run has finished.
+def tokenize_files(run: TokenRun, *, local: bool = False) -> TokenSet:
+    """Tokenize the files, or find what an earlier run has finished.
+
+    Args:
+        run: what is tokenized.
+        local: without Ray, on this machine.
 
     Raises:
         UserError: a worker met a mistake of the user, could not write, or no record is left.
     """
-    step = StepCache(run.folder).do(STEP, run.inputs(), lambda _: _tokenize(run))
+    step = StepCache(run.folder).do(STEP, run.inputs(), lambda _: _tokenize(run, local))
     return TokenSet(step.folder, step.outcome["rows"], step.outcome["rejected"])
 
 
-def _tokenize(run: TokenRun) -> dict[str, int]:
+def _tokenize(run: TokenRun, local: bool) -> dict[str, int]:
     with writing(run.output):
         (run.state / "rejects").mkdir(parents=True, exist_ok=True)
     sources = [source for source in run.sources if source.path in run.shares]
     size = sum(share.bytes for share in run.shares.values())
-    actors = max(1, min(int(ray.cluster_resources().get("CPU", 1)), -(-size // _ACTOR_BYTES)))
-    placement = {"compute": ActorPoolStrategy(size=actors), "num_cpus": ACTOR_CPUS}
-    counts = process_chunks(run, sources, size, _TokenizeChunk, placement)
+    if local:
+        counts = process_chunks_locally(run, sources, size, _TokenizeChunk)
+    else:
+        import ray
+        from ray.data import ActorPoolStrategy
+
+        actors = max(1, min(int(ray.cluster_resources().get("CPU", 1)), -(-size // _ACTOR_BYTES)))
+        placement = {"compute": ActorPoolStrategy(size=actors), "num_cpus": ACTOR_CPUS}
+        counts = process_chunks(run, sources, size, _TokenizeChunk, placement)
     if not counts.written:
         raise UserError(
             f"none of {counts.rejected:,} records can be trained on",
