@@ -21,6 +21,7 @@ from kpray.cluster.job import (
 )
 from kpray.cluster.mirror import mirrored, working_folder
 from kpray.corpus.limits import ReadingSettings
+from kpray.corpus.overlap import read_fingerprints
 from kpray.corpus.records import Reject, read_records
 from kpray.corpus.sources import find_sources
 from kpray.document import Record
@@ -49,6 +50,8 @@ class TrainSettings(ReadingSettings, JobSettings):
     """Folder for the best and the last model, the metrics and the checkpoints: one that all nodes see, or s3://, gs://."""
     train_documents: Annotated[int, Field(ge=1)] | None = None
     """Train on the first so many records only; null: on all."""
+    exclude: tuple[str, ...] = ()
+    """Files and folders of documents that must not be trained on, such as test sets; found by title and first words."""
     local: bool = False
     """Train in this process with plain PyTorch, on one GPU or the CPU: needs neither Ray nor DeepSpeed."""
     optim: OptimConfig = OptimConfig()
@@ -105,6 +108,7 @@ def train(
         "optim": job.optim.model_dump(mode="json"),
         "train": [[source.path, source.bytes] for source in sources],
         "train_documents": job.train_documents,
+        "exclude": [[source.path, source.bytes] for source in find_sources(job.exclude)] if job.exclude else [],
         "valid": [[source.path, source.bytes] for source in valid_sources],
         "valid_documents": job.run.valid_documents,
         "lang": job.lang,
@@ -125,7 +129,15 @@ def train(
     write_configuration(job, output)
     with writing(output):
         tidy_checkpoints(runs, found)
-    tokens = TokenRun(token_sets or output, task, tuple(sources), job.train_documents, job.lang, job.limits)
+    tokens = TokenRun(
+        folder=token_sets or output,
+        task=task,
+        sources=tuple(sources),
+        documents=job.train_documents,
+        lang=job.lang,
+        limits=job.limits,
+        excluded=read_fingerprints(job.exclude, job.lang, job.limits) if job.exclude else frozenset(),
+    )
     about = {"configuration": configuration, "run": job.run.model_dump(mode="json"), "versions": versions()}
     plan = Plan(task, job.optim, job.run, valid, output, about)
     if job.local:

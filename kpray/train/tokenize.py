@@ -15,6 +15,7 @@ from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, process_chunks, process_c
 from kpray.cluster.job import STATE_FOLDER, writing
 from kpray.cluster.step_cache import StepCache, step_key
 from kpray.corpus.limits import Limits
+from kpray.corpus.overlap import fingerprints
 from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source
@@ -55,6 +56,7 @@ class TokenRun:
         documents: the first so many records are taken; None: all.
         lang: language of records that name none.
         limits: sizes beyond which a record is rejected.
+        excluded: fingerprints of the documents that are left out (`kpray.corpus.overlap`).
     """
 
     folder: Path
@@ -63,6 +65,7 @@ class TokenRun:
     documents: int | None
     lang: str
     limits: Limits
+    excluded: frozenset[str] = frozenset()
 
     def inputs(self) -> dict[str, Any]:
         """What the tokens depend on."""
@@ -72,6 +75,7 @@ class TokenRun:
             "documents": self.documents,
             "lang": self.lang,
             "limits": self.limits.model_dump(),
+            "excluded": sorted(self.excluded),
         }
 
     @cached_property
@@ -187,6 +191,8 @@ class _TokenizeChunk(ChunkActor[TokenRun]):
         for parsed in parse_chunk(chunk, self.run.lang, self.run.limits):
             if isinstance(parsed, Reject):
                 rejects.append(parsed)
+            elif self.run.excluded and self.run.excluded & fingerprints(parsed.document):
+                rejects.append(Reject(parsed.source, parsed.line, "the document is in --exclude"))
             else:
                 records.append(parsed)
         first = ((self.files[chunk.source] << _CHUNK_BITS) + chunk.index) << _ROW_BITS
