@@ -8,20 +8,21 @@ worker or a full disk the same command passes over it, so no record is written t
 from __future__ import annotations
 
 import logging
+import multiprocessing
+import os
 import pickle
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import ray
-from ray.data import DataContext
 
 from kpray.cluster.meters import count, show
 from kpray.cluster.ray_compat import FEW_CHUNKS
@@ -33,8 +34,12 @@ from kpray.errors import UserError
 from kpray.report.progress import Progress
 from kpray.storage import Location, reason_of, whole_file
 
+if TYPE_CHECKING:
+    import ray
+
 READER_CPUS = 0.1
 ACTOR_CPUS = 0.9  # so that every actor on a core leaves room for a reader
+_BYTES_A_PROCESS = 500_000  # of the files: in the seconds that another process takes to start, one reads as much
 _READS_AT_ONCE = 32  # an object store takes some 20 ms for each, however small
 
 
@@ -87,13 +92,67 @@ def process_chunks(
     Raises:
         UserError: a worker met a mistake of the user, or could not write.
     """
+    import ray
+
     with _chunk_a_block():
         chunks = ray.data.from_items([{"source": pickle.dumps(source)} for source in sources]).map_batches(
             partial(read_source, run=run), batch_size=1, batch_format="pyarrow", num_cpus=READER_CPUS
         )
-        counts = _follow(_map(chunks, run, actor, placement), size)
+        counts = _follow(_tables(_map(chunks, run, actor, placement)), size)
     merge_rejects(run)
     return counts
+
+
+def process_chunks_locally(
+    run: FileRun, sources: Sequence[Source], size: int, actor: type[ChunkActor[FileRun]]
+) -> Counts:
+    """Do the same as `process_chunks` on this machine without Ray: in other processes, or in this one if it is little.
+
+    Args:
+        run: passed to every process.
+        sources: the files.
+        size: bytes of them that will be read, for the progress line and the number of processes.
+        actor: does the work of a chunk.
+
+    Raises:
+        UserError: as `process_chunks`.
+    """
+    chunks = (table for source in sources for table in read_source(pa.table({"source": [pickle.dumps(source)]}), run))
+    processes = min(len(os.sched_getaffinity(0)), -(-size // _BYTES_A_PROCESS))
+    if processes < 2:
+        counts = _follow(map(actor(run), chunks), size)
+    else:
+        # A new interpreter each: a forked one would inherit the threads and the GPU of this one.
+        with ProcessPoolExecutor(
+            processes, multiprocessing.get_context("spawn"), initializer=_start_actor, initargs=(actor, run)
+        ) as pool:
+            counts = _follow(_bounded_map(pool, _process_chunk, chunks, 4 * processes), size)
+    merge_rejects(run)
+    return counts
+
+
+def _bounded_map(
+    pool: ProcessPoolExecutor, function: Callable[[pa.Table], pa.Table], tables: Iterable[pa.Table], most: int
+) -> Iterator[pa.Table]:
+    """`pool.map` that reads at most `most` tables ahead."""
+    waiting: deque[Future[pa.Table]] = deque()
+    for table in tables:
+        waiting.append(pool.submit(function, table))
+        if len(waiting) >= most:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+_ACTORS: list[ChunkActor[Any]] = []  # the one of this process, which `process_chunks_locally` started
+
+
+def _start_actor(actor: type[ChunkActor[Any]], run: Any) -> None:
+    _ACTORS.append(actor(run))
+
+
+def _process_chunk(table: pa.Table) -> pa.Table:
+    return _ACTORS[0](table)
 
 
 def process_parts(
@@ -110,6 +169,8 @@ def process_parts(
     Raises:
         UserError: as `process_chunks`.
     """
+    import ray
+
     names = [f"part-{place:06d}" for place in range(len(parts))]
     left = [name for name in names if not (run.output / f"{name}.parquet").exists()]
     if not left:
@@ -120,7 +181,7 @@ def process_parts(
     ]
     with _chunk_a_block():
         chunks = ray.data.from_items(rows, override_num_blocks=len(rows))
-        _follow(_map(chunks, run, actor, placement), sum(documents for _, documents in parts))
+        _follow(_tables(_map(chunks, run, actor, placement)), sum(documents for _, documents in parts))
 
 
 @contextmanager
@@ -129,6 +190,8 @@ def _chunk_a_block() -> Iterator[None]:
 
     Read-ahead is then bounded in chunks, and spreads evenly.
     """
+    from ray.data import DataContext
+
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     # Nor is it a mistake to have fewer chunks than actors.
     warnings.filterwarnings("ignore", message=FEW_CHUNKS, category=UserWarning)
@@ -147,12 +210,18 @@ def _map(
     )
 
 
-def _follow(results: ray.data.Dataset, size: int) -> Counts:
+def _tables(results: ray.data.Dataset) -> Iterator[pa.Table]:
+    """The actors' answers, as they come."""
+    for table in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        assert isinstance(table, pa.Table)
+        yield table
+
+
+def _follow(answers: Iterable[pa.Table], size: int) -> Counts:
     """Count what the actors do, as they do it."""
     written = rejected = done = 0
     with Progress(total=size) as progress:
-        for table in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            assert isinstance(table, pa.Table)
+        for table in answers:
             for row in table.to_pylist():
                 if row["error"]:
                     raise UserError(row["error"])

@@ -5,12 +5,13 @@ All of them are told by the driver, which hears of everything. `deploy/grafana.j
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import ray
-from ray.util.metrics import Counter, Gauge
+if TYPE_CHECKING:
+    from ray.util.metrics import Counter, Gauge
 
 COUNTERS = {
     "kpray_job_documents": ("Documents that the job finished, by outcome: written or rejected.", ("outcome",)),
@@ -34,13 +35,13 @@ GAUGES = {
 
 def count(name: str, number: float, **tags: str) -> None:
     """Add to a counter; outside of Ray nothing."""
-    if number and ray.is_initialized():
+    if number and _connected():
         _counter(name).inc(number, tags=tags)
 
 
 def show(name: str, number: float, **tags: str) -> None:
     """Set a gauge; outside of Ray nothing."""
-    if ray.is_initialized():
+    if _connected():
         _gauge(name).set(number, tags=tags)
 
 
@@ -51,13 +52,23 @@ def show_training(values: Mapping[str, Any]) -> None:
             show(f"kpray_training_{field}", values[field])
 
 
+def _connected() -> bool:
+    """Whether this process uses Ray; one that never imported it, such as a training with --local, does not."""
+    ray = sys.modules.get("ray")
+    return ray is not None and ray.is_initialized()
+
+
 @cache
 def _counter(name: str) -> Counter:
+    from ray.util.metrics import Counter
+
     description, tags = COUNTERS[name]
     return Counter(name, description, tag_keys=tags)
 
 
 @cache
 def _gauge(name: str) -> Gauge:
+    from ray.util.metrics import Gauge
+
     description, tags = GAUGES[name]
     return Gauge(name, description, tag_keys=tags)

@@ -10,13 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import ray
-from ray.data import ActorPoolStrategy
 
-from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, process_chunks
+from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, process_chunks, process_chunks_locally
 from kpray.cluster.job import STATE_FOLDER, writing
 from kpray.cluster.step_cache import StepCache, step_key
 from kpray.corpus.limits import Limits
+from kpray.corpus.overlap import fingerprints
 from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source
@@ -57,6 +56,7 @@ class TokenRun:
         documents: the first so many records are taken; None: all.
         lang: language of records that name none.
         limits: sizes beyond which a record is rejected.
+        excluded: fingerprints of the documents that are left out (`kpray.corpus.overlap`).
     """
 
     folder: Path
@@ -65,6 +65,7 @@ class TokenRun:
     documents: int | None
     lang: str
     limits: Limits
+    excluded: frozenset[str] = frozenset()
 
     def inputs(self) -> dict[str, Any]:
         """What the tokens depend on."""
@@ -74,6 +75,7 @@ class TokenRun:
             "documents": self.documents,
             "lang": self.lang,
             "limits": self.limits.model_dump(),
+            "excluded": sorted(self.excluded),
         }
 
     @cached_property
@@ -140,24 +142,34 @@ class TokenSet:
         return sorted(map(str, self.folder.glob("part-*.parquet")))
 
 
-def tokenize_files(run: TokenRun) -> TokenSet:
-    """Tokenize the files with Ray, or find what an earlier run has finished.
+def tokenize_files(run: TokenRun, *, local: bool = False) -> TokenSet:
+    """Tokenize the files, or find what an earlier run has finished.
+
+    Args:
+        run: what is tokenized.
+        local: without Ray, on this machine.
 
     Raises:
         UserError: a worker met a mistake of the user, could not write, or no record is left.
     """
-    step = StepCache(run.folder).do(STEP, run.inputs(), lambda _: _tokenize(run))
+    step = StepCache(run.folder).do(STEP, run.inputs(), lambda _: _tokenize(run, local))
     return TokenSet(step.folder, step.outcome["rows"], step.outcome["rejected"])
 
 
-def _tokenize(run: TokenRun) -> dict[str, int]:
+def _tokenize(run: TokenRun, local: bool) -> dict[str, int]:
     with writing(run.output):
         (run.state / "rejects").mkdir(parents=True, exist_ok=True)
     sources = [source for source in run.sources if source.path in run.shares]
     size = sum(share.bytes for share in run.shares.values())
-    actors = max(1, min(int(ray.cluster_resources().get("CPU", 1)), -(-size // _ACTOR_BYTES)))
-    placement = {"compute": ActorPoolStrategy(size=actors), "num_cpus": ACTOR_CPUS}
-    counts = process_chunks(run, sources, size, _TokenizeChunk, placement)
+    if local:
+        counts = process_chunks_locally(run, sources, size, _TokenizeChunk)
+    else:
+        import ray
+        from ray.data import ActorPoolStrategy
+
+        actors = max(1, min(int(ray.cluster_resources().get("CPU", 1)), -(-size // _ACTOR_BYTES)))
+        placement = {"compute": ActorPoolStrategy(size=actors), "num_cpus": ACTOR_CPUS}
+        counts = process_chunks(run, sources, size, _TokenizeChunk, placement)
     if not counts.written:
         raise UserError(
             f"none of {counts.rejected:,} records can be trained on",
@@ -179,6 +191,8 @@ class _TokenizeChunk(ChunkActor[TokenRun]):
         for parsed in parse_chunk(chunk, self.run.lang, self.run.limits):
             if isinstance(parsed, Reject):
                 rejects.append(parsed)
+            elif self.run.excluded and self.run.excluded & fingerprints(parsed.document):
+                rejects.append(Reject(parsed.source, parsed.line, "the document is in --exclude"))
             else:
                 records.append(parsed)
         first = ((self.files[chunk.source] << _CHUNK_BITS) + chunk.index) << _ROW_BITS

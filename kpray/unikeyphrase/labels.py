@@ -56,25 +56,29 @@ def find_gold_spans(
 
 
 def split_present_absent(
-    text_stems: Sequence[str], keyphrases: Sequence[str], lang: str
+    text: str, keyphrases: Sequence[str], lang: str, match: Literal["stemmed", "exact"]
 ) -> tuple[list[str], list[str]]:
-    """Gold phrases that stand in the text by their stems, and those that do not.
+    """Gold phrases that occur in the text, which are labelled, and those that do not, which are generated.
 
-    Both are in gold order. Of phrases with equal stems the first is kept; one without a word is left out.
+    The match is that of the labels, so every phrase is in one of the two. Both are in gold order. Of phrases with equal
+    stems the first is kept; one without a word is left out.
 
     Args:
-        text_stems: of the whole document, from `stemmed_words`.
+        text: of the whole document.
         keyphrases: gold phrases as written.
         lang: language code, which chooses the stemmer.
+        match: as for `find_gold_spans`.
     """
     by_stems: dict[tuple[str, ...], str] = {}
     for keyphrase in keyphrases:
         by_stems.setdefault(tuple(stemmed_words(keyphrase, lang)), keyphrase)
     by_stems.pop((), None)
+    words = stemmed_words(text, lang) if match == "stemmed" else lowered_word_spans(text)[0]
     present: list[str] = []
     absent: list[str] = []
     for stems, keyphrase in by_stems.items():
-        (present if contains_phrase(text_stems, stems) else absent).append(keyphrase)
+        phrase = stems if match == "stemmed" else lowered_word_spans(keyphrase)[0]
+        (present if contains_phrase(words, phrase) else absent).append(keyphrase)
     return present, absent
 
 

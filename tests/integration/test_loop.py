@@ -52,6 +52,9 @@ def ends(folder: Path) -> dict[str, str]:
         two[f"new-{zero}"] = Case(folder / f"new-{zero}", zero, optim=NEW_LR, task=NewHeadTask)
     new = Case(folder / "new", 1, optim=NEW_LR, task=NewHeadTask)
     one["new"], again["new on two"] = replace(new, stop_after=1), new
+    one["local"] = Case(folder / "local", local=True, zero=0)
+    one["local killed"] = Case(folder / "local-killed", local=True, zero=0, stop_after=1)
+    again_alone = {"local on": Case(folder / "local-killed", local=True, zero=0)}
     two["whole"] = Case(folder / "whole", 1, DROPOUT)
     killed = Case(folder / "killed", 1, DROPOUT)
     two |= {"killed": replace(killed, stop_after=1), "killed again": replace(killed, stop_after=1), "killed on": killed}
@@ -62,6 +65,7 @@ def ends(folder: Path) -> dict[str, str]:
     one["nan"] = Case(folder / "nan", config=CONFIG.model_copy(update={"nan_at": 0.5}))
     one["patience"] = Case(folder / "patience", optim=OptimConfig(lr=1e-30, batch=16, epochs=9), run={"patience": 2})
     found = dict(zip(one, run_processes(train_cases, list(one.values()), number=1)[0], strict=True))
+    found |= dict(zip(again_alone, run_processes(train_cases, list(again_alone.values()), number=1)[0], strict=True))
     for cases in (two, again):
         first, second = run_processes(train_cases, list(cases.values()), number=2)
         assert first == second  # all workers end alike
@@ -79,6 +83,16 @@ def test_two_workers_learn_what_one_learns(zero: int, folder: Path, ends: dict[s
         assert first.get("loss") == pytest.approx(second.get("loss"), abs=1e-6)
         assert first.get("documents") == second.get("documents")
         assert first.get("score") == pytest.approx(second.get("score"), abs=1e-6)
+
+
+def test_plain_pytorch_learns_what_deepspeed_learns(folder: Path, ends: dict[str, str]) -> None:
+    assert (ends["local"], ends["local killed"], ends["local on"]) == ("", "killed", "")
+    assert difference(folder / "local", folder / "one-0") < 1e-6
+    assert difference(folder / "local", folder / "one-0", "best") < 1e-6
+    assert difference(folder / "local-killed", folder / "local") == 0  # it went on from its checkpoint
+    for local, other in zip(metrics(folder / "local"), metrics(folder / "one-0"), strict=True):
+        for name in ("loss", "score"):
+            assert local.get(name) == pytest.approx(other.get(name), abs=1e-6)
 
 
 def test_new_weights_learn_at_a_rate_of_their_own(folder: Path, ends: dict[str, str]) -> None:

@@ -48,7 +48,7 @@ def train_retrievers(cases: list[RetrieverCase]) -> None:
             gradient_checkpointing=case.checkpointing,
         )
         optim = OptimConfig(lr=3e-3, epochs=2, batch=10)
-        train_worker(Plan(task, optim, run, "fp32", PAIRS, records, case.output, {}), tables, _ignore)
+        train_worker(Plan(task, optim, run, records, case.output, {}, rows=PAIRS), tables, _ignore)
 
 
 def _ignore(metrics: dict[str, Any], folder: Path) -> None:

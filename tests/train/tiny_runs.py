@@ -33,6 +33,7 @@ class Case:
     stop_after: int | None = None  # validations, as if the job had been killed then
     full_disk: str = ""  # writing a path with this in it fails
     task: type[TinyTask] = TinyTask
+    local: bool = False
 
 
 class Killed(BaseException):
@@ -42,7 +43,9 @@ class Killed(BaseException):
 def plan_of(case: Case) -> Plan:
     records = make_records(30, seed=2)
     run = RUN.model_copy(update={"zero": case.zero, **case.run})
-    return Plan(case.task(case.config), case.optim, run, "fp32", DOCUMENTS, records, case.output, {"of": "a test"})
+    task = case.task(case.config)
+    about = {"of": "a test"}
+    return Plan(task, case.optim, run, records, case.output, about, rows=DOCUMENTS, local=case.local)
 
 
 def tables() -> Iterable[pa.Table]:
