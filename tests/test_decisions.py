@@ -11,10 +11,11 @@ from kpray.commands.mine import MineCommand
 from kpray.commands.train import UniKeyphraseCommand
 from kpray.rgit.job import RGITSettings
 from kpray.samrank.config import SAMRankConfig
+from kpray.settings import Settings
 from tests.commands import ROOT
 
 PAGES = ROOT / "docs" / "decisions"
-SCHEMAS = {
+SCHEMAS: dict[str, list[type[Settings]]] = {
     "samrank": [SAMRankConfig],
     "unikeyphrase": [UniKeyphraseCommand],
     "ramkg-and-rgit": [RGITSettings, MineCommand],
