@@ -22,6 +22,7 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveInt
 
 import kpray.cluster  # noqa: F401  # turns on token authentication before Ray is imported
+from benchmarks.ablations import AblationSettings, ablations
 from benchmarks.capacity import PlanConfig, plan
 from benchmarks.ray_overhead import SchedulingConfig, measure_scheduling
 from benchmarks.timing import time_contestants
@@ -154,6 +155,7 @@ BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[
 CLUSTER: dict[str, tuple[type[Settings], Callable[[Any], list[dict[str, Any]]]]] = {
     "capacity": (PlanConfig, plan),
     "ray_overhead": (SchedulingConfig, measure_scheduling),
+    "ablations": (AblationSettings, ablations),
 }
 
 
