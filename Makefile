@@ -42,11 +42,12 @@ check: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-# Strict: a link to a page, a heading or a name in the code that does not exist is an error.
+# Strict: a link to a page, a heading or a name in the code that does not exist is an error. The variable silences a notice
+# that Material for MkDocs prints about its successor.
 docs: $(STAMP)
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py samrank

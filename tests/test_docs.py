@@ -50,7 +50,8 @@ def _commands(page: str) -> Iterator[list[str]]:
                 words.append(word)
                 continue
             for index, each in enumerate(words):
-                if each == "kpray" or (each == "python" and words[index + 1].endswith(".py")):
+                first = all("=" in before for before in words[:index])  # after variables of the environment
+                if (each == "kpray" and first) or (each == "python" and words[index + 1].endswith(".py")):
                     yield words[index:]
                     break
             words = []
