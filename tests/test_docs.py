@@ -15,6 +15,7 @@ from pathlib import Path
 import pydantic
 import pytest
 
+from benchmarks.gpu import GPUBenchmark
 from benchmarks.run import BENCHMARKS, CLUSTER
 from kpray import commands
 from kpray.commands.extract import ExtractCommand
@@ -81,7 +82,7 @@ def test_commands_are_understood(
         assert arguments == []
     elif name == "benchmarks/run.py":
         benchmark, *options = arguments
-        schema = CLUSTER[benchmark][0] if benchmark in CLUSTER else BENCHMARKS[benchmark][0]
+        schema = GPUBenchmark if benchmark == "gpu" else {**BENCHMARKS, **CLUSTER}[benchmark][0]
         parse_settings(schema, options, prog=name, description="")
     else:
         program_here = kpray if program == "kpray" else run_here
