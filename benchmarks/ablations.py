@@ -20,7 +20,8 @@ import torch
 from pydantic import Field
 from scipy import stats
 
-from kpray.settings import Settings
+from kpray.printing import print_tables
+from kpray.settings import Settings, parse_settings
 from kpray.train.job import TrainSettings, train
 from kpray.training import OptimConfig, RunConfig
 from kpray.unikeyphrase.config import TaskConfig
@@ -60,8 +61,17 @@ class AblationSettings(Settings):
     run: RunConfig = RunConfig()
 
 
+def main(arguments: list[str]) -> int:
+    """Train and score the variants, and print the table."""
+    settings = parse_settings(
+        AblationSettings, arguments, prog="benchmarks/run.py ablations", description=str(__doc__).partition("\n")[0]
+    )
+    print_tables({"UniKeyphrase, F1 in percent, with 95% intervals over the seeds": ablations(settings)})
+    return 0
+
+
 def ablations(settings: AblationSettings) -> list[dict[str, Any]]:
-    """Train and score the variants of UniKeyphrase; one row each, with 95% intervals over the seeds."""
+    """Train and score the variants of UniKeyphrase; one row each."""
     start = time.monotonic()
     results = settings.output / "results.jsonl"
     settings.output.mkdir(parents=True, exist_ok=True)

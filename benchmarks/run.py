@@ -1,7 +1,7 @@
 """Measure kpray: `python benchmarks/run.py NAME --help`, where NAME is that of a file beside this one.
 
 samrank, unikeyphrase, rgit and serve time kpray beside its floor and other tools. gpu measures the hot paths on one GPU
-beside what the card can do. ray_overhead measures what Ray costs a task and a chunk on simulated nodes. capacity
+beside what the card can do, and ablations what each part of UniKeyphrase is worth. ray_overhead measures what Ray costs a task and a chunk on simulated nodes. capacity
 measures nothing: it estimates how long jobs will take.
 """
 
@@ -18,18 +18,18 @@ if ROOT not in sys.path:  # run as a script
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))  # for Ray's workers
 
 # ruff: noqa: E402
-if __name__ == "__main__" and sys.argv[1:2] == ["gpu"]:  # before the imports of Ray, which a GPU machine may lack
-    from benchmarks.gpu import main as measure_gpu
+if __name__ == "__main__" and sys.argv[1:2] in (["gpu"], ["ablations"]):  # these run where Ray is not installed
+    from benchmarks import ablations as ablations_file
+    from benchmarks import gpu as gpu_file
     from kpray.settings import run_main
 
-    run_main(lambda: measure_gpu(sys.argv[2:]))
+    run_main(lambda: {"gpu": gpu_file, "ablations": ablations_file}[sys.argv[1]].main(sys.argv[2:]))
 
 from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt
 
 import kpray.cluster  # noqa: F401  # turns on token authentication before Ray is imported
-from benchmarks.ablations import AblationSettings, ablations
 from benchmarks.capacity import PlanConfig, plan
 from benchmarks.ray_overhead import SchedulingConfig, measure_scheduling
 from benchmarks.timing import time_contestants
@@ -162,7 +162,6 @@ BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[
 CLUSTER: dict[str, tuple[type[Settings], Callable[[Any], list[dict[str, Any]]]]] = {
     "capacity": (PlanConfig, plan),
     "ray_overhead": (SchedulingConfig, measure_scheduling),
-    "ablations": (AblationSettings, ablations),
 }
 
 
