@@ -52,7 +52,8 @@ def _model_stage(
         )
         config._attn_implementation = attention
         with bench.device:
-            return BertModel(config, add_pooling_layer=False).to(bench.dtype).eval()
+            model: Any = BertModel(config, add_pooling_layer=False)
+        return model.to(bench.dtype).eval()
 
     model = build(ATTENTION_NAME)
     default = BATCH_TOKENS.choose(None, bench.device)

@@ -51,7 +51,7 @@ def _shape(bench: Bench, shape: Shape) -> Shape:
     return Shape(shape.name, **TINY, micro_tokens=256) if bench.tiny else shape  # type: ignore[arg-type]
 
 
-def _build(bench: Bench, shape: Shape) -> UniKeyphraseModel:
+def _build(bench: Bench, shape: Shape) -> Any:
     config = UniKeyphraseModelConfig(
         vocab_size=shape.vocabulary,
         hidden_size=shape.hidden,
@@ -208,8 +208,8 @@ def _profile(bench: Bench, shape: Shape) -> Iterator[Result]:
         bench.synchronize()
     events = [event for event in found.key_averages() if not event.key.startswith("ProfilerStep")]
     for kind, chosen in (
-        ("kernel", [event for event in events if event.device_type != torch.autograd.DeviceType.CPU]),
-        ("operator", [event for event in events if event.device_type == torch.autograd.DeviceType.CPU]),
+        ("kernel", [event for event in events if event.device_type.name != "CPU"]),
+        ("operator", [event for event in events if event.device_type.name == "CPU"]),
     ):
         micros = {event: event.self_device_time_total if on_gpu else event.self_cpu_time_total for event in chosen}
         total = sum(micros.values()) or 1.0
