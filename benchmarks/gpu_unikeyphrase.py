@@ -48,7 +48,7 @@ TINY = {"hidden": 48, "inner": 96, "layers": 2, "vocabulary": 300, "documents": 
 
 
 def _shape(bench: Bench, shape: Shape) -> Shape:
-    return Shape(shape.name, **TINY, micro_tokens=256) if bench.tiny else shape  # type: ignore[arg-type]
+    return Shape(shape.name, **TINY, micro_tokens=256) if bench.tiny else shape
 
 
 def _build(bench: Bench, shape: Shape) -> Any:
@@ -177,7 +177,7 @@ def _stepper(
             moved = {name: tensor.to(bench.device) for name, tensor in batch.items()}
             with torch.autocast(bench.device.type, dtype):
                 loss = losses(moved)
-            scaler.scale(loss / len(rows)).backward()
+            scaler.scale(loss / len(rows)).backward()  # type: ignore[no-untyped-call]
         scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         scaler.step(optimizer)

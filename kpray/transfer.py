@@ -32,6 +32,6 @@ def start_copy(tensor: torch.Tensor) -> Callable[[], np.ndarray]:
 
     def wait() -> np.ndarray:
         copied.synchronize()
-        return copy.numpy()  # type: ignore[no-any-return]
+        return copy.numpy()
 
     return wait

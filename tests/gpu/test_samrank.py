@@ -117,7 +117,8 @@ def test_bounded_memory(device: torch.device) -> None:
     )
     config._attn_implementation = ATTENTION_NAME
     with device:
-        model = BertModel(config, add_pooling_layer=False).to(torch.float16 if on_gpu else torch.float32).eval()
+        model: Any = BertModel(config, add_pooling_layer=False)
+    model = model.to(torch.float16 if on_gpu else torch.float32).eval()
     random = np.random.default_rng(2)
     sequences = [random.integers(5, 1000, 200) for _ in range(500 if on_gpu else 2)]
     if on_gpu:
