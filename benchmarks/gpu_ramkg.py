@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import BertConfig, BertModel, MBartConfig, MBartForConditionalGeneration
+from transformers import BertConfig, BertModel, GenerationConfig, MBartConfig, MBartForConditionalGeneration
 
 from benchmarks.gpu import Bench, Result, encoder_flops
 from kpray.ramkg.codemix import NO_LANGUAGE, CodeMixer
@@ -118,6 +118,7 @@ def generation(bench: Bench, seconds: float) -> Iterator[Result]:
     with bench.device:
         model: Any = MBartForConditionalGeneration(config)
     model = model.to(bench.dtype).eval()
+    model.generation_config = GenerationConfig()  # as a generator is loaded
     sources = [bench.random.integers(20, vocabulary, SOURCE_TOKENS).astype(np.int32) for _ in range(documents)]
     search = GenerateConfig(beams=BEAMS)
     lengths = np.full(documents, SOURCE_TOKENS)

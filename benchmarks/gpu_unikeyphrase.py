@@ -23,6 +23,7 @@ from kpray.unikeyphrase.model import UniKeyphraseModel, UniKeyphraseModelConfig
 PAD, MASK, NO_END = 0, 4, -1
 DECODED_TOKENS, BEAMS = 24, 5
 _PROFILED = 5  # kernels that are named
+_NO_WORK = ("ProfilerStep", "Optimizer.")  # ranges of the profile that hold the kernels of others
 
 Batch = dict[str, Tensor]
 
@@ -206,7 +207,7 @@ def _profile(bench: Bench, shape: Shape) -> Iterator[Result]:
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as found:
         step()
         bench.synchronize()
-    events = [event for event in found.key_averages() if not event.key.startswith("ProfilerStep")]
+    events = [event for event in found.key_averages() if not event.key.startswith(_NO_WORK)]
     for kind, chosen in (
         ("kernel", [event for event in events if event.device_type.name != "CPU"]),
         ("operator", [event for event in events if event.device_type.name == "CPU"]),
