@@ -1,8 +1,8 @@
 """Measure kpray: `python benchmarks/run.py NAME --help`, where NAME is that of a file beside this one.
 
 samrank, unikeyphrase, rgit and serve time kpray beside its floor and other tools. gpu measures the hot paths on one GPU
-beside what the card can do, and ablations what each part of UniKeyphrase is worth. ray_overhead measures what Ray costs a task and a chunk on simulated nodes. capacity
-measures nothing: it estimates how long jobs will take.
+beside what the card can do. ablations trains UniKeyphrase without each of its parts. ray_overhead measures what Ray
+costs a task and a chunk on simulated nodes. capacity measures nothing: it estimates how long jobs will take.
 """
 
 from __future__ import annotations

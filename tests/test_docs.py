@@ -15,8 +15,9 @@ from pathlib import Path
 import pydantic
 import pytest
 
+from benchmarks import run
+from benchmarks.ablations import AblationSettings
 from benchmarks.gpu import GPUBenchmark
-from benchmarks.run import BENCHMARKS, CLUSTER
 from kpray import commands
 from kpray.commands.extract import ExtractCommand
 from kpray.corpus.sources import FORMATS
@@ -32,6 +33,10 @@ PAGES = {
 README = PAGES["README.md"]
 EVERYTHING = "\n".join(PAGES.values())
 CONFIGURATIONS = {path.stem for path in (ROOT / "kpray" / "configurations").glob("*.yaml")}
+BENCHMARKS: dict[str, type[Settings]] = {
+    name: found[0] for name, found in [*run.BENCHMARKS.items(), *run.CLUSTER.items()]
+}
+BENCHMARKS |= {"gpu": GPUBenchmark, "ablations": AblationSettings}
 RECORD = {"title": "Tides", "abstract": "Tides follow the moon.", "keyphrases": ["tides"]}
 # What follows these options, or none, is read.
 INPUTS = {"--input", "--train", "--valid", "--test", "--english", "--parallel", "--passages", "--answers", "--exclude"}
@@ -82,8 +87,7 @@ def test_commands_are_understood(
         assert arguments == []
     elif name == "benchmarks/run.py":
         benchmark, *options = arguments
-        schema = GPUBenchmark if benchmark == "gpu" else {**BENCHMARKS, **CLUSTER}[benchmark][0]
-        parse_settings(schema, options, prog=name, description="")
+        parse_settings(BENCHMARKS[benchmark], options, prog=name, description="")
     else:
         program_here = kpray if program == "kpray" else run_here
         done = program_here(name.removeprefix("jobs/"), *arguments, "--dry-run")
