@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kpray.cluster.ray_compat import STEERING_HEADERS, is_answer_of_serve
+from kpray.cluster.ray_compat import STEERING_HEADERS, is_serve_error
 from kpray.serve.errors import FULL, ApiError, overloaded, unavailable
 
 PROXY_MIDDLEWARES = "kpray.serve.proxy_middleware:middlewares"
@@ -89,7 +89,7 @@ def _is_plain(name: bytes, value: bytes) -> bool:
 
 def _error_of_serve(status: int, headers: Headers) -> ApiError | None:
     """Our error for a plain-text error of Serve: its queue is full, or there is no ingress. Ours are JSON."""
-    if not is_answer_of_serve(status, headers.get("content-type", "")):
+    if not is_serve_error(status, headers.get("content-type", "")):
         return None
     return overloaded() if "retry-after" in headers else unavailable()
 

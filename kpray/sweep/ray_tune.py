@@ -13,7 +13,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search import Searcher
 from typing_extensions import override
 
-from kpray.cluster.ray_compat import HiddenFromTune, WorkerGroups, crash_of, replay_trial
+from kpray.cluster.ray_compat import HiddenFromTune, WorkerGroups, crash_message, replay_trial
 from kpray.report.sweep_progress import SweepProgress
 from kpray.sweep.search import TrialQueue
 from kpray.sweep.trials import Outcome, SweepFolder, Trial
@@ -210,4 +210,4 @@ class Journal(HiddenFromTune, tune.Callback):
 
 
 def _reason(trial: TuneTrial) -> str:
-    return crash_of(trial)[:_LONGEST_REASON] or "no reason is known"
+    return crash_message(trial)[:_LONGEST_REASON] or "no reason is known"

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import torch.distributed as dist
 
-from kpray.cluster.ray_compat import convert_checkpoint, forget_checkpoints, noting_files
+from kpray.cluster.ray_compat import convert_checkpoint, forget_checkpoints, recording_saves
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.train.collectives import agreed, cannot_write, from_first, is_write_error
@@ -73,7 +73,7 @@ def save_checkpoint(engine: Any, runs: Path, state: State) -> Path:
         with agreed(str(runs)):
             if rank == 0:
                 unfinished.mkdir(parents=True)
-        with noting_files(engine, is_write_error) as (files, errors):
+        with recording_saves(engine, is_write_error) as (files, errors):
             engine.save_checkpoint(str(unfinished), tag=_TAG, save_latest=False)
         with agreed(str(runs)):
             if errors:

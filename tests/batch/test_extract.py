@@ -138,7 +138,7 @@ def test_inputs_may_come_and_go_but_not_change(run: BatchRun, sources: list[Sour
     with pytest.raises(UserError) as error:
         check_manifest(run, [changed])
     sizes = f"{source.bytes} bytes then, {source.bytes + 1} now"
-    assert str(error.value).startswith(f"{source.path}: the input has changed since this output was begun ({sizes})")
+    assert str(error.value).startswith(f"{source.path}: the input has changed since this output was started ({sizes})")
 
 
 def test_names_of_parts_do_not_depend_on_the_current_folder(

@@ -50,7 +50,7 @@ def test_wrong_values(args: dict[str, Any], message: str) -> None:
         (["/somewhere/model"], "models: '/somewhere/model' has no name (write NAME=FOLDER)"),
         (["a b=samrank"], "models: 'a b' is no name of a model"),
         (["samrank", "samrank=samrank"], "models: two models are called 'samrank'"),
-        (["mine=/no/such/folder"], "predictor: '/no/such/folder' is no predictor"),
+        (["mine=/no/such/folder"], "predictor: '/no/such/folder' is not a predictor"),
         (["unikeyphrase"], "predictor: 'unikeyphrase' must be trained first"),
     ],
 )
