@@ -315,7 +315,7 @@ def _process(
     batch: BatchConfig,
     **resources: float,
 ) -> None:
-    process_parts(run, parts, actor, {**placement(batch, most=len(parts)), **resources})
+    process_parts(run, parts, actor, {**placement(batch, chunks=len(parts)), **resources})
 
 
 def _row_ranges(rows: int) -> list[tuple[tuple[int, int], int]]:
