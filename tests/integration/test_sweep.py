@@ -166,7 +166,7 @@ def test_dry_run_over_thresholds(run_here: RunHere, tmp_path: Path) -> None:
     options = ["--config", "planted-small", "--output", tmp_path / "output", "--dry-run"]
     finished = run_here("sweep_rgit_threshold.py", *options, "--sweep.seeds", "0", "1")
     assert finished.code == 0, finished.err
-    assert "a planted corpus for each seed: 48 pairs, 40 records without" in finished.out
+    assert "a planted corpus for each seed: 48 pairs, 40 records without a pair" in finished.out
     assert "4 settings of 4 tau, each with 2 seeds: 8 trials" in finished.out
     refused = run_here("sweep_rgit_threshold.py", *options, "--sweep.at-once", "2")
     assert refused.code == 2
