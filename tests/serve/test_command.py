@@ -1,4 +1,4 @@
-"""`kpray serve`: what is wrong is said in one line, before anything starts."""
+"""`kpray serve` reports user errors in one line, before anything starts."""
 
 from __future__ import annotations
 
