@@ -131,7 +131,7 @@ def process_parts(
 def _one_chunk_per_block() -> Iterator[None]:
     """Make Ray Data use blocks of one chunk, so that read-ahead is counted in chunks and spreads evenly.
 
-    This also turns off Ray Data's progress lines and warnings, because kpray prints its own progress.
+    This also turns off Ray Data's warnings and progress lines, which would interfere with kpray's progress line.
     """
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=FEW_CHUNKS, category=UserWarning)

@@ -28,7 +28,7 @@ _SECONDS_BETWEEN_UPLOADS = 5.0
 def working_folder(output: str) -> Path:
     """The local folder that a job writes to, as an absolute path, because the current folder of workers differs.
 
-    A local output folder is its own working folder. For one in object storage, the working folder is in `KPRAY_CACHE`
+    For a local output folder, it is the same folder. For one in object storage, it is a folder in `KPRAY_CACHE`
     (default `~/.cache/kpray`), which all nodes of a cluster must share.
     """
     target = location(output)

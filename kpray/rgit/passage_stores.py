@@ -21,7 +21,7 @@ def english_store(paths: Sequence[str], output: Path, limits: Limits, name: str 
 
     Args:
         paths: files and folders of documents, the value of --english.
-        output: the job's output folder, which all nodes share. Each set of files has its own subfolder.
+        output: the job's output folder, which all nodes share. Each set of files has a subfolder.
         limits: maximum sizes of a record. Larger records are rejected.
         name: name of the option that gives the files.
         lang: language of records that do not name one.

@@ -140,7 +140,7 @@ def best_configuration(values: Mapping[str, Any], setting: Setting, seed: int, f
 def share_cluster(run: RunConfig, nodes: Sequence[Mapping[str, float]], most: int | None) -> tuple[Demand, int]:
     """Resources of a training, and the number of concurrent trainings.
 
-    Without `run.cpus` and `most`, the number is such that each worker has at least a core, or a GPU.
+    Without `run.cpus` and `most`, there is at most one worker per GPU, or per core if the cluster has no GPU.
 
     Args:
         run: the configured workers and cores. `workers` null means one.
