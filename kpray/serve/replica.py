@@ -39,9 +39,8 @@ class Replica:
     def __init__(self, config: ServeConfig, models: Sequence[ServedModel]) -> None:
         self._config, self._models = config, {model.name: model for model in models}
         self._metrics = ModelMetrics()
-        self._open: WeakValueDictionary[str, Batcher] = (
-            WeakValueDictionary()
-        )  # callers of `open_model` keep the models open
+        # Weak references: a model is freed when no caller of `open_model` keeps it.
+        self._open: WeakValueDictionary[str, Batcher] = WeakValueDictionary()
 
     async def open_model(self, name: str) -> Batcher:
         """Open and warm up a model. This runs in a thread, because it takes seconds.
