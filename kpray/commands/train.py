@@ -73,6 +73,7 @@ def pretrain(job: UniKeyphraseCommand, folder: Path) -> TaskConfig:
     train(
         PretrainTask(job.task.model, job.pretrain),
         job.model_copy(update={"output": str(output), "optim": job.pretrain}),
+        token_sets=folder,
     )
     model = job.task.model.model_copy(update={"backbone": str(output / "best")})
     return job.task.model_copy(update={"model": model})
