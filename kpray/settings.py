@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pydantic
 
-from kpray.command_line import FieldPath, nearest, option_of, read_command_line, schema_leaves, schema_section
+from kpray.command_line import (
+    FieldPath,
+    nearest,
+    option_of,
+    read_command_line,
+    reads_as_none,
+    schema_leaves,
+    schema_section,
+)
 from kpray.errors import UserError, missing_extra
 from kpray.log import say
 
@@ -41,9 +49,13 @@ class Settings(pydantic.BaseModel):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _complete_sections(cls, values: Any) -> Any:
-        """A section that is given in part keeps what its field's default sets."""
+        """Read `none` and `null` as None, and keep what a field's default sets where its section is given in part."""
         if not isinstance(values, Mapping):
             return values
+        values = {
+            name: None if name in cls.model_fields and reads_as_none(cls.model_fields[name].annotation, value) else value
+            for name, value in values.items()
+        }
         defaults = {
             name: info.default.model_dump(include=info.default.model_fields_set)
             for name, info in cls.model_fields.items()
@@ -83,7 +95,14 @@ class _Sources:
 
 
 def parse_settings(
-    schema: type[Schema], arguments: Sequence[str], *, prog: str, description: str, positional: str | None = None
+    schema: type[Schema],
+    arguments: Sequence[str],
+    *,
+    prog: str,
+    description: str,
+    positional: str | None = None,
+    usual: Sequence[str] = (),
+    examples: Sequence[str] = (),
 ) -> Schema:
     """Read a configuration: the schema's defaults, then the file of `--config`, then the command line.
 
@@ -91,18 +110,26 @@ def parse_settings(
         schema: what to read. A field `optim.batch_size` is the option `--optim.batch-size`; a sequence takes any number
             of values, a truth value is `--flag`, `--no-flag` or `--flag true`, and `none` or `null` is None.
         arguments: the command line without the program's name. `--config` takes a file, or the name of one that
-            ships with kpray; `--help` prints every field with its description and default, and exits;
-            `--tyro-print-completion bash` (or zsh, fish) does so with a completion for the shell.
+            ships with kpray. `--help` prints the usual fields with their descriptions and defaults, `--help-all` all
+            fields, `--tyro-print-completion bash` (or zsh, fish) a completion for the shell; each exits.
         prog: the program, as the help shows it.
-        description: one line for the help.
+        description: sentences for the help.
         positional: a field, a sequence, that takes the arguments which belong to no option.
+        usual: dotted names of the fields that `--help` shows besides the required ones; empty: it shows all.
+        examples: arguments of example command lines for the help.
 
     Raises:
         UserError: names the field, the value and what it should be.
     """
-    ships = f"YAML file with these fields, or one of: {', '.join(_shipped()) or '(none ships)'}"
     given = read_command_line(
-        schema, arguments, prog=prog, description=description, config=ships, positional=positional
+        schema,
+        arguments,
+        prog=prog,
+        description=description,
+        config=lambda: f"{_config_advice(schema)}.",
+        positional=positional,
+        usual=usual,
+        examples=examples,
     )
     config = given.pop(("config",), None)
     values, sources = _read_file(schema, config) if config is not None else ({}, _Sources())
@@ -183,8 +210,27 @@ def _shipped() -> list[str]:
     return sorted(path.stem for path in CONFIGURATIONS.glob("*.yaml"))
 
 
+def _fits(schema: type[pydantic.BaseModel], values: Mapping[str, Any]) -> bool:
+    """Tell whether a schema has all fields of a configuration."""
+    for name, value in values.items():
+        info = schema.model_fields.get(name)
+        section = schema_section(info.annotation) if info else None
+        if info is None or (section and not (isinstance(value, Mapping) and _fits(section, value))):
+            return False
+    return True
+
+
+def _config_advice(schema: type[Settings]) -> str:
+    """What `--config` takes: a file, or one of the shipped configurations that fit the schema."""
+    import yaml
+
+    files = {name: CONFIGURATIONS / f"{name}.yaml" for name in _shipped()}
+    fitting = [name for name, file in files.items() if _fits(schema, yaml.safe_load(file.read_bytes()) or {})]
+    return "YAML file with values for these options" + (f", or one of: {', '.join(fitting)}" if fitting else "")
+
+
 def _read_file(schema: type[Settings], name: str) -> tuple[dict[str, Any], _Sources]:
-    """Values of a YAML file, and the lines they stand in."""
+    """Values of a YAML file, and the line of each."""
     import yaml
 
     path = CONFIGURATIONS / f"{name}.yaml" if name in _shipped() else Path(name)
@@ -193,8 +239,8 @@ def _read_file(schema: type[Settings], name: str) -> tuple[dict[str, Any], _Sour
         node = loader.get_single_node()
         values = loader.construct_document(node) if node is not None else None
     except FileNotFoundError:
-        ships = f"give a file, or one that ships: {', '.join(_shipped()) or 'none does'}"
-        raise UserError(f"no configuration {name!r}", where="--config", fix=ships) from None
+        fix = f"give a {_config_advice(schema)}"
+        raise UserError(f"there is no configuration {name!r}", where="--config", fix=fix) from None
     except OSError as error:
         raise UserError(f"cannot read {name!r}: {error.strerror}", where="--config") from error
     except yaml.MarkedYAMLError as error:
@@ -208,6 +254,9 @@ def _read_file(schema: type[Settings], name: str) -> tuple[dict[str, Any], _Sour
         return {}, _Sources(name)  # empty, or comments only
     if not isinstance(values, dict):
         raise UserError("is not a mapping", where=name, fix="a configuration is lines of `field: value`")
+    if name in _shipped() and not _fits(schema, values):
+        what = f"the configuration {name!r} is for other commands"
+        raise UserError(what, where="--config", fix=f"give a {_config_advice(schema)}")
     sources = _Sources(name)
     _note_lines(node, schema, (), sources)
     return values, sources

@@ -202,7 +202,8 @@ COMMAND_LINE_MISTAKES = {
     "--input a --samrank.range 3": "item 2 of --samrank.range is missing",
     "--input a --samrank.range 3 2": "samrank: range goes backward: 3 to 2",
     "--input a --optim.amp=maybe": "--optim.amp is 'maybe' (it should be a valid boolean, unable to interpret input)",
-    "--config none.yaml": "--config: no configuration 'none.yaml' (give a file, or one that ships: large, small)",
+    "--config none.yaml": "--config: there is no configuration 'none.yaml' (give a YAML file with values for these "
+    "options, or one of: small)",
     "--config .": "--config: cannot read '.': Is a directory",
 }
 
@@ -274,7 +275,28 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_configuration_that_ships(shipped: None) -> None:
     assert job("--config", "small", "--optim.lr=1").label == "small one"
-    assert message(lambda: job("--config", "large")) == "large:2: unknown field labell (did you mean label?)"
+    assert message(lambda: job("--config", "large")) == (
+        "--config: the configuration 'large' is for other commands (give a YAML file with values for these options, or "
+        "one of: small)"
+    )
+
+
+def test_configuration_that_does_not_fit_is_not_offered(shipped: None) -> None:
+    found = message(lambda: files_job("--config", "small"))
+    assert found.endswith("'small' is for other commands (give a YAML file with values for these options)")
+
+
+@pytest.mark.parametrize("none", ["none", "None", "null", "NULL", "'null'", "~", ""])
+def test_none_in_a_file(none: str, write: Callable[[str], str]) -> None:
+    assert job("--config", write(f"input: a\nlabel: {none}")).label is None
+
+
+def test_none_in_a_file_where_the_field_takes_none(write: Callable[[str], str]) -> None:
+    assert job("--config", write("input: none")).input == Path("none")
+
+
+def test_none_from_elsewhere() -> None:
+    assert validate_settings(Job, {"input": "a", "label": "None"}, where="kpray.json").label is None
 
 
 def test_values_from_elsewhere() -> None:
@@ -292,14 +314,14 @@ def test_help_shows_every_field(capsys: pytest.CaptureFixture[str], shipped: Non
     shown = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
     assert "Does a job." in shown
     for option, text in [
-        ("--config FILE", "one of: large, small"),
+        ("--config FILE", "options, or one of: small."),
         ("--input PATH", "File to read. (required)"),
         ("--dry-run, --no-dry-run", "start nothing. (default: False)"),
         ("--optim.lr FLOAT", "Peak learning rate. (default: 1e-05)"),
         ("--optim.amp, --optim.no-amp", "Compute in bfloat16. (default: False)"),
         ("--optim.stage {0,1,2,3}", "ZeRO stage. (default: 1)"),
         ("--samrank.mode {both,global,proportional}", "Which scores to add. (default: both)"),
-        ("--samrank.names [STR [STR ...]]", "both from 1. (default: 4-12)"),
+        ("--samrank.names STR ...", "both from 1. (default: 4-12)"),
     ]:
         assert option in shown
         assert text in shown
