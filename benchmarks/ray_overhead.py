@@ -21,7 +21,8 @@ from pydantic import Field
 from ray.cluster_utils import Cluster
 
 from kpray.batch.chunks import ChunkActor, process_chunks
-from kpray.batch.extract import BatchConfig, placement
+from kpray.batch.config import BatchConfig
+from kpray.batch.extract import placement
 from kpray.cluster.job import STATE_FOLDER
 from kpray.corpus.reading import Chunk
 from kpray.corpus.sources import Source

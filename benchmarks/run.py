@@ -34,6 +34,7 @@ from kpray.printing import print_tables
 from kpray.ramkg.config import GenerateConfig, RetrieverConfig
 from kpray.registry import open_predictor
 from kpray.report.tables import markdown_table
+from kpray.rgit.config import RGITSettings
 from kpray.samrank.config import SAMRankConfig
 from kpray.serve.config import ReplicasConfig
 from kpray.settings import Settings, parse_settings, run_main
@@ -125,7 +126,6 @@ def measure_unikeyphrase(job: UniKeyphraseBenchmark, records: list[Record]) -> l
 
 def measure_rgit(job: RGITBenchmark, records: list[Record]) -> list[dict[str, Any]]:
     from benchmarks.rgit import benchmark
-    from kpray.rgit.job import RGITSettings
 
     options = ["--config", "planted-small", "--output", "unused"]
     rounds = parse_settings(RGITSettings, options, prog="jobs/rgit.py", description="")

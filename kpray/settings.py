@@ -53,7 +53,9 @@ class Settings(pydantic.BaseModel):
         if not isinstance(values, Mapping):
             return values
         values = {
-            name: None if name in cls.model_fields and reads_as_none(cls.model_fields[name].annotation, value) else value
+            name: None
+            if name in cls.model_fields and reads_as_none(cls.model_fields[name].annotation, value)
+            else value
             for name, value in values.items()
         }
         defaults = {

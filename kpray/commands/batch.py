@@ -7,7 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
+from kpray.batch.config import BatchConfig
+from kpray.batch.extract import BatchRun, check_manifest, predict_files
 from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
 from kpray.cluster.session import ray_session
 from kpray.corpus.sources import find_sources

@@ -9,8 +9,9 @@ from typing import Annotated, Literal, cast
 
 from pydantic import Field
 
+from kpray.batch.config import BatchConfig
 from kpray.batch.evaluation import DataSet, evaluate_systems, predict_data_sets, read_data_sets
-from kpray.batch.extract import BatchConfig, BatchRun
+from kpray.batch.extract import BatchRun
 from kpray.cluster.job import JobSettings, describe_sources, print_plan, writing
 from kpray.corpus.sources import find_sources, short_names
 from kpray.corpus.writing import write_text

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kpray.batch.extract import BatchConfig
+from kpray.batch.config import BatchConfig
 from kpray.cluster.job import Folder, JobSettings, describe_inputs, print_plan, write_configuration, writing
 from kpray.cluster.mirror import mirrored, working_folder
 from kpray.cluster.session import ray_session

@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
+from kpray.batch.config import BatchConfig
+from kpray.batch.extract import BatchRun, check_manifest, predict_files
 from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
 from kpray.cluster.session import ray_session
 from kpray.corpus.limits import Limits
@@ -21,10 +22,12 @@ from kpray.printing import print_result, print_tables
 from kpray.registry import MethodSections, open_predictor, section_of
 from kpray.report.heat_map import draw_heads
 from kpray.report.rounds import round_rows, score_rows
-from kpray.rgit.job import RGITSettings, run_rgit
+from kpray.rgit.config import RGITSettings
+from kpray.rgit.job import run_rgit
 from kpray.samrank.heads import f1_of_heads
 from kpray.settings import parse_settings
-from kpray.train.job import TrainSettings, train
+from kpray.train.config import TrainSettings
+from kpray.train.job import train
 from kpray.training import OptimConfig, RunConfig
 from kpray.unikeyphrase.config import ModelConfig, TaskConfig
 from kpray.unikeyphrase.task import UniKeyphraseTask

@@ -8,7 +8,8 @@ from kpray.cluster.job import print_plan
 from kpray.cluster.mirror import mirrored
 from kpray.printing import print_result, print_tables
 from kpray.report.rounds import recall_rows, round_rows, score_rows
-from kpray.rgit.job import RGITSettings, describe_documents, run_rgit
+from kpray.rgit.config import RGITSettings
+from kpray.rgit.job import describe_documents, run_rgit
 from kpray.settings import parse_settings
 from kpray.storage import location
 

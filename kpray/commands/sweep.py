@@ -9,10 +9,11 @@ from pydantic import Field
 
 from kpray.cluster.mirror import mirrored
 from kpray.settings import Settings, parse_settings
-from kpray.sweep.heads import HeadSweepSettings, run_head_sweep
+from kpray.sweep.config import HeadSweepSettings, RGITSweepSettings, TrainingSweepSettings
+from kpray.sweep.heads import run_head_sweep
 from kpray.sweep.search import Space
-from kpray.sweep.threshold import RGITSweepSettings, run_rgit_sweep
-from kpray.sweep.training import TrainingKind, TrainingSweepSettings, run_training_sweep
+from kpray.sweep.threshold import run_rgit_sweep
+from kpray.sweep.training import TrainingKind, run_training_sweep
 from kpray.unikeyphrase.config import TaskConfig
 from kpray.unikeyphrase.task import UniKeyphraseTask
 

@@ -14,10 +14,11 @@ from kpray.ramkg.generator_task import GeneratorTask
 from kpray.ramkg.retriever_task import RetrieverTask
 from kpray.rgit.passage_stores import english_store
 from kpray.settings import parse_settings
-from kpray.train.job import TrainSettings, run_train_job, train
+from kpray.train.config import TrainSettings
+from kpray.train.job import run_train_job, train
 from kpray.training import OptimConfig
-from kpray.unikeyphrase.config import TaskConfig
-from kpray.unikeyphrase.pretrain import PretrainConfig, PretrainTask
+from kpray.unikeyphrase.config import PretrainConfig, TaskConfig
+from kpray.unikeyphrase.pretrain import PretrainTask
 from kpray.unikeyphrase.task import UniKeyphraseTask
 
 

@@ -10,6 +10,7 @@ from typing_extensions import override
 from kpray.predictor_config import TrainedConfig, TrainedOptions
 from kpray.pretrained import Backbone, weights_sha256
 from kpray.settings import Settings
+from kpray.training import OptimConfig
 
 
 class ModelConfig(Settings):
@@ -99,3 +100,16 @@ class TaskConfig(Settings):
         if self.model.target_tokens >= self.model.source_tokens:
             raise ValueError("model.target_tokens should be below model.source_tokens")
         return self
+
+
+class PretrainConfig(OptimConfig):
+    """Pretraining of the backbone and its language-model head on titles and bodies, without keyphrases."""
+
+    epochs: Annotated[int, Field(ge=0)] = 0
+    """Number of passes over the documents; 0 skips the pretraining."""
+    lr: Annotated[float, Field(gt=0)] = 5e-4
+    """Peak learning rate of AdamW, at the end of the warm-up."""
+    mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Probability of masking a token of the body (80% [MASK], 10% random, 10% unchanged)."""
+    title_mask_probability: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Probability of masking a token of the title."""
