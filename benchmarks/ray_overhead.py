@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
-from pydantic import Field
 from ray.cluster_utils import Cluster
 
 from kpray.batch.chunks import ChunkActor, process_chunks
@@ -26,20 +25,11 @@ from kpray.batch.extract import placement
 from kpray.cluster.job import STATE_FOLDER
 from kpray.corpus.reading import Chunk
 from kpray.corpus.sources import Source
-from kpray.settings import Settings
+
+if TYPE_CHECKING:
+    from benchmarks.run import SchedulingConfig
 
 _HEAD = ("gcs_server",)  # the only one of the head's processes that hears of every task and actor
-
-
-class SchedulingConfig(Settings):
-    """What `benchmarks/run.py ray_overhead` takes."""
-
-    nodes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (1, 2, 4, 8)
-    """Simulated nodes, of a core each, beside a head without work."""
-    tasks: Annotated[int, Field(ge=1)] = 2000
-    """Tasks that do nothing."""
-    chunks: Annotated[int, Field(ge=1)] = 400
-    """Chunks of the extract job's pipeline, with an actor that does nothing but write an empty part."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,10 @@
-"""Measure kpray: `python benchmarks/run.py NAME --help`, where NAME is that of a file beside this one.
-
-samrank, unikeyphrase, rgit and serve time kpray beside its floor and other tools. ray_overhead measures what Ray costs
-a task and a chunk on simulated nodes. capacity measures nothing: it estimates how long jobs will take.
-"""
+"""Measure kpray: `python benchmarks/run.py NAME`, where NAME is a benchmark in this folder."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = str(Path(__file__).parents[1])
@@ -23,7 +19,6 @@ from pydantic import Field, PositiveInt
 
 import kpray.cluster  # noqa: F401  # turns on token authentication before Ray is imported
 from benchmarks.capacity import PlanConfig, plan
-from benchmarks.ray_overhead import SchedulingConfig, measure_scheduling
 from benchmarks.timing import time_contestants
 from kpray.corpus.quickstart import quickstart_records
 from kpray.corpus.records import Reject, read_records
@@ -41,22 +36,24 @@ from kpray.settings import Settings, parse_settings, run_main
 from kpray.training import OptimConfig, RunConfig
 from kpray.unikeyphrase.config import ModelConfig, TaskConfig
 
+_USUAL = ("predictor", "workers", "users", "seconds", "request_documents")
+
 
 class Benchmark(Settings):
-    """What every benchmark takes."""
+    """Settings of every benchmark that takes documents."""
 
     input: tuple[str, ...] = ()
-    """Documents with gold keyphrases; none: the English ones of the quickstart's corpus."""
+    """Files and folders of English documents with gold keyphrases. Without them, those of the quickstart's corpus."""
     documents: Annotated[int, Field(ge=1)] = 200
-    """Most documents."""
+    """Maximum number of documents."""
     rounds: Annotated[int, Field(ge=1)] = 3
-    """How often each contestant is timed; the best round counts."""
+    """Number of times that each contestant is timed. The best time counts."""
     output: Path | None = None
-    """Markdown file for the table."""
+    """Markdown file for the table of results."""
 
 
 class SAMRankBenchmark(Benchmark):
-    """What the benchmark of SAMRank takes."""
+    """Settings of the benchmark of SAMRank."""
 
     samrank: SAMRankConfig = SAMRankConfig(
         heads=("4-12",), weighting="unit", candidates="paper", position_scale=None, merge_stems=False
@@ -64,40 +61,52 @@ class SAMRankBenchmark(Benchmark):
 
 
 class UniKeyphraseBenchmark(Benchmark):
-    """What the benchmark of UniKeyphrase takes."""
+    """Settings of the benchmark of UniKeyphrase."""
 
     task: TaskConfig = TaskConfig(model=ModelConfig(backbone=MINILM, attention_dropout=0.0, target_tokens=48))
     optim: OptimConfig = OptimConfig(batch=32)
     run: RunConfig = RunConfig(micro_tokens=4096)
     predictor: str | None = None
-    """Folder of a trained UniKeyphrase, whose prediction is timed too."""
+    """Folder of a trained UniKeyphrase, to time its prediction as well."""
     workers: tuple[int, ...] = ()
-    """Numbers of workers whose training is timed too, with Ray Train, such as 1 2."""
+    """Numbers of workers, such as `1 2`, to time training with Ray Train as well."""
 
 
 class RGITBenchmark(Benchmark):
-    """What the benchmark of RGIT takes; it times by the clock, since Ray's processes are others."""
+    """Settings of the benchmark of RGIT, which measures wall time because the work is in Ray's processes."""
 
     retriever: RetrieverConfig = RetrieverConfig(backbone=MINILM, marks=None, passage_tokens=64)
-    """What embeds the documents, of which there should be some thousands."""
+    """Encoder that embeds the documents. A useful measurement takes some thousands of documents."""
     generate: GenerateConfig = GenerateConfig()
 
 
 class ServeBenchmark(Benchmark):
-    """What the benchmark of serving takes."""
+    """Settings of the benchmark of serving."""
 
     samrank: SAMRankConfig = SAMRankConfig()
     replicas: ReplicasConfig = ReplicasConfig(max_replicas=1)
     users: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 4, 16, 64)
-    """Numbers of users that ask at the same time, rising."""
+    """Numbers of concurrent users, in increasing order."""
     seconds: PositiveInt = 20
-    """Of each measurement."""
+    """Duration of each measurement in seconds."""
     words: PositiveInt | None = None
-    """Words that a document is cut to; null: none is cut."""
+    """Number of words after which each document is cut. If null, documents are not cut."""
     request_documents: PositiveInt = 1
-    """Documents of a request."""
+    """Number of documents per request."""
     trace: bool = False
-    """Instead, print what autoscaling does in `seconds` with few users, many (the last of `users`), and few again."""
+    """Print what autoscaling does, `seconds` each, with one user, with the last number of `users`, and with one user
+    again, instead of the measurements."""
+
+
+class SchedulingConfig(Settings):
+    """Settings of the benchmark of Ray's overhead."""
+
+    nodes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (1, 2, 4, 8)
+    """Numbers of simulated nodes with one core each, in addition to a head node without work."""
+    tasks: Annotated[int, Field(ge=1)] = 2000
+    """Number of empty tasks."""
+    chunks: Annotated[int, Field(ge=1)] = 400
+    """Number of chunks of the batch job's pipeline, each of which only writes an empty file."""
 
 
 def measure_samrank(job: SAMRankBenchmark, records: list[Record]) -> list[dict[str, Any]]:
@@ -143,32 +152,48 @@ def measure_serve(job: ServeBenchmark, records: list[Record]) -> list[dict[str, 
     return (trace if job.trace else benchmark)(samrank, job.replicas.model_dump(mode="json"), load)
 
 
-BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[dict[str, Any]]]]] = {
-    "samrank": (SAMRankBenchmark, measure_samrank),
-    "unikeyphrase": (UniKeyphraseBenchmark, measure_unikeyphrase),
-    "rgit": (RGITBenchmark, measure_rgit),
-    "serve": (ServeBenchmark, measure_serve),
+def measure_ray_overhead(config: SchedulingConfig) -> list[dict[str, Any]]:
+    from benchmarks.ray_overhead import measure_scheduling
+
+    return measure_scheduling(config)
+
+
+# Name -> settings, function that measures, and a sentence for the help.
+BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[dict[str, Any]]], str]] = {
+    "samrank": (SAMRankBenchmark, measure_samrank, "Time SAMRank, its lower bound and other tools."),
+    "unikeyphrase": (UniKeyphraseBenchmark, measure_unikeyphrase, "Time UniKeyphrase's prediction and training."),
+    "rgit": (RGITBenchmark, measure_rgit, "Time RAMKG's encoder, generator and rounds of RGIT."),
+    "serve": (ServeBenchmark, measure_serve, "Measure the throughput and latency of the HTTP service."),
+}
+CLUSTER: dict[str, tuple[type[Settings], Callable[[Any], list[dict[str, Any]]], str]] = {
+    "ray_overhead": (SchedulingConfig, measure_ray_overhead, "Measure Ray's overhead per task and chunk."),
+    "capacity": (PlanConfig, plan, "Estimate, without measuring, how long jobs take on a cluster."),
 }
 
-# These take no documents.
-CLUSTER: dict[str, tuple[type[Settings], Callable[[Any], list[dict[str, Any]]]]] = {
-    "capacity": (PlanConfig, plan),
-    "ray_overhead": (SchedulingConfig, measure_scheduling),
-}
 
-
-def main() -> int:
+def main(arguments: Sequence[str], prog: str) -> int:
     """Parse the arguments, measure, print the table."""
-    name, *arguments = sys.argv[1:] or [""]
+    name, *options = arguments or ["--help"]
+    if name in ("-h", "--help", "--help-all"):
+        sys.stdout.write(_usage(prog))
+        return 0
     if name in CLUSTER:
-        settings, tell = CLUSTER[name]
-        config = parse_settings(settings, arguments, prog=f"benchmarks/run.py {name}", description=str(tell.__doc__))
+        settings, tell, about = CLUSTER[name]
+        config = parse_settings(settings, options, prog=f"{prog} {name}", description=about, examples=("",))
         print_tables({name: tell(config)})
         return 0
     if name not in BENCHMARKS:
         raise UserError(f"there is no benchmark {name!r}", fix=f"known: {', '.join([*BENCHMARKS, *CLUSTER])}")
-    schema, measure = BENCHMARKS[name]
-    job = parse_settings(schema, arguments, prog=f"benchmarks/run.py {name}", description=str(__doc__))
+    schema, measure, about = BENCHMARKS[name]
+    usual = [*Benchmark.model_fields, *(field for field in _USUAL if field in schema.model_fields)]
+    job = parse_settings(
+        schema,
+        options,
+        prog=f"{prog} {name}",
+        description=about,
+        usual=usual,
+        examples=("", "--input test.jsonl --documents 50"),
+    )
     found = read_records(job.input) if job.input else quickstart_records()
     english = [r for r in found if not isinstance(r, Reject) and r.document.lang == "en" and r.keyphrases]
     if not english:
@@ -184,5 +209,12 @@ def main() -> int:
     return 0
 
 
+def _usage(prog: str) -> str:
+    program = f"python {prog}" if ".py" in prog else prog
+    lines = [f"  {name:<14}{about}\n" for name, (*_, about) in [*BENCHMARKS.items(), *CLUSTER.items()]]
+    last = f"{program} NAME --help describes the options of a benchmark."
+    return f"usage: {prog} NAME [OPTIONS]\n\n{''.join(lines)}\n{last}\n"
+
+
 if __name__ == "__main__":
-    run_main(main)
+    run_main(lambda: main(sys.argv[1:], "benchmarks/run.py"))

@@ -67,15 +67,14 @@ def read_command_line(
     leaves = schema_leaves(schema)
     assert not {(_CONFIG,), (_HELP_ALL,)} & leaves.keys(), "these options are not fields"
     tokens = [re.sub(r"^--[^=]+", lambda name: name[0].replace("_", "-"), token) for token in arguments]
-    shown = ["--help"] if {"-h", *_HELPS}.intersection(tokens) else _completion(arguments)
+    helps = bool({"-h", *_HELPS}.intersection(tokens))
+    shown = ["--help"] if helps else _completion(arguments)
     if shown:
         derived = _derive(schema, config(), positional, shown=True)
-        shortened = usual and shown == ["--help"] and "--help-all" not in tokens
-        if shortened:
-            derived = _shorten(derived, schema, usual)
+        shortened = helps and bool(usual) and "--help-all" not in tokens
+        derived = _arrange(derived, schema, usual, shortened)
         try:
-            about = _with_examples(description, prog, examples)
-            _run_tyro(derived, shown, prog, about, console_outputs=True)
+            _run_tyro(derived, shown, prog, _with_examples(description, prog, examples), console_outputs=True)
         finally:
             if shortened:
                 sys.stdout.write(f"--help-all shows all {len({*leaves} - {(positional,)}) + 1} options.\n")
@@ -153,7 +152,7 @@ def _derive(schema: type[pydantic.BaseModel], config: str, positional: str | Non
     fields[_CONFIG] = Annotated[str, tyro.conf.arg(metavar="FILE", help=config, help_behavior_hint="")]
     if shown:
         about = tyro.conf.arg(help="Show all options.", help_behavior_hint="")
-        fields[_HELP_ALL] = Annotated[bool, tyro.conf.FlagCreatePairsOff, about]
+        fields[_HELP_ALL] = Annotated[int, tyro.conf.UseCounterAction, about]  # a bool would be --no-help-all
     if positional is not None:
         name = tyro.conf.arg(metavar=f"{positional.upper()}...")
         fields[positional] = Annotated[fields[positional], tyro.conf.Positional, name]
@@ -182,12 +181,16 @@ def _derive_section(schema: type[pydantic.BaseModel], default: pydantic.BaseMode
     return _typed_dict(schema.__name__, fields, schema.__doc__)
 
 
-def _shorten(derived: Any, schema: type[pydantic.BaseModel], usual: Sequence[str]) -> Any:
-    """A TypedDict with the required and the usual options of a derived one, without sections."""
-    required = [name for name, info in schema.model_fields.items() if info.is_required()]
-    names = dict.fromkeys([*required, *usual, _CONFIG, _HELP_ALL])
+def _arrange(derived: Any, schema: type[pydantic.BaseModel], usual: Sequence[str], shortened: bool) -> Any:
+    """A TypedDict that begins with the required and the usual options of a derived one.
+
+    If it is shortened, it has only these, and no sections; otherwise the usual ones of sections remain there.
+    """
+    first = [*(name for name, info in schema.model_fields.items() if info.is_required()), *usual]
+    rest = (_CONFIG, _HELP_ALL) if shortened else derived.__annotations__
+    rest = [name for name in rest if usual or name != _HELP_ALL]
     fields = {}
-    for name in names:
+    for name in dict.fromkeys([*(name for name in first if shortened or "." not in name), *rest]):
         section, parts = derived, name.split(".")
         for part in parts[:-1]:
             section = section.__annotations__[part].__origin__
@@ -246,12 +249,17 @@ def _default_text(annotation: Any, value: Any) -> str:
 
 
 def _with_examples(description: str, prog: str, examples: Sequence[str]) -> str:
-    """The description, wrapped, and the example command lines below it."""
-    text = textwrap.fill(description, shutil.get_terminal_size().columns, break_on_hyphens=False)
+    """The description and the example command lines; tyro keeps the breaks before lines that are indented."""
+    width = shutil.get_terminal_size().columns
+    unbroken = {"break_on_hyphens": False, "break_long_words": False}
+    text = textwrap.fill(description, width, initial_indent="  ", subsequent_indent="  ", **unbroken)
     if not examples:
         return text
     program = f"python {prog}" if ".py" in prog else prog
-    lines = [f"  {program} {arguments}" for arguments in examples]
+    lines = [
+        " \\\n".join(textwrap.wrap(f"  {program} {arguments}", width - 2, subsequent_indent=" " * 6, **unbroken))
+        for arguments in examples
+    ]
     return "\n".join([text, "", "Example:" if len(lines) == 1 else "Examples:", *lines])
 
 
