@@ -41,6 +41,7 @@ check: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m pytest --quiet tests/test_help.py
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py samrank

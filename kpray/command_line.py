@@ -8,6 +8,7 @@ with the rest of the configuration.
 from __future__ import annotations
 
 import difflib
+import io
 import re
 import shlex
 import shutil
@@ -15,6 +16,7 @@ import sys
 import textwrap
 import types
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise, zip_longest
@@ -67,18 +69,18 @@ def read_command_line(
     leaves = schema_leaves(schema)
     assert not {(_CONFIG,), (_HELP_ALL,)} & leaves.keys(), "these options are not fields"
     tokens = [re.sub(r"^--[^=]+", lambda name: name[0].replace("_", "-"), token) for token in arguments]
-    helps = bool({"-h", *_HELPS}.intersection(tokens))
-    shown = ["--help"] if helps else _completion(arguments)
-    if shown:
-        derived = _derive(schema, config(), positional, shown=True)
-        shortened = helps and bool(usual) and "--help-all" not in tokens
-        derived = _arrange(derived, schema, usual, shortened)
-        try:
-            _run_tyro(derived, shown, prog, _with_examples(description, prog, examples), console_outputs=True)
-        finally:
-            if shortened:
-                sys.stdout.write(f"--help-all shows all {len({*leaves} - {(positional,)}) + 1} options.\n")
-        raise AssertionError("the help and the completion end the process")
+    if {"-h", *_HELPS}.intersection(tokens):
+        shortened = bool(usual) and "--help-all" not in tokens
+        derived = _arrange(_derive(schema, config(), positional, shown=True), schema, usual, shortened)
+        last = f"--help-all shows all {len({*leaves} - {(positional,)}) + 1} options.\n" if shortened else ""
+        sys.stdout.write(_help(derived, prog, _with_examples(description, prog, examples)) + last)
+        sys.exit(0)
+    completion = _completion(arguments)
+    if completion:
+        _run_tyro(
+            _derive(schema, config(), positional, shown=True), completion, prog, description, console_outputs=True
+        )
+        raise AssertionError("the completion ends the process")
     options = {option_of(path): leaf for path, leaf in leaves.items() if path != (positional,)}
     options[option_of((_CONFIG,))] = str
     switches = {name: f"{option}={text}" for option in options for name, text in _switches(option, options[option])}
@@ -250,8 +252,8 @@ def _default_text(annotation: Any, value: Any) -> str:
 
 def _with_examples(description: str, prog: str, examples: Sequence[str]) -> str:
     """The description and the example command lines; tyro keeps the breaks before lines that are indented."""
-    width = shutil.get_terminal_size().columns
-    unbroken = {"break_on_hyphens": False, "break_long_words": False}
+    width = _width()
+    unbroken: dict[str, Any] = {"break_on_hyphens": False, "break_long_words": False}
     text = textwrap.fill(description, width, initial_indent="  ", subsequent_indent="  ", **unbroken)
     if not examples:
         return text
@@ -261,6 +263,28 @@ def _with_examples(description: str, prog: str, examples: Sequence[str]) -> str:
         for arguments in examples
     ]
     return "\n".join([text, "", "Example:" if len(lines) == 1 else "Examples:", *lines])
+
+
+class _Screen(io.StringIO):
+    """Receives what tyro prints for standard output."""
+
+    encoding = property(lambda _: sys.__stdout__ and sys.__stdout__.encoding)
+
+    def isatty(self) -> bool:
+        return sys.__stdout__ is not None and sys.__stdout__.isatty()
+
+
+def _help(derived: Any, prog: str, about: str) -> str:
+    """Tyro's help, with its first line wrapped."""
+    screen = _Screen()
+    with redirect_stdout(screen), suppress(SystemExit):
+        _run_tyro(derived, ["--help"], prog, about, console_outputs=True)
+    usage, _, rest = screen.getvalue().partition("\n")
+    return textwrap.fill(usage, _width(), subsequent_indent=" " * 7, break_on_hyphens=False) + f"\n{rest}"
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns
 
 
 def _run_tyro(derived: Any, tokens: Sequence[str], prog: str, description: str, *, console_outputs: bool) -> Any:

@@ -96,7 +96,7 @@ def test_ray_compat_takes_neither_ray_nor_deepspeed() -> None:
     "module",
     [
         *("kpray.cluster.session", "kpray.batch.extract", "kpray.train.job", "kpray.rgit.job", "kpray.sweep.sweep"),
-        *("kpray.serve.deployment", "kpray.commands.mine", "benchmarks.run"),
+        *("kpray.serve.deployment", "kpray.rgit.retrieval", "benchmarks.ray_overhead"),
     ],
 )
 def test_token_authentication_is_on_before_ray_is_imported(module: str) -> None:
