@@ -63,6 +63,17 @@ def test_none_has_two_names(none: str) -> None:
     assert (read.label, read.first.limit, read.first.names) == (None, None, (none,))  # names may not be None
 
 
+def test_optional_sequence_is_none_by_one_word_alone() -> None:
+    class Langs(Settings):
+        langs: tuple[str, ...] | None = ("en",)
+
+    def read(*arguments: str) -> tuple[str, ...] | None:
+        return parse_settings(Langs, ["--langs", *arguments], prog="p", description="").langs
+
+    assert read("none") is None
+    assert read("none", "de") == ("none", "de")
+
+
 def test_none_that_is_a_literal() -> None:
     assert command("a", "--first.dtype", "none").first.dtype == "none"
     assert message("a", "--first.dtype", "null") == "--first.dtype is 'null' (it should be 'auto' or 'none')"
@@ -150,3 +161,47 @@ def test_completion_for_other_shells(capsys: pytest.CaptureFixture[str], tmp_pat
     assert "complete --no-files --command 'find it'" in printed(capsys, "--tyro-print-completion", "fish")
     printed(capsys, "--tyro-write-completion", "zsh", str(tmp_path / "_find"))
     assert "--second.beams" in (tmp_path / "_find").read_text()
+
+
+def test_usual_options_come_first_and_the_others_on_request(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def shown(option: str) -> str:
+        with pytest.raises(SystemExit) as exited:
+            parse_settings(
+                Command,
+                [option, "--lable"],
+                prog="jobs/find.py",
+                description="Finds names in documents. " * 4,
+                positional="files",
+                usual=("second.dtype", "model"),
+                examples=("a.txt", f"{'long/' * 8}a.txt --model {'long/' * 6}model"),
+            )
+        assert exited.value.code == 0
+        return capsys.readouterr().out
+
+    usual = shown("--help")
+    assert re.findall(r"^[│ ]{0,2}(--[a-z.-]+|FILES)", usual, re.MULTILINE) == [
+        *("FILES", "--second.dtype", "--model", "--config", "--help-all")
+    ]
+    assert usual.endswith("--help-all shows all 14 options.\n")
+    assert "  Finds names in documents. Finds names in documents. Finds names in documents.\n  Finds" in usual
+    examples = (
+        f"Examples:\n  python jobs/find.py a.txt\n  python jobs/find.py {'long/' * 8}a.txt --model \\\n      long/"
+    )
+    assert examples in usual
+    every = shown("--help-all")
+    assert len(re.findall(r"^[│ ]{0,2}--[a-z.-]+", every, re.MULTILINE)) == 14 + 1  # and --help-all
+    assert every.index("--model") < every.index("--label") < every.index("--second.dtype")
+    assert shown("--help_all") == every
+
+
+def test_options_that_are_not_shown_are_read() -> None:
+    read = parse_settings(
+        Command, ["a", "--label", "b"], prog="p", description="", positional="files", usual=("model",)
+    )
+    assert read.label == "b"
+    with pytest.raises(UserError, match="did you mean --label"):
+        parse_settings(Command, ["a", "--lable", "b"], prog="p", description="", positional="files", usual=("model",))
