@@ -183,15 +183,15 @@ def test_usual_options_come_first_and_the_others_on_request(
         return capsys.readouterr().out
 
     usual = shown("--help")
-    assert re.findall(r"^[│ ]{0,2}(--[a-z.-]+|FILES)", usual, re.MULTILINE) == [
+    *lines, last = usual.splitlines()
+    options = [re.match(r"[│ ]{0,2}(--[a-z.-]+|FILES)", line) for line in lines]
+    assert [option[1] for option in options if option] == [
         *("FILES", "--second.dtype", "--model", "--config", "--help-all")
     ]
-    assert usual.endswith("--help-all shows all 14 options.\n")
+    assert last == "--help-all shows all 14 options."
     assert "  Finds names in documents. Finds names in documents. Finds names in documents.\n  Finds" in usual
-    examples = (
-        f"Examples:\n  python jobs/find.py a.txt\n  python jobs/find.py {'long/' * 8}a.txt --model \\\n      long/"
-    )
-    assert examples in usual
+    assert "Examples:\n  python jobs/find.py a.txt\n  python jobs/find.py long/" in usual
+    assert "a.txt --model \\\n      long/" in usual
     every = shown("--help-all")
     assert len(re.findall(r"^[│ ]{0,2}--[a-z.-]+", every, re.MULTILINE)) == 14 + 1  # and --help-all
     assert every.index("--model") < every.index("--label") < every.index("--second.dtype")
