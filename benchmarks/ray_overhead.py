@@ -27,7 +27,7 @@ from kpray.corpus.reading import Chunk
 from kpray.corpus.sources import Source
 
 if TYPE_CHECKING:
-    from benchmarks.run import SchedulingConfig
+    from benchmarks.settings import SchedulingConfig
 
 _HEAD = ("gcs_server",)  # the only one of the head's processes that hears of every task and actor
 

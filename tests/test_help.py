@@ -12,13 +12,13 @@ import pydantic
 import pytest
 
 import kpray.settings
-from benchmarks.run import BENCHMARKS, CLUSTER
+from benchmarks.run import BENCHMARKS, OTHERS
 from kpray.cli import COMMANDS
 from kpray.command_line import schema_section
 from kpray.settings import CONFIGURATIONS, Settings, parse_settings
 from tests.commands import RunHere
 
-ALL = [*(name for name in COMMANDS if name != "bench"), *(f"bench {name}" for name in [*BENCHMARKS, *CLUSTER])]
+ALL = [*(name for name in COMMANDS if name != "bench"), *(f"bench {name}" for name in [*BENCHMARKS, *OTHERS])]
 # Words that begin a phrase instead of a sentence ("Of the cluster.", "Most tokens of a text."), and words that say
 # nothing to a reader of this field.
 LEADING = re.compile(r"(Of|Most|Fewest|Least|Times|Whether|Whence|So|That)\b")
@@ -89,7 +89,7 @@ def test_help_is_plain_sentences(command: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_summaries_are_plain_sentences() -> None:
-    texts = [text for _, text in COMMANDS.values()] + [entry[-1] for entry in (*BENCHMARKS.values(), *CLUSTER.values())]
+    texts = [text for _, text in COMMANDS.values()] + [entry[-1] for entry in (*BENCHMARKS.values(), *OTHERS.values())]
     assert [text for text in texts if mistakes(text)] == []
 
 

@@ -8,22 +8,22 @@ import sys
 
 import pytest
 
-from benchmarks.run import BENCHMARKS, CLUSTER
+from benchmarks.run import BENCHMARKS, OTHERS
 from kpray.cli import COMMANDS
 from tests.commands import ROOT
 
 HEAVY = {"deepspeed", "faiss", "nltk", "ray", "torch", "transformers"}
 SCRIPTS = {
     **{f"kpray {name}": ["kpray/__main__.py", *name.split()] for name in COMMANDS if name != "bench"},
-    **{f"kpray bench {name}": ["kpray/__main__.py", "bench", name] for name in [*BENCHMARKS, *CLUSTER]},
-    **{f"run.py {name}": ["benchmarks/run.py", name] for name in [*BENCHMARKS, *CLUSTER]},
+    **{f"kpray bench {name}": ["kpray/__main__.py", "bench", name] for name in [*BENCHMARKS, *OTHERS]},
+    **{f"run.py {name}": ["benchmarks/run.py", name] for name in [*BENCHMARKS, *OTHERS]},
     **{f"jobs/{file.name}": [f"jobs/{file.name}"] for file in ROOT.glob("jobs/*.py")},
     **{name: [name] for name in ("kpray/__main__.py", "benchmarks/run.py")},
     **{f"kpray {name}": ["kpray/__main__.py", name] for name in ("train", "sweep", "bench")},
 }
 # A command without a required option would start without any; these have another option that takes no word.
 STARTS = {"serve": "--port", "samrank": "--rounds", "unikeyphrase": "--rounds", "rgit": "--rounds"}
-STARTS |= {"ray_overhead": "--tasks", "capacity": "--rounds"}
+STARTS |= {"ray_overhead": "--tasks", "capacity": "--rounds", "gpu": "--seconds", "ablations": "--seeds"}
 RUN = """
 import contextlib, io, json, runpy, sys
 script, *cases = json.loads(sys.argv[1])
