@@ -1,7 +1,7 @@
 """How long jobs take, and what limits them, on machines that one has not got yet: arithmetic from stated rates.
 
 Sources of the rates: "measured" is in the README's "Speed"; "data sheet" is a maker's figure; "assumption" is nobody's
-measurement, and is to be set to one's own as soon as there is one.
+measurement: replace it by a measured value when there is one.
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ def _leaf(annotation: Any, shown: bool) -> Any:
 
 
 def _metavar(annotation: Any) -> str | None:
-    """What stands for the value in the help: `INT`, `{a,b}`, `STR ...` for a sequence; None leaves it to tyro."""
+    """Placeholder of the value in the help: `INT`, `{a,b}`, `STR ...` for a sequence; None leaves it to tyro."""
     if _is_switch(annotation):
         return None
     metavar = str(_tyros_spec(annotation).metavar).replace("{None,", "{").removeprefix("{None}|")
@@ -340,7 +340,7 @@ def _literals(annotation: Any) -> dict[str, Any]:
 
 
 def _switches(option: str, annotation: Any) -> list[tuple[str, str]]:
-    """The forms of a switch that take no value, and the value that each stands for."""
+    """The forms of a switch that take no value, and the value that each means."""
     section, dot, name = option[2:].rpartition(".")
     return [(option, "true"), (f"--{section}{dot}no-{name}", "false")] if _is_switch(annotation) else []
 

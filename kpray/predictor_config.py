@@ -47,7 +47,7 @@ class TrainedConfig(PredictorConfig):
 
     @property
     def folder(self) -> Path:
-        """Where it is on this machine: what stands in object storage is fetched once."""
+        """Folder on this machine. A model in object storage is downloaded once."""
         return Path(local_folder(self.model))
 
     @abstractmethod

@@ -1,8 +1,8 @@
 """One configuration schema serves the YAML file, the command line, the Ray worker and Serve.
 
 A schema is a subclass of `Settings`; its fields are leaves (numbers, strings, paths, literals, lists of these) or
-schemas again. `parse_settings` reads it from a file and the command line, `validate_settings` from values at hand,
-`dump_settings` writes it so that `--config` reads it back. Whatever a user gets wrong is a `UserError`.
+schemas again. `parse_settings` reads it from a file and the command line, `validate_settings` from values in
+memory. `dump_settings` writes it so that `--config` reads it back. Each mistake of a user is a `UserError`.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Settings(pydantic.BaseModel):
 
 
 def merge_sections(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields before with the given ones in their place, section by section."""
+    """The given fields, and those before that are not given, section by section."""
     merged = dict(before)
     for name, value in given.items():
         old = merged.get(name)
@@ -248,7 +248,7 @@ def _read_file(schema: type[Settings], name: str) -> tuple[dict[str, Any], _Sour
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        fix = "mend the indentation, quotes or colons there"
+        fix = "correct the indentation, quotes or colons there"
         raise UserError(f"not valid YAML: {error.problem or error.context}", where=where, fix=fix) from error
     except (yaml.YAMLError, ValueError) as error:  # bytes that are not text; a date that does not exist
         raise UserError(f"not valid YAML: {error}", where=name) from error
@@ -265,7 +265,7 @@ def _read_file(schema: type[Settings], name: str) -> tuple[dict[str, Any], _Sour
 
 
 def _note_lines(node: yaml.Node | None, schema: type[pydantic.BaseModel], above: FieldPath, sources: _Sources) -> None:
-    """Enter the line of each field below a node; YAML itself would take the last of two equal keys, silently."""
+    """Enter the line of each field below a node, and refuse equal keys, of which YAML would use the last."""
     import yaml
 
     if not isinstance(node, yaml.MappingNode):
@@ -273,8 +273,8 @@ def _note_lines(node: yaml.Node | None, schema: type[pydantic.BaseModel], above:
     for key, value in node.value:
         path, line = (*above, str(key.value)), key.start_mark.line + 1
         if path in sources.lines:
-            what = f"{'.'.join(path)} stands there again, after line {sources.lines[path]}"
-            raise UserError(what, where=f"{sources.name}:{line}", fix="keep one of the two")
+            what = f"{'.'.join(path)} is set twice, first in line {sources.lines[path]}"
+            raise UserError(what, where=f"{sources.name}:{line}", fix="remove one of the two")
         sources.lines[path] = line
         info = schema.model_fields.get(path[-1])
         section = schema_section(info.annotation) if info else None
@@ -282,7 +282,7 @@ def _note_lines(node: yaml.Node | None, schema: type[pydantic.BaseModel], above:
             _note_lines(value, section, path, sources)
 
 
-# What is wrong
+# Mistakes
 
 
 def _validate(schema: type[Schema], values: dict[str, Any], sources: _Sources) -> Schema:
@@ -312,7 +312,7 @@ def _user_error(schema: type[Settings], detail: ErrorDetails, sources: _Sources)
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if len(sections) > len(path):  # the path ends at a section
         if isinstance(detail["input"], (Mapping, pydantic.BaseModel)):
-            return UserError(message, where=where or name)  # a rule between fields: no single value is wrong
+            return UserError(message, where=where or name)  # a rule between fields, so no single value is to blame
         message = f"it should be a section with the fields {', '.join(sections[-1].model_fields)}"
     message = _PLAINER.get(kind, re.sub(r"^\w+ should", "it should", message))
     shown = "null" if detail["input"] is None else repr(detail["input"])

@@ -213,7 +213,7 @@ def test_mistakes_on_the_command_line(arguments: str, shipped: None) -> None:
     assert message(lambda: job(*arguments.split())) == COMMAND_LINE_MISTAKES[arguments]
 
 
-MEND = "(mend the indentation, quotes or colons there)"
+MEND = "(correct the indentation, quotes or colons there)"
 FILE_MISTAKES = {
     "input: a\noptim:\n  lrr: 1\n": "FILE:3: unknown field optim.lrr (did you mean optim.lr?)",
     "input: a\nlr: 1\n": "FILE:2: unknown field lr (did you mean optim.lr?)",
@@ -231,8 +231,8 @@ FILE_MISTAKES = {
     "input: a\nsamrank:\n  range: [3, 2]\n": "FILE:2: range goes backward: 3 to 2",
     "input: a\nsamrank:\n  range: [3, 2, 1]\n": "FILE:3: samrank.range is [3, 2, 1] "
     "(it should have at most 2 items after validation, not 3)",
-    "input: a\ninput: b\n": "FILE:2: input stands there again, after line 1 (keep one of the two)",
-    "optim:\n  lr: 1\n  lr: 2\n": "FILE:3: optim.lr stands there again, after line 2 (keep one of the two)",
+    "input: a\ninput: b\n": "FILE:2: input is set twice, first in line 1 (remove one of the two)",
+    "optim:\n  lr: 1\n  lr: 2\n": "FILE:3: optim.lr is set twice, first in line 2 (remove one of the two)",
     "- input\n": "FILE: is not a mapping (a configuration is lines of `field: value`)",
     "optim: {lr: 1\n": f"FILE:2:1: not valid YAML: expected ',' or '}}', but got '<stream end>' {MEND}",
     "input: !!python/name:os.system\n": "FILE:1:8: not valid YAML: could not determine a constructor for the tag "

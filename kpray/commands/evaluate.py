@@ -117,11 +117,11 @@ def predict(job: EvaluateCommand, data_sets: list[DataSet], top: int, folder: Pa
 
     configs = [section_of(name, job, job.predictor) for name in job.predictor]
     runs = [
-        BatchRun.pinned(folder / str(place), name, config, top, job.lang, job.limits, job.batch)
-        for place, (name, config) in enumerate(zip(job.predictor, configs, strict=True))
+        BatchRun.pinned(folder / str(index), name, config, top, job.lang, job.limits, job.batch)
+        for index, (name, config) in enumerate(zip(job.predictor, configs, strict=True))
     ]
     predict_data_sets(runs, data_sets, job.batch, job.address)
-    return [folder / str(place) for place in range(len(runs))]
+    return [folder / str(index) for index in range(len(runs))]
 
 
 def draw_distances(predictors: dict[str, str], data_sets: list[DataSet], folder: Path) -> list[Path]:

@@ -29,7 +29,7 @@ from kpray.unikeyphrase.config import ModelConfig, TaskConfig
 DESCRIPTION = "Run a small example of the whole system on this machine: extraction, evaluation and two trainings."
 NEXT = """
 What to do next:
-  kpray extract FILE...                                           keyphrases of your own documents
+  kpray extract FILE...                                           keyphrases of your documents
   kpray batch --input PATH --output DIR                           of very many, on one machine or a cluster
   kpray evaluate --input PATH --predictions DIR --protocol samrank
   kpray train unikeyphrase --config small --train PATH --valid PATH --output DIR
@@ -130,7 +130,7 @@ def run_two_rounds(job: QuickstartCommand) -> None:
 
 
 def show(record: Record, keyphrases: list[Keyphrase]) -> None:
-    """Print one document beside its keyphrases."""
+    """Print one document with its predicted and its gold keyphrases."""
     present = [keyphrase.text for keyphrase in keyphrases[:8] if keyphrase.present]
     absent = [keyphrase.text for keyphrase in keyphrases[:8] if not keyphrase.present]
     print_result(record.document.title)

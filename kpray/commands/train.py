@@ -69,14 +69,14 @@ def unikeyphrase(arguments: Sequence[str], prog: str) -> int:
 
 
 def pretrain(job: UniKeyphraseCommand, folder: Path) -> TaskConfig:
-    """Pretrain the backbone where that is asked for.
+    """Pretrain the backbone if `pretrain.epochs` is not 0.
 
     Args:
-        job: what is asked for.
-        folder: working folder of the training; the pretraining's is `pretrain` in it.
+        job: settings of the command.
+        folder: working folder of the training. The pretraining uses its subfolder `pretrain`.
 
     Returns:
-        What is trained then, with the backbone that was pretrained.
+        Configuration of the training, with the pretrained backbone.
     """
     if not job.pretrain.epochs:
         return job.task

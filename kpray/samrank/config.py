@@ -32,7 +32,7 @@ def head_name(layer: int, head: int) -> str:
 
 
 def check_heads(heads: tuple[tuple[int, int], ...], layers: int, heads_per_layer: int) -> None:
-    """Raise `UserError` when a model has not the heads asked for."""
+    """Raise `UserError` when a model does not have the requested heads."""
     last = head_name(layers - 1, heads_per_layer - 1)
     for layer, head in heads:
         if layer >= layers or head >= heads_per_layer:

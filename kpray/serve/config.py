@@ -136,7 +136,7 @@ class ServedModel:
 
 
 def read_config(args: Mapping[str, Any]) -> ServeConfig:
-    """The configuration that stands as `args` in a YAML file of Ray Serve.
+    """Read the configuration that a YAML file of Ray Serve has as `args`.
 
     Raises:
         UserError: names the field, the value and what it should be.
