@@ -64,10 +64,15 @@ def _run(arguments: Sequence[str]) -> int:
         if rest and rest[0] in ("-h", "--help"):
             sys.stdout.write(_usage(f"{first} "))
             return 0
-        raise UserError(f"kpray {first} needs one of: {', '.join(group)}", fix=f"see kpray {first} --help")
-    near = get_close_matches(first, [command.partition(" ")[0] for command in COMMANDS], n=1)
-    fix = f"did you mean {near[0]}?" if near else "see kpray --help"
-    raise UserError(f"unknown command {first!r}", fix=fix)
+        if not rest:
+            raise UserError(f"kpray {first} needs one of: {', '.join(group)}", fix=f"see kpray {first} --help")
+        raise _unknown(f"{first} {rest[0]}", [f"{first} {name}" for name in group], f"see kpray {first} --help")
+    raise _unknown(first, [command.partition(" ")[0] for command in COMMANDS], "see kpray --help")
+
+
+def _unknown(command: str, known: Sequence[str], otherwise: str) -> UserError:
+    near = get_close_matches(command, known, n=1)
+    return UserError(f"unknown command {command!r}", fix=f"did you mean {near[0]}?" if near else otherwise)
 
 
 def _call(command: str, arguments: Sequence[str]) -> int:

@@ -36,7 +36,13 @@ if TYPE_CHECKING:
 
 CONFIGURATIONS = Path(__file__).parent / "configurations"
 
-_PLAINER = {"string_type": "it should be a string: put it in quotes", "path_type": "it should be a path"}
+_PLAINER = {
+    "string_type": "it should be a string: put it in quotes",
+    "path_type": "it should be a path",
+    "int_parsing": "it should be an integer",
+    "float_parsing": "it should be a number",
+    "bool_parsing": "it should be true or false",
+}
 
 
 class Settings(pydantic.BaseModel):

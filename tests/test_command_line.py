@@ -119,7 +119,7 @@ MISTAKES = {
     "a --lable=b": "unknown option --lable (did you mean --label?)",
     "a --first.names x -end": "unknown option -end (see --help)",
     "a --no-explain=true": "--no-explain takes no value (give --no-explain alone)",
-    "a --second.quick=perhaps": "--second.quick is 'perhaps' (it should be a valid boolean, unable to interpret input)",
+    "a --second.quick=perhaps": "--second.quick is 'perhaps' (it should be true or false)",
     "--tyro-print-completion": "--tyro-print-completion takes SHELL (shells: bash, zsh, fish)",
     "--tyro-print-completion csh": "--tyro-print-completion takes SHELL (shells: bash, zsh, fish)",
     "--tyro-write-completion zsh": "--tyro-write-completion takes SHELL FILE (shells: bash, zsh, fish)",

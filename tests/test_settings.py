@@ -194,14 +194,13 @@ COMMAND_LINE_MISTAKES = {
     "--input a b": "unexpected argument 'b' (every value follows an option; see --help)",
     "--input a --optim.lr 0": "--optim.lr is '0' (it should be greater than 0)",
     "--input a --optim.lr nan": "--optim.lr is 'nan' (it should be a finite number)",
-    "--input a --optim.warmup-steps x": "--optim.warmup-steps is 'x' (it should be a valid integer, unable to parse "
-    "string as an integer)",
+    "--input a --optim.warmup-steps x": "--optim.warmup-steps is 'x' (it should be an integer)",
     "--input a --optim.stage 4": "--optim.stage is '4' (it should be 0, 1, 2 or 3)",
     "--input a --samrank.mode glob": "--samrank.mode is 'glob' (it should be 'both', 'global' or 'proportional')",
     "--input a --samrank.names 1-2 12": r"item 2 of --samrank.names is '12' (it should match pattern '^\d+-\d+$')",
     "--input a --samrank.range 3": "item 2 of --samrank.range is missing",
     "--input a --samrank.range 3 2": "samrank: range goes backward: 3 to 2",
-    "--input a --optim.amp=maybe": "--optim.amp is 'maybe' (it should be a valid boolean, unable to interpret input)",
+    "--input a --optim.amp=maybe": "--optim.amp is 'maybe' (it should be true or false)",
     "--config none.yaml": "--config: there is no configuration 'none.yaml' (give a YAML file with values for these "
     "options, or one of: small)",
     "--config .": "--config: cannot read '.': Is a directory",
