@@ -39,7 +39,7 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 
 def ablations(settings: AblationSettings) -> list[dict[str, Any]]:
-    """Train and score the variants of UniKeyphrase; one row each, with 95% intervals over the seeds."""
+    """Train and score the variants of UniKeyphrase; one row each."""
     start = time.monotonic()
     results = settings.output / "results.jsonl"
     settings.output.mkdir(parents=True, exist_ok=True)

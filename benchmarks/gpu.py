@@ -9,6 +9,7 @@ go on. `--tiny` rehearses all rows on the CPU with small shapes.
 
 from __future__ import annotations
 
+import gc
 import json
 import time
 import traceback
@@ -145,6 +146,7 @@ def measure(job: GPUBenchmark) -> int:
             rows.append({"row": title, "note": f"FAILED {type(error).__name__}: {reason[:80]}"})
             failed = True
         if bench.device.type == "cuda":
+            gc.collect()
             torch.cuda.empty_cache()
         say("gpu", f"{title}: {time.perf_counter() - started:.1f} s", row=title)
         if job.output is not None:

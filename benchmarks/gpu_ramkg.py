@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import BertConfig, BertModel, MBartConfig, MBartForConditionalGeneration
+from transformers import BertConfig, BertModel, GenerationConfig, MBartConfig, MBartForConditionalGeneration
 
 from benchmarks.gpu import Bench, Result, encoder_flops
 from kpray.ramkg.codemix import NO_LANGUAGE, CodeMixer
@@ -51,7 +51,7 @@ def exact_search(bench: Bench, seconds: float) -> Iterator[Result]:
     base = torch.empty(passages, size, device=bench.device, dtype=bench.dtype)
     base.normal_(generator=generator)
     asked = torch.empty(queries, size, device=bench.device, dtype=bench.dtype).normal_(generator=generator)
-    blocks = asked.split(_QUERIES_AT_ONCE)
+    blocks = torch.split(asked, _QUERIES_AT_ONCE)
     best_of(blocks[0], base)
     bench.synchronize()
     start, done = time.perf_counter(), 0
@@ -81,7 +81,7 @@ def best_of(queries: Tensor, passages: Tensor) -> tuple[Tensor, Tensor]:
     for first in range(0, len(passages), _PASSAGES_AT_ONCE):
         scores = queries @ passages[first : first + _PASSAGES_AT_ONCE].T
         whole = scores.shape[1] // GROUP * GROUP
-        groups = scores[:, :whole].unflatten(1, (-1, GROUP))
+        groups = scores[:, :whole].reshape(len(scores), -1, GROUP)
         highest = groups.amax(2).topk(min(NEIGHBORS, groups.shape[1]), dim=1).indices
         chosen = groups.gather(1, highest[:, :, None].expand(-1, -1, GROUP)).flatten(1)
         places = (highest[:, :, None] * GROUP + torch.arange(GROUP, device=scores.device)).flatten(1)
@@ -116,7 +116,9 @@ def generation(bench: Bench, seconds: float) -> Iterator[Result]:
         eos_token_id=mixer.marks.end,
     )
     with bench.device:
-        model = MBartForConditionalGeneration(config).to(bench.dtype).eval()
+        model: Any = MBartForConditionalGeneration(config)
+    model = model.to(bench.dtype).eval()
+    model.generation_config = GenerationConfig()  # as a generator is loaded
     sources = [bench.random.integers(20, vocabulary, SOURCE_TOKENS).astype(np.int32) for _ in range(documents)]
     search = GenerateConfig(beams=BEAMS)
     lengths = np.full(documents, SOURCE_TOKENS)

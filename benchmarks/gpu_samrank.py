@@ -52,7 +52,8 @@ def _model_stage(
         )
         config._attn_implementation = attention
         with bench.device:
-            return BertModel(config, add_pooling_layer=False).to(bench.dtype).eval()
+            model: Any = BertModel(config, add_pooling_layer=False)
+        return model.to(bench.dtype).eval()
 
     model = build(ATTENTION_NAME)
     default = BATCH_TOKENS.choose(None, bench.device)
@@ -99,7 +100,7 @@ def extraction_texts(bench: Bench, seconds: float) -> Iterator[Result]:
     config = SAMRankConfig(device=bench.device.type)
     predictor = SAMRank(config.model_copy(update={"model": bench.model}) if bench.model else config)
     english = [record.document for record in quickstart_records() if record.document.lang == "en"]
-    documents = list(islice(cycle(english), 6 if bench.tiny else 600))
+    documents = list(islice(cycle(english), 6 if bench.tiny else 300))
     prepared = [predictor.prepare(document) for document in documents]
     tokens = np.mean([predictor.tokens(document) for document in prepared])
     note = f"{tokens:.0f} tokens a document, {predictor.tagger.name} tagger"

@@ -23,6 +23,7 @@ from kpray.unikeyphrase.model import UniKeyphraseModel, UniKeyphraseModelConfig
 PAD, MASK, NO_END = 0, 4, -1
 DECODED_TOKENS, BEAMS = 24, 5
 _PROFILED = 5  # kernels that are named
+_NO_WORK = ("ProfilerStep", "Optimizer.")  # ranges of the profile that hold the kernels of others
 
 Batch = dict[str, Tensor]
 
@@ -48,10 +49,10 @@ TINY = {"hidden": 48, "inner": 96, "layers": 2, "vocabulary": 300, "documents": 
 
 
 def _shape(bench: Bench, shape: Shape) -> Shape:
-    return Shape(shape.name, **TINY, micro_tokens=256) if bench.tiny else shape  # type: ignore[arg-type]
+    return Shape(shape.name, **TINY, micro_tokens=256) if bench.tiny else shape
 
 
-def _build(bench: Bench, shape: Shape) -> UniKeyphraseModel:
+def _build(bench: Bench, shape: Shape) -> Any:
     config = UniKeyphraseModelConfig(
         vocab_size=shape.vocabulary,
         hidden_size=shape.hidden,
@@ -177,7 +178,7 @@ def _stepper(
             moved = {name: tensor.to(bench.device) for name, tensor in batch.items()}
             with torch.autocast(bench.device.type, dtype):
                 loss = losses(moved)
-            scaler.scale(loss / len(rows)).backward()
+            scaler.scale(loss / len(rows)).backward()  # type: ignore[no-untyped-call]
         scaler.unscale_(optimizer)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         scaler.step(optimizer)
@@ -206,10 +207,10 @@ def _profile(bench: Bench, shape: Shape) -> Iterator[Result]:
     with profile(activities=[ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]) as found:
         step()
         bench.synchronize()
-    events = [event for event in found.key_averages() if not event.key.startswith("ProfilerStep")]
+    events = [event for event in found.key_averages() if not event.key.startswith(_NO_WORK)]
     for kind, chosen in (
-        ("kernel", [event for event in events if event.device_type != torch.autograd.DeviceType.CPU]),
-        ("operator", [event for event in events if event.device_type == torch.autograd.DeviceType.CPU]),
+        ("kernel", [event for event in events if event.device_type.name != "CPU"]),
+        ("operator", [event for event in events if event.device_type.name == "CPU"]),
     ):
         micros = {event: event.self_device_time_total if on_gpu else event.self_cpu_time_total for event in chosen}
         total = sum(micros.values()) or 1.0

