@@ -46,13 +46,13 @@ class BatchCommand(PredictionSettings, JobSettings):
 def main(arguments: Sequence[str], prog: str) -> int:
     """Run the command."""
     job = parse_settings(BatchCommand, arguments, prog=prog, description=DESCRIPTION, usual=USUAL, examples=EXAMPLES)
-    from kpray.batch.extract import BatchRun, check_manifest, predict_files
-    from kpray.cluster.session import ray_session
-
     sources = find_sources(job.input)
     if job.dry_run:
         print_plan(job, describe_sources(sources, job.limits))
         return 0
+    from kpray.batch.extract import BatchRun, check_manifest, predict_files
+    from kpray.cluster.session import ray_session
+
     output, config = location(job.output), section_of(job.predictor, job)
     run = BatchRun.pinned(output, job.predictor, config, job.top, job.lang, job.limits, job.batch)
     check_manifest(run, sources)

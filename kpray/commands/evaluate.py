@@ -68,14 +68,14 @@ class EvaluateCommand(PredictionSettings, JobSettings):
 def main(arguments: Sequence[str], prog: str) -> int:
     """Run the command."""
     job = parse_settings(EvaluateCommand, arguments, prog=prog, description=DESCRIPTION, usual=USUAL, examples=EXAMPLES)
-    from kpray.batch.evaluation import evaluate_systems, read_data_sets
-
     if bool(job.predictions) == bool(job.predictor):
         raise UserError("either --predictions or --predictor is needed", fix="give one of the two")
     sources = find_sources(job.input)
     if job.dry_run:
         print_plan(job, describe_sources(sources, job.limits))
         return 0
+    from kpray.batch.evaluation import evaluate_systems, read_data_sets
+
     protocol = get_protocol(job.protocol)
     others = read_runs(job.compare) if job.compare else []
     data_sets = read_data_sets(job.input, job.lang, job.limits)
