@@ -72,7 +72,7 @@ class RGITSettings(ReadingSettings, JobSettings):
     def _documents(self) -> Self:
         given = [name for name in ("parallel", "passages", "english") if getattr(self, name)]
         if self.plant and given:
-            raise ValueError(f"{given[0]} and plant exclude each other")
+            raise ValueError(f"{given[0]} and plant cannot be combined")
         if not self.plant and len(given) < 3:
             missing = next(name for name in ("parallel", "passages", "english") if name not in given)
             raise ValueError(f"{missing} is needed: give --{missing} PATH, or --config planted")

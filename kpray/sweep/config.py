@@ -66,7 +66,7 @@ class HeadSweepSettings(ReadingSettings, JobSettings):
     def _different_data(self) -> HeadSweepSettings:
         both = {absolute(path) for path in self.valid} & {absolute(path) for path in self.test}
         if both:
-            raise ValueError(f"{sorted(both)[0]} is in valid and in test: choose on other documents than are reported")
+            raise ValueError(f"{sorted(both)[0]} is in valid and in test: use different documents")
         return self
 
     @property
@@ -76,7 +76,7 @@ class HeadSweepSettings(ReadingSettings, JobSettings):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models, folders by their absolute path."""
+        """Hub ids or absolute folders of the models."""
         names = self.space.model or (self.samrank.model,)
         return tuple(map(absolute_if_folder, names))
 
@@ -120,5 +120,5 @@ class RGITSweepSettings(RGITSettings):
         if self.sweep.at_once != 1:
             raise ValueError("sweep.at_once should be 1: trials share their steps")
         if "rgit" not in self.systems:
-            raise ValueError("systems should include rgit: the others know no tau")
+            raise ValueError("systems should include rgit: the others do not use tau")
         return self
