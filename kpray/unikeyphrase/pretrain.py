@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch.nn.functional import cross_entropy
 from typing_extensions import override
 
 from kpray.document import Record
 from kpray.pretrained import save_model
-from kpray.training import OptimConfig, TrainingTask, Validation, unwrap
-from kpray.unikeyphrase.config import ModelConfig
+from kpray.training import TrainingTask, Validation, unwrap
+from kpray.unikeyphrase.config import ModelConfig, PretrainConfig
 from kpray.unikeyphrase.inputs import NO_LABEL, Encoder, collate, describe_rows, load_encoder, make_row, row_schema
 from kpray.unikeyphrase.model import UniKeyphraseModel, from_backbone
 
@@ -28,19 +27,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _VALIDATION_BATCH = 16
-
-
-class PretrainConfig(OptimConfig):
-    """Pretraining of the backbone and its language-model head on titles and bodies, without keyphrases."""
-
-    epochs: Annotated[int, Field(ge=0)] = 0
-    """Number of passes over the documents; 0 skips the pretraining."""
-    lr: Annotated[float, Field(gt=0)] = 5e-4
-    """Peak learning rate of AdamW, at the end of the warm-up."""
-    mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Probability of masking a token of the body (80% [MASK], 10% random, 10% unchanged)."""
-    title_mask_probability: Annotated[float, Field(gt=0, le=1)] = 0.7
-    """Probability of masking a token of the title."""
 
 
 class PretrainTask(TrainingTask):

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from kpray.registry import open_predictor
-from kpray.unikeyphrase.config import ModelConfig, TaskConfig
+from kpray.unikeyphrase.config import ModelConfig, PretrainConfig, TaskConfig
 from kpray.unikeyphrase.model import UniKeyphraseModel, from_backbone
-from kpray.unikeyphrase.pretrain import PretrainConfig, PretrainTask, _split_title
+from kpray.unikeyphrase.pretrain import PretrainTask, _split_title
 from kpray.unikeyphrase.task import UniKeyphraseTask
 from tests.commands import RunHere
 from tests.unikeyphrase.tiny_model import RECORDS, SOURCE_TOKENS, TARGET_TOKENS, write_records
