@@ -232,4 +232,4 @@ def test_weights_that_changed_since_the_job_began(saved: Path, tmp_path: Path) -
     raw = bytearray((folder / "model.safetensors").read_bytes())
     raw[-1] ^= 1
     (folder / "model.safetensors").write_bytes(raw)
-    assert f"not {pinned['weights']} (they were trained anew" in message(folder, pinned)
+    assert f"expected {pinned['weights']} (the model was trained again" in message(folder, pinned)
