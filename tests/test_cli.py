@@ -131,7 +131,7 @@ def test_good_records_are_printed_and_bad_ones_named(extract: RunHere) -> None:
         "kpray: rejected mixed.jsonl:2: not JSON: Expecting value at column 1",
         "kpray: rejected mixed.jsonl:3: no text: needs one of the fields title, abstract, text, document, body, "
         "content, contents, src",
-        "kpray: rejected mixed.jsonl:4: language 'th' is written without spaces and has no segmenter",
+        "kpray: rejected mixed.jsonl:4: language 'th' is written without spaces, and kpray cannot split it into words",
         "kpray: rejected mixed.jsonl:5: language 'xx' has no stop-word list",
     ]
 

@@ -158,7 +158,7 @@ def test_errors_are_told_kindly(browser: Browser, address: str) -> None:
         submit(page, "เอกสาร")
         alert = page.get_by_role("alert")
         expect(alert).to_have_text(
-            "This text cannot be read: language 'th' is written without spaces and has no segmenter."
+            "This text cannot be read: language 'th' is written without spaces, and kpray cannot split it into words."
         )
         screenshot(page, "error")
         page.get_by_label("Language").fill("en")
