@@ -1,4 +1,4 @@
-"""How large one record may be."""
+"""Size limits of records, and the settings of all commands that read documents."""
 
 from __future__ import annotations
 
