@@ -58,7 +58,7 @@ def test_training(options: list[str | Path], start_shared: StartJob, tmp_path: P
     assert all(line["target_tokens"] > 2 for line in lines if "loss" in line)
     [rejects] = output.glob("tokens-*/_rejects.jsonl")
     reasons = [json.loads(line)["reason"] for line in rejects.read_text("utf-8").splitlines()]
-    assert reasons == ["the language 'ko' is none of --langs"] * 10
+    assert reasons == ["the language 'ko' is not in --langs"] * 10
 
     generator = open_generator(str(output / "best"))
     mixer = generator.mixer
