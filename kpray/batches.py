@@ -98,31 +98,31 @@ def micro_batches(lengths: np.ndarray, indices: np.ndarray, workers: int, micro_
     """
     import numpy as np
 
-    falling = indices[np.argsort(-lengths[indices], kind="stable")]
-    tokens = np.maximum(lengths[falling], 1)
+    descending = indices[np.argsort(-lengths[indices], kind="stable")]
+    tokens = np.maximum(lengths[descending], 1)
     accumulation = max(1, -(-len(_cut(tokens, micro_tokens)) // workers))
     low, high = 1, micro_tokens
     while low < high:  # find the smallest limit that does not increase the number of micro-batches
         middle = (low + high) // 2
         low, high = (low, middle) if len(_cut(tokens, middle)) <= workers * accumulation else (middle + 1, high)
     sizes = _cut(tokens, low)
-    parts = np.split(falling, np.cumsum(sizes)[:-1]) if sizes else []
+    parts = np.split(descending, np.cumsum(sizes)[:-1]) if sizes else []
     while len(parts) < workers * accumulation and any(len(part) > 1 for part in parts):
         largest = max(
             range(len(parts)),
             key=lambda index: (len(parts[index]) > 1) * len(parts[index]) * int(lengths[parts[index][0]]),
         )
         parts[largest : largest + 1] = np.array_split(parts[largest], 2)
-    parts += [falling[:0]] * (workers * accumulation - len(parts))
+    parts += [descending[:0]] * (workers * accumulation - len(parts))
     return [parts[worker::workers] for worker in range(workers)]
 
 
-def _cut(falling: np.ndarray, limit: int) -> list[int]:
+def _cut(descending: np.ndarray, limit: int) -> list[int]:
     """Cut lengths in descending order into the fewest batches of at most `limit` tokens; return the batch sizes."""
     sizes: list[int] = []
     start = 0
-    while start < len(falling):
-        sizes.append(min(max(1, limit // int(falling[start])), len(falling) - start))
+    while start < len(descending):
+        sizes.append(min(max(1, limit // int(descending[start])), len(descending) - start))
         start += sizes[-1]
     return sizes
 

@@ -82,15 +82,15 @@ class PlantedConfig(Settings):
             raise ValueError(f"borrowed_words + stray_words must be at most {others}, the words of the other topics")
         if self.words > self.topic_words + self.borrowed_words:
             raise ValueError("words must be at most topic_words + borrowed_words")
-        least, most = self.absent_phrases
-        if least > most:
+        low, high = self.absent_phrases
+        if low > high:
             raise ValueError("absent_phrases: the minimum must be at most the maximum")
-        if not self.common_phrases + self.own_phrases + least:
+        if not self.common_phrases + self.own_phrases + low:
             raise ValueError(
                 "common_phrases + own_phrases + the minimum of absent_phrases must be at least 1: "
                 "each item needs a keyphrase"
             )
-        if self.common_phrases + self.own_phrases + most > self.topic_phrases:
+        if self.common_phrases + self.own_phrases + high > self.topic_phrases:
             raise ValueError(
                 "common_phrases + own_phrases + the maximum of absent_phrases must be at most topic_phrases"
             )
@@ -193,8 +193,8 @@ def _make_topics(config: PlantedConfig, random: Random) -> list[_Topic]:
 def _make_item(config: PlantedConfig, topics: Sequence[_Topic], random: Random) -> _Item:
     topic = topics[below(random, len(topics))]
     words = shuffled(topic.words, random)[: config.words] + shuffled(topic.others, random)[: config.stray_words]
-    fewest, most = config.absent_phrases
-    counts = (config.common_phrases, config.own_phrases, fewest + below(random, most - fewest + 1))
+    low, high = config.absent_phrases
+    counts = (config.common_phrases, config.own_phrases, low + below(random, high - low + 1))
     drawn = iter(shuffled(topic.phrases, random))
     common, foreign, absent = (list(islice(drawn, count)) for count in counts)
     subjects = common + foreign + absent

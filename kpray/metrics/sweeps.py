@@ -85,8 +85,8 @@ def summarize_settings(trials: Sequence[TrialRow]) -> list[SettingRow]:
 
 def best_setting(rows: Sequence[SettingRow]) -> SettingRow | None:
     """The first setting with the highest mean among those with the most finished seeds; None if no seed is finished."""
-    most = max((row.finished for row in rows), default=0)
-    eligible = [row for row in rows if row.score is not None and row.finished == most]
+    most_seeds = max((row.finished for row in rows), default=0)
+    eligible = [row for row in rows if row.score is not None and row.finished == most_seeds]
     return max(eligible, key=lambda row: row.score.mean if row.score else -math.inf, default=None)
 
 

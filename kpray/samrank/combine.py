@@ -91,12 +91,14 @@ def save_table(table: HeadTable, path: Path) -> None:
         heads = table.f1.shape[2]
         modes = documents[0].parts.shape[0] if documents else 1
         arrays |= {
-            f"{rule}_parts": np.concatenate([own.parts for own in documents] or [np.zeros((modes, heads, 0))], axis=2),
-            f"{rule}_groups": np.concatenate([own.groups for own in documents] or [np.zeros(0, np.int64)]),
-            f"{rule}_correct": np.concatenate([own.correct for own in documents] or [np.zeros(0, bool)]),
-            f"{rule}_phrases": np.array([len(own.groups) for own in documents], dtype=np.int64),
-            f"{rule}_stems": np.array([len(own.correct) for own in documents], dtype=np.int64),
-            f"{rule}_gold": np.array([own.gold for own in documents], dtype=np.int64),
+            f"{rule}_parts": np.concatenate(
+                [document.parts for document in documents] or [np.zeros((modes, heads, 0))], axis=2
+            ),
+            f"{rule}_groups": np.concatenate([document.groups for document in documents] or [np.zeros(0, np.int64)]),
+            f"{rule}_correct": np.concatenate([document.correct for document in documents] or [np.zeros(0, bool)]),
+            f"{rule}_phrases": np.array([len(document.groups) for document in documents], dtype=np.int64),
+            f"{rule}_stems": np.array([len(document.correct) for document in documents], dtype=np.int64),
+            f"{rule}_gold": np.array([document.gold for document in documents], dtype=np.int64),
         }
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)

@@ -195,7 +195,7 @@ def test_each_passage_leaves_out_other_words(files: PlantedFiles, english: dict[
 def test_foreign_keyphrases_are_the_english_ones_and_those_of_the_foreign_passage(
     files: PlantedFiles, english: dict[str, str]
 ) -> None:
-    least, most = SMALL.absent_phrases
+    low, high = SMALL.absent_phrases
     for foreign, original in read_pairs(files):
         words = stemmed_words(foreign.document.text, "xx")
         present = [contains_phrase(words, phrase.split()) for phrase in foreign.keyphrases]
@@ -203,7 +203,7 @@ def test_foreign_keyphrases_are_the_english_ones_and_those_of_the_foreign_passag
         assert present == sorted(present, reverse=True)  # present keyphrases first, in text order
         assert stands == sorted(stands)
         assert sum(present) == SMALL.common_phrases + SMALL.own_phrases
-        assert least <= present.count(False) <= most
+        assert low <= present.count(False) <= high
         for phrase in foreign.keyphrases[sum(present) :]:
             assert not {*phrase.split()} & {*words}  # no word of an absent phrase
         back = [" ".join(english[word] for word in reversed(phrase.split())) for phrase in foreign.keyphrases]
