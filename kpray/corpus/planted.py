@@ -122,7 +122,7 @@ class PlantedFiles:
 class _Topic:
     words: list[str]
     others: list[str]  # words of other topics that are not in `words`
-    phrases: list[NounPhrase]  # without common words, so that no word of an absent phrase occurs in the text
+    phrases: list[NounPhrase]  # no word is in two phrases, so no word of an absent phrase occurs in the text
 
 
 @dataclass(frozen=True, slots=True)

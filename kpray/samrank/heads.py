@@ -124,7 +124,7 @@ def score_documents(
         labelled = [(record, gold) for record in batch if (gold := gold_phrases(record, PROTOCOLS["samrank"]))]
         prepared = [_prepare(preparers, record) for record, _ in labelled]
         # Every rule gives the same segments, or none if it finds no candidates.
-        segments = [next((by.segments for by in document.values() if by.segments), []) for document in prepared]
+        segments = [next((one.segments for one in document.values() if one.segments), []) for document in prepared]
         flat = [segment for of_document in segments for segment in of_document]
         scores = iter(predictor.score_segments(flat, modes))
         for (_, gold), document, of_document in zip(labelled, prepared, segments, strict=True):

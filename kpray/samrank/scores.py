@@ -72,8 +72,8 @@ def proportional_scores(
         real_BN: 1.0 for a token of the document, 0.0 for padding.
         redistribution: `backward` gives a token's score to the tokens that attend to it (Eq. 3-5); `forward` gives it
             to the tokens that it attends to (Sec. 4.4.2: the same equations on the transposed map).
-        weighting: `unit` follows the paper: after Eq. 4 each token with a global score distributes a total of 1,
-            regardless of its score. `global`, an addition of kpray, omits Eq. 4: each token distributes its global
+        weighting: `unit` follows the paper: after Eq. 4 each token with a nonzero global score distributes a total of
+            1, regardless of its score. `global`, an addition of kpray, omits Eq. 4: each token distributes its global
             score, and the result is scaled to sum to the number of tokens.
 
     Returns:
