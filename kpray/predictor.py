@@ -59,7 +59,8 @@ class Predictor(ABC, Generic[Prepared]):
     `predict_prepared` runs the model on many documents at once.
     """
 
-    kind: ClassVar[str]  #: name in the registry and in saved folders
+    kind: ClassVar[str]
+    """Name of the method in the registry and in saved folders."""
 
     @abstractmethod
     def prepare(self, document: Document) -> Prepared:

@@ -118,13 +118,20 @@ def _check_hub(name: str) -> None:
         ) from error
 
 
-def save_model(model: Any, folder: Path) -> None:
-    """Write the weights and the configuration of a transformers model, without a progress bar."""
+def save_model(model: Any, folder: Path, leave_out: tuple[str, ...] = ()) -> None:
+    """Write the weights and the configuration of a transformers model, without a progress bar.
+
+    Args:
+        model: the model; its parameters are written unchanged.
+        folder: output folder; created if needed.
+        leave_out: prefixes of the names of weights that are not written.
+    """
     from transformers.utils import logging
 
     folder.mkdir(parents=True, exist_ok=True)
     logging.disable_progress_bar()
-    model.save_pretrained(folder)
+    weights = {name: value for name, value in model.state_dict().items() if not name.startswith(leave_out)}
+    model.save_pretrained(folder, **({"state_dict": weights} if leave_out else {}))
     logging.enable_progress_bar()
 
 

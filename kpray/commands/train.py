@@ -14,9 +14,10 @@ from kpray.ramkg.generator_task import GeneratorTask
 from kpray.ramkg.retriever_task import RetrieverTask
 from kpray.rgit.passage_stores import english_store
 from kpray.settings import parse_settings
-from kpray.train.job import TrainSettings, run_train_job
+from kpray.train.job import TrainSettings, run_train_job, train
 from kpray.training import OptimConfig
 from kpray.unikeyphrase.config import TaskConfig
+from kpray.unikeyphrase.pretrain import PretrainConfig, PretrainTask
 from kpray.unikeyphrase.task import UniKeyphraseTask
 
 
@@ -24,6 +25,7 @@ class UniKeyphraseCommand(TrainSettings):
     """What `kpray train unikeyphrase` takes."""
 
     task: TaskConfig = TaskConfig()
+    pretrain: PretrainConfig = PretrainConfig()
 
 
 class RetrieverCommand(TrainSettings):
@@ -52,7 +54,28 @@ def unikeyphrase(arguments: Sequence[str], prog: str) -> int:
     """Train UniKeyphrase."""
     description = f"Train UniKeyphrase: `{prog} --config small --train PATH --valid PATH --output DIR`."
     job = parse_settings(UniKeyphraseCommand, arguments, prog=prog, description=description)
-    return run_train_job(job, lambda folder: UniKeyphraseTask(job.task))
+    return run_train_job(job, lambda folder: UniKeyphraseTask(pretrain(job, folder)))
+
+
+def pretrain(job: UniKeyphraseCommand, folder: Path) -> TaskConfig:
+    """Pretrain the backbone where that is asked for.
+
+    Args:
+        job: what is asked for.
+        folder: working folder of the training; the pretraining's is `pretrain` in it.
+
+    Returns:
+        What is trained then, with the backbone that was pretrained.
+    """
+    if not job.pretrain.epochs:
+        return job.task
+    output = folder / "pretrain"
+    train(
+        PretrainTask(job.task.model, job.pretrain),
+        job.model_copy(update={"output": str(output), "optim": job.pretrain}),
+    )
+    model = job.task.model.model_copy(update={"backbone": str(output / "best")})
+    return job.task.model_copy(update={"model": model})
 
 
 def retriever(arguments: Sequence[str], prog: str) -> int:

@@ -10,7 +10,9 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,12 +46,17 @@ from kpray.train.deepspeed import (
     start_engine,
     whole_model,
 )
+from kpray.train.engine import LocalEngine
 from kpray.train.metrics_log import MetricsLog
 from kpray.training import OptimConfig, RunConfig, TrainingTask, Validation
 
 CHECKPOINTS = "checkpoints/run"  # in the output folder
+_STEPS_AHEAD, _COLLATE_THREADS = 8, 2
 
 Report = Callable[[dict[str, Any], Path], None]
+Show = Callable[[Mapping[str, Any]], None]
+_Batch = tuple[np.ndarray, dict[str, torch.Tensor]]
+"""A micro-batch: indices of its documents, none for a worker that has no share of it; and its tensors on the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,21 +67,23 @@ class Plan:
         task: what is trained.
         optim: its schedule.
         run: how it runs.
-        precision: what `run.precision` means on these machines.
-        rows: number of rows of the training set.
         valid: the validation documents.
         output: folder, as an absolute path that all nodes see.
         configuration: written beside the model.
+        precision: what `run.precision` means on these machines.
+        rows: number of rows of the training set.
+        local: plain PyTorch in one process, without DeepSpeed.
     """
 
     task: TrainingTask
     optim: OptimConfig
     run: RunConfig
-    precision: Precision
-    rows: int
     valid: Sequence[Record]
     output: Path
     configuration: Mapping[str, Any]
+    precision: Precision = "fp32"
+    rows: int = 0
+    local: bool = False
 
     @property
     def runs(self) -> Path:
@@ -98,23 +107,35 @@ class Losses(torch.nn.Module):
         return self.task.losses(self.model, batch, progress)
 
 
-def train_worker(plan: Plan, tables: Callable[[], Iterable[Any]], report: Report) -> State:
+def train_worker(
+    plan: Plan,
+    tables: Callable[[], Iterable[Any]],
+    report: Report,
+    show: Show | None = None,
+) -> State:
     """Train from the last checkpoint to the end; every worker calls this, in a process group.
 
     Args:
         plan: the same for all.
         tables: gives the training set's rows, all of them in any order, as Arrow tables.
-        report: is told of each checkpoint, with its metrics.
+        report: is called with the metrics and the folder of each checkpoint.
+        show: is called with each line of metrics.jsonl.
 
     Raises:
         UserError: in all workers alike.
     """
-    return _Training(plan, tables, report).run()
+    return _Training(plan, tables, report, show).run()
 
 
 class _Training:
-    def __init__(self, plan: Plan, tables: Callable[[], Iterable[Any]], report: Report) -> None:
-        self.plan, self.report = plan, report
+    def __init__(
+        self,
+        plan: Plan,
+        tables: Callable[[], Iterable[Any]],
+        report: Report,
+        show: Show | None,
+    ) -> None:
+        self.plan, self.report, self.show = plan, report, show
         self.skipped_in_row = 0
         self.rank, self.workers = dist.get_rank(), dist.get_world_size()
         found = None
@@ -134,9 +155,13 @@ class _Training:
             model = build_model(plan.task, plan.optim, plan.run)
         groups = parameter_groups(model, plan.optim)
         self.factors = [group["factor"] for group in groups]
-        config = deepspeed_config(plan.optim, plan.run.zero, plan.precision, universal=convert)
         self.losses = Losses(plan.task, model)
-        self.engine = start_engine(self.losses, groups, config)
+        self.engine: Any
+        if plan.local:
+            self.engine = LocalEngine(self.losses, groups, plan.precision, plan.optim.clip)
+        else:
+            config = deepspeed_config(plan.optim, plan.run.zero, plan.precision, universal=convert)
+            self.engine = start_engine(self.losses, groups, config)
         if found:
             load_checkpoint(self.engine, found.folder, found.state)
         self.state = replace(self.state, workers=self.workers)
@@ -152,22 +177,19 @@ class _Training:
     def run(self) -> State:
         optim = self.plan.optim
         per_epoch = -(-len(self.rows) // optim.batch)
-        steps = per_epoch * optim.epochs
+        steps, first = per_epoch * optim.epochs, self.state.step
         meter = _Meter()
-        order: list[np.ndarray] = []
         seen = 0
-        while not self.state.finished:
-            step = self.state.step
-            epoch, place = divmod(step, per_epoch)
-            if place == 0 or not order:
-                order = epoch_order(self.rows.lengths, optim.batch, optim.seed, epoch)
-                seen = sum(map(len, order[:place]))
-            sums = self._step(step, steps, epoch, order[place])
+        for step, indices, batches in self._batches(per_epoch, steps):
+            epoch, index = divmod(step, per_epoch)
+            if index == 0 or step == first:
+                seen = index * optim.batch  # only the last step of an epoch may have fewer documents
+            sums = self._step(step, steps, indices, batches)
             seen += round(sums["documents"])
             if not self.skipped_in_row:  # what fp16 skips has no meaning
                 meter.add(sums)
             self.state = replace(self.state, step=step + 1, skipped=skipped_steps(self.engine))
-            if place == per_epoch - 1:
+            if index == per_epoch - 1:
                 assert seen == len(self.rows), f"epoch {epoch} saw {seen} documents of {len(self.rows)}"
                 self._write({"epoch": epoch + 1, "seen": seen})
             due = (step + 1) % self.plan.run.validate_every == 0 or step + 1 == steps
@@ -177,27 +199,66 @@ class _Training:
             if due:
                 self._validate(step + 1 == steps)
                 meter = _Meter()  # the validation's time is not the steps'
+            if self.state.finished:
+                break
         if self.log:
             self.log.close()
         return self.state
 
-    def _step(self, step: int, steps: int, epoch: int, indices: np.ndarray) -> dict[str, float]:
+    def _batches(self, per_epoch: int, steps: int) -> Iterator[tuple[int, np.ndarray, list[_Batch]]]:
+        """Each step that is left, the documents of all workers in it, and this worker's micro-batches.
+
+        Micro-batches are made in threads, some steps ahead of the one that is computed.
+        """
+        if self.state.finished:
+            return
+        optim = self.plan.optim
+        waiting: deque[tuple[int, np.ndarray, Future[list[_Batch]]]] = deque()
+        order: list[np.ndarray] = []
+        with ThreadPoolExecutor(_COLLATE_THREADS) as threads:
+            try:
+                for step in range(self.state.step, steps):
+                    epoch, index = divmod(step, per_epoch)
+                    if index == 0 or not order:
+                        order = epoch_order(self.rows.lengths, optim.batch, optim.seed, epoch)
+                    waiting.append((step, order[index], threads.submit(self._collate, epoch, order[index])))
+                    if len(waiting) > _STEPS_AHEAD:
+                        ready, indices, batches = waiting.popleft()
+                        yield ready, indices, batches.result()
+                while waiting:
+                    ready, indices, batches = waiting.popleft()
+                    yield ready, indices, batches.result()
+            finally:
+                for *_, batches in waiting:
+                    batches.cancel()
+
+    def _collate(self, epoch: int, indices: np.ndarray) -> list[_Batch]:
+        """This worker's micro-batches of a step."""
+        plan = self.plan
+        most = padded_tokens(self.rows.lengths, indices) if plan.task.whole_steps else plan.run.micro_tokens
+        batches: list[_Batch] = []
+        for part in micro_batches(self.rows.lengths, indices, self.workers, most)[self.rank]:
+            # A worker without documents goes through the same motions, with a document that has no weight.
+            taken = part if len(part) else indices[:1]
+            seeds = [_seed(plan.optim.seed, epoch, index) for index in taken.tolist()]
+            batch = plan.task.collate(self.rows.take(taken), seeds)
+            if self.engine.device.type == "cuda":
+                batch = {name: tensor.pin_memory() for name, tensor in batch.items()}
+            batches.append((part, batch))
+        return batches
+
+    def _step(self, step: int, steps: int, indices: np.ndarray, batches: list[_Batch]) -> dict[str, float]:
         """Do one optimizer step; returns sums over all workers."""
         plan, engine = self.plan, self.engine
         rate = learning_rate(step, steps, plan.optim)
         for group, factor in zip(engine.optimizer.param_groups, self.factors, strict=True):
             group["lr"] = factor * rate
         torch.manual_seed(_seed(plan.optim.seed, step, self.rank))
-        most = padded_tokens(self.rows.lengths, indices) if plan.task.whole_steps else plan.run.micro_tokens
-        shares = micro_batches(self.rows.lengths, indices, self.workers, most)
         documents = tokens = padded = 0
         sums: dict[str, torch.Tensor] = {}
-        for part in shares[self.rank]:
-            # A worker without documents goes through the same motions, with a document that has no weight.
-            taken = part if len(part) else indices[:1]
-            seeds = [_seed(plan.optim.seed, epoch, index) for index in taken.tolist()]
-            batch = plan.task.collate(self.rows.take(taken), seeds)
-            losses = engine({name: tensor.to(engine.device) for name, tensor in batch.items()}, step / steps)
+        for part, batch in batches:
+            on_device = {name: tensor.to(engine.device, non_blocking=True) for name, tensor in batch.items()}
+            losses = engine(on_device, step / steps)
             # DeepSpeed takes the mean over workers: this makes it the mean over the documents of the step.
             engine.backward(losses["loss"] * (self.workers / len(indices) if len(part) else 0.0))
             for name, value in losses.items():
@@ -211,7 +272,8 @@ class _Training:
         counts = torch.tensor([documents, tokens, padded], dtype=torch.float64, device=engine.device)
         names = sorted(sums, key=lambda name: (name != "loss", name))
         vector = torch.cat([torch.stack([sums[name] for name in names]), counts])
-        dist.all_reduce(vector)
+        if self.workers > 1:
+            dist.all_reduce(vector)
         total = dict(zip([*names, *_COUNTS], vector.tolist(), strict=True))
         self.skipped_in_row = self.skipped_in_row + 1 if skipped_steps(engine) > before else 0
         self._check(total, step)
@@ -240,6 +302,8 @@ class _Training:
         with agreed(str(self.plan.output)):
             if self.log:
                 self.log.write(self.state.step, values)
+        if self.show:
+            self.show({"step": self.state.step, **values})
 
     def _write_meter(self, meter: _Meter, steps: int, per_epoch: int) -> None:
         norm = self.engine.get_global_grad_norm()

@@ -34,7 +34,10 @@ class ModelConfig(Settings):
     target_tokens: Annotated[int, Field(ge=2)] = 64
     """Most tokens of K [SEP]; whole phrases that do not fit are left out."""
     label_match: Literal["stemmed", "exact"] = "stemmed"
-    """How a gold phrase is found in the text for its labels: by stemmed words, or by lower-cased words (the paper)."""
+    """How a gold phrase is found in the text: by stemmed words, or by lower-cased words (the paper). A phrase that is
+    found is labelled, any other one is generated."""
+    target: Literal["absent", "all"] = "absent"
+    """Phrases of the target sequence: the absent ones (the paper), or the present ones and then the absent ones."""
 
 
 class LossConfig(Settings):
@@ -42,6 +45,9 @@ class LossConfig(Settings):
 
     mask_probability: Annotated[float, Field(gt=0, le=1)] = 0.7
     """Share of target tokens that are masked, and then predicted (App. B)."""
+    masking: Literal["mask", "bert"] = "mask"
+    """What a masked target token becomes: always [MASK], or as BERT does it [MASK] (80%), a random token (10%), or
+    itself (10%)."""
     positive_weight: Annotated[float, Field(gt=0)] = 5.0
     """w_c of Eq. 13 for the labels B, I and X; O has 1."""
     bow_weight: Annotated[float, Field(ge=0)] = 1.0
@@ -85,6 +91,8 @@ class TaskConfig(Settings):
     loss: LossConfig = LossConfig()
     decode: DecodeConfig = DecodeConfig(beams=1)
     """How validation reads keyphrases off the model: one beam, for speed."""
+    tune_outside_bias: bool = True
+    """Choose the bias of label O on the validation documents; false: the bias stays `decode.outside_bias`."""
 
     @model_validator(mode="after")
     def _target_leaves_room(self) -> TaskConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import regex
 from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
 from kpray.pretrained import load_tokenizer
-from kpray.text.stems import UNSPACED, stemmed_words
+from kpray.text.stems import UNSPACED
 from kpray.unikeyphrase.config import ModelConfig
 from kpray.unikeyphrase.labels import find_gold_spans, label_tokens, split_present_absent
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import torch
 
+_RANDOM_FROM, _KEPT_FROM = 0.8, 0.9  # of BERT's 80% [MASK], 10% random tokens, 10% unchanged
 NO_LABEL = -100
 """Label of rows that do not count: special tokens and padding."""
 # Spaces that a BERT tokenizer's decoder writes and authors do not: peer - to - peer, ( lda ), c + +, fitts ' law
@@ -148,6 +150,12 @@ class Encoder:
         return self._backend.encode(text, add_special_tokens=False)
 
 
+@cache
+def load_encoder(name: str) -> Encoder:
+    """`Encoder(name)`, loaded once in each process."""
+    return Encoder(name)
+
+
 def row_schema() -> pa.Schema:
     """Columns of a training row.
 
@@ -175,13 +183,12 @@ def make_row(record: Record, encoder: Encoder, config: ModelConfig) -> dict[str,
     """
     document = record.document
     text = document.text
-    stems = stemmed_words(text, document.lang)
-    present, absent = split_present_absent(stems, record.keyphrases, document.lang)
+    present, absent = split_present_absent(text, record.keyphrases, document.lang, config.label_match)
     if not present and not absent:
         return "no gold keyphrase"
     try:
         source = encoder.encode_source(text, config.source_tokens)
-        target = encoder.encode_target(absent, config.target_tokens)
+        target = encoder.encode_target(absent if config.target == "absent" else present + absent, config.target_tokens)
     except RejectedDocument as error:
         return error.reason
     if not source.starts_word.any():
@@ -208,6 +215,7 @@ def collate(
     mask_id: int,
     pad_id: int,
     mask_probability: float,
+    random_ids: int = 0,
 ) -> dict[str, torch.Tensor]:
     """A batch: each row's source and target side by side, target tokens masked at random, then padding.
 
@@ -217,6 +225,8 @@ def collate(
         mask_id: id of [MASK].
         pad_id: id of [PAD].
         mask_probability: of each target token, the final [SEP] too.
+        random_ids: 0: every masked token becomes [MASK]. Else the size of the vocabulary: of the masked tokens 80%
+            become [MASK], 10% a random token, and 10% stay as they are (BERT's way).
 
     Returns:
         `input_ids` int64 [B, T]; `source_lengths`, `lengths` int64 [B]; `labels` int64 [B, S], -100 where there is
@@ -231,13 +241,17 @@ def collate(
     row_starts = np.arange(len(rows)) * lengths.max()
     target_rows = _ranges(row_starts + source_lengths, target_lengths)
     target_ids = np.concatenate([row["target"] for row in rows]).astype(np.int64)
-    drawn = [
-        np.random.default_rng(seed).random(length) for seed, length in zip(seeds, target_lengths.tolist(), strict=True)
+    draws = [
+        np.random.default_rng(seed).random((3, length))
+        for seed, length in zip(seeds, target_lengths.tolist(), strict=True)
     ]
-    target_masked = np.concatenate(drawn) < mask_probability
+    drawn, kinds, others = np.concatenate(draws, axis=1)
+    target_masked = drawn < mask_probability
     input_ids = np.full((len(rows), lengths.max()), pad_id, dtype=np.int64)
     input_ids.ravel()[_ranges(row_starts, source_lengths)] = np.concatenate([row["source"] for row in rows])
-    input_ids.ravel()[target_rows] = np.where(target_masked, mask_id, target_ids)
+    input_ids.ravel()[target_rows] = np.where(
+        target_masked, _replacements(target_ids, kinds, others, mask_id, random_ids), target_ids
+    )
     labels = np.full((len(rows), source_lengths.max()), NO_LABEL, dtype=np.int64)
     label_rows = _ranges(np.arange(len(rows)) * source_lengths.max(), source_lengths)
     labels.ravel()[label_rows] = np.concatenate([row["labels"] for row in rows])
@@ -251,6 +265,14 @@ def collate(
         "target_masked": target_masked,
     }
     return {name: torch.from_numpy(values) for name, values in batch.items()}
+
+
+def _replacements(ids: np.ndarray, kinds: np.ndarray, others: np.ndarray, mask_id: int, random_ids: int) -> np.ndarray:
+    """What masked tokens become: int64 [N] from ids int64 [N] and two numbers in [0, 1) of each, float64 [N]."""
+    if not random_ids:
+        return np.full_like(ids, mask_id)
+    chosen = np.where(kinds < _RANDOM_FROM, mask_id, (others * random_ids).astype(np.int64))
+    return np.where(kinds < _KEPT_FROM, chosen, ids)
 
 
 def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

@@ -55,26 +55,29 @@ def find_gold_spans(
 
 
 def split_present_absent(
-    text_stems: Sequence[str], keyphrases: Sequence[str], lang: str
+    text: str, keyphrases: Sequence[str], lang: str, match: Literal["stemmed", "exact"]
 ) -> tuple[list[str], list[str]]:
-    """Split gold phrases into present and absent ones, by stems.
+    """Split gold phrases into those that occur in the text, which are labelled, and the others, which are generated.
 
-    Both lists keep the order of `keyphrases`. Of phrases with equal stems the first is kept; phrases without words are
-    dropped.
+    Phrases are matched as for the labels, so each phrase is in exactly one list. Both lists keep the order of
+    `keyphrases`. Of phrases with equal stems the first is kept; phrases without words are dropped.
 
     Args:
-        text_stems: stems of the whole document, from `stemmed_words`.
+        text: text of the whole document.
         keyphrases: gold phrases as written.
         lang: language code, which determines the stemmer.
+        match: see `find_gold_spans`.
     """
     by_stems: dict[tuple[str, ...], str] = {}
     for keyphrase in keyphrases:
         by_stems.setdefault(tuple(stemmed_words(keyphrase, lang)), keyphrase)
     by_stems.pop((), None)
+    words = stemmed_words(text, lang) if match == "stemmed" else lowered_word_spans(text)[0]
     present: list[str] = []
     absent: list[str] = []
     for stems, keyphrase in by_stems.items():
-        (present if contains_phrase(text_stems, stems) else absent).append(keyphrase)
+        phrase = stems if match == "stemmed" else lowered_word_spans(keyphrase)[0]
+        (present if contains_phrase(words, phrase) else absent).append(keyphrase)
     return present, absent
 
 

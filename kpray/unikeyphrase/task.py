@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,7 +23,7 @@ from kpray.text.stems import contains_phrase, stemmed_words
 from kpray.training import TrainingTask, Validation, unwrap
 from kpray.unikeyphrase.config import DecodeConfig, TaskConfig, UniKeyphraseConfig
 from kpray.unikeyphrase.decode import label_probabilities, read_documents
-from kpray.unikeyphrase.inputs import Encoder, collate, make_row, row_schema
+from kpray.unikeyphrase.inputs import Encoder, collate, load_encoder, make_row, row_schema
 from kpray.unikeyphrase.loss import uni_losses
 from kpray.unikeyphrase.model import UniKeyphraseModel, from_backbone
 from kpray.unikeyphrase.predictor import (
@@ -57,7 +56,7 @@ class UniKeyphraseTask(TrainingTask):
     @property
     def encoder(self) -> Encoder:
         """The backbone's tokenizer; each process loads its own, once."""
-        return _encoder(self.config.model.backbone)
+        return load_encoder(self.config.model.backbone)
 
     @override
     def backbones(self) -> tuple[str, ...]:
@@ -69,7 +68,7 @@ class UniKeyphraseTask(TrainingTask):
 
     @override
     def describe_tokens(self) -> dict[str, Any]:
-        names = {"backbone", "source_tokens", "target_tokens", "label_match"}
+        names = {"backbone", "source_tokens", "target_tokens", "label_match", "target"}
         return {"kind": self.kind, **self.config.model.model_dump(mode="json", include=names)}
 
     @override
@@ -92,6 +91,7 @@ class UniKeyphraseTask(TrainingTask):
             mask_id=self.encoder.mask_id,
             pad_id=self.encoder.pad_id,
             mask_probability=self.config.loss.mask_probability,
+            random_ids=self.encoder.vocabulary_size if self.config.loss.masking == "bert" else 0,
         )
 
     @override
@@ -136,12 +136,17 @@ class UniKeyphraseTask(TrainingTask):
                 continue
             reading = next(readings)
             generated = split_phrases(reading, self.encoder)
-            for bias in OUTSIDE_BIASES:
+            for bias in self._biases:
                 probabilities = label_probabilities(reading.label_logits, bias)
                 keyphrases = rank_keyphrases(document, probabilities, generated)[: PROTOCOL.top]
                 for metric, value in phrases.score(keyphrases).items():
                     sums[f"{metric} {bias:g}"] += value
         return dict(sums)
+
+    @property
+    def _biases(self) -> tuple[float, ...]:
+        """Those that validation chooses from."""
+        return OUTSIDE_BIASES if self.config.tune_outside_bias else (self.config.decode.outside_bias,)
 
     def _prepare(self, record: Record) -> PreparedDocument | None:
         """None for a document that no model can read: it counts as one without predictions."""
@@ -160,7 +165,7 @@ class UniKeyphraseTask(TrainingTask):
             documents = sums.get(side if side in ("present", "absent") else "total", 0)
             return sums.get(f"{metric} {bias:g}", 0) / documents if documents else 0.0
 
-        best = max(OUTSIDE_BIASES, key=lambda bias: (mean("present_f1@M", bias), -abs(bias)))
+        best = max(self._biases, key=lambda bias: (mean("present_f1@M", bias), -abs(bias)))
         metrics = {metric: (1 if metric.startswith("#") else 100) * mean(metric, best) for metric in METRICS}
         return Validation(metrics["total_f1@M"], {**metrics, "outside_bias": best}, {"outside_bias": best})
 
@@ -217,8 +222,3 @@ class _Gold:
             stems = stemmed_words(phrase, self.record.document.lang)
             sides[0 if contains_phrase(self.stems, stems) else 1].append(normalized)
         return sides
-
-
-@cache
-def _encoder(name: str) -> Encoder:
-    return Encoder(name)

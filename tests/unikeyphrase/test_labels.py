@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpray.text.stems import contains_phrase, stemmed_words
+from kpray.text.stems import contains_phrase
 from kpray.unikeyphrase.labels import (
     BEGIN,
     INSIDE,
@@ -101,14 +101,22 @@ def test_gold_spans_agree_with_sorted_occurrences(words: list[str], phrases: lis
 
 
 def test_split_present_absent() -> None:
-    stems = stemmed_words("Neural networks for real-time systems")
+    text = "Neural networks for real-time systems"
     keyphrases = ["real time system", "peer to peer", "Neural Network", "-", "networks", "Peers to peer", "time net"]
-    assert split_present_absent(stems, keyphrases, "en") == (
+    assert split_present_absent(text, keyphrases, "en", "stemmed") == (
         ["real time system", "Neural Network", "networks"],
         ["peer to peer", "time net"],
     )
-    assert split_present_absent(stems, [], "en") == ([], [])
-    assert split_present_absent([], ["neural"], "en") == ([], ["neural"])
+    assert split_present_absent(text, [], "en", "stemmed") == ([], [])
+    assert split_present_absent("", ["neural"], "en", "stemmed") == ([], ["neural"])
+
+
+def test_what_is_not_labelled_is_generated() -> None:
+    text = "Neural networks for real-time systems"
+    keyphrases = ["real time system", "neural networks", "Neural Network", "systems"]
+    present, absent = split_present_absent(text, keyphrases, "en", "exact")
+    assert (present, absent) == (["neural networks", "systems"], ["real time system"])
+    assert len(find_gold_spans(text, present, "en", "exact")) == len(present)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,213 @@
+"""Pretraining of a backbone that has no language-model head, before UniKeyphrase is trained (`--pretrain.epochs`).
+
+all-MiniLM-L6-v2 was published without its LM head. The new head is random, and training on keyphrases alone is not
+enough for it. Pretraining has two objectives for each document: masked language modelling of its body (Devlin et al.,
+2019), and UniLM's sequence-to-sequence modelling of its title given the body (Dong et al., 2019). Gold keyphrases are
+never read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch.nn.functional import cross_entropy
+from typing_extensions import override
+
+from kpray.document import Record
+from kpray.errors import RejectedDocument
+from kpray.pretrained import save_model
+from kpray.training import OptimConfig, TrainingTask, Validation, unwrap
+from kpray.unikeyphrase.config import ModelConfig
+from kpray.unikeyphrase.inputs import NO_LABEL, Encoder, collate, load_encoder, row_schema
+from kpray.unikeyphrase.model import UniKeyphraseModel, from_backbone
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_VALIDATION_BATCH = 16
+
+
+class PretrainConfig(OptimConfig):
+    """Pretraining of the backbone and its language-model head on titles and bodies, without keyphrases."""
+
+    epochs: Annotated[int, Field(ge=0)] = 0
+    """Number of passes over the documents; 0 skips the pretraining."""
+    lr: Annotated[float, Field(gt=0)] = 5e-4
+    """Peak learning rate of AdamW, at the end of the warm-up."""
+    mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Probability of masking a token of the body (80% [MASK], 10% random, 10% unchanged)."""
+    title_mask_probability: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Probability of masking a token of the title."""
+
+
+class PretrainTask(TrainingTask):
+    """Trains a backbone for UniKeyphrase. It saves a backbone, not a predictor."""
+
+    kind: ClassVar[str] = "unikeyphrase-pretrain"
+
+    def __init__(self, model: ModelConfig, config: PretrainConfig) -> None:
+        self.model = model.model_copy(update={"relation_layers": 0})
+        self.config = config
+
+    @property
+    def encoder(self) -> Encoder:
+        """The backbone's tokenizer, loaded once per process."""
+        return load_encoder(self.model.backbone)
+
+    @override
+    def backbones(self) -> tuple[str, ...]:
+        return (self.model.backbone,)
+
+    @override
+    def describe(self) -> dict[str, Any]:
+        return {"kind": self.kind, "model": self.model.model_dump(mode="json"), **self.config.model_dump(mode="json")}
+
+    @override
+    def describe_tokens(self) -> dict[str, Any]:
+        names = {"backbone", "source_tokens", "target_tokens"}
+        return {"kind": self.kind, **self.model.model_dump(mode="json", include=names)}
+
+    @override
+    def schema(self) -> pa.Schema:
+        return row_schema()
+
+    @override
+    def tokenize(self, records: Sequence[Record]) -> list[dict[str, Any] | str]:
+        return [self._row(record) for record in records]
+
+    def _row(self, record: Record) -> dict[str, Any] | str:
+        document = record.document
+        body, title = (document.body, document.title) if document.body else (document.title, "")
+        try:
+            source = self.encoder.encode_source(body, self.model.source_tokens).ids
+            target = self.encoder.encode_target([title], self.model.target_tokens)
+        except RejectedDocument as error:
+            return error.reason
+        return {
+            "id": document.id,
+            "lang": document.lang,
+            "source": source,
+            "labels": np.full(len(source), NO_LABEL, dtype=np.int8),
+            "target": target,
+            "length": len(source) + len(target),
+        }
+
+    @override
+    def build(self) -> torch.nn.Module:
+        return from_backbone(self.model)
+
+    @override
+    def collate(self, rows: Sequence[Mapping[str, np.ndarray]], seeds: Sequence[int]) -> dict[str, torch.Tensor]:
+        """Make a batch in which source and target tokens are masked.
+
+        Returns:
+            `input_ids` int64 [B, T]; `source_lengths` and `lengths` int64 [B]; `title_rows` and `body_rows`, indices of
+            the masked tokens into the flattened `input_ids`, int64; `title_ids` and `body_ids`, the original tokens,
+            int64.
+        """
+        encoder = self.encoder
+        masked = [self._mask_body(row["source"], seed) for row, seed in zip(rows, seeds, strict=True)]
+        replaced = [{**row, "source": source} for row, (source, _) in zip(rows, masked, strict=True)]
+        batch = collate(
+            replaced,
+            seeds,
+            mask_id=encoder.mask_id,
+            pad_id=encoder.pad_id,
+            mask_probability=self.config.title_mask_probability,
+        )
+        tokens = batch["input_ids"].shape[1]
+        body_rows = np.concatenate([index * tokens + positions for index, (_, positions) in enumerate(masked)])
+        body_ids = np.concatenate([row["source"][positions] for row, (_, positions) in zip(rows, masked, strict=True)])
+        counted = batch.pop("target_masked")
+        return {
+            "input_ids": batch["input_ids"],
+            "source_lengths": batch["source_lengths"],
+            "lengths": batch["lengths"],
+            "title_rows": batch["target_rows"][counted],
+            "title_ids": batch["target_ids"][counted],
+            "body_rows": torch.from_numpy(body_rows),
+            "body_ids": torch.from_numpy(body_ids.astype(np.int64)),
+        }
+
+    def _mask_body(self, source: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mask a source, except [CLS] and [SEP]; return the new ids and the positions to predict."""
+        encoder = self.encoder
+        chosen, kinds, others = np.random.default_rng([seed, 1]).random((3, len(source)))
+        chosen[[0, -1]] = 1
+        positions = np.flatnonzero(chosen < self.config.mask_probability)
+        source = source.copy()
+        random = (others[positions] * encoder.vocabulary_size).astype(source.dtype)
+        changed = np.where(kinds[positions] < 0.8, encoder.mask_id, random)
+        source[positions] = np.where(kinds[positions] < 0.9, changed, source[positions])
+        return source, positions
+
+    @override
+    def losses(
+        self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor], progress: float
+    ) -> dict[str, torch.Tensor]:
+        """Sum over documents of the mean cross-entropy of masked body tokens plus that of masked title tokens."""
+        output = model(
+            input_ids=batch["input_ids"],
+            source_lengths=batch["source_lengths"],
+            lengths=batch["lengths"],
+            target_rows=torch.cat([batch["body_rows"], batch["title_rows"]]),
+        )
+        documents, tokens = batch["input_ids"].shape
+        body, title = output.token_logits.split([len(batch["body_rows"]), len(batch["title_rows"])])
+        parts = {
+            "body": _document_means(body, batch["body_ids"], batch["body_rows"] // tokens, documents),
+            "title": _document_means(title, batch["title_ids"], batch["title_rows"] // tokens, documents),
+        }
+        # The label logits do not affect the loss, but DeepSpeed requires a gradient for each parameter.
+        loss = parts["body"] + parts["title"] + 0 * output.label_logits.sum()
+        return {"loss": loss, **{name: part.detach() for name, part in parts.items()}}
+
+    @override
+    def validate(self, model: torch.nn.Module, records: Sequence[Record]) -> dict[str, float]:
+        """Sums of the losses. Masks depend only on the index of a document, so that validations are comparable."""
+        bare = unwrap(model, UniKeyphraseModel)
+        rows = [row for row in self.tokenize(records) if not isinstance(row, str)]
+        sums: dict[str, float] = {"documents": len(rows)}
+        with torch.no_grad():
+            for start in range(0, len(rows), _VALIDATION_BATCH):
+                some = rows[start : start + _VALIDATION_BATCH]
+                batch = self.collate(some, range(start, start + len(some)))
+                found = self.losses(bare, {name: tensor.to(bare.device) for name, tensor in batch.items()}, 1.0)
+                for name, value in found.items():
+                    sums[name] = sums.get(name, 0.0) + float(value)
+        return sums
+
+    @override
+    def conclude(self, sums: Mapping[str, float]) -> Validation:
+        means = {name: sums.get(name, 0.0) / max(sums["documents"], 1) for name in ("loss", "body", "title")}
+        return Validation(-means["loss"], means, {})
+
+    @override
+    def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
+        """Write a folder that can be `ModelConfig.backbone`, without the untrained extraction head."""
+        save_model(unwrap(model, UniKeyphraseModel), folder, leave_out=("extraction.",))
+        self.encoder.save(folder)
+
+
+def _document_means(
+    logits: torch.Tensor, ids: torch.Tensor, row_documents: torch.Tensor, documents: int
+) -> torch.Tensor:
+    """Sum over documents of the mean cross-entropy of their rows.
+
+    Args:
+        logits: [N, V].
+        ids: int64 [N], gold tokens.
+        row_documents: int64 [N], index of each row's document.
+        documents: number of documents.
+
+    Returns:
+        Float32 [].
+    """
+    losses_N = cross_entropy(logits.float(), ids, reduction="none")
+    sums_B = losses_N.new_zeros(documents).index_add(0, row_documents, losses_N)
+    return (sums_B / torch.bincount(row_documents, minlength=documents).clamp(min=1)).sum()
