@@ -1,4 +1,4 @@
-"""Keyphrases for documents: `Document` in, ranked `Keyphrase`s out, by way of a `Predictor`."""
+"""Keyphrase prediction: a `Predictor` takes `Document`s and returns ranked `Keyphrase`s."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["Document", "Keyphrase", "Predictor", "__version__", "open_predictor"
 
 __version__ = "0.1.0"
 
-# Where each name lives: imported at first use, so that `import kpray` takes no torch.
+# Public name -> its module, imported at first use, so that `import kpray` does not import torch.
 _MODULES = {
     "Document": "kpray.document",
     "Keyphrase": "kpray.document",

@@ -1,4 +1,4 @@
-"""The two nouns of kpray, `Document` in and `Keyphrase` out, and the form in which both are stored."""
+"""`Document`, the input of every predictor, `Keyphrase`, its output, and the Arrow schema of stored predictions."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ _SENTENCE_END = (".", "!", "?", ":", "。", "！", "？", "…")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text to describe. It carries no gold keyphrases, so a predictor cannot see them.
+    """The text of one document. Gold keyphrases are not part of it, so a predictor cannot see them.
 
     Attributes:
-        id: the record's own id, or `source:line` where it has none.
+        id: id from the record, or `source:line` if the record has no id.
         body: the abstract, the full text, or both.
         title: may be empty.
-        lang: language code as the record has it (`en`, `zh_CN`, ...).
+        lang: language code as given in the record (`en`, `zh_CN`, ...).
     """
 
     id: str
@@ -29,7 +29,7 @@ class Document:
 
     @property
     def text(self) -> str:
-        """Title and body as one string; every character offset in kpray counts in this string."""
+        """Title and body as one string. All character offsets in kpray refer to this string."""
         if not self.title or not self.body:
             return self.title or self.body
         return self.title + (" " if self.title.endswith(_SENTENCE_END) else ". ") + self.body
@@ -40,9 +40,9 @@ class Keyphrase:
     """One predicted phrase.
 
     Attributes:
-        text: the phrase as it first stands in the document, or as it was generated.
-        score: higher is better; comparable within one document only.
-        present: whether the phrase's stemmed words stand in the document side by side.
+        text: the phrase as it first occurs in the document, or as generated.
+        score: higher is better; comparable only within one document.
+        present: whether the phrase's stemmed words occur consecutively in the document.
     """
 
     text: str
@@ -52,14 +52,15 @@ class Keyphrase:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A document with the gold keyphrases that a data set has for it.
+    """A document of a dataset, with its gold keyphrases.
 
     Attributes:
-        keyphrases: gold phrases as written, in the data set's order; empty where there are none.
-        stemmed: gold phrases as the data set itself stemmed them, or None.
-        source: file the record came from.
-        line: its line (or row, or 1 for a whole file), counted from 1.
-        english_ids: of the English passages that go with it, best first: its translation, or what a retriever found.
+        document: the text.
+        keyphrases: gold phrases as written, in the dataset's order; may be empty.
+        stemmed: gold phrases as stemmed in the dataset, or None.
+        source: file of the record.
+        line: line or row of the record in that file, counted from 1; 1 if the file is one document.
+        english_ids: ids of the English passages for this document, best first: its translation, or retrieved passages.
     """
 
     document: Document
@@ -71,7 +72,7 @@ class Record:
 
 
 def predictions_schema() -> pyarrow.Schema:
-    """Arrow schema of the predictions of one document per row; keyphrases in rank order."""
+    """Arrow schema of predictions: one row for each document, its keyphrases in rank order."""
     import pyarrow as pa
 
     keyphrase = pa.struct([("text", pa.string()), ("score", pa.float64()), ("present", pa.bool_())])

@@ -1,4 +1,4 @@
-"""What a user can get wrong. Each error is one line that says what, where, and how to mend it."""
+"""Errors that a user can cause. Each is shown as one line: what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 class UserError(Exception):
-    """A mistake of the user: shown as one line, without a traceback, with exit code 2.
+    """A mistake of the user, shown as one line without a traceback; the exit code is 2.
 
     Args:
         what: what is wrong, as a full clause.
-        where: the file, line or field it is about; empty when there is none.
-        fix: what to do about it; empty when `what` already says so.
+        where: file, line or field of the mistake; may be empty.
+        fix: how to fix it; may be empty if `what` already says so.
     """
 
     exit_code = 2
@@ -22,7 +22,7 @@ class UserError(Exception):
         super().__init__(what, where, fix)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let the error survive pickling between processes, in spite of its keyword arguments."""
+        """Make the error picklable: `Exception` would lose the keyword arguments."""
         return partial(type(self), where=self.where, fix=self.fix), (self.what,)
 
     def __str__(self) -> str:
@@ -31,7 +31,7 @@ class UserError(Exception):
         return f"{where}{self.what}{fix}".replace("\n", " ")
 
 
-# Modules that come with an extra of the package.
+# Extra of the package -> modules that it installs.
 _EXTRAS = {
     "cluster": (
         *("deepspeed", "fastapi", "fastapi_offline", "limits", "matplotlib", "optuna", "prometheus_client", "ray"),
@@ -43,14 +43,14 @@ _EXTRAS = {
 
 
 def missing_extra(error: ModuleNotFoundError) -> UserError | None:
-    """What to install where a module of an extra is missing; None where it is another module."""
+    """The error that says which extra to install for a missing module; None if the module belongs to no extra."""
     module = str(error.name).partition(".")[0]
     extra = next((extra for extra, modules in _EXTRAS.items() if module in modules), None)
     return UserError(f"{module} is not installed", fix=f"pip install 'kpray[{extra}]'") if extra else None
 
 
 class RejectedDocument(Exception):
-    """One document that cannot be processed. The run goes on; the reason goes to the rejects file."""
+    """One document cannot be processed. The run continues, and the reason is written to the rejects file."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason

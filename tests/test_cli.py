@@ -106,7 +106,7 @@ def test_standard_input(extract: RunHere) -> None:
     [
         ("none.txt", None, "none.txt: no such file or folder"),
         ("data.xyz", "text", "data.xyz: unknown file type .xyz"),
-        ("folder", None, "folder: the folder has no file that can be read"),
+        ("folder", None, "folder: the folder has no file of a known type"),
         ("bad.pdf", "%PDF-1.4 no more", "bad.pdf: none of 1 records could be processed"),
         ("latin.txt", b"r\xe9seau", "latin.txt: none of 1 records could be processed"),
         ("broken.jsonl", "{", "broken.jsonl: none of 1 records could be processed"),
@@ -129,9 +129,9 @@ def test_good_records_are_printed_and_bad_ones_named(extract: RunHere) -> None:
     assert [document["id"] for document in ended.documents] == ["good", "good"]
     assert ended.err.splitlines() == [
         "kpray: rejected mixed.jsonl:2: not JSON: Expecting value at column 1",
-        "kpray: rejected mixed.jsonl:3: no text: needs one of the fields title, abstract, text, document, body, "
+        "kpray: rejected mixed.jsonl:3: no text: one of these fields is needed: title, abstract, text, document, body, "
         "content, contents, src",
-        "kpray: rejected mixed.jsonl:4: language 'th' is written without spaces and has no segmenter",
+        "kpray: rejected mixed.jsonl:4: language 'th' is written without spaces, and kpray cannot split it into words",
         "kpray: rejected mixed.jsonl:5: language 'xx' has no stop-word list",
     ]
 

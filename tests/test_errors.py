@@ -1,4 +1,4 @@
-"""Errors as they are shown, and as they come from another process."""
+"""Errors as users see them, and errors from another process."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from kpray.errors import UserError
 from kpray.settings import run_main
 
 
-def test_one_line_that_says_where_and_how_to_mend_it() -> None:
+def test_an_error_is_one_line_with_its_location_and_fix() -> None:
     assert str(UserError("it is\nwrong")) == "it is wrong"
-    assert str(UserError("it is wrong", where="file:3", fix="mend it")) == "file:3: it is wrong (mend it)"
+    assert str(UserError("it is wrong", where="file:3", fix="change it")) == "file:3: it is wrong (change it)"
 
 
-def test_error_of_another_process() -> None:
-    error = UserError("it is wrong", where="file:3", fix="mend it")
+def test_an_error_can_be_pickled() -> None:
+    error = UserError("it is wrong", where="file:3", fix="change it")
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is UserError
     assert (str(again), again.args) == (str(error), error.args)
 
 
-def test_a_module_of_an_extra_that_is_missing_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_module_of_an_extra_is_a_user_error(capsys: pytest.CaptureFixture[str]) -> None:
     def main() -> int:
         raise ModuleNotFoundError("No module named 'ray.train'", name="ray.train")
 
@@ -34,7 +34,7 @@ def test_a_module_of_an_extra_that_is_missing_is_one_line(capsys: pytest.Capture
     )
 
 
-def test_any_other_module_that_is_missing_is_a_fault() -> None:
+def test_any_other_missing_module_is_not_a_user_error() -> None:
     def main() -> int:
         raise ModuleNotFoundError("No module named 'nowhere'", name="nowhere")
 

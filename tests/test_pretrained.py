@@ -1,4 +1,4 @@
-"""Where pretrained weights come from, and where a model runs."""
+"""Loading of pretrained models, and the choice of their device."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def test_minilm_comes_from_its_package(name: str) -> None:
 
 @pytest.mark.parametrize("name", [MINILM, "all-MiniLM-L6-v2"])
 def test_minilm_comes_from_the_hub_without_its_package(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, PACKAGE, None)  # Python's way to say: not there
+    monkeypatch.setitem(sys.modules, PACKAGE, None)  # makes the import fail
     assert find_model(name) == MINILM
 
 
-def test_other_weights_in_the_package_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_weights_in_the_package_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / PACKAGE / "model"
     folder.mkdir(parents=True)
     (folder.parent / "__init__.py").touch()
@@ -65,11 +65,11 @@ def test_other_weights_in_the_package_are_refused(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ["bert-base-uncased", "a/folder", "/absent"])
-def test_other_names_stay(name: str) -> None:
+def test_other_names_are_returned_unchanged(name: str) -> None:
     assert find_model(name) == name
 
 
-def test_loading_leaves_the_verbosity_of_transformers(tmp_path: Path) -> None:
+def test_loading_restores_the_verbosity_of_transformers(tmp_path: Path) -> None:
     (tmp_path / "good").mkdir()
     (tmp_path / "good" / "config.json").write_text('{"model_type": "bert", "num_hidden_layers": 2}')
     before = logging.get_verbosity()
@@ -95,7 +95,7 @@ def test_error_names_the_model_and_is_one_line(tmp_path: Path) -> None:
     line = str(caught.value)
     assert line.startswith(f"model: cannot load model '{tmp_path}': ")
     assert line.endswith(
-        "(give a folder with config.json, tokenizer files and model.safetensors, or a hub id you can reach)"
+        "(give a folder with config.json, tokenizer files and model.safetensors, or the id of a model on the hub)"
     )
     assert line.splitlines() == [line]
 
@@ -107,14 +107,14 @@ def test_device() -> None:
 
 
 @pytest.mark.parametrize("device", ["", "gpu", "cpu:x", "tpus:0"])
-def test_what_is_no_device(device: str) -> None:
-    with pytest.raises(UserError, match=f"^device: '{device}' is no device .use auto, cpu, cuda or cuda:N.$"):
+def test_invalid_device_names_are_refused(device: str) -> None:
+    with pytest.raises(UserError, match=f"^device: '{device}' is not a device .use auto, cpu, cuda or cuda:N.$"):
         choose_device(device)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
-def test_gpu_that_is_not_there(device: str) -> None:
+def test_a_missing_gpu_is_refused(device: str) -> None:
     with pytest.raises(UserError, match=r"^device: this machine has no GPU \(use auto or cpu\)$"):
         choose_device(device)
 
@@ -133,13 +133,17 @@ def test_dtype(dtype: str, device: str, chosen: torch.dtype) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "fix"), [(MINILM, "pip install 'kpray[offline]', which has it"), ("a/b", "give its folder")]
+    ("name", "fix"),
+    [
+        (MINILM, "run `pip install 'kpray[offline]'`, which includes this model"),
+        ("a/b", "give a local folder with the model"),
+    ],
 )
-def test_without_the_hub_a_model_is_refused_at_once(name: str, fix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_hub_the_error_comes_at_once(name: str, fix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, PACKAGE, None)
     for variable in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
-    with socket.socket() as nobody:  # bound, and not listening: a connection is refused
+    with socket.socket() as nobody:  # bound but not listening, so that connections are refused
         nobody.bind(("127.0.0.1", 0))
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{nobody.getsockname()[1]}")
         with pytest.raises(UserError) as caught:
@@ -150,7 +154,7 @@ def test_without_the_hub_a_model_is_refused_at_once(name: str, fix: str, monkeyp
 
 
 def foreign_code(folder: Path, files: Mapping[str, Mapping[str, object]]) -> Path:
-    """A model folder whose configuration names a Python file in it, which leaves a mark when it runs."""
+    """Make a model folder whose configuration names a Python file. Return the file that this code creates if run."""
     folder.mkdir()
     for name, contents in files.items():
         (folder / name).write_text(json.dumps(contents))
@@ -162,18 +166,18 @@ def foreign_code(folder: Path, files: Mapping[str, Mapping[str, object]]) -> Pat
 FOREIGN = {"config.json": {"model_type": "foreign", "auto_map": {"AutoConfig": "foreign.Foreign"}}}
 
 
-def test_a_models_own_code_is_refused_and_standard_input_is_left_alone(tmp_path: Path, kpray: RunHere) -> None:
+def test_custom_code_of_a_model_is_refused_and_standard_input_is_not_read(tmp_path: Path, kpray: RunHere) -> None:
     mark = foreign_code(tmp_path / "model", FOREIGN)
     finished = kpray("extract", "-", "--samrank.model", tmp_path / "model", stdin="1\ny\n")
     assert (finished.code, finished.out) == (2, "")
     assert finished.err == (
-        f"kpray: error: model: the model {str(tmp_path / 'model')!r} brings its own code, which kpray does not run "
-        "(choose a model of a type that transformers itself has)\n"
+        f"kpray: error: model: the model {str(tmp_path / 'model')!r} requires custom code, which kpray does not run "
+        "(choose a model of a type that transformers supports without custom code)\n"
     )
     assert not mark.exists()
 
 
-def test_a_tokenizers_own_code_is_refused(tmp_path: Path) -> None:
+def test_custom_code_of_a_tokenizer_is_refused(tmp_path: Path) -> None:
     files: dict[str, dict[str, object]] = {
         "config.json": {"model_type": "foreign"},
         "tokenizer_config.json": {"auto_map": {"AutoTokenizer": ["foreign.Foreign", None]}},
@@ -185,29 +189,29 @@ def test_a_tokenizers_own_code_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(find_spec(PACKAGE) is None, reason=f"{PACKAGE} is not installed (pip install 'kpray[offline]')")
-def test_a_sentence_transformers_own_code_is_refused(tmp_path: Path) -> None:
+def test_custom_code_of_a_sentence_transformer_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("sentence_transformers", reason="needs the extra bitext")
     shutil.copytree(find_model(MINILM), tmp_path / "model")
     modules = [{"idx": 0, "name": "0", "path": "", "type": "foreign.Foreign"}]
     (tmp_path / "model/modules.json").write_text(json.dumps(modules))
     (tmp_path / "model/foreign.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w').close()\nclass Foreign: ...\n")
-    with pytest.raises(UserError, match="brings its own code"):
+    with pytest.raises(UserError, match="requires custom code"):
         embed_texts(["a text"], BitextConfig(model=str(tmp_path / "model")))
     assert not (tmp_path / "ran").exists()
 
 
-def test_nothing_loads_a_model_without_forbidding_its_own_code() -> None:
+def test_every_call_that_loads_a_model_forbids_custom_code() -> None:
     loads = {"from_pretrained", "SentenceTransformer", "pipeline"}
     for file in sorted([*ROOT.glob("kpray/**/*.py"), *ROOT.glob("jobs/*.py"), *ROOT.glob("benchmarks/*.py")]):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
                 trusted = {ast.unparse(each.value) for each in node.keywords if each.arg == "trust_remote_code"}
-                # The name alone passes on what `load_pretrained` says, as the type Literal[False] sees to.
+                # A variable `trust_remote_code` passes on the argument of `load_pretrained`, of type Literal[False].
                 assert name not in loads or trusted in ({"False"}, {"trust_remote_code"}), f"{file}:{node.lineno}"
 
 
-def test_a_folder_to_start_from_is_named_by_its_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_of_a_backbone_becomes_an_absolute_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     for config in (ModelConfig, RetrieverConfig, GeneratorConfig):

@@ -121,7 +121,7 @@ def test_broken_saved_predictor(contents: str, part: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(("heads", "head"), [(["4-1"], "4-1"), (["1-1", "1-5"], "1-5")])
 def test_head_that_does_not_exist(heads: list[str], head: str, bert: str) -> None:
     assert message("samrank", {"model": bert, "heads": heads}) == (
-        f"heads: the model has no head {head} (it has 3 layers of 4 heads: 1-1 to 3-4)"
+        f"heads: the model has no head {head} (it has 3 layers of 4 heads: choose from 1-1 to 3-4)"
     )
 
 
@@ -177,7 +177,7 @@ def test_file_instead_of_a_folder(bert: str) -> None:
 
 def test_wrong_device(bert: str) -> None:
     assert message("samrank", {"model": bert, "heads": ["1-1"], "device": "tpus"}).startswith(
-        "device: 'tpus' is no device"
+        "device: 'tpus' is not a device"
     )
 
 

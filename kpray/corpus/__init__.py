@@ -1,1 +1,1 @@
-"""Reading and writing documents: files in, records and rejects out; predictions and rejects back to files."""
+"""Reading of documents from files as records and rejects; writing of predictions and rejects."""

@@ -1,4 +1,4 @@
-"""Files that are one document each: text, Markdown and PDF."""
+"""Files with one document each: text, Markdown and PDF."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
 from kpray.storage import Location
 
-# Only where it begins with a field: text between two rules is text.
+# Front matter must start with a field; otherwise it is ordinary text between two horizontal rules.
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?=[\w-]+[ \t]*:).*?^(---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 
 
 def parse_file(path: Location, format: str, *, source: str, lang: str, limits: Limits) -> Record:
-    """Record of a file that is one document; its id is the name of the file.
+    """Read a file that is one document; the document's id is the name of the file.
 
     Args:
         path: the file.
         format: "text", "markdown" or "pdf".
         source: name of the file.
         lang: language of the document.
-        limits: sizes beyond which it is rejected.
+        limits: maximum sizes; a larger file is rejected.
 
     Raises:
         RejectedDocument: the file is too large or damaged, is not UTF-8, or is a PDF without text.
-        UserError: the file is gone, or the system does not let it be read.
+        UserError: the file does not exist or cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -40,7 +40,7 @@ def parse_file(path: Location, format: str, *, source: str, lang: str, limits: L
 
 
 def parse_contents(contents: bytes, format: str, *, source: str, lang: str, limits: Limits) -> Record:
-    """Record of the contents of a file, as `parse_file` does."""
+    """Make a record from the contents of a file; see `parse_file`."""
     if len(contents) > limits.max_record_bytes:
         raise RejectedDocument(too_large("the file", limits.max_record_bytes).reason)
     title, body = "", ""
@@ -54,7 +54,10 @@ def parse_contents(contents: bytes, format: str, *, source: str, lang: str, limi
 
 
 def markdown_text(markdown: str) -> tuple[str, str]:
-    """Title (the first heading of level 1) and plain text of a Markdown document, without code blocks and HTML."""
+    """Title and plain text of a Markdown document.
+
+    The title is the first heading of level 1. The text leaves out code blocks and HTML.
+    """
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
@@ -71,7 +74,7 @@ def markdown_text(markdown: str) -> tuple[str, str]:
 
     tokens = MarkdownIt("commonmark").enable("table").parse(_FRONT_MATTER.sub("", markdown))
     title, lines = "", []
-    for before, token in pairwise(tokens):  # text never comes first: it stands in a heading, a paragraph, a cell
+    for before, token in pairwise(tokens):  # an inline token always follows the token that opens its block
         if token.type != "inline":
             continue
         text = plain(token.children or [])

@@ -1,4 +1,4 @@
-"""What stands between a file and its records: raw items, still unparsed."""
+"""Raw items: the records of a file before they are parsed."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _LONGEST_REASON = 200
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Stands in for a record that could not be read; it becomes a reject with this reason."""
+    """Replaces a record that could not be read; it becomes a reject with this reason."""
 
     reason: str
 
 
-#: JSON text, a row of a table, a whole file to read later, or why there is none of them
+#: JSON text, a table row, a file to read later, or the reason why the record cannot be read
 Raw = bytes | dict[str, Any] | Location | Unreadable
 
 
@@ -27,7 +27,7 @@ class Item:
     """One raw record.
 
     Attributes:
-        line: where it starts, counted from 1: the line of a text format, the row of a Parquet file.
+        line: first line of the record, or its row in a Parquet file, counted from 1.
         raw: the record, unparsed.
     """
 
@@ -35,16 +35,16 @@ class Item:
     raw: Raw
 
 
-#: items of a file in order, each with the bytes of the file that were read up to its end
+#: items of a file in order, each with the number of bytes of the file that were read up to its end
 Items = Iterator[tuple[Item, int]]
 
 
 def too_large(unit: str, limit: int) -> Unreadable:
-    """Stand-in for a line, row or file that was not read because of its size."""
-    return Unreadable(f"{unit} is larger than {limit} bytes (max_record_bytes)")
+    """The item for a line, row or file that was not read because of its size."""
+    return Unreadable(f"{unit} is larger than the limit of {limit} bytes (limits.max_record_bytes)")
 
 
 def lost_rest(error: Exception | str) -> Unreadable:
-    """Stand-in for all that follows in a file that cannot be read on."""
+    """The item for the rest of a file that cannot be read further."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return Unreadable(f"the rest of the file cannot be read: {lines[0][:_LONGEST_REASON]}")

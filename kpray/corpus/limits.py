@@ -1,4 +1,4 @@
-"""Limits on the size of one record."""
+"""Size limits of records, and the settings of all commands that read documents."""
 
 from __future__ import annotations
 

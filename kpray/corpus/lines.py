@@ -1,4 +1,4 @@
-"""Raw records of JSON files: one a line, plain or gzip, or one JSON value for the whole file."""
+"""Raw records of JSON files: JSON lines, plain or gzip, or one JSON value for the whole file."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _WHITE_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def bounded_lines(file: BinaryIO | gzip.GzipFile, limit: int) -> Iterator[tuple[int, bytes]]:
-    """Number the lines of a file, blank ones too, and cut those over `limit` bytes to their first `limit` + 1.
+    """Yield the number and the content of each line. Lines over `limit` bytes are cut to `limit` + 1 bytes.
 
-    The end of a line that was cut is read past and never held. Byte-order marks are dropped.
+    Line numbers count from 1 and include blank lines. The rest of a cut line is skipped without keeping it in memory.
+    Byte-order marks are dropped.
     """
     for number in count(1):
         line = file.readline(limit + 1)
@@ -40,29 +41,29 @@ def bounded_lines(file: BinaryIO | gzip.GzipFile, limit: int) -> Iterator[tuple[
 
 
 def is_cut(line: bytes, limit: int) -> bool:
-    """Whether a line of `bounded_lines` is only the beginning of one that is too long."""
+    """Whether `bounded_lines` cut this line because it was too long."""
     return len(line) > limit and not line.endswith(b"\n")
 
 
 def line_item(number: int, line: bytes, limits: Limits) -> Item:
-    """Raw record of one line that is not blank."""
+    """Raw record of a line that is not blank."""
     if is_cut(line, limits.max_record_bytes):
         return Item(number, too_large("the line", limits.max_record_bytes))
     return Item(number, line.rstrip(b"\r\n"))
 
 
 def read_json_lines(file: BinaryIO, limits: Limits) -> Items:
-    """Raw records of a JSON lines file; blank lines are none."""
+    """Raw records of a JSON lines file; blank lines are skipped."""
     for number, line in bounded_lines(file, limits.max_record_bytes):
         if line.strip():
             yield line_item(number, line, limits), file.tell()
 
 
 def read_gzip_json_lines(file: BinaryIO, limits: Limits) -> Items:
-    """Raw records of a JSON lines file in gzip; a damaged file gives the lines before the damage and one reject."""
+    """Raw records of a gzip JSON lines file. A damaged file yields the lines before the damage and one reject."""
     number = 0
     try:
-        # Closing the GzipFile leaves `file` open: it belongs to the caller.
+        # Closing the GzipFile does not close `file`, which belongs to the caller.
         with gzip.GzipFile(fileobj=file) as lines:
             for number, line in bounded_lines(lines, limits.max_record_bytes):
                 if line.strip():
@@ -72,9 +73,9 @@ def read_gzip_json_lines(file: BinaryIO, limits: Limits) -> Items:
 
 
 def read_json(file: BinaryIO, limits: Limits) -> Items:
-    """Raw records of a .json file: one object a line, one object, or one array of objects.
+    """Raw records of a .json file: one object per line, one object, or one array of objects.
 
-    An array is read element by element, so its length does not matter.
+    An array is read element by element, so it need not fit into memory.
     """
     first = next((line for _, line in bounded_lines(file, limits.max_record_bytes) if line.strip()), b"")
     file.seek(0)
@@ -87,12 +88,12 @@ def read_json(file: BinaryIO, limits: Limits) -> Items:
 def _is_object(line: bytes) -> bool:
     try:
         return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):  # then the value goes on after this line, or it is rejected when it is read
+    except (ValueError, RecursionError):  # the value continues on the next line, or is rejected later
         return False
 
 
 def _read_json_value(file: BinaryIO, limits: Limits) -> Items:
-    # Bytes that are not UTF-8 go through as surrogates and come out as they were: only their own record is rejected.
+    # Bytes that are not UTF-8 become surrogates and are restored later, so that only the record with them is rejected.
     with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         for item in _json_values(_Cursor(text, limits.max_record_bytes)):
             yield item, file.tell()
@@ -109,67 +110,69 @@ def _json_values(cursor: _Cursor) -> Iterator[Item]:
                 if cursor.peek() == ",":
                     cursor.skip()
                 elif cursor.peek() != "]":
-                    raise ValueError("Expecting ',' or ']' after an element of the array")
+                    raise ValueError("expected ',' or ']' after an element of the array")
             cursor.skip()
         if cursor.peek():
             raise ValueError("there is text after the JSON value")
     except RecursionError:
-        yield Item(cursor.line, lost_rest("JSON is nested too deeply"))
+        yield Item(cursor.line, lost_rest("the JSON is nested too deeply"))
     except ValueError as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else error
         yield Item(cursor.line, lost_rest(f"not JSON: {reason}"))
 
 
 class _Cursor:
-    """A place in a JSON text that is read block by block."""
+    """A position in a JSON text that is read block by block."""
 
     def __init__(self, text: io.TextIOWrapper, limit: int) -> None:
         self._text, self._limit = text, limit
         self._decoder = json.JSONDecoder()
-        self._buffer, self._at = "", 0
+        self._buffer, self._offset = "", 0
         self.line = 1
 
     def peek(self) -> str:
-        """Next character that is not white space, or "" at the end."""
+        """Next character that is not white space; "" at the end."""
         while True:
-            match = _WHITE_SPACE.match(self._buffer, self._at)
-            assert match  # the pattern fits everywhere
-            self._go_to(match.end())
-            if self._at < len(self._buffer):
-                return self._buffer[self._at]
+            match = _WHITE_SPACE.match(self._buffer, self._offset)
+            assert match  # the pattern matches the empty string
+            self._move_to(match.end())
+            if self._offset < len(self._buffer):
+                return self._buffer[self._offset]
             if not self._read(_BLOCK):
                 return ""
 
     def skip(self) -> None:
-        """Step over the character that `peek` gave."""
-        self._at += 1
+        """Skip the character that `peek` returned."""
+        self._offset += 1
 
     def value(self) -> Item:
         """Raw record of the JSON value that starts at the next character."""
         self.peek()
         ended = False
         while True:
-            held = len(self._buffer) - self._at
+            held = len(self._buffer) - self._offset
             try:
-                end = self._decoder.raw_decode(self._buffer, self._at)[1]
-                if end < len(self._buffer) or ended:  # a number at the end of the buffer may go on behind it
+                end = self._decoder.raw_decode(self._buffer, self._offset)[1]
+                if end < len(self._buffer) or ended:  # a number at the end of the buffer may continue
                     break
             except json.JSONDecodeError:
                 if ended:
                     raise
             if held > self._limit:
-                raise ValueError(f"a value is malformed, or larger than {self._limit} bytes (max_record_bytes)")
-            ended = not self._read(max(_BLOCK, held))  # twice as much each time: linear work in all
-        raw = self._buffer[self._at : end].encode("utf-8", "surrogateescape")
+                raise ValueError(
+                    f"a value is malformed or larger than the limit of {self._limit} bytes (limits.max_record_bytes)"
+                )
+            ended = not self._read(max(_BLOCK, held))  # doubles the buffer, so that total time is linear
+        raw = self._buffer[self._offset : end].encode("utf-8", "surrogateescape")
         item = Item(self.line, raw if len(raw) <= self._limit else too_large("the value", self._limit))
-        self._go_to(end)
+        self._move_to(end)
         return item
 
-    def _go_to(self, place: int) -> None:
-        self.line += self._buffer.count("\n", self._at, place)
-        self._at = place
+    def _move_to(self, offset: int) -> None:
+        self.line += self._buffer.count("\n", self._offset, offset)
+        self._offset = offset
 
     def _read(self, characters: int) -> bool:
         block = self._text.read(characters)
-        self._buffer, self._at = self._buffer[self._at :] + block, 0
+        self._buffer, self._offset = self._buffer[self._offset :] + block, 0
         return bool(block)

@@ -1,4 +1,4 @@
-"""Which documents are in another collection too: a test set's documents must not be trained on (`--exclude`)."""
+"""Detection of documents that are also in another collection, such as a test set (`--exclude`)."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from kpray.corpus.limits import Limits
 from kpray.corpus.records import Reject, read_records
 from kpray.document import Document
 
-_LEAST_TITLE_WORDS = 4  # "Introduction" or "Editorial" is the title of many documents
+_MIN_TITLE_WORDS = 4  # many documents have short titles such as "Introduction" or "Editorial"
 _BODY_WORDS = 30
 _WORD = re.compile(r"\w+")
 
 
 def fingerprints(document: Document) -> set[str]:
-    """Checksums of the title and of the first words of the body; case, punctuation and digits do not count.
+    """Checksums of the title and of the first words of the body, without case, punctuation, and words with digits.
 
-    Two documents with a common fingerprint are taken for the same one. A short title has no fingerprint.
+    Two documents with a common fingerprint count as the same document. Short titles and short bodies have no
+    fingerprint.
     """
     title, body = (
         [word for word in _WORD.findall(text.lower()) if not any(letter.isdigit() for letter in word)]
         for text in (document.title, document.body)
     )
-    parts = [title] if len(title) >= _LEAST_TITLE_WORDS else []
+    parts = [title] if len(title) >= _MIN_TITLE_WORDS else []
     if len(body) >= _BODY_WORDS:
         parts.append(body[:_BODY_WORDS])
     return {hashlib.blake2b(" ".join(part).encode("utf-8", "replace"), digest_size=8).hexdigest() for part in parts}
 
 
 def read_fingerprints(paths: Sequence[str], lang: str, limits: Limits) -> frozenset[str]:
-    """Fingerprints of all documents of some files and folders.
+    """Fingerprints of all documents in files and folders.
 
     Raises:
         UserError: a file cannot be read.

@@ -16,16 +16,16 @@ _LIGATURES = {code: unicodedata.normalize("NFKC", chr(code)) for code in range(0
 
 
 def pdf_text(contents: bytes, max_characters: int) -> str:
-    """Text of all pages of a PDF as one line, words that were broken at a line's end put together.
+    """Text of all pages of a PDF as one line; words that were hyphenated at a line break are joined.
 
-    Pages are read until the text exceeds `max_characters`.
+    Reading stops after the page with which the text exceeds `max_characters`.
 
     Raises:
         RejectedDocument: the PDF is damaged, needs a password, or has no text.
     """
     import pypdf
 
-    logging.getLogger("pypdf").setLevel(logging.ERROR)  # its warnings tell what it mended by itself
+    logging.getLogger("pypdf").setLevel(logging.ERROR)  # its warnings are about damage that it repaired
     pages: list[str] = []
     characters = 0
     try:
@@ -36,22 +36,22 @@ def pdf_text(contents: bytes, max_characters: int) -> str:
             if characters > max_characters:
                 break
     except pypdf.errors.FileNotDecryptedError as error:
-        raise RejectedDocument("the PDF needs a password") from error
-    except Exception as error:  # a damaged file makes pypdf raise whatever its parser stumbles over
+        raise RejectedDocument("the PDF is protected by a password") from error
+    except Exception as error:  # pypdf raises many types of errors for damaged files
         raise RejectedDocument(f"the PDF cannot be read: {type(error).__name__}: {str(error)[:200]}") from error
     text = join_lines("\n".join(pages))
     if not text:
-        raise RejectedDocument("the PDF has no text (scanned pages?)")
+        raise RejectedDocument("the PDF has no text; if its pages are scans, run OCR first")
     return text
 
 
 def join_lines(text: str) -> str:
-    r"""One line of text from many, words put together that a hyphen breaks at a line's end.
+    r"""Join lines into one, and join words that were hyphenated at a line break.
 
-    `rein-\nforcement` becomes `reinforcement`. The hyphen stays where it belongs to the word: before a capital, and in
-    a word that has another one (`state-of-the-\nart`). Ligatures become letters.
+    `rein-\nforcement` becomes `reinforcement`. The hyphen is kept before a capital letter and in a word with another
+    hyphen (`state-of-the-\nart`). Ligatures become letters.
     """
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # fonts give halves of characters
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # some fonts give lone surrogates
     text = "\n".join(line.strip() for line in text.translate(_LIGATURES).splitlines() if line.strip())
     text = text.replace(_SOFT_HYPHEN + "\n", "").replace(_SOFT_HYPHEN, "")
     text = _WORD_BEFORE_BREAK.sub(lambda match: match[1] if match[2].islower() else match[0], text)

@@ -1,9 +1,9 @@
-"""A bilingual corpus with a known answer, made from a seed, on which retrieval, generation and RGIT can be tried.
+"""A synthetic bilingual corpus with known answers, to test retrieval, generation and RGIT.
 
-Every item of it (a paper, a product) has a topic, words of that topic and a few others, and keyphrases. Its English
-passage and its passage in an invented language (`planted_language`) each say most of its words, in an order of their
-own. Of its keyphrases some stand in both passages, some in the foreign one only, and some in the English one only: as
-keyphrases of the foreign document the last are absent, and only the English keyphrases tell them.
+Each item (such as a paper or a product) has a topic, words of that topic, a few other words, and keyphrases. It has a
+passage in English and one in an invented language (`planted_language`). Each passage contains most of the item's words,
+in a random order. Some keyphrases occur in both passages, some only in the foreign one and some only in the English
+one. The last are absent keyphrases of the foreign document, which a model can find only in the English keyphrases.
 """
 
 from __future__ import annotations
@@ -79,32 +79,35 @@ class PlantedConfig(Settings):
     def _enough_to_draw_from(self) -> Self:
         others = (self.topics - 1) * self.topic_words
         if self.borrowed_words + self.stray_words > others:
-            raise ValueError(f"borrowed_words and stray_words are more than the other topics' {others} words")
+            raise ValueError(f"borrowed_words + stray_words must be at most {others}, the words of the other topics")
         if self.words > self.topic_words + self.borrowed_words:
-            raise ValueError("words is more than topic_words and borrowed_words")
-        least, most = self.absent_phrases
-        if least > most:
-            raise ValueError("absent_phrases: the fewest are more than the most")
-        if not self.common_phrases + self.own_phrases + least:
+            raise ValueError("words must be at most topic_words + borrowed_words")
+        low, high = self.absent_phrases
+        if low > high:
+            raise ValueError("absent_phrases: the minimum must be at most the maximum")
+        if not self.common_phrases + self.own_phrases + low:
             raise ValueError(
-                "common_phrases, own_phrases and the fewest absent_phrases are 0: an item needs a keyphrase"
+                "common_phrases + own_phrases + the minimum of absent_phrases must be at least 1: "
+                "each item needs a keyphrase"
             )
-        if self.common_phrases + self.own_phrases + most > self.topic_phrases:
-            raise ValueError("common_phrases, own_phrases and the most absent_phrases are more than topic_phrases")
+        if self.common_phrases + self.own_phrases + high > self.topic_phrases:
+            raise ValueError(
+                "common_phrases + own_phrases + the maximum of absent_phrases must be at most topic_phrases"
+            )
         return self
 
 
 @dataclass(frozen=True, slots=True)
 class PlantedFiles:
-    """The files of a planted corpus, JSON lines; records with the fields `id`, `lang`, `text` and `keyphrases`.
+    """The JSON lines files of a planted corpus. Records have the fields `id`, `lang`, `text` and `keyphrases`.
 
     Attributes:
-        english: every English document.
-        parallel: foreign documents with the field `english_ids`, which names their English passage.
-        passages: foreign documents without it.
-        dev: like `parallel`.
-        test: like `parallel`.
-        hidden: the documents of `passages` with their `english_ids`: for reports, never for training.
+        english: all English documents.
+        parallel: foreign documents with a field `english_ids`, which names their English passage.
+        passages: foreign documents without this field.
+        dev: validation documents with this field.
+        test: test documents with this field.
+        hidden: the documents of `passages` with their `english_ids`, for reports and never for training.
     """
 
     english: Path
@@ -118,26 +121,26 @@ class PlantedFiles:
 @dataclass(frozen=True, slots=True)
 class _Topic:
     words: list[str]
-    others: list[str]  # words of other topics that this one has not
-    phrases: list[NounPhrase]  # no word is in two of them, so that what is absent is so word for word
+    others: list[str]  # words of other topics that are not in `words`
+    phrases: list[NounPhrase]  # no word is in two phrases, so no word of an absent phrase occurs in the text
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    sentences: list[Sentence]  # with every keyphrase and every word
-    common: list[NounPhrase]
-    own: list[NounPhrase]
-    absent: list[NounPhrase]
+    sentences: list[Sentence]  # with all keyphrases and all words
+    common: list[NounPhrase]  # keyphrases that occur in both passages
+    foreign: list[NounPhrase]  # keyphrases that occur only in the foreign passage
+    absent: list[NounPhrase]  # keyphrases that occur only in the English passage
 
 
 def write_planted(config: PlantedConfig, folder: Path) -> PlantedFiles:
-    """Write a planted corpus: the same bytes for the same configuration on every machine.
+    """Write a planted corpus. The same configuration gives the same bytes on every machine.
 
-    An item is in one part only, so no English passage belongs to documents of two parts.
+    Each item is in one part only, so the documents of two parts never share an English passage.
 
     Args:
-        config: what to make.
-        folder: where; made if absent.
+        config: size and difficulty of the corpus.
+        folder: output folder; created if needed.
     """
     random = Random(config.seed)
     dictionary = make_dictionary(random)
@@ -162,7 +165,7 @@ def write_planted(config: PlantedConfig, folder: Path) -> PlantedFiles:
         _english_record(id, _make_item(config, topics, random), config, random)
         for id in english_ids  # the rest
     ]
-    parts["english"].sort(key=lambda record: str(record["id"]))  # in an order that tells no part and no pair
+    parts["english"].sort(key=lambda record: str(record["id"]))  # the order reveals no part and no pair
     folder.mkdir(parents=True, exist_ok=True)
     for part, records in parts.items():
         write_text("".join(json.dumps(record) + "\n" for record in records), folder / f"{part}.jsonl")
@@ -176,36 +179,37 @@ def _make_ids(lang: str, count: int, random: Random) -> list[str]:
 def _make_topics(config: PlantedConfig, random: Random) -> list[_Topic]:
     owned = [shuffled(words, random)[: config.topic_words] for words in shuffled(TOPICS, random)[: config.topics]]
     topics = []
-    for own in owned:
-        others = shuffled([word for words in owned if words is not own for word in words], random)
+    for own_words in owned:
+        others = shuffled([word for words in owned if words is not own_words for word in words], random)
         phrases: list[NounPhrase] = [
             (modifier, head) if random.random() < _MODIFIED else (head,)
             for modifier, head in zip(shuffled(MODIFIERS, random), shuffled(HEADS, random), strict=True)
         ]
         borrowed = others[: config.borrowed_words]
-        topics.append(_Topic(own + borrowed, others[config.borrowed_words :], phrases[: config.topic_phrases]))
+        topics.append(_Topic(own_words + borrowed, others[config.borrowed_words :], phrases[: config.topic_phrases]))
     return topics
 
 
 def _make_item(config: PlantedConfig, topics: Sequence[_Topic], random: Random) -> _Item:
     topic = topics[below(random, len(topics))]
     words = shuffled(topic.words, random)[: config.words] + shuffled(topic.others, random)[: config.stray_words]
-    fewest, most = config.absent_phrases
-    counts = (config.common_phrases, config.own_phrases, fewest + below(random, most - fewest + 1))
+    low, high = config.absent_phrases
+    counts = (config.common_phrases, config.own_phrases, low + below(random, high - low + 1))
     drawn = iter(shuffled(topic.phrases, random))
-    common, own, absent = (list(islice(drawn, count)) for count in counts)
-    subjects = common + own + absent
-    # Words go to the sentences in turn, to objects and to what prepositions govern; each sentence has a keyphrase.
-    places: list[list[str]] = [[] for _ in range(2 * len(subjects))]
-    for place, word in enumerate(shuffled(words, random)):
-        places[place % len(places)].append(word)
-    phrases = [tuple(place) for place in places]
+    common, foreign, absent = (list(islice(drawn, count)) for count in counts)
+    subjects = common + foreign + absent
+    # The subject of each sentence is a keyphrase. The words are distributed evenly over the objects and the phrases
+    # after prepositions.
+    slots: list[list[str]] = [[] for _ in range(2 * len(subjects))]
+    for index, word in enumerate(shuffled(words, random)):
+        slots[index % len(slots)].append(word)
+    phrases = [tuple(slot) for slot in slots]
     sentences = [Sentence(*each) for each in zip(subjects, phrases[::2], phrases[1::2], strict=True)]
-    return _Item(sentences, common, own, absent)
+    return _Item(sentences, common, foreign, absent)
 
 
 def _english_record(id: str, item: _Item, config: PlantedConfig, random: Random) -> dict[str, Any]:
-    text = write_english(_make_passage(item, item.own, config.kept, random))
+    text = write_english(_make_passage(item, item.foreign, config.kept, random))
     keyphrases = [" ".join(phrase) for phrase in shuffled(item.common + item.absent, random)]
     return {"id": id, "lang": ENGLISH, "text": text, "keyphrases": keyphrases}
 
@@ -220,7 +224,7 @@ def _foreign_record(
 
 
 def _make_passage(item: _Item, unsaid: Sequence[NounPhrase], kept: float, random: Random) -> list[Sentence]:
-    """The item's sentences in an order of their own, less some words, and with the pronoun for what is unsaid."""
+    """The item's sentences in random order, without some words, and with a pronoun for each subject in `unsaid`."""
 
     def keep(phrase: NounPhrase) -> NounPhrase:
         return tuple([word for word in phrase if random.random() < kept])

@@ -1,12 +1,12 @@
-"""English for the planted corpus, and an invented language that says the same with other words in another order.
+"""The two languages of the planted corpus: English, and an invented language with other words and another word order.
 
     English   the <modifier head> verb <modifier head> preposition <modifier head>.
     invented  <head modifier> ke <head+ur modifier+ur> postposition <head+en modifier+en> verb+et.
 
-In the invented language the subject stands first, marked by a particle, and the verb last; what a preposition governs
-stands before it, and a modifier behind its head; objects take the ending -en, what a preposition governs -ur, verbs
--et, and the subject none, like a phrase by itself. Roots are two open syllables and a consonant, without `e`; so no
-form of one word is a form of another.
+In the invented language the subject comes first, followed by a particle, and the verb comes last. Adpositions follow
+their phrase, and modifiers follow their head. Objects have the ending -en, the phrases of adpositions -ur, and verbs
+-et; subjects and single phrases have no ending. A root is two open syllables and a consonant, without `e`, so no form
+of one word is a form of another.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple, TypeVar
 
 Value = TypeVar("Value")
 
-#: Nouns by topic; every word of this module stands in it once.
+#: Nouns by topic. Each English word occurs only once in this module.
 TOPICS = tuple(
     tuple(words.split())
     for words in """
@@ -64,7 +64,7 @@ TOPICS = tuple(
     """.split(";")
 )
 
-#: Words of keyphrases: a keyphrase is a head, or a modifier and a head.
+#: Words of keyphrases. A keyphrase is a head, or a modifier and a head.
 MODIFIERS = tuple(
     """
     adaptive annual automatic basic careful central digital early foreign gradual hidden hybrid internal joint linear
@@ -78,7 +78,7 @@ HEADS = tuple(
     safety simulation standard survey training transport
     """.split()
 )
-#: The sentences of a passage have these in turn, so that they tell nothing of what it is about.
+#: The sentences of a passage use these in turn, so that they reveal nothing about its topic.
 VERBS = ("presents", "describes", "compares", "improves", "supports", "limits", "replaces", "concludes")
 PREPOSITIONS = ("for", "with", "under", "without")
 
@@ -92,12 +92,12 @@ NounPhrase = tuple[str, ...]  # English words: a head, or modifiers and a head
 
 
 class Sentence(NamedTuple):
-    """What a sentence says, in English words.
+    """The content of a sentence, in English words.
 
     Attributes:
-        subject: who or what does; empty: the pronoun.
-        object: to whom or what; may be empty.
-        governed: by a preposition; may be empty.
+        subject: subject; empty: a pronoun.
+        object: object; may be empty.
+        governed: phrase after a preposition; may be empty.
     """
 
     subject: NounPhrase
@@ -106,7 +106,7 @@ class Sentence(NamedTuple):
 
 
 def make_dictionary(random: Random) -> dict[str, str]:
-    """An invented root for every English word but the article: no two alike, none of them an English word here."""
+    """Map each English word except the article to an invented root. Roots are unique and differ from all words here."""
     words = [word for topic in TOPICS for word in topic]
     words += [*MODIFIERS, *HEADS, *VERBS, *PREPOSITIONS, PRONOUN]
     taken = set(words)
@@ -121,36 +121,36 @@ def make_dictionary(random: Random) -> dict[str, str]:
 
 
 def translate(phrase: NounPhrase, dictionary: Mapping[str, str], ending: str = "") -> list[str]:
-    """A noun phrase in the invented language: the head first, each word with the ending."""
+    """Translate a noun phrase into the invented language: the head comes first, each word has the ending."""
     return [dictionary[word] + ending for word in reversed(phrase)]
 
 
 def write_english(sentences: Iterable[Sentence]) -> str:
-    """A passage in English."""
-    return " ".join([_capitalized(_english(sentence, place)) for place, sentence in enumerate(sentences)])
+    """Write a passage in English."""
+    return " ".join([_capitalized(_english(sentence, index)) for index, sentence in enumerate(sentences)])
 
 
 def write_invented(sentences: Iterable[Sentence], dictionary: Mapping[str, str]) -> str:
-    """A passage in the invented language."""
-    return " ".join([_capitalized(_invented(sentence, place, dictionary)) for place, sentence in enumerate(sentences)])
+    """Write a passage in the invented language."""
+    return " ".join([_capitalized(_invented(sentence, index, dictionary)) for index, sentence in enumerate(sentences)])
 
 
-def _english(sentence: Sentence, place: int) -> list[str]:
+def _english(sentence: Sentence, index: int) -> list[str]:
     words = [ARTICLE, *sentence.subject] if sentence.subject else [PRONOUN]
-    words.append(VERBS[place % len(VERBS)])
+    words.append(VERBS[index % len(VERBS)])
     words += sentence.object
     if sentence.governed:
-        words += [PREPOSITIONS[place % len(PREPOSITIONS)], *sentence.governed]
+        words += [PREPOSITIONS[index % len(PREPOSITIONS)], *sentence.governed]
     return words
 
 
-def _invented(sentence: Sentence, place: int, dictionary: Mapping[str, str]) -> list[str]:
+def _invented(sentence: Sentence, index: int, dictionary: Mapping[str, str]) -> list[str]:
     words = [*translate(sentence.subject or (PRONOUN,), dictionary), PARTICLE]
     if sentence.governed:
-        postposition = dictionary[PREPOSITIONS[place % len(PREPOSITIONS)]]
+        postposition = dictionary[PREPOSITIONS[index % len(PREPOSITIONS)]]
         words += [*translate(sentence.governed, dictionary, GOVERNED), postposition]
     words += translate(sentence.object, dictionary, OBJECT)
-    return [*words, dictionary[VERBS[place % len(VERBS)]] + VERB]
+    return [*words, dictionary[VERBS[index % len(VERBS)]] + VERB]
 
 
 def _capitalized(words: Sequence[str]) -> str:
@@ -158,11 +158,11 @@ def _capitalized(words: Sequence[str]) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-# Of Python's generator only `random()` gives the same numbers in every version of Python, so the rest is made of it.
+# Only `Random.random()` gives the same numbers in every version of Python, so the functions below use nothing else.
 
 
 def below(random: Random, bound: int) -> int:
-    """A number of 0, 1, ..., bound - 1."""
+    """A random integer from 0 to bound - 1."""
     return int(random.random() * bound)
 
 
@@ -170,4 +170,4 @@ def shuffled(values: Iterable[Value], random: Random) -> list[Value]:
     """The values in a random order."""
     ordered = list(values)
     keys = [random.random() for _ in ordered]
-    return [ordered[place] for place in sorted(range(len(ordered)), key=keys.__getitem__)]
+    return [ordered[index] for index in sorted(range(len(ordered)), key=keys.__getitem__)]

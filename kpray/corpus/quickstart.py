@@ -1,4 +1,4 @@
-"""The corpus that ships with kpray: 60 short texts in several fields and five languages, written for it."""
+"""The corpus that ships with kpray: 60 short texts from several fields, in five languages, written for kpray."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kpray.document import Record
 
 
 def quickstart_text() -> str:
-    """The corpus as JSON lines: `id`, `lang`, `title`, `abstract`, `keyphrases`."""
+    """The corpus as JSON lines with the fields `id`, `lang`, `title`, `abstract` and `keyphrases`."""
     return files("kpray.corpus").joinpath("quickstart.jsonl").read_text(encoding="utf-8")
 
 

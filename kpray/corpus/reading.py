@@ -1,4 +1,4 @@
-"""Files to chunks of raw records: streaming, and the same chunks every time."""
+"""Streaming of files as chunks of raw records; reading a file again gives the same chunks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from kpray.corpus.tables import read_csv, read_parquet, read_tsv
 from kpray.errors import UserError
 from kpray.storage import location, reason_of
 
-CHUNK_BYTES = 64 * 1024 * 1024  #: a chunk that holds this much raw text is closed before it has all its records
+CHUNK_BYTES = 64 * 1024 * 1024  #: a chunk with this much raw text is closed, even if it has few records
 
 _STREAMED: dict[str, Callable[[BinaryIO, Limits], Items]] = {
     "jsonl": read_json_lines,
@@ -28,16 +28,16 @@ _STREAMED: dict[str, Callable[[BinaryIO, Limits], Items]] = {
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some records of one file that belong together: the unit in which a batch job commits its work.
+    """Consecutive records of one file: the unit in which a batch job commits its work.
 
     Attributes:
         source: name of the file.
-        format: its format.
+        format: format of the file.
         index: 0, 1, ... within the file.
-        first_line: line of the first item; 1 when there is none.
-        items: raw records in order; empty only in the one chunk of a file that has bytes but no record.
-        bytes: bytes of the file that this chunk stands for; the chunks of a file sum to its size. Compressed bytes
-            for gzip, a share by rows for Parquet, and exact to a read-ahead block for the other formats.
+        first_line: line of the first item; 1 if there is none.
+        items: raw records in order; empty only for a file with bytes but without records, which has one chunk.
+        bytes: bytes of the file that this chunk covers. The chunks of a file sum to its size. For gzip these are
+            compressed bytes, for Parquet a share by rows; for other formats they are exact up to a read-ahead block.
     """
 
     source: str
@@ -49,18 +49,18 @@ class Chunk:
 
 
 def read_chunks(source: Source, records_per_chunk: int, limits: Limits) -> Iterator[Chunk]:
-    """Read a file as chunks of raw records, holding about one chunk at a time.
+    """Read a file as chunks of raw records, with about one chunk in memory at a time.
 
-    Chunk k of a file depends on the file, `records_per_chunk` and `limits` alone. Whatever is wrong with the content
-    becomes an item that parses to a reject.
+    The chunks depend only on the file, `records_per_chunk` and `limits`. Damaged content becomes an item that parses to
+    a reject.
 
     Args:
         source: the file.
-        records_per_chunk: the most items of one chunk; it has fewer when they are long (`CHUNK_BYTES`).
-        limits: sizes beyond which a record is not read.
+        records_per_chunk: maximum number of items in a chunk; chunks of long records have fewer (`CHUNK_BYTES`).
+        limits: maximum sizes; larger records are not read.
 
     Raises:
-        UserError: the file is gone, or the system does not let it be read.
+        UserError: the file does not exist or cannot be read.
     """
     index = start = end = held = 0
     items: list[Item] = []

@@ -1,4 +1,4 @@
-"""Chunks to records and rejects."""
+"""Parsing of raw records into records and rejects."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Reject:
 
     Attributes:
         source: name of the file.
-        line: its line (or row, or 1 for a whole file), counted from 1.
-        reason: why, in one line.
+        line: line or row in the file, counted from 1; 1 if the file is one document.
+        reason: why the record could not be read, in one line.
     """
 
     source: str
@@ -37,30 +37,30 @@ class Reject:
 
 
 def parse_chunk(chunk: Chunk, lang: str, limits: Limits) -> Iterator[Record | Reject]:
-    """Parse the raw records of a chunk: one record or one reject for every item, in order.
+    """Parse the raw records of a chunk. Each item gives one record or one reject, in order.
 
     Args:
         chunk: from `read_chunks`.
-        lang: language of records that name none.
-        limits: sizes beyond which a record is rejected.
+        lang: language of records without a language field.
+        limits: maximum sizes; larger records are rejected.
 
     Raises:
-        UserError: a file that is one document is gone since `read_chunks` saw it.
+        UserError: a file with one document was removed after `read_chunks` listed it.
     """
     return _parse_items(chunk.items, chunk.format, chunk.source, lang, limits)
 
 
 def read_records(paths: Sequence[str], lang: str = "en", limits: Limits | None = None) -> Iterator[Record | Reject]:
-    """Read the records of files and folders, in this process.
+    """Read the records of files and folders in this process.
 
     Args:
-        paths: files and folders; "-" is standard input: JSON lines where its first line that is not blank starts
-            with "{", otherwise one text named `stdin`.
-        lang: language of records that name none.
-        limits: sizes beyond which a record is rejected; None for the defaults.
+        paths: files and folders; "-" is standard input. If the first line of standard input that is not blank starts
+            with "{", it is read as JSON lines, otherwise as one text named `stdin`.
+        lang: language of records without a language field.
+        limits: maximum sizes; larger records are rejected. None: the defaults.
 
     Raises:
-        UserError: as `find_sources`, at the call and before anything is read.
+        UserError: see `find_sources`; raised at the call, before anything is read.
     """
     inputs: list[Source | None] = []
     for path in paths:
@@ -87,7 +87,7 @@ def _read_standard_input(lang: str, limits: Limits) -> Iterator[Record | Reject]
     contents = bytearray()
     for _, line in lines:
         contents += line
-        if len(contents) > limits.max_record_bytes:  # too large already: the text is rejected for it
+        if len(contents) > limits.max_record_bytes:  # the text will be rejected as too large
             break
     try:
         yield parse_contents(bytes(contents), "text", source="stdin", lang=lang, limits=limits)

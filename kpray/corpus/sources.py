@@ -1,4 +1,4 @@
-"""Which files there are to read."""
+"""The list of input files and their formats."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORMATS = {
     ".pdf": "pdf",
 }
 UNKNOWN = "unknown"
-_KNOWN_TYPES = "known types: " + " ".join(FORMATS)
+_KNOWN_TYPES = "known file types: " + " ".join(FORMATS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,10 @@ class Source:
     """One file to read.
 
     Attributes:
-        path: absolute path, so that a worker with another current folder finds it; or a name in object storage.
-        name: what the user sees: the path as given, or the folder as given, "/" and the path inside it.
+        path: absolute path, because workers have other current folders, or a URI in object storage.
+        name: name shown to the user: the given path, or the given folder, "/" and the path inside it.
         format: one of the values of `FORMATS`, or "unknown".
-        bytes: size of the file.
+        bytes: size of the file in bytes.
     """
 
     path: str
@@ -46,13 +46,14 @@ class Source:
 
 
 def find_sources(paths: Sequence[str]) -> list[Source]:
-    """List the files that `paths` name, folders in depth and in sorted order.
+    """List the given files and, recursively and in sorted order, the files of the given folders.
 
-    Inside a folder, names that start with "." or "_" are left out, and a file of unknown type is listed with the
-    format "unknown", so that it is rejected by name and not passed over.
+    Names inside a folder that start with "." or "_" are left out. Files of unknown type inside a folder are listed with
+    the format "unknown", so that they appear among the rejects.
 
     Raises:
-        UserError: a path is absent or of unknown type, a folder has no file that can be read, or a file comes twice.
+        UserError: a path does not exist or has an unknown type, a folder has no readable file, or a file is given
+            twice.
     """
     sources: list[Source] = []
     for path in paths:
@@ -61,7 +62,7 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
         elif os.path.isdir(path):
             found = [_source(file, name) for file, name in _walk(path)]
             if all(source.format == UNKNOWN for source in found):
-                raise UserError("the folder has no file that can be read", where=path, fix=_KNOWN_TYPES)
+                raise UserError("the folder has no file of a known type", where=path, fix=_KNOWN_TYPES)
             sources += found
         else:
             source = _source(path, path)
@@ -71,61 +72,64 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
     names: dict[str, str] = {}
     for source in sources:
         if source.path in names:
-            raise UserError(f"the file comes twice in the input (also as {names[source.path]})", where=source.name)
+            raise UserError(
+                f"the file is given twice, also as {names[source.path]}", where=source.name, fix="give each file once"
+            )
         names[source.path] = source.name
     return sources
 
 
 def _objects(uri: str) -> list[Source]:
-    """The file of a name in object storage, or the files of a folder there."""
-    place = location(uri)
-    assert isinstance(place, ObjectPath)
-    with reading_objects(place):
-        if place.is_file():
-            files = [(place, place.size())]
+    """The file with this URI in object storage, or the files of the folder with this URI."""
+    path = location(uri)
+    assert isinstance(path, ObjectPath)
+    with reading_objects(path):
+        if path.is_file():
+            files = [(path, path.size())]
         else:
-            begin = len(str(place))
+            begin = len(str(path))
             files = [
                 (file, size)
-                for file, size in file_sizes(place)
+                for file, size in file_sizes(path)
                 if not any(part.startswith((".", "_")) for part in str(file)[begin:].split("/"))
             ]
     sources = [Source(str(file), str(file), FORMATS.get(_suffix(str(file)), UNKNOWN), size) for file, size in files]
     if not sources:
         raise UserError("no such file or folder", where=uri, fix=_KNOWN_TYPES)
     if all(source.format == UNKNOWN for source in sources):
-        raise UserError("there is no file that can be read", where=uri, fix=_KNOWN_TYPES)
+        raise UserError("the folder has no file of a known type", where=uri, fix=_KNOWN_TYPES)
     return sources
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
-    """The shortest ends of paths that tell them apart, suffixes of files left out where they are known.
+    """The shortest ends of paths that are unique, without known suffixes.
 
-    `data/inspec/test.jsonl` and `data/nus/test.jsonl.gz` become `inspec/test` and `nus/test`; alone each is `test`.
+    `data/inspec/test.jsonl` and `data/nus/test.jsonl.gz` become `inspec/test` and `nus/test`. A single path becomes
+    `test`.
 
     Raises:
         UserError: a path is given twice.
     """
     whole = [os.path.abspath(path) if os.path.exists(path) else path for path in paths]
-    for place, path in enumerate(whole):
-        if path in whole[:place]:
-            raise UserError("is given twice", where=paths[place])
+    for index, path in enumerate(whole):
+        if path in whole[:index]:
+            raise UserError("the path is given twice", where=paths[index], fix="give each path once")
     parts = [path[: len(path) - len(_suffix(path))].strip("/").split("/") for path in whole]
     for depth in range(1, max(map(len, parts), default=0) + 1):
         names = ["/".join(part[-depth:]) for part in parts]
         if len(set(names)) == len(names):
             return names
-    return list(paths)  # they differ in their suffixes alone
+    return list(paths)  # they differ only in their suffixes
 
 
 def unknown_type(name: str) -> str:
-    """Say why a file cannot be read that has none of the known suffixes."""
+    """Error message for a file without a known suffix."""
     suffix = os.path.splitext(name)[1]
     return f"unknown file type {suffix}" if suffix else "unknown file type (the name has no suffix)"
 
 
 def _walk(folder: str) -> Iterator[tuple[str, str]]:
-    """Path and name of each visible file; links to folders are followed, each folder is entered once."""
+    """Path and name of each file that is not hidden. Links to folders are followed; each folder is entered once."""
 
     def fail(error: OSError) -> None:
         raise UserError(f"the folder cannot be read: {error.strerror}", where=str(error.filename)) from error
@@ -150,10 +154,10 @@ def _source(path: str, name: str) -> Source:
     if not os.path.exists(path):
         raise UserError("no such file or folder", where=name, fix=_KNOWN_TYPES)
     if not os.path.isfile(path):
-        raise UserError("not a regular file", where=name, fix=_KNOWN_TYPES)
+        raise UserError("neither a regular file nor a folder", where=name, fix=_KNOWN_TYPES)
     return Source(
         path=os.path.abspath(path),
-        # A name that is not UTF-8 could not be stored in JSON or Parquet.
+        # JSON and Parquet cannot store names that are not UTF-8.
         name=os.fsencode(name).decode("utf-8", "backslashreplace"),
         format=FORMATS.get(_suffix(path), UNKNOWN),
         bytes=os.path.getsize(path),
@@ -161,5 +165,5 @@ def _source(path: str, name: str) -> Source:
 
 
 def _suffix(path: str) -> str:
-    """The longest known suffix of a path, in small letters: .jsonl.gz is one, .gz alone is not; empty for none."""
+    """The longest known suffix of a path, in lower case, such as .jsonl.gz; empty if it has none."""
     return max((suffix for suffix in FORMATS if path.lower().endswith(suffix)), key=len, default="")

@@ -1,4 +1,4 @@
-"""Documents in one memory-mapped file, so that millions of them cost no private memory and a worker gets a path."""
+"""Records in one memory-mapped file: workers share its memory, and only the path of the folder is sent to them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from kpray.storage import whole_folder
 
 _PASSAGES, _KEYS, _ROWS, _INFO = "passages.arrow", "keys.npy", "rows.npy", "store.json"
 _REJECTS = "rejects.jsonl"
-_BATCH_ROWS = 256  #: rows of a record batch: one is found by division, and reading a row touches its own batch only
+_BATCH_ROWS = 256  #: rows of an Arrow record batch; reading a row reads only its batch
 _SCHEMA = pa.schema(
     [
         ("id", pa.string()),
         ("lang", pa.string()),
-        ("title", pa.large_string()),  # a batch of the longest documents has more than 2 GiB
+        ("title", pa.large_string()),  # a batch of the longest documents exceeds 2 GiB
         ("body", pa.large_string()),
         ("keyphrases", pa.list_(pa.string())),
-        ("stemmed", pa.list_(pa.string())),  # null where the data set has none
+        ("stemmed", pa.list_(pa.string())),  # null if the dataset has none
         ("english_ids", pa.list_(pa.string())),
         ("source", pa.string()),
         ("line", pa.int64()),
@@ -39,15 +39,15 @@ _SCHEMA = pa.schema(
 
 
 class PassageStore:
-    """Records of a folder that `build_store` wrote; opening is cheap, and pickling passes the folder only.
+    """The records in a folder that `build_store` wrote. Opening is fast, and pickling only passes the folder.
 
     Attributes:
-        folder: absolute.
-        sha256: of what the records say, in their order; files and lines they came from do not count.
-        rejected: records that could not be read; they stand in the folder's `rejects.jsonl`.
+        folder: absolute path.
+        sha256: SHA-256 of the records in order, without their files and lines.
+        rejected: number of records that could not be read; `rejects.jsonl` in the folder lists them.
 
     Raises:
-        UserError: there is no such store, or a file of it is missing or not as it was written.
+        UserError: the folder is not a store, or one of its files is missing or has another size than was written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,11 +61,11 @@ class PassageStore:
             sizes: dict[str, int] = info["bytes"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             fix = "give a folder that was built from files of passages"
-            raise UserError("no passage store (store.json)", where=str(folder), fix=fix) from error
+            raise UserError("the folder has no valid store.json", where=str(folder), fix=fix) from error
         for name, size in sizes.items():
             path = self.folder / name
             if not path.is_file() or path.stat().st_size != size:
-                what = "the file is missing, or not as it was written"
+                what = "the file is missing or incomplete"
                 raise UserError(what, where=str(path), fix="remove the folder and build it again")
         self._passages = pa.ipc.open_file(pa.memory_map(str(self.folder / _PASSAGES)))
         self._keys = np.load(self.folder / _KEYS, mmap_mode="r")
@@ -94,24 +94,25 @@ class PassageStore:
         )
 
     def rows(self, lang: str, ids: Sequence[str]) -> np.ndarray:
-        """Row of each id in a language, int64 [ids]; -1 where there is none."""
+        """Row of each id in a language, int64 [ids]; -1 for unknown ids."""
         keys = np.array([_key(lang, id) for id in ids], dtype=np.uint64)
         found = np.full(len(ids), -1, dtype=np.int64)
-        for index, place in enumerate(np.searchsorted(self._keys, keys).tolist()):
-            while place < len(self) and self._keys[place] == keys[index]:
-                row = int(self._rows[place])
+        for index, first in enumerate(np.searchsorted(self._keys, keys).tolist()):
+            slot = first
+            while slot < len(self) and self._keys[slot] == keys[index]:
+                row = int(self._rows[slot])
                 if self._name(row) == (lang, ids[index]):  # another name may have the same hash
                     found[index] = row
                     break
-                place += 1  # noqa: PLW2901
+                slot += 1
         return found
 
     def _values(self, row: int, columns: Sequence[str] = tuple(_SCHEMA.names)) -> dict[str, Any]:
         if not 0 <= row < len(self):
-            raise IndexError(f"row {row} of a store of {len(self)}")
-        index, place = divmod(int(row), self._batch_rows)
-        batch = self._passages.get_batch(index)
-        return {name: batch.column(name)[place].as_py() for name in columns}
+            raise IndexError(f"row {row} is out of range for a store of {len(self)} records")
+        batch_index, offset = divmod(int(row), self._batch_rows)
+        batch = self._passages.get_batch(batch_index)
+        return {name: batch.column(name)[offset].as_py() for name in columns}
 
     def _name(self, row: int) -> tuple[str, str]:
         fields = self._values(row, ("lang", "id"))
@@ -119,21 +120,21 @@ class PassageStore:
 
 
 def build_store(paths: Sequence[str], folder: Path, lang: str = "en", limits: Limits | None = None) -> PassageStore:
-    """Write the records of files into a new folder; it appears when it is whole.
+    """Write the records of files into a new folder. The folder appears only when it is complete.
 
     Args:
-        paths: files and folders, as `read_records` takes them.
-        folder: where to; it must not have anything in it.
-        lang: language of records that name none.
-        limits: sizes beyond which a record is rejected; None for the defaults.
+        paths: files and folders; see `read_records`.
+        folder: output folder; it must be empty or absent.
+        lang: language of records without a language field.
+        limits: maximum sizes; larger records are rejected. None: the defaults.
 
     Raises:
-        UserError: a path or the folder is not as needed, two records have the same language and id, or no record can
-            be read.
+        UserError: a path cannot be read, the folder is not empty, two records have the same language and id, or no
+            record can be read.
     """
     folder = Path(os.path.abspath(folder))
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UserError("there is something already", where=str(folder), fix="give another folder, or remove it")
+        raise UserError("the folder is not empty", where=str(folder), fix="give another folder, or remove this one")
     items = read_records(paths, lang, limits)
     with whole_folder(folder) as unfinished:
         _write(items, unfinished, paths)
@@ -147,11 +148,11 @@ def _write(items: Iterable[Record | Reject], folder: Path, paths: Sequence[str])
     if not passages.keys:
         first = passages.first_reject
         if first is None:
-            raise UserError("there is no record", where=", ".join(paths))
-        what = f"none of {passages.rejected} records can be read: {first.reason}"
+            raise UserError("the input has no records", where=", ".join(paths), fix="give files with documents")
+        what = f"none of the {passages.rejected} records can be read; the first one: {first.reason}"
         raise UserError(what, where=f"{first.source}:{first.line}")
     keys = np.frombuffer(passages.keys, dtype=np.uint64)
-    order = np.argsort(keys, kind="stable")  # rows of the same key rise
+    order = np.argsort(keys, kind="stable")  # stable: rows with the same key stay in ascending order
     keys = keys[order]
     np.save(folder / _KEYS, keys)
     np.save(folder / _ROWS, order.astype(np.int64))
@@ -167,7 +168,7 @@ def _write(items: Iterable[Record | Reject], folder: Path, paths: Sequence[str])
 
 
 class _Passages:
-    """What is being written: batch by batch, with what there is to say of all of them."""
+    """Writes records in batches, and collects the keys, the checksum and the rejects."""
 
     def __init__(self, writer: pa.RecordBatchFileWriter) -> None:
         self._writer = writer
@@ -178,7 +179,7 @@ class _Passages:
         self.first_reject: Reject | None = None
 
     def add_all(self, items: Iterable[Record | Reject]) -> Iterator[Reject]:
-        """Write the records among the items, and give the rejects."""
+        """Write the records among the items, and yield the rejects."""
         for item in items:
             if isinstance(item, Record):
                 self._add(item)
@@ -212,24 +213,24 @@ class _Passages:
 
 
 def _refuse_duplicates(store: PassageStore, keys: np.ndarray, rows: np.ndarray) -> None:
-    """Look at rows of the same key, in the order in which they were read."""
+    """Raise `UserError` for the first record with the language and id of an earlier one."""
     repeated = np.flatnonzero(keys[1:] == keys[:-1]) + 1
-    for place in repeated[np.argsort(rows[repeated])].tolist():
-        later = store.record(int(rows[place]))
-        before = place - 1
-        while before >= 0 and keys[before] == keys[place]:
+    for slot in repeated[np.argsort(rows[repeated])].tolist():
+        later = store.record(int(rows[slot]))
+        before = slot - 1
+        while before >= 0 and keys[before] == keys[slot]:
             earlier = store.record(int(rows[before]))
             if (earlier.document.lang, earlier.document.id) == (later.document.lang, later.document.id):
                 raise UserError(
-                    f"document {later.document.id!r} ({later.document.lang}) is there already: "
+                    f"the id {later.document.id!r} of language {later.document.lang} was already used in "
                     f"{earlier.source}:{earlier.line}",
                     where=f"{later.source}:{later.line}",
-                    fix="an id stands once in its language",
+                    fix="give every document of a language a unique id",
                 )
             before -= 1
 
 
 def _key(lang: str, id: str) -> int:
-    """Hash of a name, 64 bits; an id that is not Unicode has one too, though no record has such an id."""
+    """64-bit hash of a language and an id. A query may have an id that is not valid Unicode; no record has one."""
     name = f"{lang}\0{id}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     import pyarrow
 
 _BLOCK = 64 * 1024
-_PARQUET_BATCH_ROWS = 64  #: rows decoded at once; small, since a row may be a whole book
+_PARQUET_BATCH_ROWS = 64  #: rows decoded at once; few, because a row may be a whole book
 
 
 class _LongRowError(Exception):
-    """Raised through the csv reader."""
+    """A row exceeds the size limit; raised by `_Lines` inside the csv reader."""
 
 
 class _Lines:
-    """Lines for the csv reader, which bounds what one row may take and tells where the row stands."""
+    """Lines for the csv reader. It limits the size of a row and keeps the line number of the row's start."""
 
     def __init__(self, text: io.TextIOWrapper, limit: int) -> None:
         self._text, self._limit = text, limit
@@ -53,19 +53,19 @@ class _Lines:
 
 
 def read_csv(file: BinaryIO, limits: Limits) -> Items:
-    """Raw rows of a CSV file with a header line; a row that is not UTF-8 or does not fit the header is rejected."""
+    """Raw rows of a CSV file with a header line. Rows that are not UTF-8 or do not match the header are rejected."""
     return _read_delimited(file, limits, ",")
 
 
 def read_tsv(file: BinaryIO, limits: Limits) -> Items:
-    """Raw rows of a CSV file whose fields are separated by tabs."""
+    """Raw rows of a TSV file: CSV with tabs as separators."""
     return _read_delimited(file, limits, "\t")
 
 
 def _read_delimited(file: BinaryIO, limits: Limits, delimiter: str) -> Items:
-    # The csv module has one limit for the whole process, too small for a full paper; `_Lines` has the real one.
+    # The csv module's limit applies to the whole process and is too small for a paper; `_Lines` limits rows instead.
     csv.field_size_limit(max(csv.field_size_limit(), limits.max_record_bytes))
-    # Bytes that are not UTF-8 go through as surrogates, so that only their own row is rejected.
+    # Bytes that are not UTF-8 become surrogates, so that only the row with them is rejected.
     with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         for item in _rows(_Lines(text, limits.max_record_bytes), limits, delimiter):
             yield item, file.tell()
@@ -81,14 +81,14 @@ def _rows(lines: _Lines, limits: Limits, delimiter: str) -> Iterator[Item]:
         except StopIteration:
             return
         except _LongRowError:
-            if not header or lines.number > lines.row_start:  # there is no telling where the next row starts
-                reason = "a row is too long (max_record_bytes), or its quote is never closed"
+            if not header or lines.number > lines.row_start:  # the start of the next row is unknown
+                reason = "a row is too long (limits.max_record_bytes), or a quote is not closed"
                 yield Item(lines.row_start, lost_rest(reason))
                 return
             yield Item(lines.row_start, too_large("the row", limits.max_record_bytes))
             continue
         if lines.ended:
-            yield Item(lines.row_start, lost_rest("a quote is never closed"))
+            yield Item(lines.row_start, lost_rest("a quote is not closed"))
             return
         if not row:
             continue
@@ -100,10 +100,10 @@ def _rows(lines: _Lines, limits: Limits, delimiter: str) -> Iterator[Item]:
 
 def _table_row(header: list[str], row: list[str]) -> Raw:
     if len(row) != len(header):
-        return Unreadable(f"the row has {len(row)} fields, the header {len(header)}")
+        return Unreadable(f"the row has {len(row)} fields, but the header has {len(header)}")
     joined = "".join(row)
     if "\0" in joined:
-        return Unreadable("the row has NUL bytes")
+        return Unreadable("the row contains NUL bytes")
     try:
         joined.encode("utf-8")
     except UnicodeEncodeError:
@@ -112,9 +112,9 @@ def _table_row(header: list[str], row: list[str]) -> Raw:
 
 
 def read_parquet(file: BinaryIO, limits: Limits) -> Items:
-    """Raw rows of a Parquet file; of its columns only those that kpray knows are read.
+    """Raw rows of a Parquet file; only columns with known field names are read.
 
-    The position that comes with a row is its share of the file.
+    The byte count of each row is its share of the file size.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -134,7 +134,7 @@ def read_parquet(file: BinaryIO, limits: Limits) -> Items:
                     item = Item(row, raw if fits else too_large("the row", limits.max_record_bytes))
                     yield item, size * row // total
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        if isinstance(error, OSError) and error.errno is not None:  # the disk's fault; Arrow's own have no number
+        if isinstance(error, OSError) and error.errno is not None:  # errors of Arrow have no errno
             raise
         yield Item(row + 1, lost_rest(error)), size
 
@@ -143,7 +143,7 @@ def _batch_rows(batch: pyarrow.RecordBatch) -> list[Raw]:
     try:
         rows: list[Raw] = batch.to_pylist()
         return rows
-    except UnicodeDecodeError:  # in one row or more: find which
+    except UnicodeDecodeError:  # in at least one row: decode row by row
         return [_batch_row(batch.slice(index, 1)) for index in range(batch.num_rows)]
 
 

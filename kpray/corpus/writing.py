@@ -1,4 +1,4 @@
-"""Predictions and rejects to files and back. A file appears under its name only when it is whole (`whole_file`)."""
+"""Writing and reading of predictions and rejects. Files appear only when they are complete (`whole_file`)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kpray.errors import UserError
 from kpray.storage import Location, whole_file
 
 _BATCH_ROWS = 1000
-REJECTS_FILE = "_rejects.jsonl"  # in an output folder, beside the Parquet parts, whose readers pass over it
+REJECTS_FILE = "_rejects.jsonl"  # next to the Parquet parts of an output folder; readers skip the "_"
 
 
 def write_rejects(rejects: Iterable[Reject], path: Location) -> None:
@@ -24,7 +24,7 @@ def write_rejects(rejects: Iterable[Reject], path: Location) -> None:
 
 
 def write_text(text: str, path: Location) -> None:
-    """Write a text file, UTF-8."""
+    """Write a UTF-8 text file."""
     with whole_file(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8", newline="\n")
 
@@ -35,9 +35,9 @@ def write_predictions(
     """Write predictions as Parquet with `predictions_schema`.
 
     Args:
-        rows: id, language and keyphrases in rank order of each document.
-        path: the file; its folder must be there.
-        made_by: `Predictor.describe()`; stands as JSON in the file's metadata under the key `kpray`.
+        rows: (id, language, keyphrases in rank order) of each document.
+        path: the file; its folder must exist.
+        made_by: `Predictor.describe()`; stored as JSON in the file's metadata under the key `kpray`.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -52,15 +52,15 @@ def write_predictions(
 
 
 def read_predictions(folder: Location) -> dict[tuple[str, str], list[Keyphrase]]:
-    """Read the predictions of every Parquet file in a folder and its subfolders.
+    """Read the predictions of all Parquet files in a folder and its subfolders.
 
     Names that start with "_" or "." are left out.
 
     Returns:
-        Keyphrases in rank order by (language, id): an id is unique within its language only.
+        (language, id) -> keyphrases in rank order. Ids are unique only within a language.
 
     Raises:
-        UserError: there is no such file, one is damaged or has another schema, or a document occurs twice.
+        UserError: there is no Parquet file, a file is damaged or has another schema, or a document occurs twice.
     """
     predictions: dict[tuple[str, str], list[Keyphrase]] = {}
     for file in _prediction_files(folder):
@@ -68,16 +68,16 @@ def read_predictions(folder: Location) -> dict[tuple[str, str], list[Keyphrase]]
             key = (row["lang"], row["id"])
             if key in predictions:
                 raise UserError(
-                    f"document {row['id']!r} ({row['lang']}) has predictions twice",
+                    f"there are two predictions for the document {row['id']!r} of language {row['lang']}",
                     where=str(file),
-                    fix="one run to a folder, and ids that are unique within a language",
+                    fix="use one folder for each run, and unique ids within a language",
                 )
             predictions[key] = [Keyphrase(**keyphrase) for keyphrase in row["keyphrases"]]
     return predictions
 
 
 def read_made_by(folder: Location) -> dict[str, Any]:
-    """Read what made the predictions in a folder (`write_predictions`), from the first of its files."""
+    """Read the `made_by` of `write_predictions` from the first file in a folder of predictions."""
     import pyarrow.parquet as pq
 
     with _prediction_files(folder)[0].open("rb") as file:
@@ -94,7 +94,9 @@ def _prediction_files(folder: Location) -> list[Location]:
         if not any(part.startswith(("_", ".")) for part in str(file)[begin:].split("/"))
     )
     if not files:
-        raise UserError("no predictions (*.parquet)", where=str(folder), fix="give the --output of an extract job")
+        raise UserError(
+            "the folder has no predictions (*.parquet)", where=str(folder), fix="give the --output of an extract job"
+        )
     return files
 
 
@@ -109,13 +111,17 @@ def _prediction_rows(file: Location) -> Iterator[dict[str, Any]]:
             for field in schema:
                 if field.name not in found.names or found.field(field.name).type != field.type:
                     raise UserError(
-                        f"not a file of predictions: needs a column {field.name} of type {field.type}",
+                        f"not a file of predictions: it has no column {field.name} of type {field.type}",
                         where=str(file),
                         fix="give the --output of an extract job",
                     )
             for batch in parquet.iter_batches(_BATCH_ROWS, columns=schema.names, use_threads=False):
                 if any(column.null_count for column in batch.columns):
-                    raise UserError("a document without id, lang or keyphrases", where=str(file))
+                    raise UserError(
+                        "a row has no id, lang or keyphrases",
+                        where=str(file),
+                        fix="give the --output of an extract job",
+                    )
                 yield from batch.to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise UserError(f"the file cannot be read: {error}", where=str(file)) from error

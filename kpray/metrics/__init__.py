@@ -1,1 +1,1 @@
-"""Scores of keyphrases and of retrieval, each under a named protocol."""
+"""Metrics of keyphrase prediction, each under a named protocol, and of retrieval."""

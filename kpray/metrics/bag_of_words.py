@@ -1,4 +1,4 @@
-"""How far the words of the predicted keyphrases are from the words of the gold ones."""
+"""Bag-of-words error and distance between predicted and gold keyphrases (UniKeyphrase, Eq. 11 and Fig. 5)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterable
 def bag_of_words_error(predicted: Iterable[str], gold: Iterable[str]) -> float:
     """Mean squared difference of word counts of one document: UniKeyphrase, Eq. 11, with counts for probabilities.
 
-    1 / |V| * sum over w in V of (predicted(w) - gold(w))^2, where V holds the words of gold and predicted phrases; 0
-    when there is none.
+    1 / |V| * sum over w in V of (predicted(w) - gold(w))^2, where V is the set of words of gold and predicted phrases;
+    0 if V is empty.
 
     Args:
-        predicted: normalized phrases, present and absent, without repeats.
-        gold: likewise.
+        predicted: normalized phrases, present and absent, without duplicates.
+        gold: normalized phrases, present and absent, without duplicates.
     """
     differences = _count_differences(predicted, gold)
     return sum([difference**2 for difference in differences]) / len(differences) if differences else 0.0
@@ -23,12 +23,12 @@ def bag_of_words_error(predicted: Iterable[str], gold: Iterable[str]) -> float:
 def bag_of_words_distance(predicted: Iterable[str], gold: Iterable[str]) -> int:
     """Sum of absolute differences of word counts of one document: UniKeyphrase, Fig. 5.
 
-    Section 4.5.2 calls it "how many tokens are incorrectly predicted": a word predicted once too often counts one, and
-    so does a word missed once. The paper gives no formula; the figure's numbers, up to 20, fit this one and not Eq. 11.
+    Section 4.5.2 calls it "how many tokens are incorrectly predicted": each superfluous word and each missing word
+    counts 1. The paper gives no formula; the figure's numbers, up to 20, fit this one and not Eq. 11.
 
     Args:
-        predicted: normalized phrases, present and absent, without repeats.
-        gold: likewise.
+        predicted: normalized phrases, present and absent, without duplicates.
+        gold: normalized phrases, present and absent, without duplicates.
     """
     return sum([abs(difference) for difference in _count_differences(predicted, gold)])
 

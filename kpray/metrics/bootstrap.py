@@ -1,4 +1,4 @@
-"""Bootstrap over documents: the interval of a mean, and a test between two runs on the same documents.
+"""Bootstrap over documents: confidence interval of a mean, and paired test of two runs on the same documents.
 
 Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), chapters 13 (percentile interval) and 16 (tests).
 """
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 RESAMPLES = 1000
 LEVEL = 0.95
-_BLOCK = 2**18  # documents drawn at once: some megabytes
+_BLOCK = 2**18  # documents drawn at once, which take a few MB
 
 
 class Interval(NamedTuple):
@@ -43,8 +43,8 @@ def bootstrap_interval(values: NDArray[np.float64], *, resamples: int = RESAMPLE
 
     Args:
         values: float64 [documents, metrics], at least one document, no NaN.
-        resamples: number of samples of as many documents, drawn with replacement.
-        seed: of the generator; the same seed and number of documents draw the same documents.
+        resamples: number of bootstrap samples. Each has `documents` documents, drawn with replacement.
+        seed: random seed; the same seed and number of documents give the same samples.
     """
     means = _resampled_means(values, resamples, seed)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
@@ -54,22 +54,23 @@ def bootstrap_interval(values: NDArray[np.float64], *, resamples: int = RESAMPLE
 def paired_bootstrap(
     a: NDArray[np.float64], b: NDArray[np.float64], *, resamples: int = RESAMPLES, seed: int = 0
 ) -> PairedTest:
-    """Difference of two runs' means on the same documents, with its interval and the test of "there is none".
+    """Difference of two runs' means on the same documents, with its interval and a test of the null hypothesis 0.
 
-    Documents are resampled with both their scores. With d the difference of the means and d* that of a resample, the
-    p-value is the share of resamples with |d* - d| >= |d|, the observed one counted among them (so never 0).
+    Each drawn document contributes its scores in both runs. Let d be the difference of the means and d* the difference
+    in one bootstrap sample. The p-value is the share of samples with |d* - d| >= |d|, where the observed data counts as
+    one more sample, so it is never 0.
 
     Args:
         a: float64 [documents, metrics], at least one document, no NaN.
-        b: likewise, of the same shape and for the same documents in the same order.
-        resamples: number of resamples.
-        seed: of the generator.
+        b: same shape as `a`, for the same documents in the same order.
+        resamples: number of bootstrap samples.
+        seed: random seed.
 
     Raises:
-        ValueError: when the shapes differ.
+        ValueError: the shapes differ.
     """
     if a.shape != b.shape:
-        raise ValueError(f"scores of shapes {a.shape} and {b.shape} cannot be of the same documents and metrics")
+        raise ValueError(f"the scores have different shapes, {a.shape} and {b.shape}: documents and metrics must agree")
     difference = (a - b).mean(axis=0)
     means = _resampled_means(a - b, resamples, seed)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
@@ -78,9 +79,9 @@ def paired_bootstrap(
 
 
 def _resampled_means(values: NDArray[np.float64], resamples: int, seed: int) -> NDArray[np.float64]:
-    """Means of resampled documents, float64 [resamples, metrics]; all metrics share the documents drawn."""
-    # Not scipy.stats.bootstrap, which gives the same means: it copies the metrics of each drawn document (20,000
-    # documents with 30 metrics: 120 MiB and 2.3 s; here 6 MiB and 1.7 s), refuses one document, and has no p-value.
+    """Means of the bootstrap samples, float64 [resamples, metrics]; all metrics use the same samples."""
+    # scipy.stats.bootstrap gives the same means, but it copies the metrics of each drawn document (20,000 documents
+    # with 30 metrics: 120 MiB and 2.3 s; here 6 MiB and 1.7 s), refuses a single document, and gives no p-value.
     documents, metrics = values.shape
     generator = np.random.default_rng(seed)
     means = np.empty((resamples, metrics))
@@ -88,7 +89,9 @@ def _resampled_means(values: NDArray[np.float64], resamples: int, seed: int) -> 
     for start in range(0, resamples, block):
         rows = min(block, resamples - start)
         drawn = generator.integers(documents, size=(rows, documents))
-        drawn += documents * np.arange(rows)[:, np.newaxis]  # apart, so that one count serves all rows
+        drawn += (
+            documents * np.arange(rows)[:, np.newaxis]
+        )  # distinct ids for each row, so that one bincount counts all rows
         times_drawn = np.bincount(drawn.ravel(), minlength=rows * documents).reshape(rows, documents)
         means[start : start + rows] = times_drawn.astype(np.float64) @ values / documents
     return means

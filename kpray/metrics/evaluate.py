@@ -1,4 +1,4 @@
-"""Predictions held against gold keyphrases under a named protocol."""
+"""Evaluation of predictions against gold keyphrases under a named protocol."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from kpray.metrics.protocols import Protocol, Side
 from kpray.metrics.results import DocumentKey, Report, cutoffs_with_padding, summarize
 from kpray.text.stems import contains_phrase, stemmed_words
 
-# Metrics of protocols that split present from absent: numbers of unique phrases (UniKeyphrase, Table 3) and the errors
-# of their words; none is in percent.
+# Metrics that are not in percent: numbers of unique phrases (UniKeyphrase, Table 3) and bag-of-words errors. Only
+# protocols that separate present from absent phrases have them.
 _QUANTITIES = ("#PK", "#AK", "#PK_gold", "#AK_gold", "bag_of_words_error", "bag_of_words_distance")
 
 
@@ -25,32 +25,33 @@ def evaluate(
     protocol: Protocol,
     seed: int = 0,
 ) -> Report:
-    """Score predictions.
+    """Evaluate predictions.
 
     Args:
-        records: documents with their gold. Those without gold are skipped.
-        predictions: (lang, id) -> keyphrases in rank order. A record without a prediction counts as one with an empty
-            prediction; the report names it, as it does predictions whose document is not among the records.
+        records: documents with gold keyphrases. Documents without gold are skipped.
+        predictions: (lang, id) -> keyphrases in rank order. A record without a prediction counts as an empty
+            prediction. The report lists such records, and predictions for documents that are not among the records.
         protocol: from `get_protocol`.
-        seed: of the bootstrap.
+        seed: random seed of the bootstrap.
 
     Returns:
-        The report. Its metrics are `precision@k`, `recall@k` and `f1@k`, with `present_`, `absent_` and `total_` before
-        them where the protocol splits, and then also `#PK`, `#AK` (numbers of unique present and absent predictions),
-        `#PK_gold`, `#AK_gold`, `bag_of_words_error` and `bag_of_words_distance`.
+        The report. Its metrics are `precision@k`, `recall@k` and `f1@k`. If the protocol separates present and absent
+        phrases, these names have a prefix `present_`, `absent_` or `total_`, and there are also `#PK` and `#AK`
+        (numbers of unique present and absent predictions), `#PK_gold`, `#AK_gold`, `bag_of_words_error` and
+        `bag_of_words_distance`.
 
     Raises:
-        UserError: when two records have the same language and id, when no record has gold, or when there are
-            predictions but none of them belongs to a record.
+        UserError: two records have the same language and id; no record has gold; or there are predictions but none
+            belongs to a record.
     """
     first: dict[DocumentKey, Record] = {}
     for record in records:
         key = (record.document.lang, record.document.id)
         if key in first:
             raise UserError(
-                f"the id {key[1]!r} of language {key[0]} is already that of {first[key].source}:{first[key].line}",
+                f"the id {key[1]!r} of language {key[0]} was already used in {first[key].source}:{first[key].line}",
                 where=f"{record.source}:{record.line}",
-                fix="give every record of a language its own id",
+                fix="give every record of a language a unique id",
             )
         first[key] = record
     _check_ids(first, predictions)
@@ -74,8 +75,8 @@ def evaluate(
     }
     languages = {}
     for lang in dict.fromkeys(lang for lang, _ in keys):
-        places = [place for place, key in enumerate(keys) if key[0] == lang]
-        of_lang = {metric: [values[place] for place in places] for metric, values in documents.items()}
+        indices = [index for index, key in enumerate(keys) if key[0] == lang]
+        of_lang = {metric: [values[index] for index in indices] for metric, values in documents.items()}
         languages[lang] = summarize(of_lang, units, seed)
     return Report(
         protocol=protocol,
@@ -95,14 +96,14 @@ def _check_ids(records: Mapping[DocumentKey, Record], predictions: Mapping[Docum
     if predictions and records and not any(key in records for key in predictions):
         (lang, id_), (record_lang, record_id) = next(iter(predictions)), next(iter(records))
         raise UserError(
-            f"none of the {len(predictions)} predictions belongs to a record: the first is for id {id_!r} of language "
-            f"{lang}, the first record is {record_id!r} of language {record_lang}",
-            fix="predict and evaluate the same data",
+            f"none of the {len(predictions)} predictions belongs to a record: the first prediction is for id {id_!r} "
+            f"of language {lang}, the first record has id {record_id!r} of language {record_lang}",
+            fix="evaluate on the data that was predicted",
         )
 
 
 def gold_phrases(record: Record, protocol: Protocol) -> dict[str, str]:
-    """Normalized gold without repeats -> the phrase it came from."""
+    """Unique normalized gold phrases, each with the first phrase that it came from."""
     if protocol.gold == "shipped_stems" and record.stemmed is not None:
         stems = [" ".join(stem.lower().split()) for stem in record.stemmed]
         return {stem: stem for stem in stems if stem}
@@ -112,7 +113,7 @@ def gold_phrases(record: Record, protocol: Protocol) -> dict[str, str]:
 def _score_document(
     record: Record, gold: Mapping[str, str], keyphrases: Sequence[Keyphrase], protocol: Protocol
 ) -> dict[str, float | None]:
-    """Metric -> value for one document; None where the document is not counted."""
+    """Metric -> value for one document; None if the document does not count for the metric."""
     lang = record.document.lang
     predicted = unique_phrases((keyphrase.text for keyphrase in keyphrases), lang, protocol.normalization)
     if protocol.split == "none":
@@ -135,7 +136,7 @@ def _score_document(
 
 
 def _split(phrases: Mapping[str, str], words: Sequence[str], lang: str) -> tuple[list[str], list[str]]:
-    """Normalized phrases that are present in the document, and those that are absent, each in their order."""
+    """Normalized phrases that are present in the document, and those that are absent, in the order of `phrases`."""
     present: list[str] = []
     absent: list[str] = []
     for normalized, phrase in phrases.items():

@@ -10,7 +10,7 @@ Cutoff = int | Literal["M", "O"]
 
 
 class PrecisionRecallF1(NamedTuple):
-    """Three fractions in [0, 1]."""
+    """Precision, recall and F1, in [0, 1]."""
 
     precision: float
     recall: float
@@ -22,18 +22,18 @@ def precision_recall_f1(
 ) -> PrecisionRecallF1:
     """Score the first k predictions of one document.
 
-    With C the number of gold phrases among the first k predictions, P = C / min(k, |predicted|), R = C / |gold| and
-    F1 = 2 P R / (P + R); each is 0 where its divisor is 0. k is `cutoff`, or |predicted| for `M`, or |gold| for `O`
-    (Yuan et al., "One Size Does Not Fit All", ACL 2020). `padded` divides P by k also when fewer are predicted, as
-    though the list had been filled up with wrong phrases; `M` and `O` have no such reading.
+    Let C be the number of gold phrases among the first k predictions. Then P = C / min(k, |predicted|), R = C / |gold|
+    and F1 = 2 P R / (P + R); each is 0 if its divisor is 0. k is `cutoff`, or |predicted| for `M`, or |gold| for `O`
+    (Yuan et al., "One Size Does Not Fit All", ACL 2020). With `padded`, P = C / k even if there are fewer than k
+    predictions, as if the list were filled up with wrong phrases.
 
     Args:
-        predicted: normalized phrases without repeats, best first.
+        predicted: normalized phrases without duplicates, best first.
         gold: normalized phrases.
         cutoff: at least 1, or `M` or `O`.
-        padded: only with a number as cutoff.
+        padded: allowed only if `cutoff` is a number.
     """
-    assert not (padded and isinstance(cutoff, str)), "only a number can be padded"
+    assert not (padded and isinstance(cutoff, str)), "padded needs a number as cutoff"
     k = {"M": len(predicted), "O": len(gold)}[cutoff] if isinstance(cutoff, str) else cutoff
     top = predicted[:k]
     correct = sum([phrase in gold for phrase in top])

@@ -1,4 +1,4 @@
-"""The form in which phrases are compared."""
+"""Normalization of phrases before they are compared."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _DELETE_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def normalize(phrase: str, lang: str, normalization: Normalization) -> str:
-    """The form of a phrase that is compared with others; empty when nothing is left of it.
+    """Normalize a phrase for comparison; the result may be empty.
 
     Args:
-        phrase: as written.
-        lang: language code of its document, which chooses the stemmer.
+        phrase: the phrase as written.
+        lang: language code of its document, which determines the stemmer.
         normalization: see `Protocol`.
     """
     if normalization == "lower_stem":
@@ -25,7 +25,7 @@ def normalize(phrase: str, lang: str, normalization: Normalization) -> str:
 
 
 def unique_phrases(phrases: Iterable[str], lang: str, normalization: Normalization) -> dict[str, str]:
-    """Normalized phrases, each with the first phrase it came from, in order of first appearance; empty ones dropped."""
+    """Normalized phrase -> the first phrase it came from, in order of first appearance, without empty phrases."""
     unique: dict[str, str] = {}
     for phrase in phrases:
         unique.setdefault(normalize(phrase, lang, normalization), phrase)

@@ -1,7 +1,7 @@
-"""Protocols: everything about a keyphrase score that is not the model.
+"""Evaluation protocols: all choices in the computation of a keyphrase score.
 
-Published scores differ by protocol as much as by model, so a protocol is a value with a name, printed and stored with
-every result.
+Published scores differ by protocol as much as by model. Therefore each protocol has a name, which is printed and stored
+with every result.
 """
 
 from __future__ import annotations
@@ -15,36 +15,36 @@ from kpray.metrics.f1 import Cutoff
 Normalization = Literal["lower_stem", "lower_strip_punctuation"]
 Side = Literal["all", "present", "absent", "total"]
 
-_ALL = 50  # keyphrases of a document: more than gold has, or a generator writes, but for rare documents
+_ALL = 50  # number of keyphrases that covers `M` and `O` for almost all documents
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How predicted keyphrases are held against gold ones.
+    """How predicted keyphrases are compared with gold keyphrases.
 
-    Common to all protocols: phrases match when they are equal after normalization; empty and repeated phrases are
-    dropped after normalization (of repeats the first is kept), before the cut at k; recall divides by the number of
-    gold phrases. A document that has no gold at all is skipped, and counted as skipped.
+    In all protocols, phrases match if they are equal after normalization. Empty phrases and duplicates are dropped
+    after normalization and before the cut at k; of duplicates the first is kept. Recall divides by the number of gold
+    phrases. A document without any gold is skipped, and the report counts it as skipped.
 
     Attributes:
         name: key in `PROTOCOLS`.
-        normalization: `lower_stem`: lower case, then every white-space-separated word stemmed by the stemmer of the
-            document's language (Porter for English), hyphenated words whole. `lower_strip_punctuation`: lower case,
-            ASCII punctuation deleted, white space collapsed, no stemming.
-        gold: `shipped_stems`: the stems that the data set ships, never stemmed again, else the normalized phrases;
+        normalization: `lower_stem`: lower case, then each white-space-separated word is stemmed by the stemmer of the
+            document's language (Porter for English); hyphenated words are one word. `lower_strip_punctuation`: lower
+            case, ASCII punctuation deleted, white space collapsed, no stemming.
+        gold: `shipped_stems`: the stems in the dataset, not stemmed again, or the normalized phrases if it has none;
             `phrases`: the normalized phrases.
-        split: `none`: one score over all phrases. `stemmed_words`: present and absent phrases are scored apart, gold
-            and predictions split by one rule: the stems of the phrase's words stand side by side in the document
-            (`kpray.text.stems.contains_phrase`); what the predictor says of presence is not used. The side `total`
-            holds both together.
-        cutoffs: k of precision, recall and F1 at k; `M`: all predictions; `O`: as many as there are gold phrases.
-        padding: what precision at a number k divides by when fewer than k are predicted: `actual`, their number;
-            `padded`, k. With both, each is a metric of its own, the latter named `..._padded`.
-        macro: `mean_of_document_f1`: every document counts alike, and F1 is the mean of the documents' F1. (F1 of mean
-            precision and mean recall, which other code reports, can be had from the two means.)
-        empty_gold: what a document counts on a side (present, absent) on which it has no gold: `skip`, it is left out
-            of that side's mean; `zero`, it counts 0.
-        description: where the protocol comes from, in a sentence or two.
+        split: `none`: one score over all phrases. `stemmed_words`: present and absent phrases are scored separately.
+            Gold and predicted phrases are split by the same rule: a phrase is present if the stems of its words occur
+            consecutively in the document (`kpray.text.stems.contains_phrase`). `Keyphrase.present` is not used. The
+            side `total` has both present and absent phrases.
+        cutoffs: k of precision, recall and F1 at k; `M`: all predictions; `O`: the number of gold phrases.
+        padding: divisor of precision at a number k if there are fewer than k predictions: `actual`, the number of
+            predictions; `padded`, k. With both, there are two metrics, and the name of the second ends in `_padded`.
+        macro: `mean_of_document_f1`: F1 is the mean of the documents' F1, all with the same weight. (Other code reports
+            the F1 of mean precision and mean recall; it can be computed from these two means.)
+        empty_gold: treatment of a document without gold on one side (present or absent): `skip`: the mean of that side
+            leaves the document out; `zero`: the document counts 0.
+        description: source of the protocol, in one or two sentences.
     """
 
     name: str
@@ -59,12 +59,12 @@ class Protocol:
 
     @property
     def sides(self) -> tuple[Side, ...]:
-        """The sets of phrases that are scored apart."""
+        """The sets of phrases that are scored separately."""
         return ("present", "absent", "total") if self.split == "stemmed_words" else ("all",)
 
     @property
     def top(self) -> int:
-        """How many keyphrases of a document a predictor should be asked for: the largest k, or 50 for `M` and `O`."""
+        """Number of keyphrases to predict for each document: the largest k, where `M` and `O` count as 50."""
         return max(_ALL if isinstance(cutoff, str) else cutoff for cutoff in self.cutoffs)
 
 
@@ -114,10 +114,10 @@ PROTOCOLS: dict[str, Protocol] = {
 
 
 def get_protocol(name: str) -> Protocol:
-    """The protocol of that name.
+    """Protocol by name.
 
     Raises:
-        UserError: when there is none; the message lists the names.
+        UserError: there is no such protocol; the message lists the names.
     """
     if name not in PROTOCOLS:
         raise UserError(f"there is no protocol {name!r}", where="protocol", fix=f"use one of {', '.join(PROTOCOLS)}")

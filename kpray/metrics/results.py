@@ -1,4 +1,4 @@
-"""What an evaluation gives back: a `Report`, its rows for tables, and the comparison of two of them."""
+"""The `Report` of an evaluation, its table rows, and the comparison of two reports."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Score:
     """One metric over a set of documents.
 
     Attributes:
-        mean: over the counted documents; None when there is none.
-        low: lower bound of the 95% bootstrap interval of the mean; None likewise.
-        high: upper bound; None likewise.
-        documents: number of documents counted.
-        unit: of mean, low and high: `percent`, or `count` for numbers of phrases and of words.
+        mean: mean over the counted documents; None if there are none.
+        low: lower bound of the 95% bootstrap interval of the mean; None if there are no counted documents.
+        high: upper bound of the interval; None if there are no counted documents.
+        documents: number of counted documents.
+        unit: unit of mean, low and high: `percent`, or `count` for numbers of phrases or words.
     """
 
     mean: float | None
@@ -39,14 +39,14 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One metric of run a against run b, over the documents that both count.
+    """Comparison of runs a and b in one metric, over the documents that count in both.
 
     Attributes:
-        difference: mean of a minus mean of b, in the metric's unit (percent points for `percent`).
+        difference: mean of a minus mean of b, in the metric's unit (percentage points for `percent`).
         low: lower bound of the 95% bootstrap interval of the difference.
-        high: upper bound.
-        p_value: two-sided, of the paired bootstrap test.
-        documents: number of documents that both count.
+        high: upper bound of the interval.
+        p_value: two-sided p-value of the paired bootstrap test.
+        documents: number of documents that count in both runs.
     """
 
     difference: float
@@ -58,20 +58,20 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Scores of one run on one data set under one protocol.
+    """Scores of one run on one dataset under one protocol.
 
     Attributes:
-        protocol: with all its fields.
-        seed: of the bootstrap.
+        protocol: the protocol, with all its fields.
+        seed: random seed of the bootstrap.
         scores: metric -> score over all scored documents. Under `ramkg` the mean is the document-weighted average over
             the languages, which the papers report.
-        languages: language -> metric -> score over that language's documents.
+        languages: language -> metric -> score over the documents of that language.
         keys: (lang, id) of the scored documents, in the order of the records.
-        documents: metric -> its value for each of `keys`, in the metric's unit; None where the document is not counted.
-        records: number of records given.
-        without_gold: records without gold, skipped.
-        missing: scored documents without a prediction; they count as an empty prediction.
-        unknown: predictions whose document is not among the records.
+        documents: metric -> value for each of `keys`, in the metric's unit; None if the document does not count.
+        records: number of records.
+        without_gold: (lang, id) of records without gold, which were skipped.
+        missing: (lang, id) of scored documents without a prediction, which count as an empty prediction.
+        unknown: (lang, id) of predictions whose document is not among the records.
     """
 
     protocol: Protocol
@@ -97,10 +97,10 @@ class Report:
 
         Args:
             text: the JSON object.
-            source: what the error names when the text is no report.
+            source: name of the text in errors.
 
         Raises:
-            UserError: when the text is no report.
+            UserError: the text is not a report.
         """
         from pydantic import TypeAdapter, ValidationError
 
@@ -109,11 +109,11 @@ class Report:
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"]))
-            what = f"this is no evaluation report ({field + ': ' if field else ''}{first['msg']})"
-            raise UserError(what, where=source, fix="write it with jobs/evaluate.py --output") from error
+            what = f"this is not an evaluation report ({field + ': ' if field else ''}{first['msg']})"
+            raise UserError(what, where=source, fix="give an --output of jobs/evaluate.py") from error
 
     def score_rows(self) -> list[Row]:
-        """One row for each side and cutoff: precision, recall, F1 with its 95% interval, and the documents counted."""
+        """One row for each side and cutoff: precision, recall, F1 with 95% interval, number of counted documents."""
         return [
             {
                 "score": label,
@@ -128,7 +128,7 @@ class Report:
         ]
 
     def quantity_rows(self) -> list[Row]:
-        """One row for each metric that is not in percent, with its 95% interval; none where the protocol has none."""
+        """One row for each metric that is not in percent, with its 95% interval."""
         return [
             {"quantity": name, "mean": of.mean, "95% low": of.low, "95% high": of.high, "documents": of.documents}
             for name, of in self.scores.items()
@@ -136,7 +136,7 @@ class Report:
         ]
 
     def language_rows(self) -> list[Row]:
-        """One row for each language with every F1, and a last one over all documents (weighted by document)."""
+        """One row with all F1 scores for each language, and a last row over all documents."""
         rows = [(lang, scores, self._documents(lang)) for lang, scores in self.languages.items()]
         return [
             {"language": lang}
@@ -146,7 +146,7 @@ class Report:
         ]
 
     def document_rows(self) -> list[Row]:
-        """How many documents were scored, skipped, without a prediction or unknown, each with its first few ids."""
+        """Numbers of documents that were scored, skipped, without a prediction or unknown, with their first few ids."""
         groups = {
             "scored": self.keys,
             "without gold: skipped": self.without_gold,
@@ -164,9 +164,9 @@ class Report:
 
 
 def score_names(protocol: Protocol) -> list[tuple[str, str, str]]:
-    """(prefix, suffix, label) of each score of a protocol: `("present_", "@5_padded", "present @5 padded")`.
+    """(prefix, suffix, label) of each score of a protocol, such as `("present_", "@5_padded", "present @5 padded")`.
 
-    The metrics' names are prefix + `precision`, `recall` or `f1` + suffix.
+    The name of a metric is the prefix, then `precision`, `recall` or `f1`, then the suffix.
     """
     names = []
     for side in protocol.sides:
@@ -178,7 +178,7 @@ def score_names(protocol: Protocol) -> list[tuple[str, str, str]]:
 
 
 def cutoffs_with_padding(protocol: Protocol) -> list[tuple[Cutoff, bool]]:
-    """Every cutoff with every reading of its padding (True: padded) that the protocol has."""
+    """All pairs of cutoff and padding (True: padded) of a protocol."""
     return [
         (cutoff, padding == "padded")
         for cutoff in protocol.cutoffs
@@ -189,12 +189,12 @@ def cutoffs_with_padding(protocol: Protocol) -> list[tuple[Cutoff, bool]]:
 def summarize(
     documents: Mapping[str, Sequence[float | None]], units: Mapping[str, Literal["percent", "count"]], seed: int
 ) -> dict[str, Score]:
-    """Mean and interval of each metric.
+    """Mean and 95% interval of each metric.
 
     Args:
-        documents: metric -> value per document, None where the document is not counted; at least one document.
+        documents: metric -> value per document, None if the document does not count; at least one document.
         units: metric -> unit.
-        seed: of the bootstrap.
+        seed: random seed of the bootstrap.
     """
     values = _as_array(documents)
     counted = ~np.isnan(values)
@@ -221,23 +221,24 @@ def summarize(
 
 
 def compare(a: Report, b: Report, seed: int = 0) -> dict[str, Comparison]:
-    """Paired bootstrap test of every metric, run a minus run b, over the documents that both count.
+    """Paired bootstrap test of each metric, run a minus run b, over the documents that count in both.
 
-    Metrics without a common document are left out.
+    Returns:
+        Metric -> comparison. Metrics without a common document are left out.
 
     Raises:
-        UserError: when the protocols differ, or no document is in both reports.
+        UserError: the protocols differ, or no document is in both reports.
     """
     if a.protocol != b.protocol:
         raise UserError(
-            f"the reports are of different protocols, {a.protocol.name} and {b.protocol.name}",
-            fix="evaluate both runs under one protocol, by one version of kpray",
+            f"the reports have different protocols, {a.protocol.name} and {b.protocol.name}",
+            fix="evaluate both runs under the same protocol with the same version of kpray",
         )
-    place_in_b = {key: place for place, key in enumerate(b.keys)}
-    places = [(place, place_in_b[key]) for place, key in enumerate(a.keys) if key in place_in_b]
-    if not places:
+    index_in_b = {key: index for index, key in enumerate(b.keys)}
+    pairs = [(index, index_in_b[key]) for index, key in enumerate(a.keys) if key in index_in_b]
+    if not pairs:
         raise UserError("the reports have no document in common", fix="compare runs on the same data")
-    in_a, in_b = np.array(places).T
+    in_a, in_b = np.array(pairs).T
     names = [name for name in a.documents if name in b.documents]
     values_a = _as_array({name: a.documents[name] for name in names})[in_a]
     values_b = _as_array({name: b.documents[name] for name in names})[in_b]

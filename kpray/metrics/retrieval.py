@@ -1,4 +1,4 @@
-"""Recall of retrieved passages, and the mean reciprocal rank."""
+"""Retrieval metrics: recall at k and mean reciprocal rank."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ CUTOFFS = (1, 2, 5, 10, 20)  # RAMKG, Table 4
 
 
 def recall_at(retrieved: Sequence[Hashable], relevant: Collection[Hashable], k: int) -> float:
-    """Fraction of a query's relevant passages among the first k retrieved; passages are the same when their ids are.
+    """Recall at k of one query: the fraction of its relevant passages among the first k retrieved passages.
 
-    With one relevant passage, as in RAMKG, this is 1 when it is among them, else 0.
+    With one relevant passage, as in RAMKG, this is 1 if it is among the first k, else 0.
 
     Args:
-        retrieved: ids, best first; a repeated id fills a place and counts once.
+        retrieved: ids, best first. A duplicate uses up a rank but counts once.
         relevant: at least one id.
         k: at least 1.
 
     Raises:
-        ValueError: when no passage is relevant, for then recall is undefined.
+        ValueError: there is no relevant passage.
     """
     wanted = set(relevant)
     if not wanted:
@@ -32,15 +32,15 @@ def mean_recall(
     """Recall at each cutoff, averaged over the queries: RAMKG, section 6.1 and Table 4.
 
     Args:
-        retrieved: for each query the retrieved ids, best first.
-        relevant: for each query, in the same order, the ids that are relevant.
+        retrieved: for each query, the retrieved ids, best first.
+        relevant: for each query, in the same order, the relevant ids.
         cutoffs: values of k.
 
     Returns:
-        Cutoff -> mean recall, a fraction in [0, 1].
+        Cutoff -> mean recall, in [0, 1].
 
     Raises:
-        ValueError: when there is no query, when the lists are of unequal length, or a query has no relevant passage.
+        ValueError: there is no query, the lists have different lengths, or a query has no relevant passage.
     """
     if not retrieved:
         raise ValueError("recall needs at least one query")
@@ -49,10 +49,10 @@ def mean_recall(
 
 
 def count_hits(ranks: Sequence[int], cutoffs: Sequence[int] = CUTOFFS) -> dict[int, int]:
-    """Queries whose one relevant passage is among the first k; recall@k is their share of all: |{q: rank(q) <= k}| / n.
+    """Number of queries whose relevant passage is among the first k. Recall at k is |{q: rank(q) <= k}| / n.
 
     Args:
-        ranks: of each query's relevant passage, counted from 1.
+        ranks: rank of each query's only relevant passage, counted from 1.
         cutoffs: values of k.
 
     Returns:
@@ -62,5 +62,5 @@ def count_hits(ranks: Sequence[int], cutoffs: Sequence[int] = CUTOFFS) -> dict[i
 
 
 def sum_reciprocal_ranks(ranks: Sequence[int]) -> float:
-    """Sum over queries of 1 / rank of the one relevant passage; their mean is the mean reciprocal rank, MRR."""
+    """Sum over queries of 1 / rank of the relevant passage; divided by their number, it is the MRR."""
     return sum(1 / rank for rank in ranks)

@@ -1,4 +1,4 @@
-"""Reports of several systems on several data sets: stored together, and side by side in tables as papers print them."""
+"""Reports of several systems on several datasets, in one file and in tables as in the papers."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ SIDE_TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One system on one data set.
+    """The evaluation of one system on one dataset.
 
     Attributes:
-        system: its name in tables.
-        data: name of the data set.
-        report: its scores.
+        system: name of the system in tables.
+        data: name of the dataset.
+        report: the scores.
         made_by: what the predictions depend on (`Predictor.describe`).
-        predictor: what made them, as `open_predictor` takes it; empty where that is not known.
-        top: most keyphrases of a document that it was asked for; None where that is not known.
-        full: scored documents with so many keyphrases; more of theirs might have been cut off.
+        predictor: the argument of `open_predictor` that gives the system; empty if unknown.
+        top: maximum number of keyphrases that was requested for each document; None if unknown.
+        full: number of scored documents with `top` keyphrases, whose lists may have been cut off.
     """
 
     system: str
@@ -45,16 +45,16 @@ class Run:
     full: int = 0
 
     def to_json(self, extra: Mapping[str, Any]) -> str:
-        """The report as one JSON object on one line, with the other attributes and `extra` beside its fields."""
-        own = {name: getattr(self, name) for name in ("system", "data", "made_by", "predictor", "top", "full")}
-        return json.dumps({**own, **json.loads(self.report.to_json()), **extra}, ensure_ascii=False)
+        """One JSON object on one line, with the fields of the report, the other attributes and `extra`."""
+        fields = {name: getattr(self, name) for name in ("system", "data", "made_by", "predictor", "top", "full")}
+        return json.dumps({**fields, **json.loads(self.report.to_json()), **extra}, ensure_ascii=False)
 
 
 def read_runs(path: Path) -> list[Run]:
-    """Read a file of `Run.to_json`, one object a line.
+    """Read a file with one object of `Run.to_json` per line.
 
     Raises:
-        UserError: it cannot be read, or a line is no report.
+        UserError: the file cannot be read, or a line is not a report.
     """
     try:
         lines = path.read_text("utf-8").strip().split("\n")
@@ -69,7 +69,7 @@ def read_runs(path: Path) -> list[Run]:
 
 
 def console_tables(runs: Sequence[Run]) -> dict[str, list[Row]]:
-    """Title -> rows: of one run all that its report says, of several `paper_tables` with intervals, and the documents.
+    """Title -> table rows: for one run all tables of its report; for several, `paper_tables` and `document_rows`.
 
     Args:
         runs: at least one, all under one protocol.
@@ -86,15 +86,16 @@ def console_tables(runs: Sequence[Run]) -> dict[str, list[Row]]:
 
 
 def paper_tables(runs: Sequence[Run], *, intervals: bool = False) -> dict[str, list[Row]]:
-    """Title -> rows, one for each system, with a column for each data set and metric.
+    """Title -> table rows, one row for each system, with a column for each dataset and metric.
 
-    Under `meng` these are UniKeyphrase's Table 1 (present F1@5 and F1@M; on one data set with the absent ones also its
-    Table 4), Table 2 (absent), Table 5 (both together), and Table 3, the numbers of unique keyphrases, with those of
-    the gold above. F1@k divides precision by the number predicted, where that is below k.
+    Under `meng` these are the tables of UniKeyphrase: Table 1 (present F1@5 and F1@M), Table 2 (absent), Table 5 (both
+    together) and Table 3 (numbers of unique keyphrases, with those of the gold in the first row). Table 4 has the
+    scores of Tables 1 and 2 on one dataset. If fewer than k keyphrases are predicted, the precision in F1@k divides by
+    their number.
 
     Args:
         runs: at least one, all under one protocol.
-        intervals: cells are texts of two lines, the mean and its 95% interval, instead of numbers.
+        intervals: cells are strings of two lines, the mean and its 95% interval, instead of numbers.
     """
     protocol = runs[0].report.protocol
     cutoffs = [cutoff for cutoff in protocol.cutoffs if cutoff != "O"]
@@ -112,7 +113,7 @@ def paper_tables(runs: Sequence[Run], *, intervals: bool = False) -> dict[str, l
 
 
 def _rows(runs: Sequence[Run], metrics: Mapping[str, str], intervals: bool) -> list[Row]:
-    """One row for each system; `metrics` are the column's label -> metric."""
+    """One row for each system; `metrics`: column label -> metric."""
     rows: dict[str, Row] = {}
     for run in runs:
         row = rows.setdefault(run.system, {"system": run.system})
@@ -129,7 +130,7 @@ def _cell(score: Score) -> str | None:
 
 
 def document_rows(runs: Sequence[Run]) -> list[Row]:
-    """One row for each run: how many documents were scored, skipped, without a prediction or unknown."""
+    """One row for each run: numbers of documents that were scored, skipped, without a prediction or unknown."""
     return [
         {
             "system": run.system,
@@ -145,16 +146,17 @@ def document_rows(runs: Sequence[Run]) -> list[Row]:
 
 
 def comparison_tables(runs: Sequence[Run], others: Sequence[Run], where: str, seed: int) -> dict[str, list[Row]]:
-    """Title -> rows: paired tests of every run against that of `others` on its data set, by the same system if there.
+    """Title -> table rows: paired tests of each run against an earlier run on the same dataset.
 
     Args:
-        runs: of one evaluation.
-        others: of an earlier one; a single one serves whatever its names.
-        where: file of the others.
-        seed: of the bootstrap.
+        runs: runs of one evaluation.
+        others: runs of an earlier evaluation. Each run is compared with the run of the same dataset and system, or else
+            with the only run on the dataset. A single other run is compared with all runs, regardless of its names.
+        where: file of the other runs.
+        seed: random seed of the bootstrap.
 
     Raises:
-        UserError: a run has none, or several, to be compared with, or they cannot be compared.
+        UserError: there is not exactly one other run for a run, or the two reports cannot be compared.
     """
     tables: dict[str, list[Row]] = {}
     for run in runs if others else ():
@@ -162,9 +164,9 @@ def comparison_tables(runs: Sequence[Run], others: Sequence[Run], where: str, se
         fitting = [other for other in fitting if other.system == run.system] or fitting
         if len(fitting) != 1:
             raise UserError(
-                f"there are {len(fitting)} reports on {run.data} to compare {run.system} with, not one",
+                f"one report on {run.data} is needed to compare {run.system} with, but there are {len(fitting)}",
                 where=where,
-                fix="compare with a report of one system on the same data sets",
+                fix="give a file with the reports of one system on the same datasets",
             )
         tests = compare(run.report, fitting[0].report, seed)
         title = f"{run.system} on {run.data} minus {fitting[0].system or 'that'} of {where}"
@@ -173,20 +175,20 @@ def comparison_tables(runs: Sequence[Run], others: Sequence[Run], where: str, se
 
 
 def notes(runs: Sequence[Run]) -> list[str]:
-    """What must be known to read the scores: what made the predictions, and which lists may be cut too short for @M."""
+    """Notes on the scores: what the predictions were made with, and which lists may be too short for scores @M."""
     made_by = {run.system: json.dumps(run.made_by, ensure_ascii=False) for run in runs}
     lines = [f"{system}: predictions by {description}" for system, description in made_by.items()]
     for run in runs:
         if run.full and "M" in run.report.protocol.cutoffs:
             lines.append(
-                f"{run.system} on {run.data}: {run.full:,} documents have {run.top} keyphrases, as many as were asked "
-                "for: what the predictor would have added counts in no score @M, and neither in #PK, #AK"
+                f"{run.system} on {run.data}: {run.full:,} documents have {run.top} keyphrases, the requested maximum; "
+                "further keyphrases of the predictor are missing from the scores @M, #PK and #AK"
             )
     return lines
 
 
 def markdown_report(runs: Sequence[Run]) -> str:
-    """A page of Markdown: the protocol, `paper_tables`, the documents and the notes."""
+    """A Markdown page with the protocol, `paper_tables`, `document_rows` and the notes."""
     protocol = runs[0].report.protocol
     tables = markdown_tables({**paper_tables(runs), "documents": document_rows(runs)})
     listed = "".join(f"- {note}\n" for note in notes(runs))
@@ -194,17 +196,21 @@ def markdown_report(runs: Sequence[Run]) -> str:
 
 
 def draw_figures(runs: Sequence[Run], folder: Path) -> list[Path]:
-    """Draw what there is to draw of UniKeyphrase's figures into a folder, which is made.
+    """Draw the figures of UniKeyphrase for which there is data.
 
-    `bag_of_words_error.png` is its Fig. 5, under a protocol that measures it; `training_loss.png` its Fig. 4, of the
-    predictors that lie in the folder of a training, beside its `metrics.jsonl`.
+    `bag_of_words_error.png` is Fig. 5; the protocol must have the metric `bag_of_words_distance`. `training_loss.png`
+    is Fig. 4, for predictors in the folder of their training, which has a file `metrics.jsonl`.
+
+    Args:
+        runs: the runs to draw.
+        folder: created if needed.
 
     Returns:
-        The files written.
+        The written files.
 
     Raises:
-        OSError: they cannot be written.
-        UserError: the metrics of a training are not such.
+        OSError: a file cannot be written.
+        UserError: a `metrics.jsonl` is invalid.
     """
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
@@ -222,7 +228,7 @@ def draw_figures(runs: Sequence[Run], folder: Path) -> list[Path]:
 
 
 def bag_of_words_distances(runs: Sequence[Run]) -> dict[str, dict[str, tuple[float, float, float]]]:
-    """System -> data set -> mean distance and its 95% interval (UniKeyphrase, Fig. 5); empty if not measured."""
+    """System -> dataset -> (mean, low, high) of the bag-of-words distance (UniKeyphrase, Fig. 5); may be empty."""
     distances: dict[str, dict[str, tuple[float, float, float]]] = {}
     for run in runs:
         score = run.report.scores.get("bag_of_words_distance")

@@ -1,4 +1,4 @@
-"""What the trials of a sweep say of their settings: means over seeds with intervals, and which setting is best."""
+"""Results of a sweep by setting: means over seeds with confidence intervals, and the best setting."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kpray.report.trials import Setting, TrialRow, Value
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A mean over seeds and its 95% interval, which one value alone has not."""
+    """A mean over seeds and its 95% confidence interval; the bounds are None for a single seed."""
 
     mean: float
     low: float | None
@@ -22,14 +22,15 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class SettingRow:
-    """What there is to tell of one setting.
+    """Results of one setting.
 
     Attributes:
         setting: field -> value.
-        trials: those of its seeds.
-        score: over the seeds that are finished; None: there are none.
-        metrics: likewise.
-        difference: score minus that of the best setting, over the seeds that both have finished; None of the best.
+        trials: the trials of the setting, one for each seed.
+        score: score over the finished seeds; None if no seed is finished.
+        metrics: metric -> estimate over the finished seeds.
+        difference: score minus the score of the best setting, over the seeds that both have finished; None for the
+            best setting.
     """
 
     setting: Setting
@@ -40,15 +41,15 @@ class SettingRow:
 
     @property
     def finished(self) -> int:
-        """Number of seeds that count."""
+        """Number of finished seeds."""
         return sum(trial.state == "finished" for trial in self.trials)
 
 
 def seed_interval(values: Sequence[float]) -> Estimate:
-    """Mean and 95% interval of independent values: mean ± t s / sqrt(n), s their standard deviation (Student, 1908).
+    """Mean and 95% interval of independent values: mean ± t s / sqrt(n) with standard deviation s (Student, 1908).
 
     Args:
-        values: at least one.
+        values: at least one value.
     """
     from scipy.stats import t
 
@@ -60,19 +61,19 @@ def seed_interval(values: Sequence[float]) -> Estimate:
 
 
 def summarize_settings(trials: Sequence[TrialRow]) -> list[SettingRow]:
-    """One row for each setting, in the order of its first trial; seeds that were stopped early count in no mean."""
+    """One row for each setting, in the order of first trials. Means include finished seeds only."""
     groups: dict[tuple[tuple[str, Value], ...], list[TrialRow]] = {}
     for trial in trials:
         groups.setdefault(tuple(trial.setting.items()), []).append(trial)
     rows = []
-    for setting, own in groups.items():
-        finished = [trial for trial in own if trial.state == "finished"]
+    for setting, members in groups.items():
+        finished = [trial for trial in members if trial.state == "finished"]
         scores = [trial.score for trial in finished if trial.score is not None]
         names = dict.fromkeys(name for trial in finished for name in trial.metrics)
         metrics = {
             name: seed_interval([trial.metrics[name] for trial in finished if name in trial.metrics]) for name in names
         }
-        rows.append(SettingRow(dict(setting), tuple(own), seed_interval(scores) if scores else None, metrics))
+        rows.append(SettingRow(dict(setting), tuple(members), seed_interval(scores) if scores else None, metrics))
     best = best_setting(rows)
     if best is None:
         return rows
@@ -83,9 +84,9 @@ def summarize_settings(trials: Sequence[TrialRow]) -> list[SettingRow]:
 
 
 def best_setting(rows: Sequence[SettingRow]) -> SettingRow | None:
-    """The highest mean among the settings with most finished seeds (of equals the first); None: nothing is finished."""
-    most = max((row.finished for row in rows), default=0)
-    eligible = [row for row in rows if row.score is not None and row.finished == most]
+    """The first setting with the highest mean among those with the most finished seeds; None if no seed is finished."""
+    most_seeds = max((row.finished for row in rows), default=0)
+    eligible = [row for row in rows if row.score is not None and row.finished == most_seeds]
     return max(eligible, key=lambda row: row.score.mean if row.score else -math.inf, default=None)
 
 

@@ -1,1 +1,1 @@
-"""RAMKG and RGIT (Gao et al., Findings of NAACL 2022): multilingual keyphrases, helped by retrieved English ones."""
+"""RAMKG and RGIT (Gao et al., Findings of NAACL 2022): multilingual keyphrases with retrieved English keyphrases."""

@@ -1,4 +1,4 @@
-"""Small random models for the planted corpus: an encoder of BERT's type, and a generator of mBART's."""
+"""Small random models for the planted corpus: an encoder of BERT type and a generator of mBART type."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _BERT = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
-_MARKS = ("[unused1]", "[unused2]")  # what a retriever puts before the title and the rest
+_MARKS = ("[unused1]", "[unused2]")  # the retriever's marks before the title and before the rest
 _MBART = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>", "mask_token": "<mask>"}
-_HEADS = 4  # of attention
+_HEADS = 4  # attention heads
 _FEED_FORWARD = 256  # size of the inner layer of the feed-forward networks
-_GAIN = 8  # of the mean of a text's words, beside the token's own vector
-_LENGTH = 3.4  # of a text's vector: inner products from -11 to 11
-_GENERATOR_STD = 0.1  # of its words' vectors: it reads and writes with the same ones
-_DELIMITER = ";"  # a retriever puts it between keyphrases
+_GAIN = 8  # weight of the mean over the text's words, relative to the token itself
+_LENGTH = 3.4  # length of a text's vector: inner products are between -11 and 11
+_GENERATOR_STD = 0.1  # standard deviation of the word vectors, which input and output share
+_DELIMITER = ";"  # the retriever's delimiter between keyphrases
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +31,10 @@ class Size:
     """Size of a random model.
 
     Attributes:
-        layers: of the encoder, and as many of the decoder where there is one.
-        hidden: size of a token's vector; `_HEADS` divides it.
-        positions: most tokens of a text.
-        dropout: of hidden states and of attention.
+        layers: number of layers of the encoder, and of the decoder if there is one.
+        hidden: hidden size, a multiple of `_HEADS`.
+        positions: maximum number of tokens in a text.
+        dropout: dropout of hidden states and of attention.
     """
 
     layers: int
@@ -52,16 +52,16 @@ class BackboneSizes:
 
 
 def write_backbones(files: PlantedFiles, folder: Path, sizes: BackboneSizes, seed: int) -> tuple[Path, Path]:
-    """Write random models that know all words of a planted corpus, but for those of its dev and test documents alone.
+    """Write random models whose vocabulary is all words of a planted corpus, except its dev and test documents.
 
     Args:
         files: the corpus.
-        folder: in it, `encoder` and `generator` are made: folders that transformers loads.
-        sizes: of the models.
-        seed: of the weights.
+        folder: output folder; its subfolders `encoder` and `generator` can be loaded by transformers.
+        sizes: sizes of the models.
+        seed: random seed of the weights.
 
     Returns:
-        The encoder's folder and the generator's.
+        The folders of the encoder and of the generator.
     """
     words = _read_words([files.english, files.parallel, files.passages])
     encoder, generator = folder / "encoder", folder / "generator"
@@ -71,7 +71,7 @@ def write_backbones(files: PlantedFiles, folder: Path, sizes: BackboneSizes, see
 
 
 def _read_words(files: Sequence[Path]) -> list[str]:
-    """Words of all texts and keyphrases, as the tokenizers will see them, in alphabetical order."""
+    """Words of all texts and keyphrases, as the tokenizers split them, in alphabetical order."""
     from tokenizers.normalizers import BertNormalizer
     from tokenizers.pre_tokenizers import BertPreTokenizer
 
@@ -87,7 +87,7 @@ def _read_words(files: Sequence[Path]) -> list[str]:
 def _make_tokenizer(
     words: Sequence[str], named: dict[str, str], others: Sequence[str], template: str
 ) -> PreTrainedTokenizerFast:
-    """A tokenizer whose tokens are the special ones, named and others, and then the words."""
+    """A tokenizer whose vocabulary is the special tokens (`named` and `others`) and the words."""
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
     from transformers import AddedToken, PreTrainedTokenizerFast
 
@@ -98,7 +98,7 @@ def _make_tokenizer(
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     around = [(token, ids[token]) for token in template.split() if token in ids]
     tokenizer.post_processor = processors.TemplateProcessing(single=template, special_tokens=around)
-    # A language's token is no part of a word: "en" is an ending of the invented language.
+    # single_word: the token of English, "en", is also an ending in the invented language.
     more = [AddedToken(token, special=True, normalized=False, single_word=True) for token in others]
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, additional_special_tokens=more, **named)
 
@@ -123,12 +123,12 @@ def _write_encoder(words: Sequence[str], folder: Path, size: Size, seed: int) ->
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: Any = BertModel(config)
-    # From layers that are random, too, a few hundred pairs lead to nothing but those pairs. So at the start a token's
-    # vector is that of all words of its text together, of a fixed length, and what is told beside is learned.
+    # With random layers, training on a few hundred pairs would only memorize these pairs. Therefore each token's output
+    # is initially dominated by the mean of the text's word vectors and scaled to a fixed length.
     layers = model.encoder.layer
-    closed = [model.embeddings.position_embeddings, model.embeddings.token_type_embeddings]
-    closed += [branch.dense for layer in layers for branch in (layer.attention.output, layer.output)]
-    for module in closed:
+    zeroed = [model.embeddings.position_embeddings, model.embeddings.token_type_embeddings]
+    zeroed += [branch.dense for layer in layers for branch in (layer.attention.output, layer.output)]
+    for module in zeroed:
         nn.init.zeros_(module.weight)
     nn.init.eye_(layers[0].attention.self.value.weight)
     nn.init.eye_(layers[0].attention.output.dense.weight).data *= _GAIN
@@ -142,7 +142,7 @@ def _write_generator(words: Sequence[str], folder: Path, size: Size, seed: int) 
     from torch import nn
     from transformers import MBartConfig, MBartForConditionalGeneration
 
-    # As mBART's: the end and the language stand behind a text.
+    # As in mBART, the end token and the language token follow the text.
     tokenizer = _make_tokenizer(words, _MBART, (ENGLISH, INVENTED, ENKPS, CTX, SEP), f"$A </s> {ENGLISH}")
     config = MBartConfig(
         vocab_size=len(tokenizer),
@@ -166,8 +166,8 @@ def _write_generator(words: Sequence[str], folder: Path, size: Size, seed: int) 
         embeddings = model.get_input_embeddings().weight
         nn.init.normal_(embeddings, std=_GENERATOR_STD)
         nn.init.zeros_(embeddings[config.pad_token_id])
-    # mBART is used to put the words that it reads into what it writes; for a random model that is too much to find out
-    # from a few hundred documents. So at the start cross-attention hands on the tokens that it looks at.
+    # Pre-trained mBART can copy words from its input; a random model cannot learn this from a few hundred documents.
+    # Therefore cross-attention initially passes on the tokens that it attends to.
     for layer in model.get_decoder().layers:
         for projection in (layer.encoder_attn.v_proj, layer.encoder_attn.out_proj):
             nn.init.eye_(projection.weight)

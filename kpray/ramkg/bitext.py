@@ -1,4 +1,4 @@
-"""Seed pairs: documents of two languages that are translations of each other (Artetxe & Schwenk, ACL 2019).
+"""Mining of seed pairs: documents that are translations of each other (Artetxe & Schwenk, ACL 2019).
 
 Shape legend: Q queries, P passages, D size of a vector, k neighbours.
 """
@@ -16,27 +16,28 @@ from kpray.pretrained import choose_device, load_pretrained
 from kpray.ramkg.config import BitextConfig
 from kpray.ramkg.index import exact_index, nearest
 
-_BLOCK = 8192  #: vectors that are normalised or searched for at once
+_BLOCK = 8192  #: vectors that are normalized or searched for at once
 
 
 def margin_pairs(
     queries_QD: np.ndarray, passages_PD: np.ndarray, neighbors: int, margin: float
 ) -> list[tuple[int, int, float]]:
-    """Pair queries with passages by the ratio margin, each at most once (Artetxe & Schwenk: "ratio", "max. score").
+    """Pair queries with passages by the ratio margin (Artetxe & Schwenk, functions "ratio" and "max. score").
 
-    The margin of a pair is its cosine over the mean of two means: of the query's cosines with its k nearest passages,
-    and of the passage's with its k nearest queries. Of every query's k nearest passages the one of highest margin is a
-    candidate, and of every passage's k nearest queries; they are taken by falling margin as long as both are free.
+    The margin of a pair is its cosine divided by the mean of two means: the mean cosine of the query and its k nearest
+    passages, and the mean cosine of the passage and its k nearest queries. Each query is paired with the passage of the
+    highest margin among its k nearest ones, and each passage likewise with a query. These candidates are accepted in
+    the order of descending margin if their query and passage are not yet in a pair.
 
     Args:
-        queries_QD: float16 or float32 [Q, D], of any length.
+        queries_QD: float16 or float32 [Q, D]; the vectors need not be normalized.
         passages_PD: float16 or float32 [P, D].
-        neighbors: k; all there are where there are fewer.
-        margin: least margin of a pair.
+        neighbors: k; all vectors if there are fewer.
+        margin: minimum margin of a pair.
 
     Returns:
-        Row of the query, row of the passage and margin, by falling margin, then by rows. A pair whose cosine or mean
-        is not positive has no margin and is none.
+        (row of the query, row of the passage, margin) of each pair, by descending margin, then by rows. A pair with a
+        cosine or a mean that is not positive has no margin and is not returned.
     """
     if not len(queries_QD) or not len(passages_PD):
         return []
@@ -52,22 +53,22 @@ def margin_pairs(
     queries, passages, margins = queries[enough], passages[enough], margins[enough]
     pairs: list[tuple[int, int, float]] = []
     free_Q, free_P = np.ones(len(queries_QD), dtype=bool), np.ones(len(passages_PD), dtype=bool)
-    for place in np.lexsort((passages, queries, -margins)):
-        query, passage = queries[place], passages[place]
+    for index in np.lexsort((passages, queries, -margins)):
+        query, passage = queries[index], passages[index]
         if free_Q[query] and free_P[passage]:
             free_Q[query] = free_P[passage] = False
-            pairs.append((int(query), int(passage), float(margins[place])))
+            pairs.append((int(query), int(passage), float(margins[index])))
     return pairs
 
 
 def embed_texts(texts: Sequence[str], config: BitextConfig, device: str = "auto", batch: int = 32) -> np.ndarray:
-    """Vectors of texts by a sentence-transformers model, which is loaded once in a process.
+    """Embed texts with a sentence-transformers model, which is loaded once per process.
 
     Args:
-        texts: whatever is longer than the model takes is cut by it.
-        config: names the model.
-        device: as `choose_device` takes it.
-        batch: texts that go through the model together; they are sorted by length.
+        texts: the texts; the model cuts texts that are too long.
+        config: its `model` is loaded.
+        device: see `choose_device`.
+        batch: number of texts in a forward pass.
 
     Returns:
         float32 [texts, D], in the order of the texts.
@@ -76,7 +77,7 @@ def embed_texts(texts: Sequence[str], config: BitextConfig, device: str = "auto"
         UserError: sentence-transformers is not installed, or the model cannot be found or read.
     """
     model = _open_model(config.model, str(choose_device(device)))
-    # Of no text at all it would not say the size of a vector.
+    # Without any text, the model would not return the size of a vector.
     vectors: np.ndarray = model.encode(list(texts) or [""], batch_size=batch, show_progress_bar=False)
     return vectors[: len(texts)].astype(np.float32)
 
@@ -87,7 +88,7 @@ def _open_model(name: str, device: str) -> Any:
 
 
 class _SentenceTransformers:
-    """The library's models, opened as those of transformers are."""
+    """Loads models of sentence-transformers through `load_pretrained`."""
 
     @staticmethod
     def from_pretrained(folder: str, *, trust_remote_code: Literal[False], **options: Any) -> Any:
@@ -101,7 +102,7 @@ class _SentenceTransformers:
 
 
 def _nearest(queries: np.ndarray, passages: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosines and rows of the k nearest passages of each query, float32 and int64 [queries, k]."""
+    """Cosines float32 [queries, k] and rows int64 [queries, k] of the k nearest passages of each query."""
     index = exact_index(passages.shape[1], "float32")
     for block in _normalized(passages):
         index.add(block)
@@ -119,9 +120,9 @@ def _normalized(vectors: np.ndarray) -> Iterator[np.ndarray]:
 def _best(
     cosines: np.ndarray, rows: np.ndarray, means: np.ndarray, other_means: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The best of each row's nearest others, and the margin of the two."""
+    """For each row, the neighbour with the highest margin, and this margin."""
     denominators = (means[:, None] + other_means[rows]) / 2
     sound = (cosines > 0) & (denominators > 0)
     margins = np.where(sound, cosines / np.where(sound, denominators, 1), -np.inf).astype(np.float32)
-    best = np.lexsort((rows, -margins))[:, :1]  # of equal margins the first row
+    best = np.lexsort((rows, -margins))[:, :1]  # at equal margins, the first row
     return np.take_along_axis(rows, best, axis=1)[:, 0], np.take_along_axis(margins, best, axis=1)[:, 0]

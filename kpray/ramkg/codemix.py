@@ -1,10 +1,11 @@
 """Code-mixed inputs of the generator: English keyphrases and a passage of another language in one sequence (Sec. 4.2).
 
-    source   [ENKPS] k [SEP] ... [SEP] k [CTX] passage     in the frame that the model knows its language by
-    target   k [SEP] ... [SEP] k </s>                      after the tokens that the decoder starts with
+    source   [ENKPS] k [SEP] ... [SEP] k [CTX] passage     inside the frame of the model and language
+    target   k [SEP] ... [SEP] k </s>                      after the decoder's start tokens
 
-Frames, as the models were pre-trained with them: mBART-25 `... </s> [XX]`, and its decoder starts with [XX]; mBART-50
-`[XX] ... </s>`, and its decoder starts with `</s> [XX]`; models without language tokens their own special tokens.
+The frame is the special tokens around a source, and the decoder's start tokens. It is the one from pre-training:
+`... </s> [XX]` for mBART-25, whose decoder starts with [XX]; `[XX] ... </s>` for mBART-50, whose decoder starts with
+`</s> [XX]`; the usual special tokens for models without language tokens.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from kpray.ramkg.languages import language_code, unnamed_tokens
 
 ENKPS, CTX, SEP = "[ENKPS]", "[CTX]", "[SEP]"
 NO_LANGUAGE = -1
-"""Stands for the id of a language's token where the tokenizer has no such tokens."""
+"""Replaces the id of a language token if the tokenizer has no language tokens."""
 PROTOCOL = PROTOCOLS["ramkg"]
 
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """Ids of the tokens that divide sequences: those of this module, and the end of a sequence."""
+    """Ids of [ENKPS], [CTX], [SEP] and the end token."""
 
     enkps: int
     ctx: int
@@ -41,7 +42,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Ids before and after a source of one language, and those that the decoder starts with."""
+    """Token ids before and after a source in one language, and the decoder's start tokens."""
 
     prefix: tuple[int, ...]
     suffix: tuple[int, ...]
@@ -55,34 +56,34 @@ def mix_source(
     marks: Marks,
     config: GeneratorConfig,
 ) -> list[int]:
-    """The input of one document, at most `config.source_tokens` ids.
+    """Make the input of one document, at most `config.source_tokens` ids.
 
-    Keyphrases take what the passage leaves free, and at least `config.keyphrase_tokens`, for which the passage's tail
-    is cut. They are cut at a separator.
+    The keyphrases may use the space that the passage leaves free, but at least `config.keyphrase_tokens`; if necessary,
+    the end of the passage is cut. Keyphrases that do not fit are dropped as a whole.
 
     Args:
-        passage: ids of the document's text.
-        keyphrases: ids of each English keyphrase, the best first; None: the passage alone, without [CTX].
-        frame: of the document's language.
-        marks: of the tokenizer.
-        config: the limits.
+        passage: token ids of the document's text.
+        keyphrases: token ids of each English keyphrase, best first; None: only the passage, without [CTX].
+        frame: frame of the document's language.
+        marks: ids of the separators.
+        config: limits of the lengths.
     """
     room = config.source_tokens - len(frame.prefix) - len(frame.suffix)
     if keyphrases is None:
         return [*frame.prefix, *passage[:room], *frame.suffix]
     room -= 2  # [ENKPS] and [CTX]
-    most = max(config.keyphrase_tokens, room - len(passage))
+    limit = max(config.keyphrase_tokens, room - len(passage))
     hints: list[int] = []
     for phrase in keyphrases:
         joined = [*hints, marks.sep, *phrase] if hints else list(phrase)
-        if len(joined) > most:
+        if len(joined) > limit:
             break
         hints = joined
     return [*frame.prefix, marks.enkps, *hints, marks.ctx, *passage[: room - len(hints)], *frame.suffix]
 
 
 def mix_target(keyphrases: Sequence[Sequence[int]], marks: Marks, limit: int) -> list[int]:
-    """Keyphrases joined by [SEP], and the end: at most `limit` ids; a phrase that does not fit whole is left out."""
+    """Keyphrases joined with [SEP], and the end token: at most `limit` ids. Phrases that do not fit are left out."""
     target: list[int] = []
     for phrase in keyphrases:
         joined = [*target, marks.sep, *phrase] if target else list(phrase)
@@ -92,33 +93,34 @@ def mix_target(keyphrases: Sequence[Sequence[int]], marks: Marks, limit: int) ->
 
 
 class CodeMixer:
-    """A tokenizer as the generator uses it.
+    """Makes the generator's inputs and targets with a tokenizer.
 
     Attributes:
-        tokenizer: with the tokens of this module.
-        config: the limits.
-        marks: ids that divide sequences.
+        tokenizer: the tokenizer, with [ENKPS], [CTX] and [SEP].
+        config: limits of the lengths.
+        marks: ids of the separators and of the end token.
         pad_id: id of padding.
-        forbidden: ids that are no part of a phrase, and are never generated.
+        forbidden: ids of special tokens that must not be generated.
     """
 
     def __init__(self, tokenizer: Any, config: GeneratorConfig, decoder_start: int | None = None) -> None:
-        """Add the tokens of this module to a tokenizer that has them not yet.
+        """Add the tokens [ENKPS], [CTX] and [SEP] to the tokenizer if it lacks them.
 
         Args:
-            tokenizer: a fast one of transformers.
-            config: the limits.
-            decoder_start: what the model's configuration has as `decoder_start_token_id`; None: the end.
+            tokenizer: a fast tokenizer of transformers.
+            config: limits of the lengths.
+            decoder_start: `decoder_start_token_id` of the model's configuration; None: the end token.
 
         Raises:
-            UserError: the tokenizer has no end or padding, or ends sequences with [SEP] as BERT's do.
+            UserError: the tokenizer has no end token or padding token, or its end token is [SEP], as in BERT.
         """
         from transformers import AddedToken
 
         end, pad = tokenizer.eos_token_id, tokenizer.pad_token_id
         if end is None or pad is None or tokenizer.eos_token == SEP:
             raise UserError(
-                f"the tokenizer of {config.backbone!r} has no tokens for the end of a sequence and for padding",
+                f"the tokenizer of {config.backbone!r} is not for generation: it needs an end token other than [SEP] "
+                "and a padding token",
                 where="backbone",
                 fix="choose a model such as mBART, mT5 or BART",
             )
@@ -141,12 +143,16 @@ class CodeMixer:
         return len(self.tokenizer)
 
     def language(self, lang: str, *, where: str = "lang") -> int:
-        """Id of a language's token, or `NO_LANGUAGE`; raises a `UserError` as `language_code`."""
+        """Id of the token of a language, or `NO_LANGUAGE`.
+
+        Raises:
+            UserError: see `language_code`.
+        """
         code = language_code(lang, self.tokenizer, where=where)
         return NO_LANGUAGE if code is None else int(self.tokenizer.convert_tokens_to_ids(code))
 
     def frame(self, language: int) -> Frame:
-        """The frame of a language, given the id of its token, or `NO_LANGUAGE`."""
+        """Frame of a language; `language` is an id from `language`."""
         if language not in self._frames:
             self._frames[language] = self._make_frame(language)
         return self._frames[language]
@@ -158,7 +164,7 @@ class CodeMixer:
         if language == NO_LANGUAGE:
             return Frame(tuple(prefix), tuple(suffix), (self._start, *prefix))
         unnamed = set(self.tokenizer.convert_tokens_to_ids(unnamed_tokens(self.tokenizer)))
-        if unnamed.isdisjoint([*prefix, *suffix]):  # the tokenizer leaves the language to us
+        if unnamed.isdisjoint([*prefix, *suffix]):  # the tokenizer adds no language token
             return Frame(tuple(prefix), (self.marks.end, language), (language,))
         prefix, suffix = ([language if id in unnamed else id for id in ids] for ids in (prefix, suffix))
         start = (language,) if language in suffix else (self._start, *prefix)
@@ -167,13 +173,16 @@ class CodeMixer:
     def sources(
         self, texts: Sequence[str], languages: Sequence[int], english: Sequence[Sequence[str]]
     ) -> list[np.ndarray | str]:
-        """Inputs of documents, int32 [S] each, or the reason why a document has none.
+        """Make the inputs of documents.
 
         Args:
-            texts: of the documents.
+            texts: texts of the documents.
             languages: ids from `language`.
-            english: of each document the keyphrases of the English passages that go with it, the best first; those
-                that the protocol `ramkg` takes for the same are one. With `config.passages` 0 they are left aside.
+            english: for each document, the keyphrases of its English passages, best first. Duplicates under the
+                protocol `ramkg` are dropped. If `config.passages` is 0, they are ignored.
+
+        Returns:
+            For each document its token ids, int32 [S], or the reason why the document cannot be read.
         """
         hints: list[list[str]] = []
         if self.config.passages:
@@ -181,52 +190,55 @@ class CodeMixer:
         passages = self._encode(texts)
         phrases = iter(self._encode([phrase for phrases in hints for phrase in phrases]))
         sources: list[np.ndarray | str] = []
-        for place, (passage, language) in enumerate(zip(passages, languages, strict=True)):
-            own = [ids for ids in (next(phrases) for _ in hints[place]) if ids] if hints else None
+        for index, (passage, language) in enumerate(zip(passages, languages, strict=True)):
+            keyphrases = [ids for ids in (next(phrases) for _ in hints[index]) if ids] if hints else None
             if not passage:
                 sources.append(_no_ids(passage, "the text"))
                 continue
-            ids = mix_source(passage, own, self.frame(language), self.marks, self.config)
+            ids = mix_source(passage, keyphrases, self.frame(language), self.marks, self.config)
             sources.append(np.array(ids, dtype=np.int32))
         return sources
 
     def targets(self, keyphrases: Sequence[Sequence[str]]) -> list[np.ndarray | str]:
-        """What is to be generated for documents, int32 [T] each with its end, or the reason why there is nothing.
+        """Make the targets of documents.
 
         Args:
-            keyphrases: of each document, in the order of the data set; those that the protocol `ramkg` takes for the
-                same are one.
+            keyphrases: gold keyphrases of each document, in the order of the dataset. Duplicates under the protocol
+                `ramkg` are dropped.
+
+        Returns:
+            For each document its target ids with the end token, int32 [T], or the reason why it has no target.
         """
-        phrases = [list(unique_phrases(own, "en", PROTOCOL.normalization).values()) for own in keyphrases]
-        encoded = iter(self._encode([phrase for own in phrases for phrase in own]))
+        gold = [list(unique_phrases(phrases, "en", PROTOCOL.normalization).values()) for phrases in keyphrases]
+        encoded = iter(self._encode([phrase for phrases in gold for phrase in phrases]))
         targets: list[np.ndarray | str] = []
-        for own in phrases:
-            ids = [next(encoded) for _ in own]
+        for phrases in gold:
+            ids = [next(encoded) for _ in phrases]
             target = mix_target([phrase for phrase in ids if phrase], self.marks, self.config.target_tokens)
-            if not own:
+            if not phrases:
                 targets.append("no gold keyphrase")
             elif None in ids:
                 targets.append(_no_ids(None, "a keyphrase"))
             elif len(target) == 1:
-                targets.append(f"no gold keyphrase has tokens, and fewer than {self.config.target_tokens}")
+                targets.append(f"no gold keyphrase has between 1 and {self.config.target_tokens - 1} tokens")
             else:
                 targets.append(np.array(target, dtype=np.int32))
         return targets
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of a phrase."""
+        """Text of a phrase from its token ids."""
         text: str = self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return " ".join(text.split())
 
     def _encode(self, texts: Sequence[str]) -> list[list[int] | None]:
-        """Ids of each text, none of them of a special token; None where it is not valid Unicode."""
+        """Token ids of each text, without special tokens; None if the text is not valid Unicode."""
         valid = [_is_unicode(text) for text in texts]
-        # A document that says "[SEP]" has no such token. Each call of the tokenizer itself forgets it.
+        # "[SEP]" in a document is plain text. Each call of the tokenizer resets this flag, so it is set here.
         self._backend.encode_special_tokens = True
         encodings = self._backend.encode_batch_fast(
             [text if known else "" for text, known in zip(texts, valid, strict=True)], add_special_tokens=False
         )
-        # mBART's tokenizer has its language codes, </s> and the like among the pieces of words, too.
+        # mBART's tokenizer also has language codes, </s> and other special tokens among its word pieces.
         return [
             [id for id in encoding.ids if id not in self._dropped] if known else None
             for encoding, known in zip(encodings, valid, strict=True)
@@ -235,28 +247,28 @@ class CodeMixer:
 
 @cache
 def load_mixer(config: GeneratorConfig) -> CodeMixer:
-    """The tokenizer of `config.backbone`; a process loads it once.
+    """The `CodeMixer` of `config.backbone`, loaded once per process.
 
     Raises:
-        UserError: it cannot be loaded, or the model is no sequence-to-sequence model, or too short for the limits.
+        UserError: the backbone cannot be loaded, is not a sequence-to-sequence model, or has too few positions.
     """
     from transformers import AutoConfig
 
     model = load_pretrained(AutoConfig, config.backbone)
     if not model.is_encoder_decoder:
         raise UserError(
-            f"{config.backbone!r} is no sequence-to-sequence model",
+            f"{config.backbone!r} is not a sequence-to-sequence model",
             where="backbone",
             fix="choose a model such as mBART, mT5 or BART",
         )
     positions = getattr(model, "max_position_embeddings", None)  # T5 has none: its positions are relative
     for limit in ("source_tokens", "target_tokens"):
-        # The decoder starts with up to two tokens, and does not read the last that it writes.
+        # The decoder has up to two start tokens and does not read the last token that it generates.
         if positions is not None and getattr(config, limit) + (limit == "target_tokens") > positions:
             raise UserError(
-                f"is {getattr(config, limit)}, but {config.backbone!r} has {positions} positions",
+                f"{getattr(config, limit)} tokens are too many: {config.backbone!r} has {positions} positions",
                 where=limit,
-                fix="give fewer tokens, or choose another model",
+                fix="give a smaller number, or choose another model",
             )
     start = getattr(model, "decoder_start_token_id", None)
     return CodeMixer(load_tokenizer(config.backbone), config, start)

@@ -13,7 +13,7 @@ from kpray.pretrained import Backbone, weights_sha256
 from kpray.settings import Settings
 from kpray.training import OptimConfig
 
-# Folders in that of a saved RAMKG.
+# Subfolders of a saved RAMKG.
 GENERATOR, RETRIEVER, INDEX, ENGLISH = "generator", "retriever", "index", "english"
 
 
@@ -87,7 +87,7 @@ class GeneratorConfig(Settings):
     @model_validator(mode="after")
     def _passage_has_room(self) -> Self:
         if self.passages and 2 * self.keyphrase_tokens > self.source_tokens:
-            raise ValueError("keyphrase_tokens should be at most half of source_tokens")
+            raise ValueError("keyphrase_tokens must be at most half of source_tokens")
         return self
 
 
@@ -131,7 +131,7 @@ class RAMKGConfig(RAMKGOptions, TrainedConfig):
 
     @override
     def weights_sha256(self) -> str:
-        """Of the generator's, and of the retriever's where it has one."""
+        """First 16 digits of the SHA-256 of the generator's and, if there is one, the retriever's weights."""
         digest = hashlib.sha256()
         for part in (GENERATOR, RETRIEVER):
             folder = self.folder / part

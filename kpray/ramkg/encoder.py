@@ -1,4 +1,4 @@
-"""The encoder that queries and passages share (Sec. 4.1): texts to token ids, token ids to vectors, and its folder."""
+"""The retriever's encoder, which queries and passages share (Sec. 4.1): tokenization, embedding, loading and saving."""
 
 from __future__ import annotations
 
@@ -25,39 +25,40 @@ from kpray.transfer import start_copy, to_device
 
 SETTINGS_FILE = "retriever.json"
 BATCH_TOKENS = BatchTokens()
-_BATCHES_AHEAD = 2  # that a GPU is given before the vectors of an earlier one are read
+_BATCHES_AHEAD = 2  # batches that are sent to a GPU before the vectors of an earlier one are read
 _DELIMITER = " ; "  # between keyphrases
-_VECTOR_FIELDS = {"pooling", "marks", "passage_tokens", "target"}  # of the configuration, that vectors depend on
+_VECTOR_FIELDS = {"pooling", "marks", "passage_tokens", "target"}  # fields of the configuration that affect vectors
 _UNSEEN_IN_WEIGHTS = ("model_type", "num_attention_heads", "hidden_act", "layer_norm_eps")
 
 
 class PassageEncoder(nn.Module):
-    """A transformers encoder with one vector for each text, not normalized: scores are inner products.
+    """A transformers encoder that gives one vector for each text.
 
-    One encoder serves both sides (App. A.1: sharing "can perform slightly better").
+    Vectors are not normalized; scores are inner products. Queries and passages share one encoder (App. A.1: sharing
+    "can perform slightly better").
 
     Attributes:
         model: the encoder, without its pooler.
-        pooling: `cls`, the first token's vector, or `mean` of all tokens'.
+        pooling: vector of a text: `cls`, the vector of its first token, or `mean`, the mean over all tokens.
     """
 
     def __init__(self, model: PreTrainedModel, pooling: Literal["cls", "mean"]) -> None:
         super().__init__()
         if getattr(model, "pooler", None) is not None:
-            model.register_module("pooler", None)  # no vector depends on it
+            model.register_module("pooler", None)  # not used
         self.model, self.pooling = model, pooling
 
     @property
     def size(self) -> int:
-        """Numbers of a vector, D."""
+        """Size of a vector, D."""
         size: int = self.model.config.hidden_size
         return size
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
-        """Vectors of texts.
+        """Compute the vectors of texts.
 
         Args:
-            input_ids: int64 [N, T], each row's tokens and then padding.
+            input_ids: int64 [N, T], tokens of each text, followed by padding.
             attention_mask: int64 [N, T], 1 for tokens and 0 for padding.
 
         Returns:
@@ -71,25 +72,25 @@ class PassageEncoder(nn.Module):
         return (hidden_NTD * weights_NT1).sum(1) / weights_NT1.sum(1)
 
     def gradient_checkpointing_enable(self) -> None:
-        """Keep only the inputs of each layer for the backward pass."""
+        """Keep only each layer's inputs for the backward pass."""
         enable: Any = getattr(self.model, "activation_checkpointing_enable", None)  # its name in newer transformers
         (enable or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
 class TextEncoder:
-    """Texts as token ids: [CLS] [unused1] title [unused2] context [SEP], as the official code has them.
+    """Tokenizes texts as [CLS] [unused1] title [unused2] context [SEP], like the official code.
 
     Attributes:
-        tokenizer: the model's.
-        config: says what the marks are, how much of a text is kept, and what of an English document is retrieved.
-        pad_id: id of the padding.
+        tokenizer: tokenizer of the model.
+        config: its fields `marks`, `passage_tokens` and `target` are used.
+        pad_id: id of padding.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: RetrieverConfig) -> None:
-        """Take a model's fast tokenizer.
+        """Check and set up a fast tokenizer.
 
         Raises:
-            UserError: it has no tokens to begin and end a text with, or lacks the marks.
+            UserError: the tokenizer has no [CLS], [SEP] or [PAD], or lacks the marks.
         """
         self.tokenizer, self.config = tokenizer, config
         self._backend: Any = tokenizer.backend_tokenizer
@@ -106,18 +107,18 @@ class TextEncoder:
             raise UserError(
                 f"the tokenizer of {config.backbone!r} lacks {(config.marks or ())[marks.index(None)]!r}",
                 where="retriever.marks",
-                fix="name two tokens that it has, or null",
+                fix="name two tokens of the tokenizer, or null",
             )
         self._before_title, self._before_context = ([mark] for mark in marks) if marks else ([], [])
         self._backend.no_truncation()
         self._backend.no_padding()
-        self._backend.encode_special_tokens = True  # a text that says "[SEP]" has no such token
+        self._backend.encode_special_tokens = True  # "[SEP]" in a text is plain text
 
     def encode_queries(self, documents: Sequence[Document]) -> list[np.ndarray]:
-        """Token ids of documents whose passages are searched with; never anything of their keyphrases.
+        """Token ids of query documents, from title and body only.
 
         Returns:
-            Of each int32 [tokens], at most `passage_tokens`.
+            int32 [tokens] for each document, at most `passage_tokens`.
 
         Raises:
             RejectedDocument: a text is not valid Unicode.
@@ -125,12 +126,12 @@ class TextEncoder:
         return self._encode([(document.title, document.body) for document in documents])
 
     def encode_passages(self, records: Sequence[Record]) -> list[np.ndarray]:
-        """Token ids of what is retrieved of English documents: `RetrieverConfig.target` (App. A.2).
+        """Token ids of the retrieval targets of English documents, see `RetrieverConfig.target` (App. A.2).
 
-        P2P: title and passage; P2K: the keyphrases instead; P2PK: the passage, and then the keyphrases.
+        P2P: title and passage; P2K: keyphrases; P2PK: title and passage, followed by the keyphrases.
 
         Returns:
-            Of each int32 [tokens], at most `passage_tokens`.
+            int32 [tokens] for each document, at most `passage_tokens`.
 
         Raises:
             RejectedDocument: a text is not valid Unicode.
@@ -147,32 +148,32 @@ class TextEncoder:
         return self._encode(texts)
 
     def is_empty(self, ids: np.ndarray) -> bool:
-        """Whether a text's ids hold nothing of a text."""
+        """Whether token ids have only special tokens and marks."""
         return len(ids) <= 2 + len(self._before_title) + len(self._before_context)
 
     def _encode(self, texts: Sequence[tuple[str, str]]) -> list[np.ndarray]:
-        """Titles and contexts."""
+        """Token ids of (title, context) pairs."""
         parts = [part for text in texts for part in text]
         try:
             encodings = self._backend.encode_batch_fast(parts, add_special_tokens=False)
         except (UnicodeEncodeError, TypeError) as error:
-            if any(map(_has_half_character, parts)):
+            if any(map(_has_surrogate, parts)):
                 raise RejectedDocument("invalid Unicode (a lone surrogate)") from error
             raise
-        most = self.config.passage_tokens - 2
+        limit = self.config.passage_tokens - 2
         rows = []
         for title, context in zip(encodings[::2], encodings[1::2], strict=True):
-            inner = [*self._before_title, *title.ids[:most], *self._before_context, *context.ids[:most]]
-            rows.append(np.array([self._cls, *inner[:most], self._sep], dtype=np.int32))
+            inner = [*self._before_title, *title.ids[:limit], *self._before_context, *context.ids[:limit]]
+            rows.append(np.array([self._cls, *inner[:limit], self._sep], dtype=np.int32))
         return rows
 
 
-def _has_half_character(text: str) -> bool:
+def _has_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def pad(rows: Sequence[np.ndarray], pad_id: int) -> tuple[Tensor, Tensor]:
-    """Rows of token ids as a batch on the CPU: ids and attention mask, int64 [N, T] each."""
+    """Pad token ids to a batch on the CPU: ids and attention mask, int64 [N, T] each."""
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     mask = np.arange(lengths.max()) < lengths[:, None]
     ids = np.full(mask.shape, pad_id, dtype=np.int64)
@@ -187,16 +188,17 @@ def embed(
     batch_tokens: int | None = None,
     dtype: Literal["float16", "float32"] = "float32",
 ) -> np.ndarray:
-    """Vectors of texts, without dropout, in batches of like length.
+    """Embed texts without dropout, in batches of similar length.
 
     Args:
-        encoder: on any device, in any precision.
+        encoder: the encoder, on any device, in any precision.
         rows: token ids of each text.
-        batch_tokens: most tokens of a forward pass, padding included; None: what fits the encoder's device.
-        dtype: of the result.
+        batch_tokens: maximum number of tokens in one forward pass, padding included; None: the default for the
+            encoder's device.
+        dtype: dtype of the result.
 
     Returns:
-        [texts, D], in the order of the rows. The last digits of a vector depend on its batch.
+        [texts, D], in the order of `rows`. The last digits of a vector depend on its batch.
     """
     device = next(encoder.parameters()).device
     batch_tokens = BATCH_TOKENS.choose(batch_tokens, device)
@@ -219,13 +221,13 @@ def embed(
 
 @dataclass(frozen=True, slots=True)
 class Retriever:
-    """An encoder and what its vectors depend on.
+    """An encoder with its tokenizer and configuration.
 
     Attributes:
-        encoder: float32, on the CPU, in evaluation mode.
-        texts: its tokenizer.
-        config: what it was trained with; `backbone` is where it was opened.
-        sha256: of the weights and all else that vectors depend on; an index of other vectors has another one.
+        encoder: the encoder in float32, on the CPU, in evaluation mode.
+        texts: tokenizer of the encoder.
+        config: configuration of its training; `backbone` is the opened folder or hub id.
+        sha256: SHA-256 of everything that vectors depend on, such as weights and tokenizer. An index stores it.
     """
 
     encoder: PassageEncoder
@@ -235,14 +237,15 @@ class Retriever:
 
 
 def open_retriever(name: str, config: RetrieverConfig | None = None) -> Retriever:
-    """Open a retriever that training wrote, or a pretrained encoder as it is.
+    """Open a retriever that training wrote, or a pretrained encoder.
 
     Args:
-        name: folder, or hub id.
-        config: of a pretrained encoder; a trained retriever has its own.
+        name: folder or hub id.
+        config: required for a pretrained encoder. For a trained retriever, it must agree with the saved configuration
+            in all fields that vectors depend on; None: the saved configuration.
 
     Raises:
-        UserError: it cannot be loaded, or the configuration is of other vectors than it was trained for.
+        UserError: the retriever cannot be loaded, or `config` does not agree with the saved configuration.
     """
     settings = Path(find_model(name)) / SETTINGS_FILE
     if settings.exists():
@@ -253,11 +256,13 @@ def open_retriever(name: str, config: RetrieverConfig | None = None) -> Retrieve
                     f"the retriever was trained with {field} = {getattr(saved, field)!r}, "
                     f"not {getattr(config, field)!r}",
                     where=str(settings),
-                    fix="leave it as it was, or train another",
+                    fix="use the value of the training, or train another retriever",
                 )
         config = saved
     if config is None:
-        raise UserError(f"no {SETTINGS_FILE}", where=name, fix="give a folder that the training of a retriever wrote")
+        raise UserError(
+            f"there is no {SETTINGS_FILE}", where=name, fix="give a folder that the training of a retriever wrote"
+        )
     config = config.model_copy(update={"backbone": name})
     texts = TextEncoder(load_tokenizer(name), config)
     encoder = load_encoder(texts)
@@ -265,10 +270,10 @@ def open_retriever(name: str, config: RetrieverConfig | None = None) -> Retrieve
 
 
 def load_encoder(texts: TextEncoder) -> PassageEncoder:
-    """The encoder that the configuration of these texts names, float32, on the CPU, in evaluation mode.
+    """Load the encoder `texts.config.backbone` in float32, on the CPU, in evaluation mode.
 
     Raises:
-        UserError: it cannot be loaded, is none, is not whole, or does not fit the texts.
+        UserError: the model cannot be loaded, is not an encoder, is incomplete, or does not match the tokenizer.
     """
     config, where = texts.config, "retriever.backbone"
     model, report = load_pretrained(
@@ -280,18 +285,26 @@ def load_encoder(texts: TextEncoder) -> PassageEncoder:
         output_loading_info=True,
     )
     if model.config.is_encoder_decoder or getattr(model.config, "is_decoder", False):
-        raise UserError(f"{config.backbone!r} is no encoder", where=where, fix="choose one such as BERT or XLM-R")
-    absent = [name for name in report["missing_keys"] if not name.startswith("pooler.")]
-    if absent:  # transformers fills them with random numbers
         raise UserError(
-            f"{config.backbone!r} lacks {len(absent)} weights, such as {min(absent)}", where=where, fix="copy it anew"
+            f"{config.backbone!r} is not an encoder", where=where, fix="choose an encoder such as BERT or XLM-R"
+        )
+    absent = [name for name in report["missing_keys"] if not name.startswith("pooler.")]
+    if absent:  # transformers would use random weights instead
+        raise UserError(
+            f"{config.backbone!r} lacks {len(absent)} weights, such as {min(absent)}",
+            where=where,
+            fix="download or copy the model again",
         )
     if len(texts.tokenizer) > model.config.vocab_size:
-        raise UserError(f"the tokenizer of {config.backbone!r} has more tokens than the model", where=where)
-    longest = _most_tokens(model)
+        raise UserError(
+            f"the tokenizer of {config.backbone!r} has more tokens than the model",
+            where=where,
+            fix="use the tokenizer and the weights of the same model",
+        )
+    longest = _max_tokens(model)
     if longest is not None and config.passage_tokens > longest:
         raise UserError(
-            f"{config.backbone!r} takes {longest} tokens, not {config.passage_tokens}",
+            f"{config.passage_tokens} tokens are too many: {config.backbone!r} reads at most {longest}",
             where="retriever.passage_tokens",
             fix=f"give at most {longest}",
         )
@@ -299,24 +312,24 @@ def load_encoder(texts: TextEncoder) -> PassageEncoder:
 
 
 def save_retriever(encoder: PassageEncoder, texts: TextEncoder, folder: Path) -> None:
-    """Write a folder that `open_retriever` opens, and that another training can start from."""
+    """Write a folder for `open_retriever`, which can also be the backbone of another training."""
     save_model(encoder.model, folder)
     texts.tokenizer.save_pretrained(folder)
     settings = json.dumps(texts.config.model_dump(mode="json"), indent=2)
     (folder / SETTINGS_FILE).write_text(settings + "\n", encoding="utf-8")
 
 
-def _most_tokens(model: PreTrainedModel) -> int | None:
-    """Tokens that there are positions for; None where positions are relative."""
+def _max_tokens(model: PreTrainedModel) -> int | None:
+    """Maximum number of tokens in a text; None for relative positions."""
     for name, module in model.named_modules():
         if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            # RoBERTa's kind counts positions from the one after the padding's.
+            # In models like RoBERTa, the first position is padding_idx + 1.
             return module.num_embeddings - (0 if module.padding_idx is None else module.padding_idx + 1)
     return None
 
 
 def _sha256(encoder: PassageEncoder, texts: TextEncoder) -> str:
-    """Of the weights, in float32, and the configuration, the architecture and the tokenizer that vectors depend on."""
+    """SHA-256 of the float32 weights, and of the parts of configuration, architecture and tokenizer that matter."""
     architecture = {name: getattr(encoder.model.config, name, None) for name in _UNSEEN_IN_WEIGHTS}
     about = {
         "config": texts.config.model_dump(mode="json", include=_VECTOR_FIELDS),

@@ -1,6 +1,6 @@
-"""The generator: keyphrases of documents by beam search, in any languages side by side (Sec. 4.2).
+"""The generator (Sec. 4.2): keyphrases by beam search; a batch may have documents of several languages.
 
-Shape legend: B documents, S source tokens (padded), P tokens that the decoder starts with, T target tokens (padded),
+Shape legend: B documents, S source tokens (padded), P start tokens of the decoder, T target tokens (padded),
 N target tokens of all documents without padding, H hidden size, V vocabulary.
 """
 
@@ -30,10 +30,10 @@ from kpray.training import unwrap
 
 GENERATOR_FILE = "generator.json"
 BATCH_TOKENS = BatchTokens(cpu=4096, gpu=16_384)
-# The log-probabilities of its beams over the vocabulary take as much memory as a text of so many tokens.
-_LEAST_TOKENS = 128
-_SCORED_TOKENS = 1024  # most target tokens of which the probabilities over the vocabulary are there at a time
-_DIGITS = 5  # of a score: the last bits of a floating-point number depend on the batch and must not decide a rank
+# A short document counts as this many tokens: its beams' log-probabilities over the vocabulary take as much memory.
+_MIN_TOKENS = 128
+_SCORED_TOKENS = 1024  # maximum number of target tokens whose probabilities over the vocabulary are in memory
+_DIGITS = 5  # scores are rounded, so that ranks do not depend on the last bits, which depend on the batch
 
 
 class Generator:
@@ -41,8 +41,8 @@ class Generator:
 
     Attributes:
         model: a sequence-to-sequence model of transformers.
-        mixer: its tokenizer, which makes its inputs (`CodeMixer.language`, `CodeMixer.sources`).
-        search: beam search.
+        mixer: makes the inputs of the model (`CodeMixer.language`, `CodeMixer.sources`).
+        search: configuration of beam search.
     """
 
     def __init__(self, model: Any, mixer: CodeMixer, search: GenerateConfig) -> None:
@@ -51,37 +51,41 @@ class Generator:
     def generate(
         self, sources: Sequence[np.ndarray], langs: Sequence[str], batch_tokens: int | None = None
     ) -> list[list[tuple[str, float]]]:
-        """Keyphrases of documents, best first, each with a score in [0, 1] that falls along the list.
+        """Generate the keyphrases of documents.
 
         Args:
             sources: from `CodeMixer.sources`, int32 [S] each.
             langs: language of each document.
-            batch_tokens: most source tokens of a batch, padding included; None: what fits the model's device.
+            batch_tokens: maximum number of source tokens in a batch, padding included; None: the default for the
+                model's device.
+
+        Returns:
+            For each document (phrase, score) pairs, best first. Scores are in [0, 1] and never increase along the list.
 
         Raises:
-            UserError: the model has tokens for languages, but none for one of these.
+            UserError: the model has language tokens, but none for one of the languages.
         """
         languages = [self.mixer.language(lang) for lang in langs]
         return generate_phrases(self.model, self.mixer, sources, languages, self.search, batch_tokens)
 
     def save(self, folder: Path) -> None:
-        """Write a folder that `open_generator` opens."""
+        """Write a folder for `open_generator`."""
         save_generator(self.model, self.mixer, folder)
 
 
 def open_generator(
     name: str, search: GenerateConfig | None = None, *, dtype: str = "auto", device: str = "auto"
 ) -> Generator:
-    """Open a generator that training has saved.
+    """Open a trained generator.
 
     Args:
         name: folder or hub id.
-        search: None for the defaults: as wide as the paper's.
+        search: configuration of beam search; None: the defaults, which are those of the paper.
         dtype: `float32`, `bfloat16`, `float16`; `auto`: float16 on a GPU, float32 on a CPU.
         device: `cpu`, `cuda`, `cuda:1`; `auto`: a GPU if there is one.
 
     Raises:
-        UserError: it cannot be loaded, is not whole, or is none; or the device is not there.
+        UserError: the model cannot be loaded, is incomplete, or is not a generator; or the device does not exist.
     """
     from transformers.utils.hub import cached_file
 
@@ -89,35 +93,35 @@ def open_generator(
         saved = json.loads(Path(str(cached_file(find_model(name), GENERATOR_FILE))).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{name!r} is no generator: it has no {GENERATOR_FILE} that can be read",
+            f"{name!r} is not a generator: it has no valid {GENERATOR_FILE}",
             where="model",
             fix="give a folder that training wrote",
         ) from error
     config = validate_settings(GeneratorConfig, {**saved, "backbone": name}, where=f"{name}/{GENERATOR_FILE}")
-    place = choose_device(device)
+    chosen = choose_device(device)
     mixer = load_mixer(config)
-    model = load_model(mixer, choose_dtype(dtype, place))
-    return Generator(model.to(place), mixer, search or GenerateConfig())
+    model = load_model(mixer, choose_dtype(dtype, chosen))
+    return Generator(model.to(chosen), mixer, search or GenerateConfig())
 
 
 def save_generator(model: Any, mixer: CodeMixer, folder: Path) -> None:
-    """Write a folder that `open_generator` opens: the model, its tokenizer, and `generator.json`."""
+    """Write a folder for `open_generator`: the model, its tokenizer, and `generator.json`."""
     save_model(model, folder)
     mixer.tokenizer.save_pretrained(folder)
     (folder / GENERATOR_FILE).write_text(mixer.config.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def load_model(mixer: CodeMixer, dtype: torch.dtype = torch.float32) -> Any:
-    """The model of `mixer.config.backbone`, with rows of embeddings for all of the mixer's tokens.
+    """Load the model `mixer.config.backbone`, with embeddings for all tokens of the mixer.
 
-    Rows that it has not yet are drawn as its own weights were at first, from torch's global seed. Weights are read from
-    safetensors only.
+    New embeddings are initialized like the others in this architecture, from torch's global seed. Weights are read only
+    from safetensors.
 
     Returns:
-        A model of transformers, on the CPU, in evaluation mode.
+        A transformers model, on the CPU, in evaluation mode.
 
     Raises:
-        UserError: it cannot be loaded, is not whole, or cannot take more tokens.
+        UserError: the model cannot be loaded, is incomplete, or its vocabulary cannot be extended.
     """
     from transformers import AutoModelForSeq2SeqLM, GenerationConfig
     from transformers.utils import logging
@@ -127,35 +131,40 @@ def load_model(mixer: CodeMixer, dtype: torch.dtype = torch.float32) -> Any:
         AutoModelForSeq2SeqLM, name, dtype=dtype, use_safetensors=True, output_loading_info=True
     )
     lacking = sorted(loading["missing_keys"])
-    if lacking:  # transformers would fill the gap with random numbers
+    if lacking:  # transformers would use random weights instead
         raise UserError(
             f"{name!r} lacks {len(lacking)} weights, such as {lacking[0]}",
             where="backbone",
-            fix="choose a whole sequence-to-sequence model",
+            fix="choose a complete sequence-to-sequence model",
         )
     if len(mixer) > model.get_input_embeddings().num_embeddings:
         verbosity = logging.get_verbosity()
-        logging.set_verbosity_error()  # it would advise a size that has rows without a token
+        logging.set_verbosity_error()  # without its advice on the size
         try:
             model.resize_token_embeddings(len(mixer), mean_resizing=False)
         except NotImplementedError as error:
             raise UserError(
-                f"{name!r} cannot take more tokens", where="backbone", fix="choose a model such as mBART or mT5"
+                f"the vocabulary of {name!r} cannot be extended",
+                where="backbone",
+                fix="choose a model such as mBART or mT5",
             ) from error
         finally:
             logging.set_verbosity(verbosity)
-    model.generation_config = GenerationConfig()  # what a model brings along (forced tokens, beams) is not ours
+    model.generation_config = GenerationConfig()  # drops the model's defaults (forced tokens, beams)
     return model.eval()
 
 
 def target_logits(model: nn.Module, target_rows_N: Tensor, **inputs: Any) -> Tensor:
-    """Logits of target tokens, float32 [N, V]; those of padding are not computed.
+    """Compute the logits of the target tokens, without those of padding.
 
     Args:
-        model: a sequence-to-sequence model of transformers, maybe wrapped; only its forward is called.
-        target_rows_N: int64 [N], places in `decoder_input_ids`, flattened, of the tokens *before* the targets.
-        inputs: of the forward: `attention_mask` bool [B, S], `decoder_input_ids` int64 [B, T], and `input_ids`
-            int64 [B, S] or `encoder_outputs`.
+        model: a sequence-to-sequence model of transformers, possibly wrapped; only its forward is called.
+        target_rows_N: int64 [N], indices into the flattened `decoder_input_ids` of the tokens *before* the targets.
+        inputs: arguments of the forward: `attention_mask` bool [B, S], `decoder_input_ids` int64 [B, T], and
+            `input_ids` int64 [B, S] or `encoder_outputs`.
+
+    Returns:
+        Logits, float32 [N, V].
     """
     with _rows_only(unwrap(model, PreTrainedModel).get_output_embeddings(), target_rows_N):
         logits_NV: Tensor = model(**inputs, use_cache=False).logits
@@ -164,7 +173,7 @@ def target_logits(model: nn.Module, target_rows_N: Tensor, **inputs: Any) -> Ten
 
 @contextmanager
 def _rows_only(output_layer: nn.Module, rows_N: Tensor) -> Iterator[None]:
-    """Let only some rows of [B, T, H] into the output layer, as [N, H]: over a large vocabulary it costs the most."""
+    """Apply the output layer, which is costly for a large vocabulary, only to N rows of its input [B, T, H]."""
     hook = output_layer.register_forward_pre_hook(lambda _, inputs: (inputs[0].flatten(0, 1)[rows_N], *inputs[1:]))
     try:
         yield
@@ -180,33 +189,33 @@ def generate_phrases(
     search: GenerateConfig,
     batch_tokens: int | None = None,
 ) -> list[list[tuple[str, float]]]:
-    """What `Generator.generate` gives, of a model in evaluation mode; languages are ids of `CodeMixer.language`."""
+    """`Generator.generate` for a model in evaluation mode; `languages` are ids from `CodeMixer.language`."""
     batch_tokens = BATCH_TOKENS.choose(batch_tokens, model.device)
     starts = [mixer.frame(language).start for language in languages]
     found: dict[int, list[tuple[str, float]]] = {}
     with torch.no_grad():
-        for places in _equal_starts(starts):
-            lengths = [max(len(sources[place]), _LEAST_TOKENS) for place in places]
-            for indices in batches_by_length(lengths, batch_tokens):
-                batch = [places[index] for index in indices]
-                encoded = _encode([sources[place] for place in batch], model, mixer.pad_id)
-                own = [starts[place] for place in batch]
-                targets = _search(encoded, own, model, mixer, search)
-                probabilities = _probabilities(encoded, own, targets, model, mixer.pad_id)
-                for place, target, of_tokens in zip(batch, targets, probabilities, strict=True):
-                    found[place] = _phrases(target, of_tokens, mixer)
-    return [found[place] for place in range(len(sources))]
+        for group in _equal_starts(starts):
+            lengths = [max(len(sources[index]), _MIN_TOKENS) for index in group]
+            for members in batches_by_length(lengths, batch_tokens):
+                batch = [group[member] for member in members]
+                encoded = _encode([sources[index] for index in batch], model, mixer.pad_id)
+                batch_starts = [starts[index] for index in batch]
+                targets = _search(encoded, batch_starts, model, mixer, search)
+                probabilities = _probabilities(encoded, batch_starts, targets, model, mixer.pad_id)
+                for index, target, of_tokens in zip(batch, targets, probabilities, strict=True):
+                    found[index] = _phrases(target, of_tokens, mixer)
+    return [found[index] for index in range(len(sources))]
 
 
 def _equal_starts(starts: Sequence[Sequence[int]]) -> list[list[int]]:
-    """Places of documents whose decoder starts with equally many tokens: all, but for tokenizers of odd sorts."""
+    """Groups of documents with the same number of start tokens, as indices. Most tokenizers have one group."""
     return [
-        [place for place, start in enumerate(starts) if len(start) == length] for length in sorted({*map(len, starts)})
+        [index for index, start in enumerate(starts) if len(start) == length] for length in sorted({*map(len, starts)})
     ]
 
 
 def _phrases(ids: Sequence[int], probabilities: Sequence[float], mixer: CodeMixer) -> list[tuple[str, float]]:
-    """Phrases of a generated sequence and their scores; of those that the protocol takes for the same, the first."""
+    """Phrases of a generated sequence with scores; of duplicates under the protocol, the first."""
     phrases: dict[str, tuple[str, float]] = {}
     for phrase, score in split_target(ids, probabilities, [mixer.marks.sep], mixer.marks.end):
         text = mixer.decode(phrase)
@@ -216,7 +225,7 @@ def _phrases(ids: Sequence[int], probabilities: Sequence[float], mixer: CodeMixe
 
 
 def _encode(sources: Sequence[np.ndarray], model: Any, pad_id: int) -> tuple[Tensor, Tensor]:
-    """What the encoder makes of sources, [B, S, H], and which of it is no padding, bool [B, S]."""
+    """Run the encoder: hidden states [B, S, H], and their mask, bool [B, S], False for padding."""
     ids = [torch.from_numpy(source.astype(np.int64)) for source in sources]
     ids_BS = pad_sequence(ids, batch_first=True, padding_value=pad_id).to(model.device)
     lengths_B = torch.tensor([len(source) for source in sources])
@@ -231,18 +240,18 @@ def _search(
     mixer: CodeMixer,
     search: GenerateConfig,
 ) -> list[list[int]]:
-    """Ids of the best sequence of each document, without its start, as far as its end."""
+    """Token ids of the best sequence of each document, without start tokens, up to the end token."""
     from transformers import GenerationConfig
     from transformers.modeling_outputs import BaseModelOutput
 
     end, vocabulary = mixer.marks.end, model.get_input_embeddings().num_embeddings
     config = GenerationConfig(
         num_beams=search.beams,
-        length_penalty=1.0 if search.beams > 1 else None,  # the mean log-probability of a token
+        length_penalty=1.0 if search.beams > 1 else None,  # ranks by mean log-probability
         do_sample=False,
         use_cache=True,
         max_new_tokens=mixer.config.target_tokens,
-        decoder_start_token_id=[start[0] for start in starts],  # of each its own: languages share a batch
+        decoder_start_token_id=[start[0] for start in starts],  # one for each document: a batch may mix languages
         eos_token_id=end,
         pad_token_id=mixer.pad_id,
         suppress_tokens=[*mixer.forbidden, *range(len(mixer), vocabulary)],
@@ -259,10 +268,10 @@ def _search(
 
 
 def _beam_cache(config: Any) -> Any:
-    """Keys and values for a search.
+    """Cache of keys and values for beam search.
 
-    Those of the source are the same for all beams of a document. transformers would copy them at each step, which
-    takes a fifth of the time.
+    The keys and values of the source are the same for all beams of a document. transformers would copy them in each
+    step, which takes a fifth of the time; this cache does not.
     """
     from transformers import DynamicCache, EncoderDecoderCache
 
@@ -280,16 +289,16 @@ def _probabilities(
     model: Any,
     pad_id: int,
 ) -> list[list[float]]:
-    """Probability of each token of sequences given those before it.
+    """Probability of each token given the tokens before it, for each target.
 
-    `generate` can keep the scores of its steps, for `compute_transition_scores`, but those of all beams over the whole
-    vocabulary: gigabytes for mBART. To read the best sequences once more is cheap.
+    `generate` could keep the scores of its steps for `compute_transition_scores`, but for all beams and the whole
+    vocabulary, which takes gigabytes for mBART. Another forward pass over the best sequences is cheap.
     """
     from transformers.modeling_outputs import BaseModelOutput
 
     probabilities: dict[int, list[float]] = {}
     for part in batches_by_length([len(target) for target in targets], _SCORED_TOKENS):
-        batch = collate_targets([targets[place] for place in part], [starts[place] for place in part], pad_id)
+        batch = collate_targets([targets[index] for index in part], [starts[index] for index in part], pad_id)
         logits_NV = target_logits(
             model,
             batch["target_rows"].to(model.device),
@@ -299,24 +308,24 @@ def _probabilities(
         )
         chosen_N1 = logits_NV.gather(1, batch["target_ids"].to(model.device)[:, None])
         values = (chosen_N1.squeeze(1) - logits_NV.logsumexp(dim=1)).exp().tolist()
-        for place in part:
-            probabilities[place], values = values[: len(targets[place])], values[len(targets[place]) :]
-    return [probabilities[place] for place in range(len(targets))]
+        for index in part:
+            probabilities[index], values = values[: len(targets[index])], values[len(targets[index]) :]
+    return [probabilities[index] for index in range(len(targets))]
 
 
 def collate_targets(
     targets: Sequence[Sequence[int] | np.ndarray], starts: Sequence[Sequence[int]], pad_id: int
 ) -> dict[str, Tensor]:
-    """What a decoder reads and is to write, of B documents.
+    """Make a batch of decoder inputs and targets.
 
     Args:
-        targets: ids of each, T, with the end.
-        starts: what the decoder starts with for each, P.
+        targets: target ids of each document, with the end token, [T] each.
+        starts: start tokens of the decoder for each document, [P] each.
         pad_id: id of padding.
 
     Returns:
-        `decoder_input_ids` int64 [B, P + T - 1]; `target_rows` int64 [N], places in these, flattened, of the tokens
-        before the targets; `target_ids` int64 [N].
+        `decoder_input_ids` int64 [B, P + T - 1]; `target_rows` int64 [N], indices into the flattened
+        `decoder_input_ids` of the tokens before the targets; `target_ids` int64 [N].
     """
     wanted = [torch.from_numpy(np.asarray(target, dtype=np.int64)) for target in targets]
     inputs = [torch.cat([torch.tensor(start), target[:-1]]) for start, target in zip(starts, wanted, strict=True)]

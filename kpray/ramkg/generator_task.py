@@ -1,4 +1,4 @@
-"""The generator as something to train: its rows, batches, losses, and what validation documents say of it."""
+"""The training task of the generator: rows, batches, losses and validation."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 METRICS = ("f1@M", "precision@M", "recall@M")
-_LOOKED_AT = 1000  # English passages in which there should be some keyphrase
+_CHECKED_PASSAGES = 1000  # number of English passages of which at least one must have keyphrases
 
 
 class GeneratorTask(TrainingTask):
-    """Trains the generator on documents of any languages, with the English keyphrases that retrieval found for them.
+    """Trains the generator on documents in several languages, with the English keyphrases retrieved for them.
 
     Gao et al., "Retrieval-Augmented Multilingual Keyphrase Generation with Retriever-Generator Iterative Training",
     Findings of NAACL 2022.
@@ -58,30 +58,30 @@ class GeneratorTask(TrainingTask):
         *,
         langs: Sequence[str] | None = None,
     ) -> None:
-        """Hold what is needed; nothing is loaded.
+        """Store the arguments; nothing is loaded yet.
 
         Args:
-            config: of the generator.
-            search: how validation generates: with one beam, for speed.
-            english: folder of the `PassageStore` of English passages; needed where `config.passages` is not 0.
-            langs: learn, and validate, on documents of these languages only; None: of all.
+            config: configuration of the generator.
+            search: beam search in validation; one beam is fastest.
+            english: folder of the `PassageStore` with the English passages; required unless `config.passages` is 0.
+            langs: train and validate only on documents in these languages; None: all languages.
         """
         self.config, self.search, self.english = config, search, english
         self.langs = None if langs is None else tuple(sorted({primary_language(lang) for lang in langs}))
 
     @property
     def mixer(self) -> CodeMixer:
-        """The backbone's tokenizer; each process loads its own, once."""
+        """The backbone's `CodeMixer`, loaded once per process."""
         return load_mixer(self.config)
 
     @property
     def passages(self) -> PassageStore | None:
-        """The English passages; None where the generator does without."""
+        """The English passages; None if the generator does not use them."""
         if not self.config.passages:
             return None
         if self.english is None:
             raise UserError(
-                "there are no English passages", where="--english", fix="give them, or set task.passages to 0"
+                "there are no English passages", where="--english", fix="give files of them, or set task.passages to 0"
             )
         return _open_store(self.english)
 
@@ -106,7 +106,10 @@ class GeneratorTask(TrainingTask):
 
     @override
     def schema(self) -> pa.Schema:
-        """`language` is the id of its token, or -1; `source` and `target` have their special tokens."""
+        """Columns of a training row.
+
+        `language` is the id of the language token, or -1. `source` and `target` include their special tokens.
+        """
         import pyarrow as pa
 
         return pa.schema(
@@ -123,21 +126,23 @@ class GeneratorTask(TrainingTask):
     @override
     def check(self, valid: Sequence[Record]) -> None:
         if (passages := self.passages) is not None:
-            rows = range(0, len(passages), -(-len(passages) // _LOOKED_AT))
+            rows = range(0, len(passages), -(-len(passages) // _CHECKED_PASSAGES))
             if not any(passages.record(row).keyphrases for row in rows):
                 raise UserError(
-                    f"none of {len(rows):,} English passages has keyphrases",
+                    f"none of the {len(rows):,} checked English passages has keyphrases",
                     where="--english",
                     fix="give files with a field `keyphrases`, or set task.passages to 0",
                 )
         used = [record for record in valid if self._takes(record) and gold_phrases(record, PROTOCOL)]
         if not used:
-            raise UserError("there is no document with keyphrases to validate on", where="--valid")
+            raise UserError(
+                "no validation document has keyphrases", where="--valid", fix="give files with a field `keyphrases`"
+            )
         for record, english in zip(used, self._english(used), strict=True):
             where = f"{record.source}:{record.line}"
             self.mixer.language(record.document.lang, where=where)
             if isinstance(english, str):
-                raise UserError(english, where=where, fix="give the files that have it to --english")
+                raise UserError(english, where=where, fix="add the file with this passage to --english")
 
     @override
     def tokenize(self, records: Sequence[Record]) -> list[dict[str, Any] | str]:
@@ -164,9 +169,9 @@ class GeneratorTask(TrainingTask):
         return self.langs is None or primary_language(record.document.lang) in self.langs
 
     def _english(self, records: Sequence[Record]) -> list[list[str] | str]:
-        """Keyphrases of the English passages that go with each record, the best first, or why there are none.
+        """Keyphrases of each record's English passages, best passage first, or the reason why a passage is missing.
 
-        A record that names no passage, such as an English one, has no keyphrases; never its own.
+        A record without `english_ids`, such as an English one, gets an empty list and never its gold keyphrases.
         """
         passages, first = self.passages, self.config.passages
         if passages is None:
@@ -174,8 +179,8 @@ class GeneratorTask(TrainingTask):
         ids = [record.english_ids[:first] for record in records]
         rows = iter(passages.rows("en", list(chain.from_iterable(ids))).tolist())
         english: list[list[str] | str] = []
-        for own in ids:
-            found = {id: next(rows) for id in own}
+        for of_record in ids:
+            found = {id: next(rows) for id in of_record}
             missing = [id for id, row in found.items() if row < 0]
             if missing:
                 english.append(f"english_ids: there is no English passage {missing[0]!r}")
@@ -184,25 +189,25 @@ class GeneratorTask(TrainingTask):
         return english
 
     def _sources(self, records: Sequence[Record]) -> list[tuple[np.ndarray, int] | str]:
-        """Input and id of the language of each record, or the reason why it has none; gold is not looked at."""
+        """Input and language id of each record, or the reason why it has no input. Gold keyphrases are not used."""
         refused: dict[int, str] = {}
         languages: dict[int, int] = {}
         hints: list[list[str]] = []
-        for place, (record, english) in enumerate(zip(records, self._english(records), strict=True)):
+        for index, (record, english) in enumerate(zip(records, self._english(records), strict=True)):
             if not self._takes(record):
-                refused[place] = f"the language {record.document.lang!r} is none of --langs"
+                refused[index] = f"the language {record.document.lang!r} is not in --langs"
             elif isinstance(english, str):
-                refused[place] = english
+                refused[index] = english
             else:
                 where = f"{record.source}:{record.line}"
-                languages[place] = self.mixer.language(record.document.lang, where=where)
+                languages[index] = self.mixer.language(record.document.lang, where=where)
                 hints.append(english)
-        texts = [records[place].document.text for place in languages]
+        texts = [records[index].document.text for index in languages]
         sources = iter(self.mixer.sources(texts, list(languages.values()), hints))
         found: list[tuple[np.ndarray, int] | str] = []
-        for place in range(len(records)):
-            source = refused[place] if place in refused else next(sources)
-            found.append(source if isinstance(source, str) else (source, languages[place]))
+        for index in range(len(records)):
+            source = refused[index] if index in refused else next(sources)
+            found.append(source if isinstance(source, str) else (source, languages[index]))
         return found
 
     @override
@@ -212,10 +217,10 @@ class GeneratorTask(TrainingTask):
 
     @override
     def collate(self, rows: Sequence[Mapping[str, np.ndarray]], seeds: Sequence[int]) -> dict[str, torch.Tensor]:
-        """A batch; nothing about it is random.
+        """Make a batch; `seeds` are not used.
 
         Returns:
-            `input_ids` int64 [B, S], `attention_mask` bool [B, S], and what `collate_targets` gives.
+            `input_ids` int64 [B, S], `attention_mask` bool [B, S], and the result of `collate_targets`.
         """
         ids = [torch.from_numpy(row["source"].astype(np.int64)) for row in rows]
         input_ids = pad_sequence(ids, batch_first=True, padding_value=self.mixer.pad_id)
@@ -231,7 +236,7 @@ class GeneratorTask(TrainingTask):
     def losses(
         self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor], progress: float
     ) -> dict[str, torch.Tensor]:
-        """Negative log-likelihood of the targets, each with its end (Sec. 4.2), and their number of tokens."""
+        """Negative log-likelihood of the targets, end tokens included (Sec. 4.2), and number of target tokens."""
         logits_NV = target_logits(
             model,
             batch["target_rows"],
@@ -244,10 +249,10 @@ class GeneratorTask(TrainingTask):
 
     @override
     def validate(self, model: torch.nn.Module, records: Sequence[Record]) -> dict[str, float]:
-        """Sums over documents of `METRICS`, of all and of each language (`f1@M fr`), and numbers of `documents`.
+        """Sums of `METRICS` over documents, for all languages and for each (`f1@M fr`), and numbers of `documents`.
 
-        They are the metrics of the protocol `ramkg`. Documents without gold are passed over; one that the model cannot
-        read counts as one for which nothing is generated.
+        The metrics are those of the protocol `ramkg`. Documents without gold are skipped. A document that the model
+        cannot read counts as an empty prediction.
         """
         bare = unwrap(model, PreTrainedModel)
         was_training = bare.training
@@ -284,7 +289,7 @@ class GeneratorTask(TrainingTask):
 
     @override
     def conclude(self, sums: Mapping[str, float]) -> Validation:
-        """Means over documents, in percent; the score is the F1@M of all languages together."""
+        """Means over documents, in percent; the score is F1@M over all languages."""
         metrics: dict[str, float] = {}
         groups = [name.removeprefix("documents") for name in sums if name.startswith("documents")]
         for group in sorted({"", *groups}):
@@ -295,7 +300,7 @@ class GeneratorTask(TrainingTask):
 
     @override
     def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
-        """Write a folder that `open_generator` opens, and that can be the `backbone` of another training."""
+        """Write a folder for `open_generator`, which can also be the `backbone` of another training."""
         save_generator(unwrap(model, PreTrainedModel), self.mixer, folder)
 
 

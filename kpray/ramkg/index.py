@@ -1,4 +1,4 @@
-"""The index of English passages: the nearest by inner product, from files that the processes of a node share.
+"""The index of English passages: search by inner product in memory-mapped files, which the processes of a node share.
 
 Shape legend: N passages, Q queries, D size of a vector, k neighbours.
 """
@@ -28,17 +28,17 @@ except ModuleNotFoundError as error:
         "the package faiss is not installed", fix="pip install 'kpray[cpu]', or 'kpray[gpu]' on a machine with a GPU"
     ) from error
 
-RECALL_QUERIES, RECALL_DEPTH = 1000, 10  #: what the recall of `ivfpq` is measured with
-SHARD_PASSAGES = 1_000_000  #: most passages of one file
+RECALL_QUERIES, RECALL_DEPTH = 1000, 10  #: number of queries and of neighbours that measure the recall of `ivfpq`
+SHARD_PASSAGES = 1_000_000  #: maximum number of passages in one file
 _INFO = "index.json"
 _SUFFIX = ".faiss"
-_FLOAT16_MOST = 65504.0
-_POINTS_PER_CELL = 39  #: of k-means; below it faiss warns
-_TRAINING_POINTS = 64  #: for each cell, where there are as many
-_PQ_CELLS = 256  #: of a byte of a code
+_FLOAT16_MAX = 65504.0
+_POINTS_PER_CELL = 39  #: minimum number of k-means points for each cell; faiss warns if there are fewer
+_TRAINING_POINTS = 64  #: maximum number of k-means points for each cell
+_PQ_CELLS = 256  #: values of one byte of a code
 _BLOCK = 65536  #: vectors that are converted at once
-_GPU_DEPTH = 2048  #: most neighbours that a GPU finds
-_FOUND = 1 << 22  #: most neighbours that are held while ties are followed
+_GPU_DEPTH = 2048  #: maximum number of neighbours in a search on a GPU
+_FOUND = 1 << 22  #: maximum number of neighbours in memory while ties are resolved
 
 
 class ShardFile(Settings):
@@ -72,11 +72,11 @@ class IndexInfo(Settings):
 
 @dataclass(frozen=True, slots=True)
 class _Shard:
-    """One file, opened; it is searched as a faiss index is."""
+    """An open file of the index, with the search method of a faiss index."""
 
     start: int  # row of its first vector
     index: Any  # faiss.Index on the CPU
-    gpu: Any = None  # its clone
+    gpu: Any = None  # its clone on a GPU, or None
 
     @property
     def ntotal(self) -> int:
@@ -94,27 +94,27 @@ def build_index(
     encoder: str,
     shard_passages: int = SHARD_PASSAGES,
 ) -> IndexInfo:
-    """Build an index, one shard in memory at a time.
+    """Build an index with one shard in memory at a time.
 
-    The new one takes the place of one that is in the folder already when it is whole. A `PassageIndex` that is open
-    keeps the old one, whose files are removed.
+    When the new index is complete, it replaces an old one in the folder, and the old files are removed. A
+    `PassageIndex` that was opened before keeps using the old index.
 
     Args:
         vectors: float16 or float32 [n, D] each, in the order of the rows of a `PassageStore`.
-        folder: where to.
-        config: what kind.
+        folder: output folder.
+        config: configuration of the index.
         encoder: checksum of the encoder that made the vectors.
-        shard_passages: most passages of one file.
+        shard_passages: maximum number of passages in one file.
 
     Raises:
-        UserError: there is no vector, one is not finite or beyond float16, or `config` does not fit the vectors.
+        UserError: there is no vector, a vector is not finite or exceeds float16, or `config` does not suit the vectors.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = uuid4().hex[:8]
     try:
         shards = list(_write_exact(vectors, folder, f"exact-{name}", config, shard_passages))
         if not shards:
-            raise UserError("there is no passage to index", where=str(folder))
+            raise UserError("there are no passages to index", where=str(folder), fix="give files with passages")
         opened = _open_shards(folder, shards)
         recall = None
         if config.kind == "ivfpq":
@@ -131,14 +131,14 @@ def build_index(
         write_text(info.model_dump_json(indent=2) + "\n", folder / _INFO)
     finally:
         named = {shard.file for shard in read_index_info(folder).shards} if (folder / _INFO).exists() else set()
-        for file in folder.glob(f"*{_SUFFIX}"):  # of the index before this one, or of a build that failed
+        for file in folder.glob(f"*{_SUFFIX}"):  # files of the old index, or of a failed build
             if file.name not in named:
                 file.unlink()
     return info
 
 
 def read_index_info(folder: Path) -> IndexInfo:
-    """Read what there is to know of an index, without opening it.
+    """Read the description of an index without opening it.
 
     Raises:
         UserError: there is no index, or `index.json` is damaged.
@@ -147,21 +147,23 @@ def read_index_info(folder: Path) -> IndexInfo:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError("no index of passages (index.json)", where=str(folder), fix="build it first") from error
+        raise UserError(
+            "the folder has no valid index.json", where=str(folder), fix="build the index of passages first"
+        ) from error
     return validate_settings(IndexInfo, values if isinstance(values, dict) else {}, where=str(path))
 
 
 class PassageIndex:
-    """An index that `build_index` wrote, mapped into memory; on the GPUs where faiss has some.
+    """An index that `build_index` wrote, memory-mapped, or on the GPUs if faiss supports them.
 
     Pickling passes the folder, not the vectors.
 
     Args:
-        folder: where it is.
-        encoder: checksum of the encoder of the queries; None: do not compare it.
+        folder: folder of the index.
+        encoder: checksum of the encoder of the queries; None: not checked.
 
     Raises:
-        UserError: there is no index, another encoder made it, or a file of it is missing or damaged.
+        UserError: there is no index, another encoder made it, or one of its files is missing or damaged.
     """
 
     def __init__(self, folder: Path, encoder: str | None) -> None:
@@ -170,7 +172,9 @@ class PassageIndex:
             self.info = read_index_info(self.folder)
             if encoder is not None and self.info.encoder != encoder:
                 raise UserError(
-                    "the index was built by another encoder", where=str(folder), fix="build it again with this one"
+                    "the index was built with another encoder",
+                    where=str(folder),
+                    fix="build it again with this encoder",
                 )
             try:
                 self._shards = _to_gpus(_open_shards(self.folder, self.info.shards), self.info.config)
@@ -178,7 +182,7 @@ class PassageIndex:
             except UserError:
                 if read_index_info(self.folder) == self.info:
                     raise
-                # It was replaced after its description was read: open the new one.
+                # The index was replaced after its description was read: open the new one.
 
     def __reduce__(self) -> tuple[type[PassageIndex], tuple[Path, str]]:
         return PassageIndex, (self.folder, self.info.encoder)
@@ -187,48 +191,48 @@ class PassageIndex:
         return self.info.vectors
 
     def search(self, queries_QD: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Find the passages of highest inner product; of equal ones the first rows.
+        """Find the passages with the highest inner products; at equal scores, the first rows.
 
-        As many threads are used as OpenMP is given (`faiss.omp_set_num_threads`).
+        `faiss.omp_set_num_threads` sets the number of threads.
 
         Args:
             queries_QD: float32 [Q, D].
-            k: at least 1.
+            k: number of passages, at least 1.
 
         Returns:
-            Scores, float32 [Q, k], falling, and rows of the `PassageStore`, int64 [Q, k]; -inf and -1 where there are
-            fewer than k passages, or `ivfpq` found fewer.
+            Scores, float32 [Q, k], in descending order, and rows of the `PassageStore`, int64 [Q, k]. They are filled
+            up with -inf and -1 if there are fewer than k passages or `ivfpq` found fewer.
 
         Raises:
             ValueError: the queries have another size, or k is less than 1.
         """
         if queries_QD.ndim != 2 or queries_QD.shape[1] != self.info.dimension or k < 1:
-            expected = f"queries [Q, {self.info.dimension}] and k of at least 1"
-            raise ValueError(f"{expected} are needed, not {list(queries_QD.shape)} and {k}")
+            expected = f"queries [Q, {self.info.dimension}] and k >= 1"
+            raise ValueError(f"expected {expected}, found {list(queries_QD.shape)} and k = {k}")
         return _search(self._shards, np.ascontiguousarray(queries_QD, dtype=np.float32), k)
 
 
 def exact_index(dimension: int, storage: Literal["float16", "float32"]) -> Any:
-    """Empty `faiss.Index` of exact inner products, which stores its vectors like this."""
+    """Empty `faiss.Index` for exact inner products that stores vectors in the given dtype."""
     if storage == "float32":
         return faiss.IndexFlatIP(dimension)
     return faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
 
 
 def nearest(index: Any, queries_QD: np.ndarray, k: int, depth: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Find the vectors of highest inner product in one faiss index; of equal ones the first rows.
+    """Find the vectors with the highest inner products in one faiss index; at equal scores, the first rows.
 
-    faiss orders equal scores at will, and drops any of them at the cut. So one more is asked for, and more again as
-    long as the last one found is as good as the k-th.
+    In faiss the order of equal scores is undefined, and so is which of them are cut off. Therefore the search requests
+    k + 1 vectors, and twice as many again while the last score equals the k-th.
 
     Args:
         index: `faiss.Index` for inner products, not empty.
         queries_QD: float32 [Q, D].
-        k: at least 1.
-        depth: how many to ask for at first.
+        k: number of vectors, at least 1.
+        depth: number of vectors in the first request, if it is more than k + 1.
 
     Returns:
-        Scores, float32 [Q, k], falling, and rows, int64 [Q, k]; -inf and -1 where fewer were found.
+        Scores, float32 [Q, k], in descending order, and rows, int64 [Q, k]; filled up with -inf and -1.
     """
     depth = min(max(depth, k + 1), index.ntotal)
     scores, rows = index.search(queries_QD, depth)
@@ -245,10 +249,10 @@ def nearest(index: Any, queries_QD: np.ndarray, k: int, depth: int = 0) -> tuple
 
 
 def gpu_options(config: IndexConfig) -> dict[str, bool]:
-    """Fields of `faiss.GpuClonerOptions` with which the files of an index go to a GPU."""
+    """Fields of `faiss.GpuClonerOptions` for copying the shards of an index to a GPU."""
     return {
-        "useFloat16": config.kind == "ivfpq" or config.storage == "float16",  # of ivfpq: its tables
-        "use_cuvs": False,  # it has no index of float16 vectors to clone to
+        "useFloat16": config.kind == "ivfpq" or config.storage == "float16",  # for ivfpq: lookup tables in float16
+        "use_cuvs": False,  # cuVS has no index of float16 vectors
     }
 
 
@@ -273,11 +277,11 @@ def _open_shards(folder: Path, files: Sequence[ShardFile]) -> list[_Shard]:
         path = folder / file.file
         try:
             if path.stat().st_size != file.bytes:
-                raise EOFError(f"not of {file.bytes} bytes")
-            # The plain IO_FLAG_MMAP would copy all but inverted files.
+                raise EOFError(f"the size is not {file.bytes} bytes")
+            # IO_FLAG_MMAP would copy everything except inverted files into memory.
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except (OSError, EOFError, RuntimeError) as error:
-            what = "the file is missing, or not as it was written"
+            what = "the file is missing or incomplete"
             raise UserError(what, where=str(path), fix="build the index again") from error
         start = shards[-1].start + shards[-1].ntotal if shards else 0
         shards.append(_Shard(start, index))
@@ -285,7 +289,7 @@ def _open_shards(folder: Path, files: Sequence[ShardFile]) -> list[_Shard]:
 
 
 def _to_gpus(shards: list[_Shard], config: IndexConfig) -> list[_Shard]:
-    """Give each shard a clone on a GPU, by turns."""
+    """Clone the shards to the GPUs, round-robin."""
     gpus = faiss.get_num_gpus()
     if not gpus:
         return shards
@@ -323,32 +327,34 @@ def _write_exact(
 def _checked(block: np.ndarray, start: int, config: IndexConfig) -> np.ndarray:
     block = np.ascontiguousarray(block, dtype=np.float32)
     exact16 = config.storage == "float16"
-    bad = ~(np.abs(block) <= (_FLOAT16_MOST if exact16 else np.finfo(np.float32).max)).all(axis=1)
+    bad = ~(np.abs(block) <= (_FLOAT16_MAX if exact16 else np.finfo(np.float32).max)).all(axis=1)
     if bad.any():
         row = start + int(bad.argmax())
         if exact16 and np.isfinite(block[bad.argmax()]).all():
-            fix = "choose the storage float32"
-            raise UserError(f"the vector of passage {row} does not fit float16", where="index.storage", fix=fix)
-        raise UserError(f"the vector of passage {row} has numbers that are not finite", fix="check the encoder")
+            fix = "choose float32"
+            raise UserError(f"the vector of passage {row} exceeds float16", where="index.storage", fix=fix)
+        raise UserError(f"the vector of passage {row} has NaN or infinite values", fix="check the encoder")
     return block
 
 
 def _write(index: Any, path: Path) -> ShardFile:
     faiss.write_index(index, str(path))
-    sync_file(path)  # index.json must not name what is lost when the machine goes down
+    sync_file(path)  # index.json must not name a file that a crash may lose
     return ShardFile(file=path.name, vectors=index.ntotal, bytes=path.stat().st_size)
 
 
 def _write_approximate(exact: Sequence[_Shard], folder: Path, name: str, config: IndexConfig) -> Iterator[ShardFile]:
-    """Encode exact shards by an inverted file and product quantiser that were trained on a sample of all of them."""
+    """Encode exact shards with an inverted file and a product quantizer, trained on a sample of all shards."""
     dimension, vectors = exact[0].index.d, _vectors(exact)
     if dimension % config.codes:
         fix = f"choose a divisor of {dimension}"
-        raise UserError(f"{config.codes} bytes do not divide {dimension} numbers", where="index.codes", fix=fix)
+        raise UserError(
+            f"the size of a vector, {dimension}, is not divisible by {config.codes}", where="index.codes", fix=fix
+        )
     cells = max(_PQ_CELLS, config.lists)
     if vectors < _POINTS_PER_CELL * cells:
         raise UserError(
-            f"ivfpq with {config.lists} lists needs {_POINTS_PER_CELL * cells} passages at least, there are {vectors}",
+            f"ivfpq with {config.lists} lists needs at least {_POINTS_PER_CELL * cells} passages, found {vectors}",
             where="index.kind",
             fix="choose exact, or fewer lists",
         )
@@ -364,7 +370,7 @@ def _write_approximate(exact: Sequence[_Shard], folder: Path, name: str, config:
 
 
 def _recall(approximate: Sequence[_Shard], exact: Sequence[_Shard]) -> float:
-    """Recall@10 of the passages that evenly spaced ones of them find."""
+    """Mean recall@10 of evenly spaced passages as queries; each query itself is not counted."""
     vectors = _vectors(exact)
     sample = np.linspace(0, vectors - 1, min(vectors, RECALL_QUERIES)).astype(np.int64)
     queries = _take(exact, sample)
@@ -385,7 +391,7 @@ def _vectors(shards: Sequence[_Shard]) -> int:
 
 
 def _take(shards: Sequence[_Shard], rows: np.ndarray) -> np.ndarray:
-    """Vectors of rising rows, float32 [rows, D]."""
+    """Vectors of ascending rows, float32 [rows, D]."""
     parts = []
     for shard in shards:
         first, last = np.searchsorted(rows, [shard.start, shard.start + shard.ntotal])

@@ -1,4 +1,4 @@
-"""Codes of languages: those of documents, and the tokens that multilingual models have for them."""
+"""Language tokens of multilingual models, by the language codes of documents."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ _CODES = {primary_language(code): code for code in MBART_50}
 
 
 def language_code(lang: str, tokenizer: Any, *, where: str = "lang") -> str | None:
-    """The token that stands for a language.
+    """Find the token of a language.
 
     Args:
-        lang: of a document, as its record has it: `zh`, `zh-cn` and `zh_CN` are all `zh_CN`. A language that a
-            tokenizer has a special token of the same name for is that token.
-        tokenizer: a fast one of transformers.
-        where: what an error names: the record, or a field of the configuration.
+        lang: language code as given in the record: `zh`, `zh-cn` and `zh_CN` all give `zh_CN`. If the tokenizer has a
+            special token with the same name, the result is that token.
+        tokenizer: a fast tokenizer of transformers.
+        where: location in errors: the record, or a field of the configuration.
 
     Returns:
-        None for a tokenizer that has no tokens for languages, such as those of T5 and BART.
+        The token, or None if the tokenizer has no language tokens, as in T5 and BART.
 
     Raises:
-        UserError: the tokenizer has tokens for languages, but none for this one.
+        UserError: the tokenizer has language tokens, but none for this language.
     """
     unnamed = unnamed_tokens(tokenizer)
     if lang in unnamed:
@@ -49,13 +49,13 @@ def language_code(lang: str, tokenizer: Any, *, where: str = "lang") -> str | No
         raise UserError(
             f"the model has no token for the language {lang!r}; it has {', '.join(codes)}",
             where=where,
-            fix="choose a backbone that knows the language, or correct the record's field `lang`",
+            fix="choose a backbone for this language, or correct the record's field `lang`",
         )
     return code
 
 
 def unnamed_tokens(tokenizer: Any) -> list[str]:
-    """Special tokens without a role of their own such as end or padding: language codes are among them."""
+    """Special tokens without a role such as end or padding; they include the language tokens."""
     named = set(map(str, tokenizer.special_tokens_map.values()))
     special = (str(token) for token in tokenizer.added_tokens_decoder.values() if token.special)
     return [token for token in special if token not in named]

@@ -1,4 +1,4 @@
-"""RAMKG as a predictor: a document in any of its languages, English passages for it, keyphrases in its language."""
+"""The RAMKG predictor: retrieves English passages for a document and generates keyphrases in its language."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from kpray.text.stems import contains_phrase, stemmed_words
 
 @dataclass(frozen=True, slots=True)
 class PreparedDocument:
-    """A document after the work of the CPU.
+    """A document after preprocessing on the CPU.
 
     Attributes:
-        text: of the document.
-        lang: its language.
-        stems: of the text's words, by which present and absent phrases are told apart.
-        query: token ids for the retriever, int32 [tokens]; None where nothing is retrieved.
+        text: text of the document.
+        lang: language of the document.
+        stems: stems of the text's words, which decide whether a phrase is present.
+        query: token ids for the retriever, int32 [tokens]; None if nothing is retrieved.
     """
 
     text: str
@@ -43,7 +43,7 @@ class PreparedDocument:
 
 
 class RAMKG(Predictor[PreparedDocument]):
-    """Retrieves English passages for a document, and generates keyphrases from it and theirs.
+    """Retrieves English passages for a document, and generates keyphrases from the document and their keyphrases.
 
     Gao et al., "Retrieval-Augmented Multilingual Keyphrase Generation with Retriever-Generator Iterative Training",
     Findings of NAACL 2022.
@@ -52,11 +52,11 @@ class RAMKG(Predictor[PreparedDocument]):
     kind: ClassVar[str] = "ramkg"
 
     def __init__(self, config: RAMKGConfig) -> None:
-        """Load a folder that RGIT, or `save`, wrote.
+        """Load a folder that RGIT or `save` wrote.
 
         Raises:
-            UserError: the folder is not whole, its weights are others than the configuration says, its index was built
-                by another retriever, or the device is not there.
+            UserError: the folder is incomplete, its weights differ from those in the configuration, its index was built
+                with another retriever, or the device does not exist.
         """
         folder = config.folder
         self.config = config.checked()
@@ -71,9 +71,9 @@ class RAMKG(Predictor[PreparedDocument]):
             self.english = PassageStore(folder / ENGLISH)
             if len(self.index) != len(self.english):
                 raise UserError(
-                    f"the index has {len(self.index):,} passages, and there are {len(self.english):,}",
+                    f"the index has {len(self.index):,} passages, but the folder `{ENGLISH}` has {len(self.english):,}",
                     where=config.model,
-                    fix="copy the folder anew",
+                    fix="copy the folder again",
                 )
             self.texts = retriever.texts
             self.encoder = retriever.encoder.to(device, choose_dtype(config.dtype, device))
@@ -90,7 +90,7 @@ class RAMKG(Predictor[PreparedDocument]):
 
     @override
     def tokens(self, prepared: PreparedDocument) -> int:
-        """Those of the generator, to which up to `keyphrase_tokens` of what is retrieved come."""
+        """Number of tokens of the document in the generator, without the retrieved keyphrases."""
         mixer = self.generator.mixer
         [source] = mixer.sources([prepared.text], [mixer.language(prepared.lang)], [()])
         return 0 if isinstance(source, str) else len(source)
@@ -105,19 +105,19 @@ class RAMKG(Predictor[PreparedDocument]):
         sources = mixer.sources(
             [document.text for document in prepared],
             [mixer.language(document.lang) for document in prepared],
-            [[phrase for passage in own for phrase in passage.keyphrases] for own in evidence],
+            [[phrase for passage in passages for phrase in passage.keyphrases] for passages in evidence],
         )
-        readable = [place for place, source in enumerate(sources) if not isinstance(source, str)]
+        readable = [index for index, source in enumerate(sources) if not isinstance(source, str)]
         found = self.generator.generate(
             [source for source in sources if not isinstance(source, str)],
-            [prepared[place].lang for place in readable],
+            [prepared[index].lang for index in readable],
             self.config.batch_tokens,
         )
-        phrases = dict(zip(readable, found, strict=True))  # a document without a token has none
+        phrases = dict(zip(readable, found, strict=True))  # a document without tokens has no phrases
         nothing = np.zeros((0, 2), np.int32), np.zeros(0)
         return [
-            Explanation(make_keyphrases(own.stems, own.lang, phrases.get(place, []))[:top], *nothing, evidence[place])
-            for place, own in enumerate(prepared)
+            Explanation(make_keyphrases(each.stems, each.lang, phrases.get(index, []))[:top], *nothing, evidence[index])
+            for index, each in enumerate(prepared)
         ]
 
     def _retrieve(self, queries: Sequence[np.ndarray]) -> list[tuple[Evidence, ...]]:
@@ -126,8 +126,8 @@ class RAMKG(Predictor[PreparedDocument]):
         vectors = embed(self.encoder, queries, self.config.batch_tokens)
         scores, rows = self.index.search(vectors, self.passages)
         return [
-            tuple(self._evidence(row, score) for row, score in zip(*own, strict=True) if row >= 0)
-            for own in zip(rows.tolist(), scores.tolist(), strict=True)
+            tuple(self._evidence(row, score) for row, score in zip(*found, strict=True) if row >= 0)
+            for found in zip(rows.tolist(), scores.tolist(), strict=True)
         ]
 
     def _evidence(self, row: int, score: float) -> Evidence:
@@ -147,18 +147,18 @@ class RAMKG(Predictor[PreparedDocument]):
 
 
 def make_keyphrases(stems: Sequence[str], lang: str, phrases: Sequence[tuple[str, float]]) -> list[Keyphrase]:
-    """Generated phrases as keyphrases of a document whose words have these stems, in their order."""
+    """Make keyphrases of generated phrases, in order; `stems` are those of the document's words."""
     return [Keyphrase(text, score, contains_phrase(stems, stemmed_words(text, lang))) for text, score in phrases]
 
 
 def save_parts(folder: Path, parts: Mapping[str, Path], config: RAMKGConfig, training: Mapping[str, Any]) -> None:
-    """Write a folder that `open_predictor` opens; files are linked where the file system can, since they are large.
+    """Write a folder for `open_predictor`. Large files are hard-linked if the file system supports it.
 
     Args:
-        folder: where to; files that it has are replaced.
-        parts: `GENERATOR`, and where it is given English keyphrases `RETRIEVER`, `INDEX` and `ENGLISH` -> folder.
-        config: how it predicts.
-        training: what it was made with, JSON values.
+        folder: output folder; its parts are replaced.
+        parts: name of a part -> its folder: `GENERATOR`, and with retrieval also `RETRIEVER`, `INDEX` and `ENGLISH`.
+        config: configuration of the predictor.
+        training: configuration of the training, JSON values.
     """
     for name, source in parts.items():
         if source.resolve() == (folder / name).resolve():
@@ -171,5 +171,5 @@ def save_parts(folder: Path, parts: Mapping[str, Path], config: RAMKGConfig, tra
 def _link(source: str, target: str) -> None:
     try:
         os.link(source, target)
-    except OSError:  # another file system, or one without links
+    except OSError:  # another file system, or one without hard links
         shutil.copy2(source, target)

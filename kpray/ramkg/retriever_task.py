@@ -1,4 +1,4 @@
-"""The retriever as something to train: its pairs, batches, loss, and what validation documents say of it."""
+"""The training task of the retriever: pairs, batches, loss and validation."""
 
 from __future__ import annotations
 
@@ -26,31 +26,36 @@ from kpray.training import TrainingTask, Validation, unwrap
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_TIE_BREAKER = 1e-3  # what the mean reciprocal rank adds to the score: less than one query of 100,000
+_TIE_BREAKER = 1e-3  # weight of the mean reciprocal rank in the score: less than one query of 100,000
 
 
 class RetrieverTask(TrainingTask):
     """Trains the encoder on pairs of a document and its English passage (Sec. 4.1).
 
-    A record's English passage is the first of its `english_ids`, or the one with its own id where it names none. The
-    pairs of a step, and the negatives that each of them brings, are one another's negatives over all workers.
+    The English passage of a record is the first of its `english_ids`, or the passage with the record's id if it has no
+    `english_ids`. All positives and sampled negatives of a step are negatives for its other pairs, over all workers.
     """
 
     kind: ClassVar[str] = "retriever"
     whole_steps: ClassVar[bool] = True
 
     def __init__(self, config: RetrieverConfig, english: Path) -> None:
-        """Take the configuration, and the folder of the `PassageStore` of English documents."""
+        """Store the arguments; nothing is loaded yet.
+
+        Args:
+            config: configuration of the retriever.
+            english: folder of the `PassageStore` with the English documents.
+        """
         self.config, self.english = config, english
 
     @property
     def texts(self) -> TextEncoder:
-        """The backbone's tokenizer; each process loads its own, once."""
+        """The backbone's tokenizer, loaded once per process."""
         return _texts(self.config)
 
     @property
     def store(self) -> PassageStore:
-        """The English documents; each process opens them once."""
+        """The English documents, opened once per process."""
         return _store(self.english)
 
     @override
@@ -74,19 +79,19 @@ class RetrieverTask(TrainingTask):
     def check(self, valid: Sequence[Record]) -> None:
         if not any(row >= 0 for row in self._english_rows(valid)):
             raise UserError(
-                f"none of {len(valid):,} documents to validate on has an English passage, "
-                f"the first none with id {_english_id(valid[0])!r}",
+                f"none of the {len(valid):,} validation documents has an English passage: there is no English document "
+                f"with the id {_english_id(valid[0])!r}",
                 where="--valid",
-                fix="give documents whose english_ids, or own ids, are those of English documents",
+                fix="give documents whose english_ids, or ids, are ids of English documents",
             )
 
     @override
     def schema(self) -> pa.Schema:
-        """Columns of a pair.
+        """Columns of a training pair.
 
-        `query`: token ids; `passages`: those of the positive and then of the negatives, one after the other, and
-        `passage_lengths`, `passage_rows`: the number of tokens of each and its row in the store; `length` counts all
-        tokens.
+        `query`: token ids of the query. `passages`: token ids of the positive and the negatives, concatenated.
+        `passage_lengths`: number of tokens of each passage. `passage_rows`: row of each passage in the store. `length`:
+        number of all tokens.
         """
         import pyarrow as pa
 
@@ -119,7 +124,7 @@ class RetrieverTask(TrainingTask):
         drawn = iter(rows)
         for record, query, positive in zip(records, queries, positives, strict=True):
             if positive < 0:
-                pairs.append(f"no English passage with id {_english_id(record)!r}")
+                pairs.append(f"there is no English passage with the id {_english_id(record)!r}")
                 continue
             passage_rows = next(drawn)
             ids = [passages[row] for row in passage_rows.tolist()]
@@ -127,7 +132,7 @@ class RetrieverTask(TrainingTask):
                 pairs.append(query)
             elif texts.is_empty(ids[0]):
                 what = "keyphrases" if config.target == "P2K" else "text"
-                pairs.append(f"the English passage with id {_english_id(record)!r} has no {what}")
+                pairs.append(f"the English passage with the id {_english_id(record)!r} has no {what}")
             else:
                 pairs.append(
                     {
@@ -148,9 +153,11 @@ class RetrieverTask(TrainingTask):
 
     @override
     def collate(self, rows: Sequence[Mapping[str, np.ndarray]], seeds: Sequence[int]) -> dict[str, torch.Tensor]:
-        """Queries [Q, T] and the distinct passages [P, T] of the pairs, with masks, int64.
+        """Make a batch; `seeds` are not used.
 
-        `passage_rows` int64 [P] and `positive_rows` int64 [Q] say which passages they are.
+        Returns:
+            `query_ids` and `query_mask`, int64 [Q, T]; `passage_ids` and `passage_mask` of the distinct passages,
+            int64 [P, T]; their rows in the store, `passage_rows` int64 [P]; and `positive_rows` int64 [Q].
         """
         passage_rows, firsts = np.unique(np.concatenate([row["passage_rows"] for row in rows]), return_index=True)
         passages = [
@@ -172,7 +179,7 @@ class RetrieverTask(TrainingTask):
     def losses(
         self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor], progress: float
     ) -> dict[str, torch.Tensor]:
-        """`loss`, and `right`: queries whose English passage is the first of all candidates of the step."""
+        """`loss`, and `right`: number of queries whose English passage ranks first among the step's candidates."""
         queries = model(batch["query_ids"], batch["query_mask"])
         passages = model(batch["passage_ids"], batch["passage_mask"])
         loss, right = contrastive_loss(queries, passages, batch["passage_rows"], batch["positive_rows"])
@@ -180,10 +187,10 @@ class RetrieverTask(TrainingTask):
 
     @override
     def validate(self, model: torch.nn.Module, records: Sequence[Record]) -> dict[str, float]:
-        """Sums of recall@k and reciprocal rank over the documents that have an English passage.
+        """Sums of recall@k and reciprocal rank over the documents with an English passage.
 
         A document's English passage is ranked among `RetrieverConfig.valid_passages` others, evenly spaced over the
-        store; of two with equal scores the others are first, so that an encoder that tells nothing apart has no recall.
+        store. At equal scores the others rank first, so that an encoder with constant output has no recall.
         """
         queries = _encode_each(self.texts, records)
         pairs = [
@@ -199,17 +206,17 @@ class RetrieverTask(TrainingTask):
         pool = embed(encoder, pool_ids)
         queries_QD = embed(encoder, [query for query, _ in pairs])
         positives_QD = embed(encoder, self._encode_rows(gold.tolist()))
-        own_Q = (queries_QD * positives_QD).sum(1)
-        ahead_QP = (queries_QD @ pool.T >= own_Q[:, None]) & (pool_rows != gold[:, None])
+        gold_Q = (queries_QD * positives_QD).sum(1)
+        ahead_QP = (queries_QD @ pool.T >= gold_Q[:, None]) & (pool_rows != gold[:, None])
         ranks = (1 + ahead_QP.sum(1)).tolist()
         hits = {f"recall@{k}": float(number) for k, number in count_hits(ranks).items()}
         return {"queries": len(ranks), "mrr": sum_reciprocal_ranks(ranks), **hits}
 
     @override
     def conclude(self, sums: Mapping[str, float]) -> Validation:
-        """Recall@k and the mean reciprocal rank in percent; the score is recall@1.
+        """Recall@k and mean reciprocal rank, in percent. The score is recall@1.
 
-        A thousandth of the mean reciprocal rank, less than one query of 100,000, decides between equal ones.
+        A thousandth of the mean reciprocal rank breaks ties; this is less than one query of 100,000.
         """
         queries = sums.get("queries", 0)
         names = [*(f"recall@{k}" for k in CUTOFFS), "mrr"]
@@ -219,11 +226,11 @@ class RetrieverTask(TrainingTask):
 
     @override
     def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
-        """Write a folder that `open_retriever` opens."""
+        """Write a folder for `open_retriever`."""
         save_retriever(unwrap(model, PassageEncoder), self.texts, folder)
 
     def _english_rows(self, records: Sequence[Record]) -> list[int]:
-        """Rows of the records' English passages in the store; -1 where there is none."""
+        """Rows of the records' English passages in the store; -1 for missing passages."""
         rows: list[int] = self.store.rows("en", [_english_id(record) for record in records]).tolist()
         return rows
 
@@ -232,16 +239,16 @@ class RetrieverTask(TrainingTask):
 
 
 def draw_negatives(config: RetrieverConfig, record: Record, positive: int, passages: int) -> list[int]:
-    """Rows of the passages that a pair brings as negatives: the same on every machine, whatever the other pairs are.
+    """Sample the negatives of a pair. They do not depend on the machine or on the other pairs.
 
     Args:
-        config: how many, and the seed.
-        record: of the query.
-        positive: row of its English passage, which is not drawn.
-        passages: number of rows.
+        config: number of negatives, and random seed.
+        record: record of the query.
+        positive: row of its English passage, which is never drawn.
+        passages: number of rows in the store.
 
     Returns:
-        Distinct rows; fewer where the store has not as many.
+        Distinct rows of the store; fewer than `config.negatives` if the store is too small.
     """
     others = range(passages - 1)
     name = repr((config.seed, record.document.lang, record.document.id)).encode()
@@ -251,12 +258,12 @@ def draw_negatives(config: RetrieverConfig, record: Record, positive: int, passa
 
 
 def _english_id(record: Record) -> str:
-    """Id of the English passage that goes with a record."""
+    """Id of a record's English passage."""
     return record.english_ids[0] if record.english_ids else record.document.id
 
 
 def _encode_each(texts: TextEncoder, records: Sequence[Record]) -> list[np.ndarray | str]:
-    """Token ids of each record's text, or why it has none."""
+    """Token ids of each record's text, or the reason why it has none."""
     try:
         rows = texts.encode_queries([record.document for record in records])
     except RejectedDocument as error:

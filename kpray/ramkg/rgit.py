@@ -1,7 +1,8 @@
-"""Retriever-generator iterative training: Algorithm 1 as logic alone. What its steps do is elsewhere.
+"""Retriever-generator iterative training (RGIT): the logic of Algorithm 1, independent of how its steps are executed.
 
-Paper symbols: D_PAR `parallel`, D_NP `passages`, D_LS the English passages, D_PSEUDO `pseudo`, G_B the base generator,
-R_t and G_t a round's retriever and generator, tau the threshold. Documents are rows of their store.
+Symbols of the paper: D_PAR `parallel`, D_NP `passages`, D_LS the English passages, D_PSEUDO `pseudo`, G_B the base
+generator, R_t and G_t the retriever and generator of a round, tau the threshold. A document is given by its row in a
+`PassageStore`.
 """
 
 from __future__ import annotations
@@ -19,47 +20,47 @@ NO_PAIRS = np.empty((0, 2), np.int64)
 
 
 class Steps(Protocol[Retriever]):
-    """What Algorithm 1 asks of the machines."""
+    """The steps of Algorithm 1: training, retrieval and evaluation."""
 
     def base_f1(self) -> np.ndarray:
-        """F1 in percent of what G_B, trained on the parallel documents, predicts (lines 4 and 21), float64 [N]."""
+        """F1 of G_B, trained on the parallel documents, for each passage, in percent (lines 4 and 21): float64 [N]."""
 
     def train_retriever(self, pseudo: np.ndarray, schedule: str) -> Retriever:
-        """R_t, of pseudo pairs int64 [n, 2] and the parallel ones (line 8); see `RGITConfig.schedule`."""
+        """Train R_t on pseudo pairs, int64 [n, 2], and parallel pairs (line 8); see `RGITConfig.schedule`."""
 
     def recall(self, retriever: Retriever) -> float:
-        """Share of the validation documents whose English passage is found first, in [0, 1]."""
+        """Recall@1 on the validation documents, in [0, 1]."""
 
     def english_passages(self) -> int:
         """Number of English passages."""
 
     def retrieve(self, retriever: Retriever) -> np.ndarray:
-        """The first English passage of each passage (line 18), int64 [N]; -1 where there is none."""
+        """Row of the first retrieved English passage of each passage (line 18), int64 [N]; -1 if there is none."""
 
     def retrieved_f1(self, retriever: Retriever, rows: np.ndarray) -> np.ndarray:
-        """F1 of G_t, trained on the parallel documents with what is retrieved for them, for these passages.
+        """Train G_t on the parallel documents with R_t's retrieved keyphrases, and evaluate it on passages.
 
         Lines 10-14, 19 and 22.
 
         Args:
             retriever: R_t.
-            rows: int64 [n], of the passages that can qualify.
+            rows: int64 [n], rows of the passages to evaluate.
 
         Returns:
-            float64 [n], in percent.
+            F1 of each passage, float64 [n], in percent.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Round(Generic[Retriever]):
-    """What one round gave.
+    """Result of one round.
 
     Attributes:
         number: 0, 1, ...
         retriever: R_t.
-        recall: of R_t on the validation documents, in [0, 1].
-        learnt: the pseudo pairs that R_t learnt from, int64 [n, 2] of passages and English passages.
-        mined: the pseudo pairs that the round found; None where the rounds ended because recall did not rise.
+        recall: recall@1 of R_t on the validation documents, in [0, 1].
+        learnt: pseudo pairs that R_t was trained on, int64 [n, 2], rows of passages and English passages.
+        mined: pseudo pairs that the round mined; None if the rounds ended here because recall did not increase.
     """
 
     number: int
@@ -70,10 +71,13 @@ class Round(Generic[Retriever]):
 
 
 def run_rounds(steps: Steps[Retriever], config: RGITConfig) -> Iterator[Round[Retriever]]:
-    """Algorithm 1; what it returns is `final_pairs` of the rounds.
+    """Run Algorithm 1; `final_pairs` of the rounds gives its result.
 
-    A round's retriever is measured before the costly rest of the round: when it is not better than the best so far for
-    `config.patience` rounds, the rounds end.
+    The recall of a round's retriever is measured before the costly rest of the round. The rounds end if recall has not
+    exceeded its best value for `config.patience` rounds.
+
+    Yields:
+        Each round when it is finished.
     """
     pseudo = NO_PAIRS
     best, stale = -1.0, 0
@@ -96,19 +100,19 @@ def run_rounds(steps: Steps[Retriever], config: RGITConfig) -> Iterator[Round[Re
 
 
 def can_qualify(base_f1: np.ndarray, tau: float) -> np.ndarray:
-    """Rows of the passages for which the difference can still exceed tau, since no F1 is above 100, int64 [n]."""
+    """Rows of the passages whose F1 can still increase by more than tau, because F1 is at most 100: int64 [n]."""
     return np.flatnonzero(base_f1 < 100 - tau)
 
 
 def select_pairs(rows: np.ndarray, english: np.ndarray, f1: np.ndarray, base_f1: np.ndarray, tau: float) -> np.ndarray:
-    """Pairs of passages and what was retrieved first for them, where that helps by more than tau (lines 24-25).
+    """Pairs of a passage and its first retrieved English passage where retrieval adds more than tau (lines 24-25).
 
     Args:
-        rows: int64 [n], of the passages.
-        english: int64 [n], the first retrieved English passage of each; -1: none.
-        f1: float64 [n], of G_t with what was retrieved, in percent.
-        base_f1: float64 [N], of G_B, for all passages.
-        tau: in percent points.
+        rows: int64 [n], rows of passages.
+        english: int64 [n], row of each passage's first retrieved English passage; -1: none.
+        f1: float64 [n], F1 of G_t with retrieved keyphrases, in percent.
+        base_f1: float64 [N], F1 of G_B for all passages, in percent.
+        tau: threshold in percentage points.
 
     Returns:
         int64 [pairs, 2].
@@ -118,14 +122,14 @@ def select_pairs(rows: np.ndarray, english: np.ndarray, f1: np.ndarray, base_f1:
 
 
 def random_pairs(pairs: int, passages: int, english: int, seed: int, number: int) -> np.ndarray:
-    """As many pairs at random, each of another passage, int64 [pairs, 2]: what mining must be better than."""
+    """Random pairs of different passages and English passages, int64 [pairs, 2]: the control for mining."""
     random = np.random.default_rng([seed, number])
     rows = np.sort(random.choice(passages, pairs, replace=False))
     return np.stack([rows, random.integers(english, size=pairs)], axis=1).astype(np.int64)
 
 
 def final_pairs(rounds: Sequence[Round[Retriever]]) -> np.ndarray:
-    """D_PSEUDO as the rounds leave it: what the last one mined; where recall fell, what the best retriever learnt."""
+    """Final D_PSEUDO: the pairs of the last round, or, if it mined none, those that the best retriever learnt from."""
     if not rounds:
         return NO_PAIRS
     if rounds[-1].mined is not None:

@@ -1,8 +1,8 @@
-"""Token scores of chosen heads of any transformers model, without computing what they do not need.
+"""Token scores of selected attention heads of a transformers model.
 
-The model runs with an attention function of ours. In a layer with a chosen head it takes that head's queries and keys,
-turns its map into token scores (`scores.py`) at once and lets the map go; then it goes on with PyTorch's fused
-attention. After the last layer with a chosen head the forward pass stops.
+The model runs with the attention function `_attend`. In a layer with a selected head, the function computes that head's
+attention map, turns it into token scores (`scores.py`) and frees the map. The layer's output comes from PyTorch's fused
+attention. The forward pass stops after the last layer with a selected head.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ATTENTION_NAME = "kpray_samrank"
 
 
 class _Finished(Exception):
-    """Leaves the forward pass after the last layer that has a chosen head."""
+    """Ends the forward pass after the last layer with a selected head."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ def _attend(
     kpray_collector: _Collector | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """An attention function of transformers: query [B, H, N, D], key and value [B, key heads, N, D]."""
+    """Attention function for transformers: query [B, H, N, D], key and value [B, key heads, N, D]."""
     layer = getattr(module, "layer_idx", None)
     if kpray_collector is None or layer not in kpray_collector.heads_by_layer:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
@@ -71,7 +71,7 @@ def _attend(
     kpray_collector.found[layer] = (global_BHN, proportional_MBHN)
     if layer == max(kpray_collector.heads_by_layer):
         raise _Finished
-    if all_heads:  # the maps are there already: no second softmax
+    if all_heads:  # reuse the maps instead of a second softmax
         values = value if queries_per_key == 1 else value[:, heads // queries_per_key]
         return (maps_BHNN.to(value.dtype) @ values).transpose(1, 2).contiguous(), None
     return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
@@ -83,11 +83,11 @@ AttentionMaskInterface.register(ATTENTION_NAME, sdpa_mask)
 
 @dataclass(frozen=True, slots=True)
 class HeadScores:
-    """Scores of one segment's tokens.
+    """Token scores of one segment.
 
     Attributes:
         global_: float32 [heads, tokens], Eq. 2.
-        proportional: float32 [modes, heads, tokens], Eq. 5 in each of the modes asked for.
+        proportional: float32 [modes, heads, tokens], Eq. 5 in each requested mode.
     """
 
     global_: np.ndarray
@@ -104,21 +104,21 @@ def head_scores(
     batch_tokens: int,
     modes: Sequence[tuple[Redistribution, Weighting]],
 ) -> list[HeadScores]:
-    """Score the tokens of each sequence by each head.
+    """Score the tokens of each sequence with each head.
 
     Args:
         model: a transformers model loaded with `attn_implementation=ATTENTION_NAME`.
         sequences: int64 [tokens] token ids each, special tokens included.
-        heads: (layer, head), both from 0, in the order wanted in the result.
+        heads: (layer, head) pairs, both counted from 0. The result has the same order.
         muted: position of the token whose global score is set to 0; -1 is the last one.
-        batch_tokens: the most tokens of one forward pass, padding included.
-        modes: ways to hand out global scores, at least one; all are read off the same maps.
+        batch_tokens: maximum number of tokens in one forward pass, padding included.
+        modes: ways to redistribute global scores, at least one. All modes use the same maps.
 
     Returns:
         One `HeadScores` per sequence, in order, special tokens included.
 
     Raises:
-        UserError: the model does not compute its attention by the function we gave it.
+        UserError: the model does not call the registered attention function.
     """
     device = model.device
     by_layer: dict[int, list[int]] = {}
@@ -143,7 +143,7 @@ def head_scores(
         muted_BN = to_device(torch.from_numpy(muted_positions), device)
         collector = _Collector(heads_by_layer, real_BN, muted_BN, modes)
         padded = min(lengths) < max(lengths)
-        with suppress(_Finished):  # the way out of `_attend` once the last chosen head is scored
+        with suppress(_Finished):
             model(
                 input_ids=to_device(torch.from_numpy(ids), device),
                 attention_mask=real_BN.long() if padded else None,
@@ -152,16 +152,16 @@ def head_scores(
             )
         if len(collector.found) < len(heads_by_layer):
             raise UserError(
-                f"the attention of {model.config.model_type} models cannot be read",
+                f"SAMRank cannot read the attention of {model.config.model_type} models",
                 where="model",
-                fix="take one of BERT, GPT-2 or Llama type",
+                fix="choose a BERT, GPT-2 or Llama model",
             )
         global_BHN = torch.cat([collector.found[layer][0] for layer in heads_by_layer], dim=1)[:, order]
         proportional_MBHN = torch.cat([collector.found[layer][1] for layer in heads_by_layer], dim=2)[:, :, order]
         waiting.append((batch, start_copy(global_BHN), start_copy(proportional_MBHN)))
 
     results: dict[int, HeadScores] = {}
-    for batch, wait_global, wait_proportional in waiting:  # by now a GPU has been given all batches
+    for batch, wait_global, wait_proportional in waiting:  # all batches are already on the GPU
         global_, proportional = wait_global(), wait_proportional()
         for row, index in enumerate(batch):
             length = len(sequences[index])

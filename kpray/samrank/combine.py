@@ -1,6 +1,7 @@
-"""Which heads, one or several together: chosen on validation documents from what one pass over them gave.
+"""Select attention heads, alone or combined, on validation documents.
 
-Several heads score as `SAMRank` scores with several: each head's phrase scores divided by their maximum, then averaged.
+The model reads the documents once. All heads, and combinations of heads, are then evaluated from the stored scores.
+Heads are combined as in `SAMRank`: each head's phrase scores are divided by their maximum, then averaged over heads.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from kpray.text.candidates import CandidateRule
 
 @dataclass(frozen=True, slots=True)
 class HeadTable:
-    """Documents of a data set, scored by all heads in every way that is looked at.
+    """Documents of one dataset, scored by all heads with every scoring.
 
     Attributes:
-        documents: rule of candidates -> the documents.
-        f1: float64 [documents, scorings, heads, cutoffs], of each head alone, in [0, 1].
+        documents: candidate rule -> the scored documents.
+        f1: float64 [documents, scorings, heads, cutoffs], F1 of each single head, in [0, 1].
     """
 
     documents: Mapping[CandidateRule, Sequence[ScoredDocument]]
@@ -34,14 +35,14 @@ class HeadTable:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Heads that were chosen.
+    """The heads that one selection method found.
 
     Attributes:
-        how: `one head`, `best alone` (those that score highest by themselves), or
-            `greedy` (each the one that helps most).
-        scoring: how they score.
-        heads: int, places among all heads.
-        score: mean F1 of the data sets that they were chosen on, in [0, 1].
+        how: selection method: `one head`; `best alone` (the n heads with the highest F1 each); or
+            `greedy` (repeatedly adds the head that raises F1 most).
+        scoring: how the heads score phrases.
+        heads: indices among all heads of the model.
+        score: mean F1 over the validation datasets, in [0, 1].
     """
 
     how: str
@@ -51,7 +52,7 @@ class Choice:
 
 
 def all_scorings(rules: Iterable[CandidateRule], scores: Iterable[str], modes: Sequence[Mode]) -> list[Scoring]:
-    """Every way to score; the global part alone knows no direction, so it comes once for each rule."""
+    """All combinations of rule, score and mode. The score `global` has no mode, so it occurs once for each rule."""
     found = []
     for rule in rules:
         for score in scores:
@@ -66,43 +67,45 @@ def make_table(
     modes: Sequence[Mode],
     merge: bool,
 ) -> HeadTable:
-    """Score each head alone, as the documents come from `score_documents`."""
+    """Compute the F1 of each single head for the documents that `score_documents` yields."""
     documents: dict[CandidateRule, list[ScoredDocument]] = {scoring.candidates: [] for scoring in scorings}
     f1 = []
-    for own in scored:
+    for by_rule in scored:
         by_scoring: dict[Scoring, np.ndarray] = {}
         for rule, kept in documents.items():
-            document = own[rule]
+            document = by_rule[rule]
             kept.append(document)
-            mine = [scoring for scoring in scorings if scoring.candidates == rule]
-            stacked = np.concatenate([document.scores(scoring, modes) for scoring in mine])
-            found = document.f1(stacked, merge).reshape(len(mine), -1, len(CUTOFFS))
-            by_scoring |= dict(zip(mine, found, strict=True))
+            of_rule = [scoring for scoring in scorings if scoring.candidates == rule]
+            stacked = np.concatenate([document.scores(scoring, modes) for scoring in of_rule])
+            found = document.f1(stacked, merge).reshape(len(of_rule), -1, len(CUTOFFS))
+            by_scoring |= dict(zip(of_rule, found, strict=True))
         f1.append(np.stack([by_scoring[scoring] for scoring in scorings]))
-    heads = next((own.parts.shape[1] for kept in documents.values() for own in kept), 0)
+    heads = next((document.parts.shape[1] for kept in documents.values() for document in kept), 0)
     return HeadTable(documents, np.array(f1).reshape(len(f1), len(scorings), heads, len(CUTOFFS)))
 
 
 def save_table(table: HeadTable, path: Path) -> None:
-    """Write a table as one file (`.npz`)."""
+    """Write a table to one `.npz` file."""
     arrays = {"f1": table.f1}
     for rule, documents in table.documents.items():
         heads = table.f1.shape[2]
         modes = documents[0].parts.shape[0] if documents else 1
         arrays |= {
-            f"{rule}_parts": np.concatenate([own.parts for own in documents] or [np.zeros((modes, heads, 0))], axis=2),
-            f"{rule}_groups": np.concatenate([own.groups for own in documents] or [np.zeros(0, np.int64)]),
-            f"{rule}_correct": np.concatenate([own.correct for own in documents] or [np.zeros(0, bool)]),
-            f"{rule}_phrases": np.array([len(own.groups) for own in documents], dtype=np.int64),
-            f"{rule}_stems": np.array([len(own.correct) for own in documents], dtype=np.int64),
-            f"{rule}_gold": np.array([own.gold for own in documents], dtype=np.int64),
+            f"{rule}_parts": np.concatenate(
+                [document.parts for document in documents] or [np.zeros((modes, heads, 0))], axis=2
+            ),
+            f"{rule}_groups": np.concatenate([document.groups for document in documents] or [np.zeros(0, np.int64)]),
+            f"{rule}_correct": np.concatenate([document.correct for document in documents] or [np.zeros(0, bool)]),
+            f"{rule}_phrases": np.array([len(document.groups) for document in documents], dtype=np.int64),
+            f"{rule}_stems": np.array([len(document.correct) for document in documents], dtype=np.int64),
+            f"{rule}_gold": np.array([document.gold for document in documents], dtype=np.int64),
         }
     with path.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
 
 
 def load_tables(paths: Sequence[Path]) -> HeadTable:
-    """Read tables of `save_table` as one, in order."""
+    """Read files of `save_table` and concatenate their tables in order."""
     documents: dict[CandidateRule, list[ScoredDocument]] = {}
     f1 = []
     for path in paths:
@@ -114,12 +117,12 @@ def load_tables(paths: Sequence[Path]) -> HeadTable:
                 stem = np.concatenate([[0], np.cumsum(arrays[f"{rule}_stems"])])
                 documents.setdefault(rule, []).extend(
                     ScoredDocument(
-                        parts[:, :, phrase[place] : phrase[place + 1]],
-                        groups[phrase[place] : phrase[place + 1]],
-                        correct[stem[place] : stem[place + 1]],
+                        parts[:, :, phrase[index] : phrase[index + 1]],
+                        groups[phrase[index] : phrase[index + 1]],
+                        correct[stem[index] : stem[index + 1]],
                         int(gold),
                     )
-                    for place, gold in enumerate(arrays[f"{rule}_gold"])
+                    for index, gold in enumerate(arrays[f"{rule}_gold"])
                 )
     return HeadTable(documents, np.concatenate(f1))
 
@@ -127,10 +130,10 @@ def load_tables(paths: Sequence[Path]) -> HeadTable:
 def f1_of_heads_together(
     table: HeadTable, scoring: Scoring, modes: Sequence[Mode], heads: Sequence[int], merge: bool
 ) -> np.ndarray:
-    """F1 of several heads (or of one) as `SAMRank` combines them, in [0, 1].
+    """F1 of one or more heads, combined as in `SAMRank`.
 
     Returns:
-        float64 [documents, cutoffs].
+        float64 [documents, cutoffs], in [0, 1].
     """
     found = []
     for document in table.documents[scoring.candidates]:
@@ -145,38 +148,39 @@ def choose_heads(
     scorings: Sequence[Scoring],
     modes: Sequence[Mode],
     *,
-    most: int,
+    max_heads: int,
     cutoff: int,
     merge: bool,
 ) -> list[Choice]:
-    """Choose one head, and several together, by mean F1 over the data sets, each of which counts alike.
+    """Select one head, and combinations of heads, by mean F1. Every dataset has the same weight.
 
-    Several are chosen in two ways: for each scoring the n best heads by themselves, n = 2 .. `most`; and, in the
-    scoring where that is best, heads are added one by one, each the one that helps most, as long as one helps.
+    Combinations are selected in two ways. `best alone` combines the n heads with the highest single F1, for
+    n = 2 .. `max_heads` and every scoring. `greedy` takes the best of these scorings and adds one head at a time, the
+    one that raises F1 most, until no head raises it.
 
     Args:
-        tables: of the validation data; what is reported later has no part in it.
-        scorings: ways to score, those of the tables' `f1`.
-        modes: of the tables' documents.
-        most: heads together, at least 1.
-        cutoff: of `CUTOFFS`, that is chosen by.
-        merge: as `group_scores`.
+        tables: validation datasets; never the data that results are reported on.
+        scorings: the scorings of the tables' `f1`.
+        modes: modes of the tables' documents.
+        max_heads: maximum number of heads to combine, at least 1.
+        cutoff: one of `CUTOFFS`; its F1 decides.
+        merge: see `group_scores`.
 
     Returns:
-        The best `one head`, and the best of the other two where `most` is above 1; the best of all first.
+        The choice `one head`, and `best alone` and `greedy` if `max_heads` is above 1. The highest score comes first.
     """
     column = CUTOFFS.index(cutoff)
     alone = np.mean([table.f1[..., column].mean(axis=0) for table in tables], axis=0)  # [scorings, heads]
     scoring, head = np.unravel_index(int(alone.argmax()), alone.shape)
     choices = [Choice("one head", scorings[int(scoring)], (int(head),), float(alone.max()))]
-    if most > 1:
+    if max_heads > 1:
         by_scoring = [
-            _best_alone(tables, each, modes, alone[place], most=most, column=column, merge=merge)
-            for place, each in enumerate(scorings)
+            _best_alone(tables, each, modes, alone[index], max_heads=max_heads, column=column, merge=merge)
+            for index, each in enumerate(scorings)
         ]
         best = max(by_scoring, key=lambda choice: choice.score)
         choices.append(best)
-        choices.append(_greedy(tables, best.scoring, modes, most=most, column=column, merge=merge))
+        choices.append(_greedy(tables, best.scoring, modes, max_heads=max_heads, column=column, merge=merge))
     return sorted(choices, key=lambda choice: -choice.score)
 
 
@@ -186,11 +190,11 @@ def _best_alone(
     modes: Sequence[Mode],
     alone: np.ndarray,
     *,
-    most: int,
+    max_heads: int,
     column: int,
     merge: bool,
 ) -> Choice:
-    order = np.argsort(-alone, kind="stable")[:most]
+    order = np.argsort(-alone, kind="stable")[:max_heads]
     numbers = np.arange(1, len(order) + 1)[:, None]
 
     def rankings(document: ScoredDocument) -> np.ndarray:
@@ -203,11 +207,11 @@ def _best_alone(
 
 
 def _greedy(
-    tables: Sequence[HeadTable], scoring: Scoring, modes: Sequence[Mode], *, most: int, column: int, merge: bool
+    tables: Sequence[HeadTable], scoring: Scoring, modes: Sequence[Mode], *, max_heads: int, column: int, merge: bool
 ) -> Choice:
     chosen: list[int] = []
     best = -1.0
-    while len(chosen) < most:
+    while len(chosen) < max_heads:
 
         def rankings(document: ScoredDocument) -> np.ndarray:
             shares = _shares(document.scores(scoring, modes))
@@ -230,7 +234,7 @@ def _mean_f1(
     column: int,
     merge: bool,
 ) -> np.ndarray:
-    """Mean F1 of each ranking that a function makes of a document, over the data sets: float64 [rankings]."""
+    """Mean F1 over the datasets of each ranking that `rankings` returns for a document: float64 [rankings]."""
     means = [
         np.mean(
             [document.f1(rankings(document), merge)[:, column] for document in table.documents[scoring.candidates]],
@@ -243,5 +247,5 @@ def _mean_f1(
 
 
 def _shares(scores: np.ndarray) -> np.ndarray:
-    """Each head's scores divided by their maximum; a document without candidates has none."""
+    """Each head's scores divided by their maximum; unchanged for a document without candidates."""
     return share_of_best(scores) if scores.shape[1] else scores

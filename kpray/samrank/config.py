@@ -15,31 +15,40 @@ _HEAD = re.compile(r"([1-9]\d*)-([1-9]\d*)")
 
 
 def parse_head(head: str) -> tuple[int, int]:
-    """`4-12`, the paper's layer-head counted from 1, as (layer, head) counted from 0.
+    """Parse the paper's layer-head notation: `4-12`, counted from 1, is (3, 11), counted from 0.
 
     Raises:
-        ValueError: it is not of that form.
+        ValueError: `head` does not have that form.
     """
     match = _HEAD.fullmatch(head)
     if match is None:
-        raise ValueError("a head is written layer-head, both counted from 1, like 4-12")
+        raise ValueError("a head is written as layer-head, both counted from 1, like 4-12")
     return int(match[1]) - 1, int(match[2]) - 1
 
 
 def head_name(layer: int, head: int) -> str:
-    """The inverse of `parse_head`."""
+    """Inverse of `parse_head`."""
     return f"{layer + 1}-{head + 1}"
 
 
 def check_heads(heads: tuple[tuple[int, int], ...], layers: int, heads_per_layer: int) -> None:
-    """Raise `UserError` when a model does not have the requested heads."""
+    """Check that a model has the given heads.
+
+    Args:
+        heads: (layer, head) pairs, counted from 0.
+        layers: number of layers of the model.
+        heads_per_layer: number of attention heads in each layer.
+
+    Raises:
+        UserError: the model lacks a head.
+    """
     last = head_name(layers - 1, heads_per_layer - 1)
     for layer, head in heads:
         if layer >= layers or head >= heads_per_layer:
             raise UserError(
                 f"the model has no head {head_name(layer, head)}",
                 where="heads",
-                fix=f"it has {layers} layers of {heads_per_layer} heads: 1-1 to {last}",
+                fix=f"it has {layers} layers of {heads_per_layer} heads: choose from 1-1 to {last}",
             )
 
 
@@ -92,7 +101,7 @@ class SAMRankConfig(PredictorConfig):
 
     @property
     def layer_heads(self) -> tuple[tuple[int, int], ...]:
-        """The heads as (layer, head) counted from 0."""
+        """The heads as (layer, head) pairs, counted from 0."""
         return tuple(parse_head(head) for head in self.heads)
 
     @override

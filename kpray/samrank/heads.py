@@ -1,4 +1,4 @@
-"""F1 of every head of a model from one pass over the documents (the paper's Fig. 3 and 4)."""
+"""F1 of every attention head of a model, from one pass over the documents (SAMRank, Fig. 3 and 4)."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from kpray.text.tagging import Tagger
 
 CUTOFFS = (5, 10, 15)
 _DOCUMENTS_AT_ONCE, _CHARACTERS_AT_ONCE = 64, 200_000
-_SENTENCES_KEPT = 10_000  # more than those documents have
+_SENTENCES_KEPT = 10_000  # more than the documents of one batch have
 
 Mode = tuple[Redistribution, Weighting]
 
 
 def all_heads(model: str) -> tuple[str, ...]:
-    """Names of all heads of a model, layer by layer."""
+    """Names of all heads of a model (`1-1`, `1-2`, ...), layer by layer."""
     from transformers import AutoConfig
 
     from kpray.pretrained import load_pretrained
@@ -43,7 +43,7 @@ def all_heads(model: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """A way to score phrases, which one pass gives beside others: the fields of `SAMRankConfig` of these names."""
+    """One way to score phrases; the fields are those of `SAMRankConfig`. One forward pass serves many scorings."""
 
     candidates: CandidateRule
     score: Literal["both", "global", "proportional"]
@@ -52,7 +52,7 @@ class Scoring:
 
     @classmethod
     def of(cls, config: SAMRankConfig) -> Scoring:
-        """The one that is configured."""
+        """The scoring of a configuration."""
         return cls(config.candidates, config.score, config.redistribution, config.weighting)
 
 
@@ -61,9 +61,11 @@ class ScoredDocument:
     """The candidates of a document with gold keyphrases, scored by every head.
 
     Attributes:
-        parts: float64 [1 + modes, heads, phrases], Eq. 8 of the global scores, and of the proportional ones by mode.
-        groups: int64 [phrases], equal for equal stems, counted from 0 in order of appearance.
-        correct: bool [groups], whether its stems are gold.
+        parts: float64 [1 + modes, heads, phrases], Eq. 8: of the global scores, then of the proportional scores in each
+            mode.
+        groups: int64 [phrases], group of each phrase. Phrases with equal stems share a group; groups are numbered from
+            0 in order of appearance.
+        correct: bool [groups], whether the stems of the group are gold.
         gold: number of gold phrases.
     """
 
@@ -73,7 +75,7 @@ class ScoredDocument:
     gold: int
 
     def scores(self, scoring: Scoring, modes: Sequence[Mode]) -> np.ndarray:
-        """float64 [heads, phrases] of one way to score; `modes` are those of `parts`."""
+        """Phrase scores under one scoring: float64 [heads, phrases]; `modes` are the modes of `parts`."""
         global_: np.ndarray = self.parts[0]
         if scoring.score == "global":
             return global_
@@ -85,7 +87,7 @@ class ScoredDocument:
 
         Args:
             scores: float64 [rankings, phrases].
-            merge: as `group_scores`.
+            merge: see `group_scores`.
 
         Returns:
             float64 [rankings, cutoffs].
@@ -104,37 +106,41 @@ class ScoredDocument:
 def score_documents(
     predictor: SAMRank, records: Iterable[Record], rules: Sequence[CandidateRule], modes: Sequence[Mode]
 ) -> Iterator[dict[CandidateRule, ScoredDocument]]:
-    """Score the documents that have gold, with any number of modes and candidate rules in one pass of the model.
+    """Score documents with all modes and candidate rules in one forward pass.
 
     Args:
-        predictor: built with the heads that are scored.
-        records: documents with gold keyphrases; those without are skipped. A document that is rejected has no
+        predictor: built with the heads to score.
+        records: documents with gold keyphrases; documents without gold are skipped. A rejected document has no
             candidates, which counts as an empty prediction, as in `evaluate`.
-        rules: of candidates, at least one.
+        rules: candidate rules, at least one.
         modes: see `head_scores`.
+
+    Yields:
+        For each document with gold: candidate rule -> scores.
     """
     preparers = _preparers(predictor, rules)
     heads = len(predictor.config.heads)
     for batch in _batches(records):
         labelled = [(record, gold) for record in batch if (gold := gold_phrases(record, PROTOCOLS["samrank"]))]
         prepared = [_prepare(preparers, record) for record, _ in labelled]
-        # The tokens are the same with every rule; a document without candidates has none.
-        segments = [next((own.segments for own in document.values() if own.segments), []) for document in prepared]
-        scores = iter(predictor.score_segments([segment for own in segments for segment in own], modes))
-        for (_, gold), document, own in zip(labelled, prepared, segments, strict=True):
-            found = [next(scores) for _ in own]
+        # Every rule gives the same segments, or none if it finds no candidates.
+        segments = [next((one.segments for one in document.values() if one.segments), []) for document in prepared]
+        flat = [segment for of_document in segments for segment in of_document]
+        scores = iter(predictor.score_segments(flat, modes))
+        for (_, gold), document, of_document in zip(labelled, prepared, segments, strict=True):
+            found = [next(scores) for _ in of_document]
             tokens = _tokens(found) if found else np.zeros((1 + len(modes), heads, 0))
             yield {rule: _score(predictor, document.get(rule), tokens, set(gold)) for rule in rules}
 
 
 def f1_of_heads(config: SAMRankConfig, records: Iterable[Record]) -> np.ndarray:
-    """Mean F1@5, F1@10 and F1@15, each head by itself, under the protocol `samrank`.
+    """Mean F1@5, F1@10 and F1@15 of each single head under the protocol `samrank`.
 
-    Words, tags, stems, tokens and the forward pass of a document serve all heads.
+    Each document is tagged, tokenized and read by the model once for all heads.
 
     Args:
-        config: its `heads` are ignored.
-        records: documents with gold keyphrases; those without are skipped.
+        config: configuration; `heads` is ignored.
+        records: documents with gold keyphrases; documents without gold are skipped.
 
     Returns:
         float64 [layers, heads, 3], in percent.
@@ -146,7 +152,7 @@ def f1_of_heads(config: SAMRankConfig, records: Iterable[Record]) -> np.ndarray:
 
 
 def f1_by_head(predictor: SAMRank, records: Iterable[Record]) -> np.ndarray:
-    """`f1_of_heads` with a predictor that was built with all heads of its model."""
+    """`f1_of_heads` for a predictor that was built with all heads of its model."""
     scoring, merge = Scoring.of(predictor.config), predictor.config.merge_stems
     modes = [(scoring.redistribution, scoring.weighting)]
     documents = [
@@ -162,19 +168,19 @@ def f1_by_head(predictor: SAMRank, records: Iterable[Record]) -> np.ndarray:
 def draw_f1_of_heads(
     config: SAMRankConfig, data: Mapping[str, Sequence[Record]], path: Path
 ) -> dict[str, list[dict[str, str | int | float | None]]]:
-    """Draw F1@15 of all heads on every data set, and give all their scores.
+    """Draw a heat map of every head's F1@15 on each dataset, and return the scores.
 
     Args:
-        config: as `f1_of_heads`.
-        data: name of the data set -> its records.
+        config: see `f1_of_heads`.
+        data: name of the dataset -> its records.
         path: PNG file to write.
 
     Returns:
-        Name of the data set -> `head_rows`.
+        Name of the dataset -> `head_rows`.
 
     Raises:
         OSError: the file cannot be written.
-        UserError: as `f1_of_heads`.
+        UserError: see `f1_of_heads`.
     """
     scores = {name: f1_of_heads(config, records) for name, records in data.items()}
     draw_heads({name: of_heads[:, :, -1] for name, of_heads in scores.items()}, path, f"F1@{CUTOFFS[-1]}")
@@ -182,18 +188,18 @@ def draw_f1_of_heads(
 
 
 def head_rows(scores: np.ndarray) -> list[dict[str, str | int | float | None]]:
-    """The result of `f1_of_heads` as rows of a table, the best head at the last cutoff first."""
+    """Table rows for the result of `f1_of_heads`, sorted by F1@15, best head first."""
     rows: list[dict[str, str | int | float | None]] = [
         {"head": head_name(layer, head)}
         | {f"F1@{cutoff}": float(f1) for cutoff, f1 in zip(CUTOFFS, scores[layer, head], strict=True)}
         for layer, head in np.ndindex(scores.shape[:2])
     ]
     best_first = np.argsort(-scores[:, :, -1], axis=None, kind="stable")
-    return [rows[place] for place in best_first]
+    return [rows[index] for index in best_first]
 
 
 def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    """Records to score together: the scores of all heads in all modes take much memory in long documents."""
+    """Batches of records, limited in characters: the scores of all heads in all modes take much memory."""
     batch: list[Record] = []
     characters = 0
     for record in records:
@@ -207,7 +213,7 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 
 
 def _preparers(predictor: SAMRank, rules: Sequence[CandidateRule]) -> dict[CandidateRule, SAMRank]:
-    """The predictor with each rule; all share its model, and a sentence is tagged once."""
+    """One copy of the predictor for each rule. The copies share the model and a cache of tagged sentences."""
     preparers = {}
     tagger = predictor.tagger
     if len(rules) > 1:
@@ -229,8 +235,8 @@ def _prepare(preparers: Mapping[CandidateRule, SAMRank], record: Record) -> dict
 
 
 def _tokens(segments: Sequence[HeadScores]) -> np.ndarray:
-    """float64 [1 + modes, heads, tokens of the document]: the global scores, and the proportional ones."""
-    parts = [np.concatenate([own.global_[None], own.proportional]) for own in segments]
+    """Token scores of a document: float64 [1 + modes, heads, tokens], the global scores first."""
+    parts = [np.concatenate([segment.global_[None], segment.proportional]) for segment in segments]
     return np.concatenate(parts, axis=2, dtype=np.float64)
 
 

@@ -1,4 +1,4 @@
-"""From token scores to phrase scores: SAMRank Eq. 7-8, Sec. 3.5, for every phrase and head of a document at once."""
+"""Phrase scores from token scores (SAMRank, Eq. 7-8 and Sec. 3.5), for all phrases and heads of a document at once."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class Occurrences:
-    """Where the candidate phrases of a document stand in it; sorted by phrase, then by place.
+    """The occurrences of a document's candidate phrases, sorted by phrase, then by position in the text.
 
     Attributes:
         first_of_phrase: int64 [phrases], index of each phrase's first occurrence; phrases in order of appearance.
-        words: int32 [occurrences, 2], first word and one past the last.
-        tokens: int32 [occurrences, 2], likewise in the model's tokens.
-        weights: float64 [occurrences], what each counts for in Eq. 8.
+        words: int32 [occurrences, 2], first word and one past the last word.
+        tokens: int32 [occurrences, 2], first token of the model and one past the last token.
+        weights: float64 [occurrences], weight of each occurrence in the sum of Eq. 8.
     """
 
     first_of_phrase: np.ndarray
@@ -28,32 +28,31 @@ class Occurrences:
 def find_occurrences(
     words: Sequence[str], candidates: np.ndarray, word_spans: np.ndarray, token_spans: np.ndarray, segments: np.ndarray
 ) -> Occurrences:
-    """Find every place where a candidate's words stand side by side, whatever their case.
+    """Find all occurrences of the candidates' word sequences, ignoring case.
 
     Args:
         words: the words of the document.
-        candidates: int32 [candidates, 2], words of each candidate: first and one past the last, sorted by place.
+        candidates: int32 [candidates, 2], first word and one past the last word of each candidate, in text order.
         word_spans: int32 [words, 2] character offsets.
         token_spans: int32 [tokens, 2] character offsets.
-        segments: int32 [tokens], number of the segment each token is in.
+        segments: int32 [tokens], index of each token's segment.
     """
     vocabulary: dict[str, int] = {}
     word_ids = np.fromiter(
         (vocabulary.setdefault(word.lower(), len(vocabulary)) for word in words), dtype=np.int64, count=len(words)
     )
-    places = _places(word_ids, candidates)
-    # Phrases are numbered by their first place, the longer first, so that equal scores rank in reading order.
-    starts, lengths, phrases = places[:, 0], places[:, 1], places[:, 2]
-    by_place = np.lexsort((-lengths, starts))
-    _, first_places, phrases = np.unique(phrases[by_place], return_index=True, return_inverse=True)
-    rank = np.empty_like(first_places)
-    rank[np.argsort(first_places)] = np.arange(len(first_places))
+    starts, lengths, phrases = _matches(word_ids, candidates).T
+    # Phrases are numbered by first occurrence, longer phrases first, so that equal scores rank in reading order.
+    text_order = np.lexsort((-lengths, starts))
+    _, first_matches, phrases = np.unique(phrases[text_order], return_index=True, return_inverse=True)
+    rank = np.empty_like(first_matches)
+    rank[np.argsort(first_matches)] = np.arange(len(first_matches))
     phrases = rank[phrases]
     order = np.argsort(phrases, kind="stable")
-    starts, lengths, phrases = starts[by_place][order], lengths[by_place][order], phrases[order]
+    starts, lengths, phrases = starts[text_order][order], lengths[text_order][order], phrases[order]
 
     occurrence_words = np.stack([starts, starts + lengths], axis=1).astype(np.int32)
-    # The tokens that touch it: from the first that ends after its start to the last that starts before its end.
+    # Tokens that overlap the occurrence: the first ends after its start, the last starts before its end.
     first_token = np.searchsorted(token_spans[:, 1], word_spans[starts, 0], side="right")
     last_token = np.searchsorted(token_spans[:, 0], word_spans[starts + lengths - 1, 1], side="left")
     tokens = np.stack([first_token, np.maximum(first_token, last_token)], axis=1).astype(np.int32)
@@ -65,11 +64,11 @@ def find_occurrences(
     )
 
 
-def _places(word_ids: np.ndarray, candidates: np.ndarray) -> np.ndarray:
-    """int64 [places, 3]: start, length and phrase number of every n-gram that equals a candidate."""
+def _matches(word_ids: np.ndarray, candidates: np.ndarray) -> np.ndarray:
+    """Start, length and phrase number of every n-gram that equals a candidate: int64 [matches, 3]."""
     candidate_lengths = candidates[:, 1] - candidates[:, 0]
     found, phrases_before = [], 0
-    codes = word_ids  # codes[i] is a number for the n-gram that starts at word i, equal n-grams having equal numbers
+    codes = word_ids  # codes[i] identifies the n-gram that starts at word i; equal n-grams have equal codes
     for length in range(1, int(candidate_lengths.max(initial=0)) + 1):
         if length > 1:
             codes = np.unique(codes[:-1] * len(word_ids) + word_ids[length - 1 :], return_inverse=True)[1]
@@ -85,10 +84,10 @@ def _places(word_ids: np.ndarray, candidates: np.ndarray) -> np.ndarray:
 def _weights(
     starts: np.ndarray, lengths: np.ndarray, phrases: np.ndarray, segments: np.ndarray, words: int
 ) -> np.ndarray:
-    """What each occurrence counts for (Sec. 3.5).
+    """Weight of each occurrence (Sec. 3.5).
 
-    A phrase of several words counts in full wherever it stands. A single word does not count inside a longer candidate,
-    and the mean of its other places is taken, in each segment apart.
+    Each occurrence of a multi-word phrase has weight 1. An occurrence of a single word inside a longer candidate has
+    weight 0; the word's other occurrences are averaged within each segment.
     """
     several = lengths > 1
     edges = np.zeros(words + 1, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""SAMRank as a predictor: candidates, token scores, phrase scores, in that order."""
+"""The SAMRank predictor: candidates, then token scores, then phrase scores."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ BATCH_TOKENS = BatchTokens(cpu=1024)
 
 @dataclass(frozen=True, slots=True)
 class PreparedDocument:
-    """A document after the work of the CPU.
+    """A document after preprocessing on the CPU.
 
     Attributes:
         segments: int64 [tokens of the segment] token ids each, special tokens included.
         spans: int32 [tokens, 2] character offsets, special tokens left out.
-        occurrences: where the candidates stand.
-        phrases: each candidate as it first stands in the text.
-        groups: int64 [phrases], equal for phrases with equal stems, counted from 0 in order of appearance.
+        occurrences: occurrences of the candidates.
+        phrases: text of each candidate's first occurrence.
+        groups: int64 [phrases], group of each phrase. Phrases with equal stems share a group; groups are numbered from
+            0 in order of appearance.
         stems: the stems of each group.
     """
 
@@ -51,7 +52,7 @@ class PreparedDocument:
 
 
 class SAMRank(Predictor[PreparedDocument]):
-    """Ranks the noun phrases of a document by self-attention; nothing is trained.
+    """Ranks the noun phrases of a document by self-attention, without training.
 
     Kang & Shin, "SAMRank: Unsupervised Keyphrase Extraction using Self-Attention Map in BERT and GPT-2", EMNLP 2023.
     """
@@ -59,10 +60,10 @@ class SAMRank(Predictor[PreparedDocument]):
     kind: ClassVar[str] = "samrank"
 
     def __init__(self, config: SAMRankConfig) -> None:
-        """Load tokenizer, tagger and the layers of the model that the chosen heads need.
+        """Load the tokenizer, the tagger and the model's layers up to the last selected head.
 
         Raises:
-            UserError: the model, a head, the tagger or the device is not there.
+            UserError: the model, a head, the tagger or the device is missing or not usable.
         """
         from transformers import AutoConfig, AutoModel
 
@@ -70,7 +71,9 @@ class SAMRank(Predictor[PreparedDocument]):
         self.tagger = load_tagger(config.tagger)
         architecture = load_pretrained(AutoConfig, config.model)
         if architecture.is_encoder_decoder:
-            raise UserError(f"{config.model!r} is an encoder-decoder", where="model", fix="SAMRank needs one stack")
+            raise UserError(
+                f"{config.model!r} is an encoder-decoder model", where="model", fix="choose an encoder or a decoder"
+            )
         check_heads(config.layer_heads, architecture.num_hidden_layers, architecture.num_attention_heads)
         architecture.num_hidden_layers = 1 + max(layer for layer, _ in config.layer_heads)
 
@@ -84,7 +87,7 @@ class SAMRank(Predictor[PreparedDocument]):
             use_safetensors=True,
         )
         self.model = self.model.to(device).eval()
-        # Causal models draw attention to the first token, the others to the last, [SEP] (Sec. 3.3).
+        # In causal models most attention goes to the first token, in other models to the last, [SEP] (Sec. 3.3).
         causal = any(getattr(module, "is_causal", False) for module in self.model.modules())
         self.muted = 0 if causal else -1
 
@@ -95,17 +98,16 @@ class SAMRank(Predictor[PreparedDocument]):
         self.prefix, self.suffix = _special_tokens(self.tokenizer)
         longest = architecture.max_position_embeddings
         if tokenizer.pad_token_id is not None and architecture.model_type in ("roberta", "xlm-roberta", "camembert"):
-            longest -= tokenizer.pad_token_id + 1  # their positions are counted from there
+            longest -= tokenizer.pad_token_id + 1  # the first position of these models is pad_token_id + 1
         self.segment_tokens = min(config.segment_tokens or longest, longest)
-        self.score_segments(
-            [np.zeros(2 + len(self.prefix) + len(self.suffix), dtype=np.int64)]
-        )  # sees if it can be read
+        # Fails early if SAMRank cannot read the model's attention.
+        self.score_segments([np.zeros(2 + len(self.prefix) + len(self.suffix), dtype=np.int64)])
 
     @override
     def prepare(self, document: Document) -> PreparedDocument:
         text = document.text
         if _SURROGATE.search(text):
-            raise RejectedDocument("the text has half a character (a lone surrogate)")
+            raise RejectedDocument("the text is not valid Unicode (a lone surrogate)")
         words, candidates = find_candidates(text, document.lang, self.config.candidates, self.tagger)
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
         ids = np.array(encoding.ids, dtype=np.int64)
@@ -143,11 +145,14 @@ class SAMRank(Predictor[PreparedDocument]):
     def score_segments(
         self, segments: Sequence[np.ndarray], modes: Sequence[tuple[Redistribution, Weighting]] | None = None
     ) -> list[HeadScores]:
-        """Scores of the chosen heads for each segment's tokens, special tokens left out.
+        """Score the tokens of each segment with the selected heads.
 
         Args:
-            segments: int64 [tokens] each, special tokens included.
-            modes: see `head_scores`; None: the configured one.
+            segments: int64 [tokens] token ids each, special tokens included.
+            modes: see `head_scores`; None: the configured mode.
+
+        Returns:
+            One `HeadScores` per segment, special tokens left out.
         """
         found = head_scores(
             self.model,
@@ -157,8 +162,8 @@ class SAMRank(Predictor[PreparedDocument]):
             batch_tokens=BATCH_TOKENS.choose(self.config.batch_tokens, self.model.device),
             modes=modes or [(self.config.redistribution, self.config.weighting)],
         )
-        own = slice(len(self.prefix), -len(self.suffix) or None)
-        return [HeadScores(scores.global_[:, own], scores.proportional[:, :, own]) for scores in found]
+        text = slice(len(self.prefix), -len(self.suffix) or None)
+        return [HeadScores(scores.global_[:, text], scores.proportional[:, :, text]) for scores in found]
 
     def _rank(self, document: PreparedDocument, segments: list[HeadScores], top: int) -> Explanation:
         if not segments:
@@ -167,7 +172,7 @@ class SAMRank(Predictor[PreparedDocument]):
         by_head = self.phrase_scores(tokens, document.occurrences)
         phrases = by_head[0] if len(by_head) == 1 else share_of_best(by_head).mean(axis=0)
         scores = group_scores(phrases[None], document.groups, self.config.merge_stems)[0]
-        spelling = np.lexsort((-phrases, document.groups))  # the best phrase of a group stands for it
+        spelling = np.lexsort((-phrases, document.groups))  # a group is shown as its best phrase
         spelling = spelling[np.flatnonzero(np.diff(document.groups[spelling], prepend=-1))]
         keyphrases = [
             Keyphrase(document.phrases[spelling[group]], float(scores[group]), present=True)
@@ -176,7 +181,7 @@ class SAMRank(Predictor[PreparedDocument]):
         return Explanation(keyphrases, document.spans, share_of_best(tokens).mean(axis=0))
 
     def token_scores(self, segments: Sequence[HeadScores]) -> np.ndarray:
-        """Eq. 6, or the part of it that is configured: float64 [heads, tokens of the document]."""
+        """Token scores by Eq. 6, or the configured part of it: float64 [heads, tokens of the document]."""
         parts = {
             "both": lambda segment: segment.global_.astype(np.float64) + segment.proportional[0],
             "global": lambda segment: segment.global_.astype(np.float64),
@@ -185,7 +190,12 @@ class SAMRank(Predictor[PreparedDocument]):
         return np.concatenate([parts[self.config.score](segment) for segment in segments], axis=1)
 
     def phrase_scores(self, tokens: np.ndarray, occurrences: Occurrences) -> np.ndarray:
-        """Eq. 8 of every head, weighed by position where that is configured: float64 [heads, phrases]."""
+        """Phrase scores by Eq. 8, weighted by position if configured: float64 [heads, phrases].
+
+        Args:
+            tokens: float64 [heads, tokens of the document].
+            occurrences: occurrences of the candidates.
+        """
         scores = phrase_scores(tokens, occurrences)
         if self.config.position_scale is not None:
             words_before = occurrences.words[occurrences.first_of_phrase, 0]
@@ -204,14 +214,15 @@ class SAMRank(Predictor[PreparedDocument]):
 
 
 def group_scores(scores: np.ndarray, groups: np.ndarray, merge: bool) -> np.ndarray:
-    """Scores of phrases with equal stems as one: added up (`merge`), or the best of them kept.
+    """One score for each group of phrases with equal stems.
 
-    They are rounded to five digits of the highest one, so that the last bits of a floating-point sum, which depend on
-    the batch, do not decide a rank: equals keep reading order.
+    Scores are rounded to five significant digits of the head's highest score. The last bits of a floating-point sum
+    depend on the batch; after rounding they cannot change a rank, and equal scores keep reading order.
 
     Args:
         scores: float64 [heads, phrases] in order of appearance.
-        groups: int64 [phrases], equal for equal stems, counted from 0 in order of appearance.
+        groups: int64 [phrases], group of each phrase, numbered from 0 in order of appearance.
+        merge: True: sum of the group's scores; False: their maximum.
 
     Returns:
         float64 [heads, groups].
@@ -226,13 +237,13 @@ def group_scores(scores: np.ndarray, groups: np.ndarray, merge: bool) -> np.ndar
 
 
 def share_of_best(scores: np.ndarray) -> np.ndarray:
-    """Each row divided by its maximum, where that is not 0."""
+    """Divide each row by its maximum; rows whose maximum is 0 stay unchanged."""
     best = scores.max(axis=1, keepdims=True)
     return scores / np.where(best > 0, best, 1)
 
 
 def _special_tokens(tokenizer: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Token ids that the tokenizer puts before and after a text."""
+    """Ids of the special tokens before and after a text: int64 [tokens] each."""
     text = tokenizer.encode("a", add_special_tokens=False).ids
     whole = tokenizer.encode("a").ids
     start = next(index for index in range(len(whole)) if whole[index : index + len(text)] == text)

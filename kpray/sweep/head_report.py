@@ -147,7 +147,7 @@ def choose(report: HeadReport, valid: Mapping[str, Sequence[HeadTable]]) -> list
             tables,
             report.scorings,
             report.modes,
-            most=report.most,
+            max_heads=report.most,
             cutoff=report.cutoff,
             merge=report.samrank.merge_stems,
         ):

@@ -1,1 +1,1 @@
-"""Words with offsets, stems, noun-phrase candidates, present and absent."""
+"""Text processing: words with offsets, stems, part-of-speech tags, candidate phrases, present and absent phrases."""

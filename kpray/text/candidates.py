@@ -1,8 +1,8 @@
-"""Candidate phrases of a document: noun phrases in English, runs of content words in other languages.
+"""Candidate phrases of a document: noun phrases in English, sequences of content words in other languages.
 
-The tags of a text are written as one letter a word, so that a grammar is a regular expression over that string:
+Each word's tag is written as one letter. A grammar is then a regular expression over the string of these letters:
 
-    N noun, J adjective, R comparative or superlative, D past participle, s a word too short to count,
+    N noun, J adjective, R comparative or superlative, D past participle, s a word that is too short,
     . punctuation, x any other word
 """
 
@@ -21,15 +21,15 @@ from kpray.text.words import Words
 
 CandidateRule = Literal["paper", "extended"]
 
-MOST_WORDS = 5
-MOST_RUN_WORDS = 3  # of a run of content words that is taken as it stands
-MOST_PART_WORDS = 2  # of the parts that a longer run is cut into
-LEAST_CHARACTERS = 3
-MOST_CHARACTERS = 100  # a longer "word" is data, not language
+MAX_WORDS = 5
+MAX_RUN_WORDS = 3  # a sequence of content words up to this length is one candidate
+MAX_PART_WORDS = 2  # a longer sequence is cut into candidates up to this length
+MIN_CHARACTERS = 3
+MAX_CHARACTERS = 100  # longer "words" are data, not language
 
 _PAPER_GRAMMAR = re.compile(r"[NJ]*N")
 _EXTENDED_GRAMMAR = re.compile(r"(?:[NJR]|D(?=[NJ]))*N")
-#: NLTK's English stop words: a tagger calls each of them a noun now and then, and in a long text that is enough.
+#: NLTK's English stop words. Taggers sometimes mistake them for nouns, and a long text has many of them.
 _ENGLISH_STOP_WORDS = frozenset(
     """
     a about above after again against ain all am an and any are aren as at be because been before being below
@@ -45,16 +45,17 @@ _RUN = re.compile(r"W+")
 
 
 def find_candidates(text: str, lang: str, rule: CandidateRule, tagger: Tagger) -> tuple[Words, np.ndarray]:
-    """Split a text into words and find the phrases that may be keyphrases.
+    """Split a text into words and find its candidate phrases.
 
     Args:
         text: the document.
-        lang: its language; every one but English goes by stop words, whatever the rule.
-        rule: `paper` (EmbedRank's noun phrases, as SAMRank has them) or `extended` (ours).
-        tagger: for English.
+        lang: language of the document. In languages other than English, candidates are found by stop words, and `rule`
+            has no effect.
+        rule: `paper` (EmbedRank's noun phrases, which SAMRank uses) or `extended` (the rule of kpray).
+        tagger: tagger for English.
 
     Returns:
-        The words, and int32 [candidates, 2]: first word and one past the last, in order of place.
+        The words, and the candidates in text order, int32 [candidates, 2]: first word and one past the last word.
 
     Raises:
         RejectedDocument: kpray cannot split the language into words, or has no stop words for it.
@@ -64,7 +65,7 @@ def find_candidates(text: str, lang: str, rule: CandidateRule, tagger: Tagger) -
     if language == "en":
         spans = _noun_phrases(words, tagger.tag(words), rule)
     else:
-        spans = _runs(words, stop_words(language), LEAST_CHARACTERS if language not in ("zh", "ko") else 1)
+        spans = _runs(words, stop_words(language), MIN_CHARACTERS if language not in ("zh", "ko") else 1)
     return words, np.array(spans, dtype=np.int32).reshape(-1, 2)
 
 
@@ -80,13 +81,13 @@ def _noun_phrases(words: Words, tags: list[str], rule: CandidateRule) -> list[tu
                 start += 1
             if all(word in GENERAL_NOUNS or word in GENERAL_MODIFIERS for word in lowered[start:end]):
                 continue
-        if end - start <= MOST_WORDS and lowered[start] not in _ENGLISH_STOP_WORDS:
+        if end - start <= MAX_WORDS and lowered[start] not in _ENGLISH_STOP_WORDS:
             spans.append((start, end))
     return spans
 
 
 def _in_sentences(grammar: re.Pattern[str], letters: str, words: Words) -> Iterator[re.Match[str]]:
-    """Matches that stay inside a sentence, which may end without a mark: at a heading, or an empty line."""
+    """Matches within one sentence. A sentence may end without punctuation, for example at an empty line."""
     for start, end in zip(words.sentences, [*words.sentences[1:], len(letters)], strict=False):
         yield from grammar.finditer(letters, start, end)
 
@@ -94,7 +95,7 @@ def _in_sentences(grammar: re.Pattern[str], letters: str, words: Words) -> Itera
 def _paper_letter(word: str, tag: str) -> str:
     if not _is_word(word):
         return "."
-    if len(word) < LEAST_CHARACTERS:
+    if len(word) < MIN_CHARACTERS:
         return "s"
     if tag.startswith("NN"):
         return "N"
@@ -111,26 +112,26 @@ def _extended_letter(word: str, tag: str) -> str:
 
 
 def _is_word(word: str) -> bool:
-    # A bracket that the Penn Treebank writes -LRB- has letters, and is none.
-    return len(word) <= MOST_CHARACTERS and any(map(str.isalnum, word)) and not (word[0] == word[-1] == "-")
+    # The Penn Treebank's symbols for brackets, such as -LRB-, have letters but are not words.
+    return len(word) <= MAX_CHARACTERS and any(map(str.isalnum, word)) and not (word[0] == word[-1] == "-")
 
 
-def _runs(words: Words, stops: frozenset[str], least_characters: int) -> list[tuple[int, int]]:
-    """Runs of words between stop words and punctuation; of a long one, which holds a verb or two, its short parts."""
+def _runs(words: Words, stops: frozenset[str], min_characters: int) -> list[tuple[int, int]]:
+    """Sequences of words between stop words and punctuation. Long ones contain verbs and are cut into short parts."""
     letters = "".join(
-        "x" if word.lower() in stops or len(word) < least_characters or not _is_word(word) or word.isdigit() else "W"
+        "x" if word.lower() in stops or len(word) < min_characters or not _is_word(word) or word.isdigit() else "W"
         for word in words.texts
     )
     spans = []
     for match in _in_sentences(_RUN, letters, words):
         start, end = match.span()
-        if end - start <= MOST_RUN_WORDS:
+        if end - start <= MAX_RUN_WORDS:
             spans.append((start, end))
         else:
             spans += [
                 (first, first + length)
                 for first in range(start, end)
-                for length in range(1, MOST_PART_WORDS + 1)
+                for length in range(1, MAX_PART_WORDS + 1)
                 if first + length <= end
             ]
     return spans

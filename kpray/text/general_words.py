@@ -1,13 +1,13 @@
-"""English words that carry the argument of a text and not its subject.
+"""English words that say little about the subject of a text, such as "new" and "results".
 
-Chosen on Inspec train and valid and SemEval2010 train. A phrase that starts with one of the modifiers is almost never a
-keyphrase there, while the rest of it often is ("new algorithm", "several Monte Carlo methods"); a phrase made of the
-nouns alone almost never is ("results", "first example").
+They were chosen on the train and validation parts of Inspec and the train part of SemEval2010. There, a phrase that
+starts with one of the modifiers is almost never a keyphrase, but the rest of the phrase often is ("new algorithm",
+"several Monte Carlo methods"). A phrase that consists of these nouns is almost never a keyphrase ("results").
 """
 
 from __future__ import annotations
 
-#: Adjectives, participles and ordinals that lead a noun phrase without naming a kind of thing.
+#: Adjectives, participles and ordinals that may start a noun phrase but are not part of a term.
 GENERAL_MODIFIERS = frozenset(
     """
     able acceptable accurate actual additional adequate advanced alternative appropriate associated available

@@ -1,4 +1,4 @@
-"""Phrases of a generated sequence of tokens: `k [SEP] ... [SEP] k </s>`, whatever the delimiter of a model is."""
+"""Phrases of a generated token sequence, for any delimiter: `k [SEP] ... [SEP] k </s>`."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 def split_target(
     ids: Sequence[int], probabilities: Sequence[float] | np.ndarray, delimiter: Sequence[int], end: int
 ) -> list[tuple[Sequence[int], float]]:
-    """The phrases of a generated sequence, in its order, with scores.
+    """Split a generated sequence into phrases with scores, in the order of the sequence.
 
-    What neither a delimiter nor the end closes, since the sequence was too long, is no phrase.
+    Tokens after the last delimiter are dropped if the sequence was cut before its end token.
 
     Args:
-        ids: of n tokens, without those that the decoder starts with, as far as the end.
-        probabilities: of each token given those before it, n.
-        delimiter: ids of what stands between phrases, at least one.
-        end: id of the end of a sequence.
+        ids: ids of n tokens, without the decoder's start tokens, up to the end token.
+        probabilities: [n], probability of each token given the tokens before it.
+        delimiter: ids of the tokens between phrases, at least one.
+        end: id of the end token.
 
     Returns:
-        The ids of each phrase, and the mean probability of its tokens and of what closes it, or the score of the
-        phrase before it where that is lower.
+        (token ids, score) of each phrase. The score is the mean probability of the phrase's tokens and of the
+        delimiter or end token after it, but at most the score of the previous phrase.
     """
     phrases: list[tuple[Sequence[int], float]] = []
     chances, delimiter = np.asarray(probabilities, dtype=np.float64), list(delimiter)
     start, score = 0, 1.0
-    for place, token in enumerate(ids):
-        stop = place if token == end else place + 1 - len(delimiter)
-        if token == end or (stop >= start and list(ids[stop : place + 1]) == delimiter):
-            # The sequence is the model's ranking: it learnt the order of the authors, and the search judged the whole.
-            # A later phrase is the surer for those that it has seen, which does not make it a better one.
-            score = min(score, float(chances[start : place + 1].mean()))
+    for index, token in enumerate(ids):
+        stop = index if token == end else index + 1 - len(delimiter)
+        if token == end or (stop >= start and list(ids[stop : index + 1]) == delimiter):
+            # The order of the sequence is the model's ranking: training uses the authors' order. Later phrases get
+            # higher probabilities only because they are conditioned on earlier ones, so scores must not increase.
+            score = min(score, float(chances[start : index + 1].mean()))
             if stop > start:
                 phrases.append((ids[start:stop], score))
-            start = place + 1
+            start = index + 1
     return phrases

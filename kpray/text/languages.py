@@ -1,4 +1,4 @@
-"""What kpray knows of a language: how to split it into words, and which words carry no subject."""
+"""Language codes, stop words, and word splitting by language."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import cache
 from kpray.errors import RejectedDocument
 from kpray.text.words import Words, split_words, words_from_spans
 
-#: Scripts that do not put spaces between words; of these only Chinese has a segmenter here.
+#: Languages without spaces between words; kpray has a segmenter only for Chinese.
 _UNSPACED = frozenset({"bo", "dz", "ja", "km", "lo", "my", "th", "yue", "zh"})
 _ALIASES = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl", "cn": "zh", "kr": "ko", "cz": "cs"}
 _SPACE = re.compile(r"\s")
@@ -16,7 +16,7 @@ _SPACE = re.compile(r"\s")
 
 @cache
 def primary_language(lang: str) -> str:
-    """`pt_BR`, `zh-Hans` and `NB` as the two-letter codes that the word lists go by: `pt`, `zh`, `no`."""
+    """Primary language code, as used by the word lists: `pt_BR`, `zh-Hans` and `NB` become `pt`, `zh` and `no`."""
     code = re.split(r"[-_]", lang.strip().lower(), maxsplit=1)[0]
     return _ALIASES.get(code, code)
 
@@ -26,7 +26,7 @@ def stop_words(language: str) -> frozenset[str]:
     """Stop words of a language (primary code), lower-case.
 
     Raises:
-        RejectedDocument: there is no list for the language.
+        RejectedDocument: there is no stop-word list for the language.
     """
     import stopwordsiso
 
@@ -39,12 +39,12 @@ def split_language(text: str, language: str) -> Words:
     """Split a text of the given language (primary code) into words.
 
     Raises:
-        RejectedDocument: the language is written without spaces and has no segmenter here.
+        RejectedDocument: the language is written without spaces, and kpray has no segmenter for it.
     """
     if language == "zh":
         return _split_chinese(text)
     if language in _UNSPACED:
-        raise RejectedDocument(f"language {language!r} is written without spaces and has no segmenter")
+        raise RejectedDocument(f"language {language!r} is written without spaces, and kpray cannot split it into words")
     return split_words(text)
 
 

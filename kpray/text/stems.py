@@ -1,4 +1,4 @@
-"""Stems of words and phrases, and the rule that says whether a phrase stands in a document."""
+"""Stems of words and phrases, and the rule that decides whether a phrase is present in a document."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import regex
 
 from kpray.text.languages import primary_language
 
-# ISO 639-1 codes of the languages that NLTK's SnowballStemmer knows, English apart.
+# ISO 639-1 code -> language name of NLTK's SnowballStemmer; English uses the PorterStemmer instead.
 _SNOWBALL = {
     "ar": "arabic",
     "da": "danish",
@@ -28,10 +28,10 @@ _SNOWBALL = {
     "es": "spanish",
     "sv": "swedish",
 }
-# Chinese and Japanese write no spaces: each of their characters counts as a word of its own.
+# Chinese and Japanese are written without spaces: each of their characters is one word.
 UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD = regex.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])[\w\p{{M}}\u200c\u200d])+")
-# A character with those after it that NFC may join to it: each such piece is normalized apart from all others.
+# A character and the following characters that NFC may compose with it. NFC acts on each such piece separately.
 _COMPOSED_APART = regex.compile(r"(?s).[\p{M}\p{NFC_Quick_Check=Maybe}]*")
 
 
@@ -40,61 +40,62 @@ def stem_word(word: str, lang: str = "en") -> str:
     """Stem one word, lower-cased first.
 
     Args:
-        word: any string; it is stemmed as one word, so hyphens inside it stay.
-        lang: ISO code, with or without region or script (`pt`, `pt_BR`, `zh-Hans`); its first part decides.
+        word: any string; it is stemmed as one word, hyphens included.
+        lang: ISO code, with or without region or script (`pt`, `pt_BR`, `zh-Hans`); only its first part matters.
 
     Returns:
-        For English the stem of NLTK's PorterStemmer in its default mode (what SAMRank's gold for Inspec was made with);
-        for a language of NLTK's SnowballStemmer the stem of that; for any other the lower-cased word.
+        For English, the stem by NLTK's PorterStemmer in its default mode, which also made SAMRank's gold stems for
+        Inspec. For a language of NLTK's SnowballStemmer, the stem by that. For other languages, the lower-cased word.
     """
     return _stemmer(primary_language(lang))(word.lower())
 
 
 def stem_phrase(phrase: str, lang: str = "en") -> str:
-    """Stem each white-space-separated word of a phrase and join the stems by one space."""
+    """Stem each white-space-separated word of a phrase and join the stems with single spaces."""
     return " ".join([stem_word(word, lang) for word in phrase.split()])
 
 
 def stemmed_words(text: str, lang: str = "en") -> list[str]:
-    r"""Stems of the words of a text or phrase, by which both are compared in `contains_phrase`.
+    r"""Stems of the words of a text or phrase, as `contains_phrase` compares them.
 
-    A word is a run of `\w`, so neither hyphens nor punctuation matter: "real-time" and "real time" are the same two
-    words. Each Chinese or Japanese character is a word. An accent written apart is the same as one on its letter.
+    A word is a sequence of `\w`, so hyphens and punctuation do not matter: "real-time" and "real time" are the same two
+    words. Each Chinese or Japanese character is a word. Combining accents equal precomposed ones (NFC).
     """
     return [stem_word(word, lang) for word in _WORD.findall(_comparable(text))]
 
 
 def stemmed_word_spans(text: str, lang: str = "en") -> tuple[list[str], list[tuple[int, int]]]:
-    """What `stemmed_words` gives, and the (start, end) character offsets of these words in the text as it is.
+    """Result of `stemmed_words`, and the (start, end) character offsets of these words in the original text.
 
-    The spans are in order and apart, but for words made of stray accents, which have the character before them too.
+    The spans are in order and do not overlap. Exception: the span of a word made of stray combining accents includes
+    the character before them.
     """
     words, spans = lowered_word_spans(text)
     return [stem_word(word, lang) for word in words], spans
 
 
 def lowered_word_spans(text: str) -> tuple[list[str], list[tuple[int, int]]]:
-    """The words of `stemmed_words`, lower-cased and in NFC but not stemmed, and their offsets in the text as it is."""
+    """The words of `stemmed_words`, lower-cased and in NFC but not stemmed, and their offsets in the original text."""
     comparable = _comparable(text)
     matches = list(_WORD.finditer(comparable))
     words, spans = [match.group() for match in matches], [match.span() for match in matches]
     lowered = text.lower()
-    if lowered != comparable or len(lowered) != len(text):  # else each character comes from the one at its place
+    if lowered != comparable or len(lowered) != len(text):  # otherwise both texts have the same offsets
         origins = _origins(text)
         spans = [(origins[start][0], origins[end - 1][1]) for start, end in spans]
     return words, spans
 
 
 def contains_phrase(words_stemmed: Sequence[str], phrase_stemmed: Sequence[str]) -> bool:
-    """Whether the phrase's stems stand side by side among the document's: the rule for present keyphrases.
+    """Whether the phrase's stems occur consecutively in the document: the rule for present keyphrases.
 
-    Words are compared whole ("net" is not in "network"). A phrase without a word is nowhere.
+    Whole words are compared ("net" is not in "network"). A phrase without words is never present.
 
     Args:
-        words_stemmed: stems of the document's words, as `stemmed_words` gives them: none holds white space.
-        phrase_stemmed: stems of the phrase's words, likewise.
+        words_stemmed: stems of the document's words, from `stemmed_words`; they contain no white space.
+        phrase_stemmed: stems of the phrase's words, from `stemmed_words`.
     """
-    # One search in a string runs in C; a loop over positions takes ten times as long.
+    # A string search runs in C; a loop over positions takes ten times as long.
     return bool(phrase_stemmed) and f" {' '.join(phrase_stemmed)} " in f" {' '.join(words_stemmed)} "
 
 
@@ -103,7 +104,7 @@ def _comparable(text: str) -> str:
 
 
 def _origins(text: str) -> list[tuple[int, int]]:
-    """For each character of `_comparable(text)` the span of the characters of the text that it comes from."""
+    """For each character of `_comparable(text)`, the (start, end) span of its source characters in `text`."""
     origins: list[tuple[int, int]] = []
     for piece in _COMPOSED_APART.finditer(text):
         origins += [piece.span()] * len(_comparable(piece.group()))
@@ -112,7 +113,7 @@ def _origins(text: str) -> list[tuple[int, int]]:
 
 @cache
 def _stemmer(language: str) -> Callable[[str], str]:
-    # NLTK takes about a second to import, so it is imported when the first word of such a language comes.
+    # Importing NLTK takes about a second, so it is imported at the first word that needs it.
     if language == "en":
         from nltk.stem.porter import PorterStemmer
 
@@ -122,7 +123,7 @@ def _stemmer(language: str) -> Callable[[str], str]:
     from nltk.stem.snowball import SnowballStemmer
 
     if language == "ar":
-        # NLTK's Arabic stemmer keeps a flag from one word to the next (suffixes_verb_step1_success is never reset),
-        # so a stem would depend on the words before it: each word gets a stemmer of its own.
+        # NLTK's Arabic stemmer never resets the flag suffixes_verb_step1_success, so a stem would depend on earlier
+        # words. Therefore each word gets a new stemmer.
         return lambda word: str(SnowballStemmer("arabic").stem(word))
     return cast(Callable[[str], str], SnowballStemmer(_SNOWBALL[language]).stem)

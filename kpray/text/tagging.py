@@ -1,4 +1,4 @@
-"""Part-of-speech tags of English words, from NLTK's perceptron tagger or, where its data is missing, TextBlob's."""
+"""Part-of-speech tags of English words, by NLTK's perceptron tagger or, if its data is missing, TextBlob's tagger."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tagger:
-    """A tagger and the name that stands in every output it had a part in."""
+    """A part-of-speech tagger for English.
+
+    Attributes:
+        name: name of the tagger, stored with all predictions that use it.
+        tag_sentence: words of a sentence -> their Penn Treebank tags.
+    """
 
     name: str
     tag_sentence: Callable[[list[str]], list[str]]
@@ -31,10 +36,10 @@ class Tagger:
 
 @cache
 def load_tagger(name: TaggerName) -> Tagger:
-    """Load a tagger once per process; `auto` takes NLTK's when its data is there, else TextBlob's, and says so.
+    """Load a tagger, once per process. `auto` is NLTK's if its data is installed, else TextBlob's, with a warning.
 
     Raises:
-        UserError: the tagger, or its data, is not installed.
+        UserError: the tagger or its data is not installed.
     """
     if name in ("auto", "nltk"):
         try:
@@ -43,7 +48,7 @@ def load_tagger(name: TaggerName) -> Tagger:
             missing = f"NLTK's tagger data {NLTK_TAGGER} was not found"
             if name == "nltk":
                 raise UserError(
-                    missing, where="tagger", fix="set NLTK_DATA to its folder, or run `kpray download-nltk`"
+                    missing, where="tagger", fix="run `kpray download-nltk`, or set NLTK_DATA to its folder"
                 ) from None
     try:
         tagger = _textblob_tagger()
@@ -54,7 +59,7 @@ def load_tagger(name: TaggerName) -> Tagger:
             fix="run `kpray download-nltk`, or `pip install 'kpray[offline]'`",
         ) from None
     if name == "auto":
-        logger.warning("%s: TextBlob's tagger is used (set NLTK_DATA, or run `kpray download-nltk`)", missing)
+        logger.warning("%s: using TextBlob's tagger (run `kpray download-nltk`, or set NLTK_DATA)", missing)
     return tagger
 
 

@@ -1,4 +1,4 @@
-"""Words with character offsets, and the sentences they stand in; needs no data and no model."""
+"""Word and sentence splitting with character offsets, by regular expressions."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from dataclasses import dataclass
 import regex
 
 # One alternative per kind of word, first match wins:
-#   -LRB-        a bracket as the Penn Treebank writes it
-#   does|n't     the negation apart from its verb, as the Penn Treebank has it
-#   's           likewise the other clitics
-#   C++, F#      names of languages
-#   peer-to-peer hyphens, dots, slashes, ampersands inside a word keep it whole
+#   -LRB-        the Penn Treebank's symbol for a bracket
+#   does|n't     a negation is separate from its verb, as in the Penn Treebank
+#   's           other clitics are separate, too
+#   C++, F#      names of programming languages
+#   peer-to-peer hyphens, dots, slashes and ampersands inside a word do not split it
 #   .            any other character that is not white space
-# A letter may carry marks (vowel signs of Hindi, accents written apart) and joiners (Persian), which `re` would split.
+# Combining marks (vowel signs of Hindi, accents) and joiners (Persian) belong to their letter; `re` would split there.
 _WORD = regex.compile(
     r"-[LR][RSC]B-"
     r"|[\w\p{M}\u200c\u200d]+?(?=n['’]t\b)|n['’]t\b"
     r"|['’](?:s|re|ve|ll|d|m)\b"
     r"|\w[\w\p{M}\u200c\u200d]*(?:[-‐‑./&+]\w[\w\p{M}\u200c\u200d]*)*(?:\+\+|\#)?"
-    r"|[^\w\s\x1c-\x1f]",  # the last are white space to `str` and none to Unicode
+    r"|[^\w\s\x1c-\x1f]",  # \x1c-\x1f are white space for `str` but not for Unicode
     regex.IGNORECASE,
 )
-# Possessive throughout: a page of dots or of blanks must not be tried from each of its places anew.
+# All quantifiers are possessive, so that a page of dots or blanks does not take quadratic time.
 _SENTENCE_BREAK = re.compile(r"(?<![.!?。！？…])[.!?。！？…]++[\"'”’)\]]*+(?=\s++[^a-z\s])|[。！？]|\n[^\S\n]*+\n")
 
 
@@ -44,16 +44,21 @@ class Words:
     def by_sentence(self) -> list[list[str]]:
         """The words of each sentence."""
         ends = [*self.sentences[1:], len(self.texts)]
-        return [self.texts[start:end] for start, end in zip(self.sentences, ends, strict=False)]  # a text may have none
+        return [self.texts[start:end] for start, end in zip(self.sentences, ends, strict=False)]  # may be empty
 
 
 def split_words(text: str) -> Words:
-    """Split a text of a language that writes spaces between words."""
+    """Split a text in a language with spaces between words."""
     return words_from_spans(text, [match.span() for match in _WORD.finditer(text)])
 
 
 def words_from_spans(text: str, spans: list[tuple[int, int]]) -> Words:
-    """Words at the given spans, which are in order and do not overlap, with the sentences of the text."""
+    """Words at the given spans, with the sentences of the text.
+
+    Args:
+        text: the text.
+        spans: (start, end) character offsets of the words, in order and without overlap.
+    """
     breaks = [match.end() for match in _SENTENCE_BREAK.finditer(text)]
     sentences: list[int] = []
     next_break = 0

@@ -1,7 +1,7 @@
-"""What stepwise decoding keeps of rows that no longer change, so that a step computes only its new rows.
+"""Caches for step-by-step decoding, so that a step computes only its new rows.
 
-Under the backbone's mask a row depends on the source and on earlier target tokens alone. Hence the source's rows are
-computed once and shared by all beams of a document, and each step adds one row per beam.
+With the backbone's mask, a row depends only on the source and on earlier target tokens. So the source is computed once
+and shared by all beams of a document, and each step adds one row per beam.
 
 Shape legend: B documents, K beams, S source tokens (padded), t emitted tokens, A attention heads, D head size,
 H hidden size.
@@ -18,7 +18,7 @@ from kpray.unikeyphrase.backbone import Pair
 
 @dataclass(frozen=True, slots=True)
 class SourceCache:
-    """Rows of the source of B documents.
+    """Cached rows of the sources of B documents.
 
     Attributes:
         lengths_B: int64 [B], source tokens of each document.
@@ -46,7 +46,7 @@ class SourceCache:
 
 @dataclass(frozen=True, slots=True)
 class EmittedCache:
-    """Rows of the t tokens that each of K beams of B documents has emitted.
+    """Cached rows of the t tokens that each of K beams of B documents has emitted.
 
     Attributes:
         tokens: t.
@@ -59,10 +59,10 @@ class EmittedCache:
     relations: list[Pair]
 
     def reorder(self, beams: Tensor) -> EmittedCache:
-        """Let beam k of document b go on from what was beam `beams[b, k]`.
+        """Replace beam k of document b by the former beam `beams[b, k]`.
 
         Args:
-            beams: int64 [B, new K]; K may change, as from one beam to K after the first step.
+            beams: int64 [B, new K]; K may change, for example from 1 to K after the first step.
         """
         return EmittedCache(self.tokens, _reorder(self.layers, beams), _reorder(self.relations, beams))
 

@@ -99,7 +99,7 @@ class TaskConfig(Settings):
     @model_validator(mode="after")
     def _target_leaves_room(self) -> TaskConfig:
         if self.model.target_tokens >= self.model.source_tokens:
-            raise ValueError("model.target_tokens should be below model.source_tokens")
+            raise ValueError("model.target_tokens must be less than model.source_tokens")
         return self
 
 

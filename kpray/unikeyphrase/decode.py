@@ -1,6 +1,6 @@
-"""From logits to keyphrases: labels are read off the source's rows, absent keyphrases come from beam search.
+"""Prediction with the model: label logits of the source for present keyphrases, beam search for absent keyphrases.
 
-Shape legend: B documents, K beams, S source tokens (padded), C labels, V vocabulary, n tokens emitted so far.
+Shape legend: B documents, K beams, S source tokens (padded), C labels, V vocabulary, n emitted tokens.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from kpray.unikeyphrase.labels import OUTSIDE, read_phrases
 from kpray.unikeyphrase.model import UniKeyphraseModel
 
 BATCH_TOKENS = BatchTokens()
-# The log-probabilities of its beams over the vocabulary take as much memory as a text of so many tokens.
-_LEAST_TOKENS = 128
+# A short document counts as this many tokens: its beams' log-probabilities over the vocabulary take as much memory.
+_MIN_TOKENS = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the model says of a document.
+    """Output of the model for one document.
 
     Attributes:
         label_logits: float32 [S, C], without [CLS] and [SEP].
-        target: int64 [n], the best absent sequence, with its [SEP] where it has ended.
-        probabilities: float64 [n], of each of its tokens given those before it.
+        target: int64 [n], the best sequence of absent keyphrases, with [SEP] if it ended.
+        probabilities: float64 [n], probability of each target token given the tokens before it.
     """
 
     label_logits: np.ndarray
@@ -48,14 +48,18 @@ def read_documents(
     decode: DecodeConfig,
     batch_tokens: int | None = None,
 ) -> list[Reading]:
-    """Label each document's tokens and search for its absent keyphrases.
+    """Compute the label logits of each document and search for its absent keyphrases.
 
     Args:
-        model: in evaluation mode.
-        encoder: its tokenizer.
+        model: the model, in evaluation mode.
+        encoder: tokenizer of the model.
         sources: from `Encoder.encode_source`.
-        decode: its `outside_bias` has no effect here.
-        batch_tokens: most tokens of one forward pass, padding included; None: what fits the model's device.
+        decode: configuration of the search; `outside_bias` has no effect here.
+        batch_tokens: maximum number of tokens in one forward pass, padding included; None: the default for the model's
+            device.
+
+    Returns:
+        One `Reading` per source, in order.
     """
     batch_tokens = BATCH_TOKENS.choose(batch_tokens, model.device)
     readings: dict[int, Reading] = {}
@@ -78,34 +82,34 @@ def read_documents(
         )
         logits = label_logits.float().cpu().numpy()
         targets, probabilities = found.tokens.numpy(), found.log_probabilities.double().exp().numpy()
-        for row, (place, length) in enumerate(zip(batch, found.lengths.tolist(), strict=True)):
-            labels = logits[row, 1 : len(ids[place]) - 1]
-            readings[place] = Reading(labels, targets[row, :length], probabilities[row, :length])
-    return [readings[place] for place in range(len(sources))]
+        for row, (index, length) in enumerate(zip(batch, found.lengths.tolist(), strict=True)):
+            labels = logits[row, 1 : len(ids[index]) - 1]
+            readings[index] = Reading(labels, targets[row, :length], probabilities[row, :length])
+    return [readings[index] for index in range(len(sources))]
 
 
 def source_batches(
     ids: Sequence[np.ndarray], pad_id: int, batch_tokens: int, device: torch.device
 ) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-    """Documents of like length together, for the model to read.
+    """Batches of documents of similar length.
 
     Args:
-        ids: int32 [S] of each document, [CLS] and [SEP] included.
+        ids: int32 [S] token ids of each document, [CLS] and [SEP] included.
         pad_id: id of [PAD].
-        batch_tokens: most tokens of a batch, padding included.
-        device: of the tensors.
+        batch_tokens: maximum number of tokens in a batch, padding included.
+        device: device of the tensors.
 
-    Returns:
-        For each batch the places of its documents, their ids int64 [B, S] and their lengths int64 [B].
+    Yields:
+        For each batch the indices of its documents, their token ids int64 [B, S] and their lengths int64 [B].
     """
-    for batch in batches_by_length([max(len(row), _LEAST_TOKENS) for row in ids], batch_tokens):
-        rows = [torch.from_numpy(ids[place].astype(np.int64)) for place in batch]
+    for batch in batches_by_length([max(len(row), _MIN_TOKENS) for row in ids], batch_tokens):
+        rows = [torch.from_numpy(ids[index].astype(np.int64)) for index in batch]
         lengths = torch.tensor([len(row) for row in rows], device=device)
         yield batch, pad_sequence(rows, batch_first=True, padding_value=pad_id).to(device), lengths
 
 
 def label_probabilities(label_logits: np.ndarray, outside_bias: float) -> np.ndarray:
-    """Eq. 7, with the bias added to the logit of O: float64 [S, C] from float [S, C]."""
+    """Label probabilities by Eq. 7, with a bias added to the logit of O: float [S, C] to float64 [S, C]."""
     biased = label_logits.astype(np.float64)
     biased[:, OUTSIDE] += outside_bias
     exponentials = np.exp(biased - biased.max(axis=1, keepdims=True))
@@ -114,29 +118,29 @@ def label_probabilities(label_logits: np.ndarray, outside_bias: float) -> np.nda
 
 
 def extract_phrases(probabilities: np.ndarray, source: Source) -> list[tuple[int, int, float]]:
-    """Present phrases as `read_phrases` gives them, tokens counted without [CLS].
+    """Present phrases of a document; see `read_phrases`. Token indices do not count [CLS].
 
     Args:
-        probabilities: float64 [S, C] of the labels, without [CLS] and [SEP].
-        source: of the document.
+        probabilities: float64 [S, C], label probabilities without [CLS] and [SEP].
+        source: the document.
     """
     labels = probabilities.argmax(axis=1)
     return read_phrases(labels, probabilities.max(axis=1), source.starts_word[1:-1])
 
 
 class Steps(Protocol):
-    """What beam search asks of a model: log-probabilities of the next token, for all beams of all documents."""
+    """A model for beam search. It gives the log-probabilities of the next token for all beams of all documents."""
 
     def start(self) -> Tensor:
-        """Those of one beam that has emitted nothing: float32 [B, 1, V]."""
+        """Log-probabilities of the first token: float32 [B, 1, V]."""
 
     def advance(self, documents: Tensor, parents: Tensor, tokens: Tensor) -> Tensor:
-        """Those after one more token.
+        """Append a token to each beam, and compute the log-probabilities of the next one.
 
         Args:
-            documents: int64 [new B], the documents to go on with, ascending indices into those so far.
-            parents: int64 [new B, K], the beam that each new beam goes on from.
-            tokens: int64 [new B, K], the token that each new beam appends to it.
+            documents: int64 [new B], ascending indices of the documents to continue; the others are dropped.
+            parents: int64 [new B, K], the former beam that each new beam continues.
+            tokens: int64 [new B, K], the token that each new beam appends.
 
         Returns:
             Float32 [new B, K, V].
@@ -144,7 +148,7 @@ class Steps(Protocol):
 
 
 class CachedSteps:
-    """Steps that compute only the new rows: what decoding uses."""
+    """Steps that compute only the new rows."""
 
     def __init__(self, model: UniKeyphraseModel, source: SourceCache, mask_id: int) -> None:
         self.model, self.source, self.mask_id = model, source, mask_id
@@ -168,7 +172,7 @@ class CachedSteps:
 
 
 class FullSteps:
-    """Steps that compute every row anew: what decoding means, and the only way with `relation_mask` none."""
+    """Steps that compute all rows again. `relation_mask` none requires this; tests use it as the reference."""
 
     def __init__(self, model: UniKeyphraseModel, input_ids: Tensor, source_lengths: Tensor, mask_id: int) -> None:
         self.model, self.input_ids, self.source_lengths, self.mask_id = model, input_ids, source_lengths, mask_id
@@ -190,10 +194,10 @@ class Hypotheses:
     """The best hypothesis of each of B documents, on the CPU.
 
     Attributes:
-        tokens: int64 [B, n], then `end_id`; one that did not end within n tokens has none.
-        log_probabilities: float32 [B, n] of each token given those before it; 0 after the end.
-        lengths: int64 [B], tokens of each, its end included.
-        scores: float32 [B], by which each was the best: log-probability / length ** penalty.
+        tokens: int64 [B, n], filled up with `end_id`. A hypothesis that was cut at the maximum length has no `end_id`.
+        log_probabilities: float32 [B, n], log-probability of each token given the tokens before it; 0 after the end.
+        lengths: int64 [B], number of tokens of each hypothesis, its end included.
+        scores: float32 [B], score of each hypothesis: log-probability / length ** penalty.
     """
 
     tokens: Tensor
@@ -207,17 +211,16 @@ def beam_search(
 ) -> Hypotheses:
     """Search for the most probable sequence of each document.
 
-    In each step the `beams` best continuations of a document are kept, and of equally good ones those of lower index
-    (parent, then token). A continuation that ends is a finished hypothesis and leaves the beam. A document is done when
-    no live hypothesis is left, or none can come to beat its best finished one; it is then dropped from the batch. When
-    nothing has ended after `target_tokens` tokens, the best live hypothesis stands as it is. With one beam this is
-    greedy search.
+    Each step keeps the `beams` best continuations of a document; among equals, those with the lower index (parent, then
+    token). A continuation that ends becomes a finished hypothesis and leaves the beam. A document is finished, and
+    dropped from the batch, when no live hypothesis is left or none can still beat the best finished one. If no
+    hypothesis has ended after `target_tokens` tokens, the result is the best live one. One beam is greedy search.
 
     Args:
         steps: the model, with a batch of at least one document.
         beams: K, at least 1.
         length_penalty: a hypothesis of n tokens is ranked by log-probability / n ** penalty.
-        target_tokens: most tokens, the end included.
+        target_tokens: maximum number of tokens, the end included.
         end_id: the token that ends a sequence.
         empty: whether a sequence may end with its first token.
     """
@@ -225,8 +228,8 @@ def beam_search(
     if not empty:
         next_token[:, :, end_id] = -torch.inf
     documents = len(next_token)
-    rows = torch.arange(documents, device=next_token.device)  # of the result: which document each row of the batch is
-    live = next_token.new_zeros(documents, 1)  # log-probability of each beam; -inf: it has ended
+    rows = torch.arange(documents, device=next_token.device)  # document of each row of the batch
+    live = next_token.new_zeros(documents, 1)  # log-probability of each beam; -inf: the beam has ended
     tokens = rows.new_empty(documents, 1, 0)
     each = next_token.new_empty(documents, 1, 0)  # log-probability of each token
     best = next_token.new_full((documents,), -torch.inf)
@@ -235,7 +238,7 @@ def beam_search(
     lengths = rows.new_zeros(documents)
 
     for length in range(1, target_tokens + 1):
-        # The best of each beam first: their sum with the beam's own log-probability is then a small one.
+        # Take the best tokens of each beam first, so that the sum with the beams' log-probabilities is small.
         continuations, choices = (part.reshape(*live.shape, -1) for part in top_stable(next_token.flatten(0, 1), beams))
         live, chosen = top_stable((live[:, :, None] + continuations).flatten(1), beams)
         parents, appended = chosen // choices.shape[2], choices.flatten(1).gather(1, chosen)
@@ -244,54 +247,54 @@ def beam_search(
 
         ended = appended == end_id
         candidates = torch.where(ended, live, -torch.inf) / length**length_penalty
-        if length == target_tokens:  # the best that has not ended, for want of one that has
+        if length == target_tokens:  # if no hypothesis has ended, take the best live one
             nothing_ended = best[rows, None].isneginf() & ~ended.any(1, keepdim=True)
             candidates = torch.where(nothing_ended, live / length**length_penalty, candidates)
-        place = candidates.argmax(1)  # the first of equals
-        score = candidates.gather(1, place[:, None]).squeeze(1)
+        best_beam = candidates.argmax(1)  # the first of equals
+        score = candidates.gather(1, best_beam[:, None]).squeeze(1)
         better = score > best[rows]
-        improved, source = rows[better], (better.nonzero().squeeze(1), place[better])
+        improved, source = rows[better], (better.nonzero().squeeze(1), best_beam[better])
         best[improved], lengths[improved] = score[better], length
         best_tokens[improved, :length], best_each[improved, :length] = tokens[source], each[source]
 
         live = live.masked_fill(ended, -torch.inf)
-        # A log-probability only falls, and no division lifts it more than that by the greatest length.
-        hope = live.amax(1) / target_tokens**length_penalty
-        going_on = (hope > best[rows]).nonzero().squeeze(1)
-        if length == target_tokens or not len(going_on):
+        # Upper bound of the final score: log-probabilities only decrease, and the maximum length lifts them most.
+        bound = live.amax(1) / target_tokens**length_penalty
+        unfinished = (bound > best[rows]).nonzero().squeeze(1)
+        if length == target_tokens or not len(unfinished):
             break
-        if len(going_on) < len(rows):
-            rows, live, tokens, each = rows[going_on], live[going_on], tokens[going_on], each[going_on]
-            parents, appended = parents[going_on], appended[going_on]
-        next_token = steps.advance(going_on, parents, appended)
+        if len(unfinished) < len(rows):
+            rows, live, tokens, each = rows[unfinished], live[unfinished], tokens[unfinished], each[unfinished]
+            parents, appended = parents[unfinished], appended[unfinished]
+        next_token = steps.advance(unfinished, parents, appended)
 
     longest = int(lengths.max())
     return Hypotheses(best_tokens[:, :longest].cpu(), best_each[:, :longest].cpu(), lengths.cpu(), best.cpu())
 
 
 def top_stable(scores: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    """The highest scores of each row and their places, best first; of equal ones those of lower index.
+    """The highest scores of each row and their indices, best first; equal scores by ascending index.
 
-    `torch.topk` alone leaves open which of equals it takes, and in half precision equals are frequent.
+    The order of equal scores in `torch.topk` is undefined, and equal scores are frequent in half precision.
 
     Args:
         scores: [B, N], no NaN.
-        number: how many of a row, at most N of them.
+        number: number of scores for each row.
 
     Returns:
-        Scores and int64 places, [B, min(number, N)] each.
+        Scores and int64 indices, [B, min(number, N)] each.
     """
     number = min(number, scores.shape[1])
     threshold = scores.topk(number, dim=1).values[:, -1:]
-    rows, places = (scores >= threshold).nonzero(as_tuple=True)  # by row and place; more than enough where equals are
-    values = scores[rows, places]
+    rows, columns = (scores >= threshold).nonzero(as_tuple=True)  # with ties, more than `number` for a row
+    values = scores[rows, columns]
     order = values.argsort(descending=True, stable=True)
     order = order[rows[order].argsort(stable=True)]
     first = torch.searchsorted(rows[order], torch.arange(len(scores), device=scores.device))
     taken = order[first[:, None] + torch.arange(number, device=scores.device)]
-    return values[taken], places[taken]
+    return values[taken], columns[taken]
 
 
 def _of_parents(rows: Tensor, parents: Tensor) -> Tensor:
-    """What each new beam has of its parent: [B, K, n] and int64 [B, new K] to [B, new K, n]."""
+    """Rows of each new beam's parent: [B, K, n] and int64 [B, new K] to [B, new K, n]."""
     return rows.gather(1, parents[:, :, None].expand(-1, -1, rows.shape[2]))

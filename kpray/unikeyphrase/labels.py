@@ -1,4 +1,4 @@
-"""Present keyphrases as token labels: gold spans of a text, their B, I, X and O labels (App. C), and the way back."""
+"""Present keyphrases as token labels: gold spans to labels B, I, X and O (App. C), and labels to phrases."""
 
 from __future__ import annotations
 
@@ -17,22 +17,21 @@ OUTSIDE, BEGIN, INSIDE, PIECE = range(len(LABELS))
 def find_gold_spans(
     text: str, keyphrases: Sequence[str], lang: str, match: Literal["stemmed", "exact"]
 ) -> list[tuple[int, int]]:
-    """Every place in a text where a gold phrase's words stand side by side.
+    """Find all occurrences of gold phrases in a text.
 
-    Of places that overlap the leftmost is kept, of those that start together the longest, so that the longest of
-    nested phrases wins.
+    Of overlapping occurrences the leftmost is kept; of occurrences with the same start, the longest.
 
     Args:
-        text: of the document.
+        text: text of the document.
         keyphrases: gold phrases as written.
-        lang: language code, which chooses the stemmer.
-        match: compare words by their stems, or only lower-cased.
+        lang: language code, which determines the stemmer.
+        match: compare stemmed words, or lower-cased words.
 
     Returns:
-        (start, end) character offsets in the text as it is, sorted, none overlapping another.
+        (start, end) character offsets in the original text, sorted and without overlap.
     """
     split = partial(stemmed_word_spans, lang=lang) if match == "stemmed" else lowered_word_spans
-    # Phrases as a tree of words; the key None stands where one ends.
+    # The phrases as a trie of words; the key None marks the end of a phrase.
     tree: dict[str | None, Any] = {}
     for keyphrase in keyphrases:
         node = tree
@@ -41,15 +40,15 @@ def find_gold_spans(
         node[None] = {}
     words, spans = split(text)
     found: list[tuple[int, int]] = []
-    free = 0  # the first word that no phrase has taken
+    free = 0  # the first word after the last occurrence
     for first in [index for index, word in enumerate(words) if word in tree]:
         if first < free:
             continue
-        node, place = tree, first
-        while place < len(words) and words[place] in node:
-            node, place = node[words[place]], place + 1
+        node, index = tree, first
+        while index < len(words) and words[index] in node:
+            node, index = node[words[index]], index + 1
             if None in node:
-                free = place
+                free = index
         if free > first:
             found.append((spans[first][0], spans[free - 1][1]))
     return found
@@ -58,16 +57,16 @@ def find_gold_spans(
 def split_present_absent(
     text: str, keyphrases: Sequence[str], lang: str, match: Literal["stemmed", "exact"]
 ) -> tuple[list[str], list[str]]:
-    """Gold phrases that occur in the text, which are labelled, and those that do not, which are generated.
+    """Split gold phrases into those that occur in the text, which are labelled, and the others, which are generated.
 
-    The match is that of the labels, so every phrase is in one of the two. Both are in gold order. Of phrases with equal
-    stems the first is kept; one without a word is left out.
+    Phrases are matched as for the labels, so each phrase is in exactly one list. Both lists keep the order of
+    `keyphrases`. Of phrases with equal stems the first is kept; phrases without words are dropped.
 
     Args:
-        text: of the whole document.
+        text: text of the whole document.
         keyphrases: gold phrases as written.
-        lang: language code, which chooses the stemmer.
-        match: as for `find_gold_spans`.
+        lang: language code, which determines the stemmer.
+        match: see `find_gold_spans`.
     """
     by_stems: dict[tuple[str, ...], str] = {}
     for keyphrase in keyphrases:
@@ -83,18 +82,19 @@ def split_present_absent(
 
 
 def label_tokens(spans: np.ndarray, starts_word: np.ndarray, gold_spans: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Label the tokens of a text: B, I for the first pieces of a phrase's first and other words, X for further pieces.
+    """Label the tokens of a text (App. C).
 
-    A word, as the tokenizer parts them, belongs to the first gold span that its first piece overlaps. So where the two
-    disagree on words, a phrase has the tokenizer's: those that start inside its span or run into its start.
+    The first piece of a phrase's first word has the label B, the first pieces of its other words I, and all further
+    pieces X. All other tokens have O. Words are those of the tokenizer: a word belongs to the first gold span that its
+    first piece overlaps.
 
     Args:
         spans: int32 [S, 2], character offsets of the tokens in order, special tokens left out.
-        starts_word: bool [S], which tokens are the first pieces of a word.
-        gold_spans: sorted, none overlapping another, as `find_gold_spans` gives them.
+        starts_word: bool [S], True for the first piece of a word.
+        gold_spans: from `find_gold_spans`, sorted and without overlap.
 
     Returns:
-        int8 [S] indices of `LABELS`.
+        int8 [S], indices into `LABELS`.
     """
     gold = np.array(gold_spans, dtype=np.int64).reshape(-1, 2)
     labels = np.full(len(spans), OUTSIDE, dtype=np.int8)
@@ -114,19 +114,19 @@ def label_tokens(spans: np.ndarray, starts_word: np.ndarray, gold_spans: Sequenc
 def read_phrases(
     labels: np.ndarray, probabilities: np.ndarray, starts_word: np.ndarray
 ) -> list[tuple[int, int, float]]:
-    """Phrases that labels say: a word labelled B and the words labelled I that follow it.
+    """Read phrases from labels: a word with the label B and the words with the label I after it.
 
-    A word is labelled by its first piece, where X is as O; its further pieces belong to it whatever their labels are.
-    A word labelled I that follows none labelled B or I is no phrase.
+    The label of a word is that of its first piece, where X counts as O. The labels of further pieces are ignored. A
+    word with the label I that does not follow B or I is not part of a phrase.
 
     Args:
-        labels: int [S] indices of `LABELS`, special tokens and padding left out.
-        probabilities: float [S], of each token's label.
-        starts_word: bool [S], which tokens are the first pieces of a word.
+        labels: int [S], indices into `LABELS`, special tokens and padding left out.
+        probabilities: float [S], probability of each token's label.
+        starts_word: bool [S], True for the first piece of a word.
 
     Returns:
-        First token, one past the last token, and score of each phrase, in order: the mean of its tokens' probabilities
-        (App. E).
+        (first token, one past the last token, score) of each phrase, in order. The score is the mean probability of the
+        phrase's tokens (App. E).
     """
     words = np.flatnonzero(starts_word)
     begins = np.flatnonzero(labels[words] == BEGIN)
@@ -135,7 +135,7 @@ def read_phrases(
     breaks = np.append(np.flatnonzero(labels[words] != INSIDE), len(words))
     firsts = words[begins]
     ends = np.append(words, len(labels))[breaks[np.searchsorted(breaks, begins, side="right")]]
-    # Summed from each first token to its end; the zero gives the last end a place.
+    # Sum from each first token to its end; the appended zero makes the last end a valid index.
     bounds = np.stack([firsts, ends], axis=1).ravel()
     sums = np.add.reduceat(np.append(probabilities.astype(np.float64), 0.0), bounds)[::2]
     return list(zip(firsts.tolist(), ends.tolist(), (sums / (ends - firsts)).tolist(), strict=True))

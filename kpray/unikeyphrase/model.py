@@ -1,7 +1,7 @@
-"""The model: backbone (Sec. 3.1), stacked relation layers (3.2), and the heads of extraction and generation (Eq. 7-8).
+"""The model: backbone (Sec. 3.1), stacked relation layers (Sec. 3.2), extraction and generation heads (Eq. 7-8).
 
 Shape legend: B documents, T tokens of source and target (padded), S source tokens, N target rows, K beams,
-n new tokens of a beam, t tokens it has emitted, H hidden size, V vocabulary, C labels.
+n new tokens of a beam, t tokens that a beam has emitted, H hidden size, V vocabulary, C labels.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from kpray.unikeyphrase.config import ModelConfig
 from kpray.unikeyphrase.labels import LABELS
 from kpray.unikeyphrase.relation import RelationLayer, one_head
 
-UNILM_SEGMENTS = 6  # of UniLM v1, which has 4 for the source and 5 for the target of sequence-to-sequence training
+UNILM_SEGMENTS = 6  # UniLM v1: segment 4 is the source and 5 the target of sequence-to-sequence training
 
 
 class UniKeyphraseModelConfig(BertConfig):
-    """BERT's configuration and what UniKeyphrase adds to it; `ModelConfig` describes the fields of the same name."""
+    """Configuration of BERT, extended by the fields of UniKeyphrase, which `ModelConfig` describes."""
 
     model_type = "kpray-unikeyphrase"
 
@@ -48,11 +48,11 @@ class UniKeyphraseModelConfig(BertConfig):
 
 
 class UniKeyphraseOutput(NamedTuple):
-    """Logits of both tasks (a tuple, in which DeepSpeed and DistributedDataParallel find the tensors).
+    """Logits of both tasks. It is a tuple, so that DeepSpeed and DistributedDataParallel find the tensors.
 
     Attributes:
-        label_logits: [B, S, C] of the source rows: Eq. 7 before its softmax.
-        token_logits: [N, V] of the target rows asked for: Eq. 8 before its softmax.
+        label_logits: [B, S, C], Eq. 7 before the softmax, for the source rows.
+        token_logits: [N, V], Eq. 8 before the softmax, for the requested target rows.
     """
 
     label_logits: Tensor
@@ -62,17 +62,17 @@ class UniKeyphraseOutput(NamedTuple):
 class UniKeyphraseModel(BertPreTrainedModel):
     """UniKeyphrase (Wu et al., 2021): https://aclanthology.org/2021.findings-acl.73.
 
-    Its parameters have the names of transformers' `BertForMaskedLM` (`bert.*`, `cls.predictions.*`), and besides
-    `relation.{layer}.*` and `extraction.*`. A row of tokens is [CLS] X [SEP] K [SEP] without a gap, then padding.
+    Its parameters are those of transformers' `BertForMaskedLM` (`bert.*`, `cls.predictions.*`), and
+    `relation.{layer}.*` and `extraction.*`. An input sequence is [CLS] X [SEP] K [SEP], followed by padding.
 
     Attributes:
-        new_parameters: names of those that its backbone's checkpoint did not have.
-        gradient_checkpointing: whether training keeps only the inputs of each backbone layer for its backward pass.
+        new_parameters: names of the parameters that the backbone's checkpoint did not have.
+        gradient_checkpointing: whether training keeps only each backbone layer's inputs for the backward pass.
     """
 
     config: UniKeyphraseModelConfig
     config_class = UniKeyphraseModelConfig
-    _tied_weights_keys = {  # noqa: RUF012, as transformers declares it
+    _tied_weights_keys = {  # noqa: RUF012, as in transformers
         "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
         "cls.predictions.decoder.bias": "cls.predictions.bias",
     }
@@ -92,19 +92,19 @@ class UniKeyphraseModel(BertPreTrainedModel):
         self.post_init()  # type: ignore[no-untyped-call]
 
     def get_output_embeddings(self) -> nn.Module:
-        """The layer whose weight is tied to the word embeddings."""
+        """The output layer, whose weight is tied to the word embeddings."""
         return cast(nn.Module, self.cls.predictions.decoder)
 
     def forward(
         self, input_ids: Tensor, source_lengths: Tensor, lengths: Tensor, target_rows: Tensor
     ) -> UniKeyphraseOutput:
-        """Logits of whole rows: for training, for extraction, and for decoding without a cache.
+        """Logits of full sequences, for training, extraction, and decoding without a cache.
 
         Args:
             input_ids: int64 [B, T].
-            source_lengths: int64 [B], tokens of [CLS] X [SEP].
-            lengths: int64 [B], tokens of [CLS] X [SEP] K [SEP].
-            target_rows: int64 [N], rows whose tokens are wanted, as indices into B * T; N may be 0.
+            source_lengths: int64 [B], number of tokens of [CLS] X [SEP].
+            lengths: int64 [B], number of tokens of [CLS] X [SEP] K [SEP].
+            target_rows: int64 [N], indices into the flattened [B * T] of the rows that need token logits; N may be 0.
         """
         extraction, generation = self.represent(input_ids, source_lengths, lengths)
         return UniKeyphraseOutput(
@@ -113,7 +113,7 @@ class UniKeyphraseModel(BertPreTrainedModel):
         )
 
     def represent(self, input_ids: Tensor, source_lengths: Tensor, lengths: Tensor) -> Pair:
-        """The representations of the two tasks, P_L and A_L: [B, T, H] each; arguments as those of `forward`."""
+        """Representations of the two tasks, P_L and A_L, [B, T, H] each; for the arguments see `forward`."""
         tokens = input_ids.shape[1]
         mask = unilm_mask(source_lengths, lengths, tokens)
         relation_mask = mask if self.config.relation_mask == "backbone" else padding_mask(lengths, tokens)
@@ -126,20 +126,20 @@ class UniKeyphraseModel(BertPreTrainedModel):
         return extraction, generation
 
     def encode_source(self, input_ids: Tensor, source_lengths: Tensor) -> tuple[Tensor, SourceCache]:
-        """Compute the source's rows once, for extraction and for all steps of decoding.
+        """Compute the rows of the source, for extraction and for all decoding steps.
 
         Args:
             input_ids: int64 [B, S].
             source_lengths: int64 [B].
 
         Returns:
-            Label logits [B, S, C], and what `decode_step` needs of the source.
+            Label logits [B, S, C], and the cache for `decode_step`.
 
         Raises:
-            ValueError: with `relation_mask` none source rows depend on the target: use `forward` and `full_step`.
+            ValueError: `relation_mask` is none, so source rows depend on the target; use `forward` and `full_step`.
         """
         if self.config.relation_mask != "backbone":
-            raise ValueError("there is no cache with relation_mask none, where source rows depend on the target")
+            raise ValueError("relation_mask none has no cache, because source rows depend on the target")
         mask = padding_mask(source_lengths, input_ids.shape[1])
         hidden = self._embed(input_ids, source_lengths)
         layers: list[Pair] = []
@@ -155,7 +155,7 @@ class UniKeyphraseModel(BertPreTrainedModel):
         return self.extraction(extraction), SourceCache(source_lengths, layers, relations)
 
     def start(self, source: SourceCache) -> EmittedCache:
-        """The cache of one beam per document that has emitted nothing; `reorder` makes K beams of it.
+        """An empty cache with one beam per document; `EmittedCache.reorder` makes K beams of it.
 
         Args:
             source: from `encode_source`.
@@ -169,21 +169,22 @@ class UniKeyphraseModel(BertPreTrainedModel):
     def decode_step(
         self, source: SourceCache, emitted: EmittedCache, token_ids: Tensor | None, mask_id: int
     ) -> tuple[Tensor, EmittedCache]:
-        """Log-probabilities of each beam's next token: what `full_step` computes, from [last token, MASK] alone.
+        """Log-probabilities of each beam's next token, as in `full_step`; only the last token and [MASK] are computed.
 
         Args:
-            source: from `encode_source`; a document's beams share it, it is never copied.
-            emitted: t tokens of each of K beams; from `start` or the last step, after `reorder`.
-            token_ids: int64 [B, K], the tokens chosen after the last step; None at the first step.
+            source: from `encode_source`; all beams of a document share it without copies.
+            emitted: cache of the t tokens of each of K beams, from `start` or the last step, after `reorder`.
+            token_ids: int64 [B, K], the tokens chosen after the last step; None in the first step.
             mask_id: id of [MASK].
 
         Returns:
-            Float32 [B, K, V]; and the cache of t + 1 tokens, `token_ids` among them (at the first step as it was).
+            Log-probabilities, float32 [B, K, V], and the cache of t + 1 tokens, which includes `token_ids` (in the
+            first step, the unchanged cache).
         """
         documents, beams = (len(source.lengths_B), 1) if token_ids is None else token_ids.shape
         masks_BK1 = source.lengths_B.new_full((documents, beams, 1), mask_id)
         new_BKn = masks_BK1 if token_ids is None else torch.cat([token_ids[:, :, None], masks_BK1], dim=2)
-        kept = emitted.tokens + new_BKn.shape[2] - 1  # of its new rows, only [MASK] is no part of the document
+        kept = emitted.tokens + new_BKn.shape[2] - 1  # the row of [MASK] is not kept
         source_mask_BS = torch.arange(source.tokens, device=new_BKn.device) < source.lengths_B[:, None]
 
         position_Bn = source.lengths_B[:, None] + torch.arange(emitted.tokens, kept + 1, device=new_BKn.device)
@@ -214,14 +215,15 @@ class UniKeyphraseModel(BertPreTrainedModel):
         return _log_softmax(self.cls(generation[:, :, -1])), EmittedCache(kept, keep(layers), keep(relations))
 
     def full_step(self, input_ids: Tensor, source_lengths: Tensor, emitted: Tensor, mask_id: int) -> Tensor:
-        """Log-probabilities of each beam's next token by a forward pass over [CLS] X [SEP] emitted [MASK].
+        """Log-probabilities of each beam's next token, by a forward pass over [CLS] X [SEP] emitted [MASK].
 
-        This is what decoding means. `decode_step` is the same, faster; with `relation_mask` none there is only this.
+        This is the definition of decoding. `decode_step` gives the same result faster, but needs `relation_mask`
+        backbone.
 
         Args:
             input_ids: int64 [B, S].
             source_lengths: int64 [B].
-            emitted: int64 [B, K, t], the tokens of each beam so far; t may be 0.
+            emitted: int64 [B, K, t], the emitted tokens of each beam; t may be 0.
             mask_id: id of [MASK].
 
         Returns:
@@ -233,7 +235,7 @@ class UniKeyphraseModel(BertPreTrainedModel):
         position_Bn = source_lengths[:, None] + torch.arange(kept + 1, device=emitted.device)
         ids_BKT = input_ids.new_zeros(documents, beams, source_tokens + kept + 1)
         ids_BKT[:, :, :source_tokens] = input_ids[:, None]
-        ids_BKT.scatter_(2, position_Bn[:, None].expand_as(new_BKn), new_BKn)  # right behind the source's last token
+        ids_BKT.scatter_(2, position_Bn[:, None].expand_as(new_BKn), new_BKn)  # directly after the source's last token
         lengths_BK = (source_lengths + kept + 1).repeat_interleave(beams)
         first_row_BK = torch.arange(documents * beams, device=emitted.device) * ids_BKT.shape[2]
         output = self(
@@ -257,17 +259,17 @@ class UniKeyphraseModel(BertPreTrainedModel):
 
 
 def from_backbone(config: ModelConfig) -> UniKeyphraseModel:
-    """A UniKeyphrase whose backbone is a pretrained model of BERT type: UniLM v1, BERT, MiniLM, or a UniKeyphrase.
+    """Build a UniKeyphrase from a pretrained model of BERT type: UniLM v1, BERT, MiniLM, or a UniKeyphrase.
 
-    What the checkpoint lacks (relation layers, the extraction head; also the LM head of a model that was published
-    without one, such as MiniLM) starts as BERT's own weights did, normal with the checkpoint's `initializer_range`
-    (0.02) and biases 0, from torch's global seed. Weights are read from safetensors only.
+    Parameters that the checkpoint lacks (relation layers, the extraction head, and the LM head if it was not published)
+    are initialized as in BERT: weights are normal with the checkpoint's `initializer_range` (0.02), biases are 0. They
+    depend on torch's global seed. Weights are read only from safetensors.
 
     Returns:
-        Float32, on the CPU, in evaluation mode.
+        The model in float32, on the CPU, in evaluation mode.
 
     Raises:
-        UserError: no such checkpoint, or of another type, or with weights missing, or too short for the token limits.
+        UserError: the checkpoint does not exist, is of another type, lacks weights, or has too few positions.
     """
     model, report = load_pretrained(
         UniKeyphraseModel,
@@ -275,25 +277,26 @@ def from_backbone(config: ModelConfig) -> UniKeyphraseModel:
         config=_describe(config),
         dtype=torch.float32,
         use_safetensors=True,
-        ignore_mismatched_sizes=True,  # we say so ourselves
+        ignore_mismatched_sizes=True,  # reported below
         output_loading_info=True,
     )
     if report["mismatched_keys"]:
         raise UserError(
-            f"{min(report['mismatched_keys'])[0]} of {config.backbone!r} has not the shape that its config.json tells",
+            f"the weight {min(report['mismatched_keys'])[0]} of {config.backbone!r} has another shape than its "
+            "config.json says",
             where="model.backbone",
-            fix="take the weights and the config.json of one model",
+            fix="use weights and config.json of the same model",
         )
     missing = set(report["missing_keys"])
     new = ["relation.", "extraction."]
     if {name for name, _ in model.named_parameters() if name.startswith("cls.")} <= missing:
-        new.append("cls.")  # published without its LM head
+        new.append("cls.")  # the checkpoint has no LM head
     missing = {name for name in missing if not name.startswith(tuple(new))}
     if missing:
         raise UserError(
             f"{config.backbone!r} lacks {len(missing)} weights of its backbone, such as {min(missing)}",
             where="model.backbone",
-            fix="take one of BERT type",
+            fix="choose a model of BERT type",
         )
     found = cast(UniKeyphraseModel, model)
     found.new_parameters = frozenset(report["missing_keys"])
@@ -301,13 +304,13 @@ def from_backbone(config: ModelConfig) -> UniKeyphraseModel:
 
 
 def _describe(config: ModelConfig) -> UniKeyphraseModelConfig:
-    """What a checkpoint's config.json and the settings say together."""
-    where, fix = "model.backbone", "take one of BERT type"
+    """Combine a checkpoint's config.json with the settings."""
+    where, fix = "model.backbone", "choose a model of BERT type"
     found = load_pretrained(PreTrainedConfig, config.backbone)
-    if found.model_type not in ("", "bert", "unilm", UniKeyphraseModelConfig.model_type):  # old files name no type
-        raise UserError(f"{config.backbone!r} is of type {found.model_type}", where=where, fix=fix)
-    if not hasattr(found, "hidden_size"):  # transformers takes a missing config.json for an empty one
-        raise UserError(f"{config.backbone!r} has no config.json with its sizes", where=where, fix=fix)
+    if found.model_type not in ("", "bert", "unilm", UniKeyphraseModelConfig.model_type):  # old files have no type
+        raise UserError(f"{config.backbone!r} is a model of type {found.model_type}", where=where, fix=fix)
+    if not hasattr(found, "hidden_size"):  # transformers treats a missing config.json as an empty one
+        raise UserError(f"{config.backbone!r} has no config.json with a hidden_size", where=where, fix=fix)
     if getattr(found, "position_embedding_type", "absolute") != "absolute":
         raise UserError(f"{config.backbone!r} has relative positions", where=where, fix=fix)
     names = set(BertConfig.__annotations__) - {"is_decoder", "add_cross_attention", "tie_word_embeddings"}
@@ -322,8 +325,8 @@ def _describe(config: ModelConfig) -> UniKeyphraseModelConfig:
     described.target_segment = 5 if segments == UNILM_SEGMENTS else min(1, segments - 1)
     if config.source_tokens + config.target_tokens > described.max_position_embeddings:
         raise UserError(
-            f"{config.source_tokens} + {config.target_tokens} tokens are more than the "
-            f"{described.max_position_embeddings} positions of {config.backbone!r}",
+            f"{config.source_tokens} + {config.target_tokens} tokens exceed the {described.max_position_embeddings} "
+            f"positions of {config.backbone!r}",
             where="model.source_tokens, model.target_tokens",
             fix="lower one of them",
         )

@@ -1,4 +1,4 @@
-"""UniKeyphrase as a predictor: labels and beam search, then one ranked list of present and absent keyphrases."""
+"""The UniKeyphrase predictor: labels and beam search give one ranked list of present and absent keyphrases."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ from kpray.unikeyphrase.inputs import Encoder, Source
 from kpray.unikeyphrase.labels import OUTSIDE
 from kpray.unikeyphrase.model import UniKeyphraseModel
 
-_DIGITS = 5  # of a score: the last bits of a floating-point number depend on the batch and must not decide a rank
+_DIGITS = 5  # scores are rounded, so that ranks do not depend on the last bits, which depend on the batch
 _SPECIAL_TOKENS = 2  # [CLS] and [SEP]
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedDocument:
-    """A document after the work of the CPU.
+    """A document after preprocessing on the CPU.
 
     Attributes:
-        text: of the document.
-        lang: its language.
-        stems: of the text's words, by which present and absent phrases are told apart.
-        source: the text's tokens, its tail cut off where it is too long.
+        text: text of the document.
+        lang: language of the document.
+        stems: stems of the text's words, which decide whether a phrase is present.
+        source: tokens of the text, cut at the maximum length.
     """
 
     text: str
@@ -60,11 +60,11 @@ class UniKeyphrase(Predictor[PreparedDocument]):
     kind: ClassVar[str] = "unikeyphrase"
 
     def __init__(self, config: UniKeyphraseConfig) -> None:
-        """Load a folder that training, or `save`, wrote.
+        """Load a folder that training or `save` wrote.
 
         Raises:
-            UserError: the folder is not whole, its weights are others than the configuration says, or the device is
-                not there.
+            UserError: the folder is incomplete, its weights differ from those in the configuration, or the device does
+                not exist.
         """
         folder = config.folder
         self.config = config.checked()
@@ -72,7 +72,9 @@ class UniKeyphrase(Predictor[PreparedDocument]):
         self.encoder = Encoder(config.model)
         self.model = load_model(folder, choose_dtype(config.dtype, device), device)
         if self.encoder.vocabulary_size > self.model.config.vocab_size:
-            raise UserError("the tokenizer has more tokens than the model", where=config.model, fix="copy it anew")
+            raise UserError(
+                "the tokenizer has more tokens than the model", where=config.model, fix="copy the folder again"
+            )
         self.training = read_training(folder)
 
     @override
@@ -117,28 +119,28 @@ class UniKeyphrase(Predictor[PreparedDocument]):
 
 
 def load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> UniKeyphraseModel:
-    """A saved model, in evaluation mode.
+    """Load a saved model in evaluation mode.
 
     Raises:
-        UserError: it cannot be loaded, or is not whole.
+        UserError: the model cannot be loaded or is incomplete.
     """
     model, loading = load_pretrained(
         UniKeyphraseModel, str(folder), dtype=dtype, use_safetensors=True, output_loading_info=True
     )
     absent = [*loading["missing_keys"], *loading["mismatched_keys"]]
-    if absent or loading["unexpected_keys"]:  # transformers would fill the gap with random numbers
+    if absent or loading["unexpected_keys"]:  # transformers would use random weights instead
         raise UserError(
-            f"the weights are not those of a UniKeyphrase: {len(absent)} tensors are missing, "
-            f"{len(loading['unexpected_keys'])} unknown",
+            f"these are not the weights of a UniKeyphrase: {len(absent)} tensors are missing, "
+            f"{len(loading['unexpected_keys'])} are unknown",
             where=str(folder),
             fix="give a folder that training wrote",
         )
-    placed: UniKeyphraseModel = model.to(device).eval()
-    return placed
+    loaded: UniKeyphraseModel = model.to(device).eval()
+    return loaded
 
 
 def prepare(document: Document, encoder: Encoder, source_tokens: int) -> PreparedDocument:
-    """Words, stems and tokens of a document.
+    """Stem and tokenize a document.
 
     Raises:
         RejectedDocument: the text is not valid Unicode.
@@ -148,12 +150,12 @@ def prepare(document: Document, encoder: Encoder, source_tokens: int) -> Prepare
 
 
 def has_tokens(document: PreparedDocument) -> bool:
-    """Whether there is anything for the model to read."""
+    """Whether the document has tokens besides [CLS] and [SEP]."""
     return len(document.source.ids) > _SPECIAL_TOKENS
 
 
 def split_phrases(reading: Reading, encoder: Encoder) -> list[tuple[str, float]]:
-    """Generated phrases and their scores, in the order of the sequence."""
+    """Generated phrases with scores, in the order of the sequence."""
     phrases = split_target(reading.target.tolist(), reading.probabilities, encoder.delimiter_ids, encoder.sep_id)
     return [(text, score) for ids, score in phrases for text in encoder.decode_target(ids)]
 
@@ -161,16 +163,16 @@ def split_phrases(reading: Reading, encoder: Encoder) -> list[tuple[str, float]]
 def rank_keyphrases(
     document: PreparedDocument, probabilities: np.ndarray, generated: Sequence[tuple[str, float]]
 ) -> list[Keyphrase]:
-    """One list of present and absent keyphrases, by score; of equals the present ones first, then in their order.
+    """Rank present and absent keyphrases in one list by score; at equal scores, present ones come first.
 
-    A present phrase has the mean probability of its tokens' labels as its score (App. E), the best of its places where
-    it stands at several; generated phrases keep the order of their sequence. Phrases with equal stems are one. A
-    generated phrase that stands in the document is not absent, so it is left out: extraction decides about these.
+    The score of a present phrase is the mean probability of its tokens' labels (App. E), maximized over its
+    occurrences. Generated phrases keep their order. Phrases with equal stems are merged. A generated phrase that occurs
+    in the document is dropped, because extraction decides about present phrases.
 
     Args:
-        document: as prepared.
-        probabilities: float64 [S, C] of its labels, without [CLS] and [SEP].
-        generated: phrases with their scores.
+        document: from `prepare`.
+        probabilities: float64 [S, C], label probabilities without [CLS] and [SEP].
+        generated: generated phrases with scores.
     """
     spans = document.source.spans[1:-1]
     found: dict[str, Keyphrase] = {}
@@ -180,7 +182,7 @@ def rank_keyphrases(
         if stems:
             key = " ".join(stems)
             before = found.get(key)
-            present = contains_phrase(document.stems, stems)  # not so where the tokenizer cuts what is one word here
+            present = contains_phrase(document.stems, stems)  # False if the tokenizer splits a word of `stems`
             if before is None or before.score < score:
                 found[key] = Keyphrase(before.text if before else text, score, present)
     for text, score in generated:

@@ -1,8 +1,9 @@
 """Pretraining of a backbone that has no language-model head, before UniKeyphrase is trained (`--pretrain.epochs`).
 
-all-MiniLM-L6-v2 is published as an encoder. Its LM head starts from random numbers, and keyphrases alone teach it too
-little. Each document gives two tasks at once: masked language modelling of its body (Devlin et al., 2019), and UniLM's
-sequence-to-sequence modelling of its title given the body (Dong et al., 2019). Gold keyphrases are never read.
+all-MiniLM-L6-v2 was published without its LM head. The new head is random, and training on keyphrases alone is not
+enough for it. Pretraining has two objectives for each document: masked language modelling of its body (Devlin et al.,
+2019), and UniLM's sequence-to-sequence modelling of its title given the body (Dong et al., 2019). Gold keyphrases are
+never read.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _VALIDATION_BATCH = 16
 
 
 class PretrainTask(TrainingTask):
-    """Trains the backbone; what it saves is a backbone to start UniKeyphrase from, not a predictor."""
+    """Trains a backbone for UniKeyphrase. It saves a backbone, not a predictor."""
 
     kind: ClassVar[str] = "unikeyphrase-pretrain"
 
@@ -40,7 +41,7 @@ class PretrainTask(TrainingTask):
 
     @property
     def encoder(self) -> Encoder:
-        """The backbone's tokenizer; each process loads its own, once."""
+        """The backbone's tokenizer, loaded once per process."""
         return load_encoder(self.model.backbone)
 
     @override
@@ -69,7 +70,13 @@ class PretrainTask(TrainingTask):
 
     @override
     def collate(self, rows: Sequence[Mapping[str, np.ndarray]], seeds: Sequence[int]) -> dict[str, torch.Tensor]:
-        """As for UniKeyphrase, with masks in the source too: `body_rows` and `body_ids` are its masked tokens."""
+        """Make a batch in which source and target tokens are masked.
+
+        Returns:
+            `input_ids` int64 [B, T]; `source_lengths` and `lengths` int64 [B]; `title_rows` and `body_rows`, indices of
+            the masked tokens into the flattened `input_ids`, int64; `title_ids` and `body_ids`, the original tokens,
+            int64.
+        """
         encoder = self.encoder
         split = [_split_title(row, encoder) for row in rows]
         masked = [self._mask_body(body, seed) for (body, _), seed in zip(split, seeds, strict=True)]
@@ -99,7 +106,7 @@ class PretrainTask(TrainingTask):
         }
 
     def _mask_body(self, source: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """A source with some tokens replaced, and the positions of these; [CLS] and [SEP] are never among them."""
+        """Mask a source, except [CLS] and [SEP]; return the new ids and the positions to predict."""
         encoder = self.encoder
         chosen, kinds, others = np.random.default_rng([seed, 1]).random((3, len(source)))
         chosen[[0, -1]] = 1
@@ -114,7 +121,7 @@ class PretrainTask(TrainingTask):
     def losses(
         self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor], progress: float
     ) -> dict[str, torch.Tensor]:
-        """Each document's mean cross-entropy over its masked body tokens and over its masked title tokens, added up."""
+        """Sum over documents of the mean cross-entropy of masked body tokens plus that of masked title tokens."""
         output = model(
             input_ids=batch["input_ids"],
             source_lengths=batch["source_lengths"],
@@ -127,13 +134,13 @@ class PretrainTask(TrainingTask):
             "body": _document_means(body, batch["body_ids"], batch["body_rows"] // tokens, documents),
             "title": _document_means(title, batch["title_ids"], batch["title_rows"] // tokens, documents),
         }
-        # The labels have no part in it; DeepSpeed wants a gradient for every parameter.
+        # The label logits do not affect the loss, but DeepSpeed requires a gradient for each parameter.
         loss = parts["body"] + parts["title"] + 0 * output.label_logits.sum()
         return {"loss": loss, **{name: part.detach() for name, part in parts.items()}}
 
     @override
     def validate(self, model: torch.nn.Module, records: Sequence[Record]) -> dict[str, float]:
-        """Sums of the losses; the masks depend on the number of a document alone, so validations can be compared."""
+        """Sums of the losses. Masks depend only on the index of a document, so that validations are comparable."""
         bare = unwrap(model, UniKeyphraseModel)
         rows = [row for row in self.tokenize(records) if not isinstance(row, str)]
         sums: dict[str, float] = {"documents": len(rows)}
@@ -153,7 +160,7 @@ class PretrainTask(TrainingTask):
 
     @override
     def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
-        """Write a folder that `ModelConfig.backbone` takes; the untrained extraction head is left out."""
+        """Write a folder that can be `ModelConfig.backbone`, without the untrained extraction head."""
         save_model(unwrap(model, UniKeyphraseModel), folder, leave_out=("extraction.",))
         self.encoder.save(folder)
 
@@ -171,9 +178,9 @@ def _document_means(
 
     Args:
         logits: [N, V].
-        ids: int64 [N], the right tokens.
-        row_documents: int64 [N], the document of each row.
-        documents: how many.
+        ids: int64 [N], gold tokens.
+        row_documents: int64 [N], index of each row's document.
+        documents: number of documents.
 
     Returns:
         Float32 [].

@@ -1,9 +1,10 @@
-"""The stacked relation layer of UniKeyphrase (Wu et al., 2021, Sec. 3.2): how extraction and generation see each other.
+"""The stacked relation layer of UniKeyphrase (Wu et al., 2021, Sec. 3.2): co-attention of extraction and generation.
 
-The paper's symbols: P is the representation for extraction (present keyphrases), A the one for generation (absent).
+The paper's symbols: P is the representation for extraction (present keyphrases), A the one for generation (absent
+keyphrases).
 
 Shape legend: B documents, T tokens of source and target (padded), S source tokens, K beams, n new tokens of a beam,
-t tokens it has emitted, H hidden size.
+t tokens that a beam has emitted, H hidden size.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ class RelationLayer(nn.Module):
 
     Args:
         hidden_size: H.
-        scale: factor of the co-attention's scores; 1 in the paper.
-        dropout: probability with which an element of the layer's outputs is dropped in training.
-        eps: of layer normalization; the backbone's.
+        scale: factor of the co-attention scores; 1 in the paper.
+        dropout: dropout probability of the layer's outputs.
+        eps: epsilon of layer normalization, as in the backbone.
     """
 
     def __init__(self, hidden_size: int, scale: float, dropout: float, eps: float) -> None:
@@ -37,12 +38,12 @@ class RelationLayer(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, extraction: Tensor, generation: Tensor, mask: Tensor) -> Pair:
-        """Eq. 3-6 over whole rows.
+        """Eq. 3-6 over full sequences.
 
         Args:
             extraction: P^l [B, T, H].
             generation: A^l [B, T, H].
-            mask: bool, broadcastable to [B, 1, T, T]: the keys that a query may see.
+            mask: bool, broadcastable to [B, 1, T, T]: True where the query attends to the key.
 
         Returns:
             P^{l+1} and A^{l+1}, [B, T, H] each.
@@ -50,16 +51,16 @@ class RelationLayer(nn.Module):
         return self.relate(self.specialize(extraction, generation), mask)
 
     def specialize(self, extraction: Tensor, generation: Tensor) -> Pair:
-        """Eq. 3-4: P' and A' of P and A, [..., H] each."""
+        """Eq. 3-4: P' and A' from P and A, [..., H] each."""
         return (
             self.extraction_norm(extraction + relu(self.extraction_linear(extraction))),
             self.generation_norm(generation + relu(self.generation_linear(generation))),
         )
 
     def relate(self, specific: Pair, mask: Tensor) -> Pair:
-        """Eq. 5-6 over whole rows.
+        """Eq. 5-6 over full sequences.
 
-        At scale 1 the scores of normalized rows are as large as H, so co-attention is computed in float32 at least.
+        At scale 1 the scores of normalized rows can be as large as H, so co-attention is computed at least in float32.
 
         Args:
             specific: P' and A', [B, T, H] each.
@@ -81,7 +82,7 @@ class RelationLayer(nn.Module):
             specific: P' and A' of the new rows, [B, K, n, H] each.
             source: P' and A' of the source, float32 [B, 1, S, H] each.
             emitted: P' and A' of the beams' emitted tokens, float32 [B, 1, K, t, H] each.
-            source_mask_BS: bool [B, S], False where the source is padded.
+            source_mask_BS: bool [B, S], False for padding.
 
         Returns:
             P^{l+1} and A^{l+1} of the new rows, [B, K, n, H] each; and P' and A' of emitted and new rows,
@@ -89,10 +90,10 @@ class RelationLayer(nn.Module):
         """
         with torch.autocast(specific[0].device.type, enabled=False):
             extraction, generation = one_head(specific)
-            own_P, own_A = torch.cat([emitted[0], extraction], dim=3), torch.cat([emitted[1], generation], dim=3)
-            on_generation = attend_step(extraction, (source[1],) * 2, (own_A,) * 2, source_mask_BS, self.scale)
-            on_extraction = attend_step(generation, (source[0],) * 2, (own_P,) * 2, source_mask_BS, self.scale)
-        return self._add(specific, (on_generation.squeeze(1), on_extraction.squeeze(1))), (own_P, own_A)
+            target_P, target_A = torch.cat([emitted[0], extraction], dim=3), torch.cat([emitted[1], generation], dim=3)
+            on_generation = attend_step(extraction, (source[1],) * 2, (target_A,) * 2, source_mask_BS, self.scale)
+            on_extraction = attend_step(generation, (source[0],) * 2, (target_P,) * 2, source_mask_BS, self.scale)
+        return self._add(specific, (on_generation.squeeze(1), on_extraction.squeeze(1))), (target_P, target_A)
 
     def _add(self, specific: Pair, attended: Pair) -> Pair:
         extraction = self.extraction_output_norm(specific[0] + attended[0].to(specific[0].dtype))
@@ -101,6 +102,6 @@ class RelationLayer(nn.Module):
 
 
 def one_head(pair: Pair) -> Pair:
-    """What co-attention reads: float32 at least, with its one head as a dimension, [B, ..., H] to [B, 1, ..., H]."""
+    """Inputs of co-attention: at least float32, with a dimension for its one head, [B, ..., H] to [B, 1, ..., H]."""
     dtype = torch.promote_types(pair[0].dtype, torch.float32)
     return pair[0].to(dtype).unsqueeze(1), pair[1].to(dtype).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""The vectors that the two tasks work with, for the paper's Fig. 3."""
+"""Representations of tokens for extraction and generation (UniKeyphrase, Fig. 3)."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from kpray.unikeyphrase.predictor import UniKeyphrase, has_tokens
 
 @torch.inference_mode()
 def task_representations(predictor: UniKeyphrase, documents: Sequence[Document]) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors of P_L at the words of documents, and of A_L at the keyphrases that the model generates for them.
+    """Vectors of P_L for the source tokens, and of A_L for the target tokens that the model generates.
 
     Returns:
-        Float32 [source tokens, H] and [target tokens, H], of all documents; a document's are at different positions.
+        Float32 [source tokens, H] and [target tokens, H], concatenated over all documents.
     """
     prepared = [document for document in map(predictor.prepare, documents) if has_tokens(document)]
     sources = [document.source for document in prepared]

@@ -19,7 +19,7 @@ Chunks = Callable[..., list[Chunk]]
 
 @pytest.fixture
 def chunks(tmp_path: Path) -> Chunks:
-    """Write a file and give its chunks."""
+    """A function that writes a file and returns its chunks."""
 
     def read(name: str, contents: bytes, records_per_chunk: int = 2, limits: Limits | None = None) -> list[Chunk]:
         (tmp_path / name).write_bytes(contents)
@@ -31,7 +31,7 @@ def chunks(tmp_path: Path) -> Chunks:
 
 @pytest.fixture
 def read(chunks: Chunks) -> Read:
-    """Write a file and give its records and rejects."""
+    """A function that writes a file and returns its records and rejects."""
 
     def parse(name: str, contents: bytes, limits: Limits | None = None) -> list[Record | Reject]:
         limits = limits or Limits()
@@ -42,7 +42,7 @@ def read(chunks: Chunks) -> Read:
 
 @pytest.fixture
 def bodies() -> Callable[[Sequence[Record | Reject]], list[str]]:
-    """The body of each record, and "line: reason" of each reject."""
+    """A function that returns the body of each record, and "line: reason" for each reject."""
 
     def show(results: Sequence[Record | Reject]) -> list[str]:
         return [f"{r.line}: {r.reason}" if isinstance(r, Reject) else r.document.body for r in results]
@@ -52,7 +52,7 @@ def bodies() -> Callable[[Sequence[Record | Reject]], list[str]]:
 
 @pytest.fixture(scope="session")
 def pdf() -> Callable[[Sequence[Sequence[str]]], bytes]:
-    """The smallest PDF that shows these lines of ASCII text, page by page."""
+    """A function that makes a minimal PDF with the given lines of ASCII text on each page."""
     return _pdf
 
 

@@ -1,4 +1,4 @@
-"""Records of JSON objects: what counts as text, as id, as gold; and every reason to reject one."""
+"""Records from JSON objects: text, id and gold fields, and all reasons to reject a record."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_body_fields(name: str) -> None:
         ({"title": "T", "text": None}, "T", ""),
         ({"title": None, "text": "B"}, "", "B"),
         ({"title": "T", "text": ""}, "T", ""),
-        ({"text": ""}, "", ""),  # empty, but there: a document without keyphrases
+        ({"text": ""}, "", ""),  # empty but present: a document without keyphrases
         ({"abstract": " \n"}, "", ""),
         ({"abstract": "", "text": "B"}, "", "B"),
         ({"abstract": "A", "text": ""}, "", "A"),
@@ -58,7 +58,7 @@ def test_body_fields(name: str) -> None:
         ({"text": "B", "body": "C"}, "", "B"),
     ],
 )
-def test_which_text_counts(fields: dict[str, Any], title: str, body: str) -> None:
+def test_choice_of_text_fields(fields: dict[str, Any], title: str, body: str) -> None:
     document = parse(fields).document
     assert (document.title, document.body) == (title, body)
 
@@ -126,16 +126,16 @@ def test_gold(fields: dict[str, Any], keyphrases: tuple[str, ...], stemmed: tupl
         ({"english_ids": None}, ()),
         ({"english_ids": ""}, ()),
         ({"english_ids": []}, ()),
-        ({"english_ids": "a;b"}, ("a;b",)),  # one id: it may have any character
+        ({"english_ids": "a;b"}, ("a;b",)),  # one id, with any character
         ({"english_ids": 12}, ("12",)),
-        ({"english_ids": ["b", 0, " a "]}, ("b", "0", " a ")),  # as `id` has them
+        ({"english_ids": ["b", 0, " a "]}, ("b", "0", " a ")),  # same as for `id`
     ],
 )
 def test_english_ids(fields: dict[str, Any], english_ids: tuple[str, ...]) -> None:
     assert parse({"text": "B", **fields}).english_ids == english_ids
 
 
-NO_TEXT = "no text: needs one of the fields title, abstract, text, document, body, content, contents, src"
+NO_TEXT = "no text: one of these fields is needed: title, abstract, text, document, body, content, contents, src"
 
 
 @pytest.mark.parametrize(
@@ -145,33 +145,33 @@ NO_TEXT = "no text: needs one of the fields title, abstract, text, document, bod
         ({"id": "a", "keyphrases": ["b"]}, NO_TEXT),
         ({"text": None, "title": None}, NO_TEXT),
         ({"title": "  "}, NO_TEXT),
-        ({"text": 3}, "field text: a number where a string is needed"),
-        ({"text": True}, "field text: a boolean where a string is needed"),
-        ({"document": ["a", "b"]}, "field document: a list where a string is needed"),
-        ({"abstract": {}, "text": "B"}, "field abstract: an object where a string is needed"),
-        ({"title": 1.5, "text": "B"}, "field title: a number where a string is needed"),
-        ({"text": b"bytes"}, "field text: bytes where a string is needed"),
-        ({"text": "B", "lang": ["en"]}, "field lang: a list where a string is needed"),
-        ({"text": "B", "id": 1.5}, "field id: a number where a string or a whole number is needed"),
-        ({"text": "B", "id": True}, "field id: a boolean where a string or a whole number is needed"),
-        ({"text": "B", "keyphrases": 3}, "field keyphrases: a number where a list of strings is needed"),
-        ({"text": "B", "keywords": {"a": 1}}, "field keywords: an object where a list of strings is needed"),
+        ({"text": 3}, "field text: expected a string, found an integer"),
+        ({"text": True}, "field text: expected a string, found a boolean"),
+        ({"document": ["a", "b"]}, "field document: expected a string, found a list"),
+        ({"abstract": {}, "text": "B"}, "field abstract: expected a string, found an object"),
+        ({"title": 1.5, "text": "B"}, "field title: expected a string, found a decimal number"),
+        ({"text": b"bytes"}, "field text: expected a string, found bytes"),
+        ({"text": "B", "lang": ["en"]}, "field lang: expected a string, found a list"),
+        ({"text": "B", "id": 1.5}, "field id: expected a string or an integer, found a decimal number"),
+        ({"text": "B", "id": True}, "field id: expected a string or an integer, found a boolean"),
+        ({"text": "B", "keyphrases": 3}, "field keyphrases: expected a list of strings, found an integer"),
+        ({"text": "B", "keywords": {"a": 1}}, "field keywords: expected a list of strings, found an object"),
         ({"text": "B", "keyphrases": ["a", None]}, "field keyphrases: item 2 is null, not a string"),
         ({"text": "B", "keyphrases": [["a"]]}, "field keyphrases: item 1 is a list, not a string"),
-        ({"text": "B", "keyphrases_stem": [1]}, "field keyphrases_stem: item 1 is a number, not a string"),
-        ({"text": "B", "present": True}, "field present: a boolean where a list of strings is needed"),
-        ({"text": "B", "english_ids": 1.5}, "field english_ids: a number where a string or a whole number is needed"),
+        ({"text": "B", "keyphrases_stem": [1]}, "field keyphrases_stem: item 1 is an integer, not a string"),
+        ({"text": "B", "present": True}, "field present: expected a list of strings, found a boolean"),
+        ({"text": "B", "english_ids": 1.5}, "field english_ids: expected strings or integers, found a decimal number"),
         (
             {"text": "B", "english_ids": [True]},
-            "field english_ids: a boolean where a string or a whole number is needed",
+            "field english_ids: expected strings or integers, found a boolean",
         ),
         (
             {"text": "B", "english_ids": ["a", None]},
-            "field english_ids: null where a string or a whole number is needed",
+            "field english_ids: expected strings or integers, found null",
         ),
         (
             {"text": "B", "english_ids": {"a": 1}},
-            "field english_ids: an object where a string or a whole number is needed",
+            "field english_ids: expected strings or integers, found an object",
         ),
         ({"text": "B", "english_ids": ["\ud800"]}, "field english_ids: invalid Unicode (a lone surrogate)"),
         ({"text": "a \ud800 b"}, "field text: invalid Unicode (a lone surrogate)"),
@@ -186,9 +186,11 @@ def test_rejected_fields(fields: dict[str, Any], reason: str) -> None:
 
 
 def test_length_counts_title_and_body() -> None:
-    fields = {"title": "12345.", "text": "12"}  # joined by a space
+    fields = {"title": "12345.", "text": "12"}  # joined with a space
     assert len(parse(fields, limits=Limits(max_characters=6 + 1 + 2)).document.text) == 6 + 1 + 2
-    with pytest.raises(RejectedDocument, match=r"^the text has 9 characters, more than 8 \(max_characters\)$"):
+    with pytest.raises(
+        RejectedDocument, match=r"^the text has 9 characters, more than the limit of 8 \(limits\.max_characters\)$"
+    ):
         parse(fields, limits=Limits(max_characters=8))
 
 
@@ -199,13 +201,13 @@ def test_length_counts_title_and_body() -> None:
         (b"plain text", "not JSON: Expecting value at column 1"),
         (b'{"text": "a"} {}', "not JSON: Extra data at column 15"),
         (b'{"text": "a\tb"}', "not JSON: Invalid control character at column 12"),
-        (b"[1, 2]", "not a JSON object but a list"),
-        (b'"text"', "not a JSON object but a string"),
-        (b"12", "not a JSON object but a number"),
-        (b"null", "not a JSON object but null"),
+        (b"[1, 2]", "expected a JSON object, found a list"),
+        (b'"text"', "expected a JSON object, found a string"),
+        (b"12", "expected a JSON object, found an integer"),
+        (b"null", "expected a JSON object, found null"),
         (b'{"text": "caf\xe9"}', "not UTF-8 at byte 14"),
         ('{"text": "a"}'.encode("utf-16"), "not UTF-8 at byte 1"),
-        (b'{"a":' * 200_000, "JSON is nested too deeply"),
+        (b'{"a":' * 200_000, "the JSON is nested too deeply"),
         (b'{"id": ' + b"1" * 5000 + b"}", "not JSON: a number has too many digits"),
     ],
 )
@@ -224,7 +226,7 @@ json_values = st.recursive(
 
 @settings(deadline=None)
 @given(fields=st.dictionaries(st.sampled_from(sorted(FIELDS)), json_values))
-def test_any_object_is_a_record_that_can_be_stored_or_a_reject(fields: dict[str, Any]) -> None:
+def test_any_object_is_a_storable_record_or_a_reject(fields: dict[str, Any]) -> None:
     try:
         record: Record | str = parse(parse_json(json.dumps(fields).encode()))
     except RejectedDocument as error:

@@ -1,4 +1,4 @@
-"""Text, Markdown and PDF."""
+"""Text, Markdown and PDF files."""
 
 from __future__ import annotations
 
@@ -39,18 +39,22 @@ def test_empty_text_file_is_an_empty_document(read: Any, tmp_path: Path) -> None
         ("a.txt", b"caf\xe9", "not UTF-8 at byte 4"),
         ("a.md", b"caf\xe9", "not UTF-8 at byte 4"),
         ("a.txt", "text".encode("utf-16"), "not UTF-8 at byte 1"),
-        ("a.txt", b"x" * 1001, "the file is larger than 1000 bytes (max_record_bytes)"),
-        ("a.md", b"x" * 1001, "the file is larger than 1000 bytes (max_record_bytes)"),
-        ("a.pdf", b"x" * 1001, "the file is larger than 1000 bytes (max_record_bytes)"),
-        ("a.txt", b"x" * 101, "the text has 101 characters, more than 100 (max_characters)"),
-        ("a.md", b"# " + b"x" * 99 + b"\n\ny", "the text has 102 characters, more than 100 (max_characters)"),
+        ("a.txt", b"x" * 1001, "the file is larger than the limit of 1000 bytes (limits.max_record_bytes)"),
+        ("a.md", b"x" * 1001, "the file is larger than the limit of 1000 bytes (limits.max_record_bytes)"),
+        ("a.pdf", b"x" * 1001, "the file is larger than the limit of 1000 bytes (limits.max_record_bytes)"),
+        ("a.txt", b"x" * 101, "the text has 101 characters, more than the limit of 100 (limits.max_characters)"),
+        (
+            "a.md",
+            b"# " + b"x" * 99 + b"\n\ny",
+            "the text has 102 characters, more than the limit of 100 (limits.max_characters)",
+        ),
         ("a.pdf", b"", "the PDF cannot be read: EmptyFileError: Cannot read an empty file"),
         ("a.pdf", b"no pdf", "the PDF cannot be read: PdfStreamError: "),
-        ("a.pdf", [[]], "the PDF has no text (scanned pages?)"),
+        ("a.pdf", [[]], "the PDF has no text; if its pages are scans, run OCR first"),
         (
             "a.pdf",
             [["x" * 51], ["x" * 51], ["not read"]],
-            "the text has 103 characters, more than 100 (max_characters)",
+            "the text has 103 characters, more than the limit of 100 (limits.max_characters)",
         ),
     ],
 )
@@ -139,11 +143,11 @@ def encrypted(contents: bytes, user_password: str) -> bytes:
 
 def test_pdf_that_needs_a_password_is_rejected(read: Any, bodies: Any, pdf: Any) -> None:
     contents = pdf([["Some text"]])
-    assert bodies(read("a.pdf", encrypted(contents, "secret"))) == ["1: the PDF needs a password"]
-    assert bodies(read("a.pdf", encrypted(contents, ""))) == ["Some text"]  # protected, but open to read
+    assert bodies(read("a.pdf", encrypted(contents, "secret"))) == ["1: the PDF is protected by a password"]
+    assert bodies(read("a.pdf", encrypted(contents, ""))) == ["Some text"]  # encrypted, but readable without a password
 
 
-def test_repaired_pdf_is_read_without_noise(
+def test_repaired_pdf_is_read_without_log_output(
     read: Any, bodies: Any, pdf: Any, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     contents = pdf([["Some text"]]).replace(b"startxref\n", b"startxref\n9")

@@ -14,7 +14,7 @@ from kpray.corpus.lines import bounded_lines
 
 BOM = b"\xef\xbb\xbf"
 GOOD = b'{"text": "good"}'
-NO_TEXT = "no text: needs one of the fields title, abstract, text, document, body, content, contents, src"
+NO_TEXT = "no text: one of these fields is needed: title, abstract, text, document, body, content, contents, src"
 
 
 @pytest.mark.parametrize(
@@ -38,19 +38,19 @@ def test_json_lines(contents: bytes, expected: list[str], read: Any, bodies: Any
     assert bodies(read("a.ndjson.gz", gzip.compress(contents))) == expected
 
 
-def test_oversize_lines_are_skipped_one_by_one(read: Any, bodies: Any) -> None:
+def test_each_oversize_line_is_one_reject(read: Any, bodies: Any) -> None:
     limits = Limits(max_record_bytes=20)
     fits = b'{"text": "12345678"}'
     assert len(fits) == 20
     lines = [fits, fits.replace(b"8", b"89"), b" " * 100, b"x" * 200_000, fits, b"y" * 21]
-    too_large = "the line is larger than 20 bytes (max_record_bytes)"
+    too_large = "the line is larger than the limit of 20 bytes (limits.max_record_bytes)"
     expected = ["12345678", f"2: {too_large}", f"4: {too_large}", "12345678", f"6: {too_large}"]
     assert bodies(read("a.jsonl", b"\n".join(lines), limits)) == expected
     assert bodies(read("a.json", b"\n".join(lines), limits)) == expected
     assert bodies(read("a.jsonl.gz", gzip.compress(b"\n".join(lines)), limits)) == expected
 
 
-def test_lines_are_cut_just_after_the_limit() -> None:
+def test_lines_are_cut_one_byte_after_the_limit() -> None:
     file = io.BytesIO(b"1234\n12345\n123456\n\n1234567890")
     assert list(bounded_lines(file, 5)) == [(1, b"1234\n"), (2, b"12345\n"), (3, b"123456"), (4, b"\n"), (5, b"123456")]
 
@@ -105,22 +105,22 @@ REST = "the rest of the file cannot be read: not JSON:"
         (BOM + b"\n[" + GOOD + b",\n\n" + GOOD + b"\n]\n", ["good", "good"]),
         (GOOD + b"\n" + GOOD, ["good", "good"]),
         (GOOD + b"\nnothing\n" + GOOD, ["good", "2: not JSON: Expecting value at column 1", "good"]),
-        (b"[" + GOOD + b",\n12,\n" + GOOD + b"]", ["good", "2: not a JSON object but a number", "good"]),
-        (b"12", ["1: not a JSON object but a number"]),
+        (b"[" + GOOD + b",\n12,\n" + GOOD + b"]", ["good", "2: expected a JSON object, found an integer", "good"]),
+        (b"12", ["1: expected a JSON object, found an integer"]),
         (b'[\n{"text": "caf\xe9"},' + GOOD + b"]", ["2: not UTF-8 at byte 14", "good"]),
         (b'[{"text": "caf\xc3\xa9 \\ud83d\\ude00"}]', ["café \U0001f600"]),
         (
             b"[" + GOOD + b",\n" + GOOD,
-            ["good", "good", f"2: {REST} Expecting ',' or ']' after an element of the array"],
+            ["good", "good", f"2: {REST} expected ',' or ']' after an element of the array"],
         ),
-        (b"[" + GOOD + b",\n]", ["good"]),  # nothing is lost
+        (b"[" + GOOD + b",\n]", ["good"]),  # no element is lost
         (b"[" + GOOD + b",,\n]", ["good", f"1: {REST} Expecting value"]),
-        (b"[" + GOOD + b"\n" + GOOD + b"]", ["good", f"2: {REST} Expecting ',' or ']' after an element of the array"]),
+        (b"[" + GOOD + b"\n" + GOOD + b"]", ["good", f"2: {REST} expected ',' or ']' after an element of the array"]),
         (b"[" + GOOD + b',\n\n{"text": "cut', ["good", f"3: {REST} Unterminated string starting at"]),
         (b"[" + GOOD + b"]\nmore", ["good", f"2: {REST} there is text after the JSON value"]),
         (b'{\n"text": "good"}\n{\n}', ["good", f"3: {REST} there is text after the JSON value"]),
         (b"hello\n", [f"1: {REST} Expecting value"]),
-        (b"[" * 100_000, ["1: the rest of the file cannot be read: JSON is nested too deeply"]),
+        (b"[" * 100_000, ["1: the rest of the file cannot be read: the JSON is nested too deeply"]),
     ],
 )
 def test_json_file(contents: bytes, expected: list[str], read: Any, bodies: Any) -> None:
@@ -128,19 +128,19 @@ def test_json_file(contents: bytes, expected: list[str], read: Any, bodies: Any)
 
 
 def test_array_larger_than_a_block_is_read_element_by_element(read: Any, bodies: Any) -> None:
-    texts = ["x" * (n * 997 % 100_000) for n in range(50)]  # some larger than a block of 64 KiB
+    texts = ["x" * (n * 997 % 100_000) for n in range(50)]  # some exceed a block of 64 KiB
     contents = json.dumps([{"text": text} for text in texts]).encode()
     assert bodies(read("a.json", contents, Limits(max_record_bytes=100_000))) == texts
 
 
-def test_array_of_numbers_is_not_cut_within_a_number(read: Any) -> None:
+def test_numbers_of_an_array_are_not_cut_at_block_boundaries(read: Any) -> None:
     numbers = [10**9 + n for n in range(20_000)]
     results = read("a.json", json.dumps(numbers).encode())
     assert len(results) == 20_000
-    assert {result.reason for result in results} == {"not a JSON object but a number"}
+    assert {result.reason for result in results} == {"expected a JSON object, found an integer"}
 
 
 def test_oversize_element_of_an_array(read: Any, bodies: Any) -> None:
     contents = b"[" + GOOD + b',\n{"text": "' + b"x" * 100 + b'"},' + GOOD + b"]"
-    too_large = "the value is larger than 50 bytes (max_record_bytes)"
+    too_large = "the value is larger than the limit of 50 bytes (limits.max_record_bytes)"
     assert bodies(read("a.json", contents, Limits(max_record_bytes=50))) == ["good", f"2: {too_large}", "good"]

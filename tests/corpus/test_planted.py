@@ -1,4 +1,4 @@
-"""The planted corpus: the same from a seed everywhere, and what it says of itself is so."""
+"""The planted corpus: the same bytes on every machine, with the documented properties."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_hidden(files: PlantedFiles) -> dict[str, tuple[str, ...]]:
 
 
 def read_pairs(files: PlantedFiles) -> list[tuple[Record, Record]]:
-    """Every foreign document and its English one, the hidden pairs too."""
+    """All pairs of a foreign document and its English passage, the hidden pairs included."""
     english = {record.document.id: record for record in read(files.english)}
     hidden = read_hidden(files)
     foreign = [record for part in ("parallel", "passages", "dev", "test") for record in read(getattr(files, part))]
@@ -59,7 +59,7 @@ def digest(files: PlantedFiles) -> str:
 
 
 def parse(text: str, english: dict[str, str]) -> list[tuple[tuple[str, ...], ...]]:
-    """Subject, governed words, postposition, object and verb of each sentence of the invented language, in English."""
+    """Parse the invented language: subject, governed phrase, postposition, object and verb, in English words."""
     sentences = []
     for sentence in text.lower().removesuffix(".").split(". "):
         subject, rest = sentence.split(" ke ")
@@ -83,15 +83,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> PlantedFiles:
 
 @pytest.fixture(scope="module")
 def english() -> dict[str, str]:
-    """The hidden dictionary of `SMALL`, read backwards."""
+    """The inverse of the dictionary of `SMALL`: invented root -> English word."""
     return {root: word for word, root in make_dictionary(Random(SMALL.seed)).items()}
 
 
-def test_the_same_bytes_everywhere(files: PlantedFiles, tmp_path: Path) -> None:
-    """The digest was taken once; it stays, for whatever Python, library or machine."""
+def test_the_bytes_are_the_same_on_every_machine(files: PlantedFiles, tmp_path: Path) -> None:
+    """The digest must not change with the version of Python or of a library, or with the machine."""
     assert digest(files) == GOLDEN
     assert digest(write_planted(SMALL, tmp_path)) == GOLDEN
-    assert digest(write_planted(SMALL, tmp_path)) == GOLDEN  # over the old ones
+    assert digest(write_planted(SMALL, tmp_path)) == GOLDEN  # overwrites the old files
 
 
 def test_another_seed_is_another_corpus_and_another_language(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_no_id_leaks(files: PlantedFiles) -> None:
     named = [id for part in ("parallel", "dev", "test") for record in parts[part] for id in record.english_ids]
     named += [id for ids in hidden.values() for id in ids]
     assert len(named) == len(foreign)  # one each
-    assert len({*named}) == len(named)  # and no two the same, in whatever parts
+    assert len({*named}) == len(named)  # and all different, over all parts
     assert {*named} < {*english}  # the rest are distractors
     assert english == sorted(english)
     numbers = [int(id.removeprefix("en-")) for id in named]
@@ -160,16 +160,16 @@ def test_a_passage_in_both_languages() -> None:
 
 def test_word_order_and_inflection_hold_throughout(files: PlantedFiles, english: dict[str, str]) -> None:
     for foreign, _ in read_pairs(files):
-        for place, (subject, governed, post, objects, verb) in enumerate(parse(foreign.document.text, english)):
+        for index, (subject, governed, post, objects, verb) in enumerate(parse(foreign.document.text, english)):
             assert subject == ("it",) or subject[-1] in HEADS
             assert subject[:-1] == () or (len(subject) == 2 and subject[0] in MODIFIERS)
-            assert verb == (VERBS[place % len(VERBS)],)
-            assert post == ((PREPOSITIONS[place % len(PREPOSITIONS)],) if governed else ())
+            assert verb == (VERBS[index % len(VERBS)],)
+            assert post == ((PREPOSITIONS[index % len(PREPOSITIONS)],) if governed else ())
             assert not {*governed, *objects} & {*MODIFIERS, *HEADS}
 
 
-def test_both_passages_of_an_item_say_the_same(english: dict[str, str], tmp_path: Path) -> None:
-    """Where every word is kept: the same words side by side, but for keyphrases of one passage only."""
+def test_both_passages_of_an_item_have_the_same_content(english: dict[str, str], tmp_path: Path) -> None:
+    """If all words are kept, both passages have the same words, except for keyphrases of one passage."""
     for foreign, original in read_pairs(write_planted(SMALL.model_copy(update={"kept": 1.0}), tmp_path)):
         parsed = parse(foreign.document.text, english)
         phrases = {part for subject, governed, _, objects, _ in parsed for part in (subject, governed, objects)}
@@ -181,7 +181,7 @@ def test_both_passages_of_an_item_say_the_same(english: dict[str, str], tmp_path
         assert all(f" {' '.join(phrase)}" in text for phrase in phrases if there & {*phrase})
 
 
-def test_each_passage_leaves_out_words_of_its_own(files: PlantedFiles, english: dict[str, str]) -> None:
+def test_each_passage_leaves_out_other_words(files: PlantedFiles, english: dict[str, str]) -> None:
     content = {word for topic in TOPICS for word in topic}
     here = there = both = 0
     for foreign, original in read_pairs(files):
@@ -192,25 +192,27 @@ def test_each_passage_leaves_out_words_of_its_own(files: PlantedFiles, english: 
     assert both / there == pytest.approx(SMALL.kept, abs=0.04)
 
 
-def test_foreign_keyphrases_are_the_english_ones_and_its_own(files: PlantedFiles, english: dict[str, str]) -> None:
-    least, most = SMALL.absent_phrases
+def test_foreign_keyphrases_are_the_english_ones_and_those_of_the_foreign_passage(
+    files: PlantedFiles, english: dict[str, str]
+) -> None:
+    low, high = SMALL.absent_phrases
     for foreign, original in read_pairs(files):
         words = stemmed_words(foreign.document.text, "xx")
         present = [contains_phrase(words, phrase.split()) for phrase in foreign.keyphrases]
         stands = [" ".join(words).index(phrase) for phrase in foreign.keyphrases[: sum(present)]]
-        assert present == sorted(present, reverse=True)  # those that stand there first, in their order
+        assert present == sorted(present, reverse=True)  # present keyphrases first, in text order
         assert stands == sorted(stands)
         assert sum(present) == SMALL.common_phrases + SMALL.own_phrases
-        assert least <= present.count(False) <= most
+        assert low <= present.count(False) <= high
         for phrase in foreign.keyphrases[sum(present) :]:
             assert not {*phrase.split()} & {*words}  # no word of an absent phrase
         back = [" ".join(english[word] for word in reversed(phrase.split())) for phrase in foreign.keyphrases]
-        own = {*back[: sum(present)]} - {*original.keyphrases}
-        assert len(own) == SMALL.own_phrases
-        assert {*back} - own == {*original.keyphrases}
+        foreign_only = {*back[: sum(present)]} - {*original.keyphrases}
+        assert len(foreign_only) == SMALL.own_phrases
+        assert {*back} - foreign_only == {*original.keyphrases}
         there = stemmed_words(original.document.text, "xx")
         assert all(contains_phrase(there, phrase.split()) for phrase in original.keyphrases)
-        assert not any(contains_phrase(there, phrase.split()) for phrase in own)
+        assert not any(contains_phrase(there, phrase.split()) for phrase in foreign_only)
 
 
 def test_half_of_the_keyphrases_are_absent(files: PlantedFiles) -> None:
@@ -219,11 +221,11 @@ def test_half_of_the_keyphrases_are_absent(files: PlantedFiles) -> None:
         words = stemmed_words(foreign.document.text, "xx")
         absent += sum(not contains_phrase(words, phrase.split()) for phrase in foreign.keyphrases)
         total += len(foreign.keyphrases)
-    assert absent / total == pytest.approx(2 / (2 + 2), abs=0.03)  # 1 to 3 absent, and one common and one own
+    assert absent / total == pytest.approx(2 / (2 + 2), abs=0.03)  # 1 to 3 absent, one common and one foreign
 
 
 def test_the_smallest_corpus(tmp_path: Path) -> None:
-    """A part without documents is an empty file; words that are hardly ever kept leave whole sentences."""
+    """A part without documents is an empty file; sentences are valid even if almost no words are kept."""
     config = PlantedConfig(
         topics=2,
         borrowed_words=0,
@@ -247,20 +249,23 @@ def test_the_smallest_corpus(tmp_path: Path) -> None:
     ("fields", "message"),
     [
         ({"topics": 21}, "topics is 21"),
-        ({"topics": 2, "topic_words": 5, "words": 3, "borrowed_words": 4}, "the other topics' 5 words"),
-        ({"words": 49}, "words is more than topic_words and borrowed_words"),
-        ({"absent_phrases": (3, 1)}, "the fewest are more than the most"),
-        ({"absent_phrases": (0, 1), "own_phrases": 0, "common_phrases": 0}, "an item needs a keyphrase"),
-        ({"topic_phrases": 4}, "are more than topic_phrases"),
+        (
+            {"topics": 2, "topic_words": 5, "words": 3, "borrowed_words": 4},
+            "must be at most 5, the words of the other topics",
+        ),
+        ({"words": 49}, "words must be at most topic_words \\+ borrowed_words"),
+        ({"absent_phrases": (3, 1)}, "the minimum must be at most the maximum"),
+        ({"absent_phrases": (0, 1), "own_phrases": 0, "common_phrases": 0}, "each item needs a keyphrase"),
+        ({"topic_phrases": 4}, "must be at most topic_phrases"),
         ({"kept": 0}, "kept is 0"),
     ],
 )
-def test_what_cannot_be_made(fields: dict[str, Any], message: str) -> None:
+def test_impossible_configurations_are_refused(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=f"^here.*{message}"):
         validate_settings(PlantedConfig, fields, where="here")
 
 
-def test_every_order_is_as_likely_as_another() -> None:
+def test_all_orders_are_equally_likely() -> None:
     random = Random(3)
     counts: dict[Sequence[str], int] = {}
     for _ in range(6000):

@@ -55,7 +55,9 @@ def test_every_streamed_format_gives_the_same_records(name: str, read: Any) -> N
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("records_per_chunk", [1, 2, 3, 7, 100])
-def test_chunks_are_cut_by_number_sum_to_the_file_and_repeat(name: str, records_per_chunk: int, chunks: Any) -> None:
+def test_chunks_have_the_given_size_cover_the_file_and_are_reproducible(
+    name: str, records_per_chunk: int, chunks: Any
+) -> None:
     first = chunks(name, FILES[name], records_per_chunk)
     assert [chunk.index for chunk in first] == list(range(len(first)))
     assert [len(chunk.items) for chunk in first] == [
@@ -119,13 +121,13 @@ def test_unknown_type_in_a_folder_becomes_a_reject(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("format", ["jsonl", "jsonl.gz", "json", "csv", "parquet", "text"])
-def test_vanished_file_is_an_error_of_the_user(tmp_path: Path, format: str) -> None:
+def test_a_removed_file_is_a_user_error(tmp_path: Path, format: str) -> None:
     source = Source(str(tmp_path / "gone"), "gone", format, 10)
     with pytest.raises(UserError, match=r"^gone: the file cannot be read: No such file or directory$"):
         list(read_chunks(source, 10, Limits()))
 
 
-def test_text_file_that_vanishes_before_it_is_parsed_is_an_error_of_the_user(chunks: Any, tmp_path: Path) -> None:
+def test_a_text_file_that_is_removed_before_parsing_is_a_user_error(chunks: Any, tmp_path: Path) -> None:
     found = chunks("gone.txt", b"text")
     (tmp_path / "gone.txt").unlink()
     with pytest.raises(UserError, match=r"the file cannot be read: No such file or directory$"):
@@ -155,7 +157,7 @@ def test_memory_does_not_grow_with_an_oversize_record(tmp_path: Path, name: str,
     assert peak < 3_000_000
     assert [r.document.body for r in results if isinstance(r, Record)] == ["next"]
     [reject] = [r for r in results if isinstance(r, Reject)]
-    assert "100000 bytes (max_record_bytes)" in reject.reason
+    assert "100000 bytes (limits.max_record_bytes)" in reject.reason
 
 
 @settings(deadline=None)

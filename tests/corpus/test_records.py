@@ -1,4 +1,4 @@
-"""All of reading together, as the command line uses it."""
+"""Reading of files, folders and standard input, as used by the command line."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ GOOD = b'{"id": "x", "text": "good"}'
             ["good", "5: not JSON: Expecting property name enclosed in double quotes"],
         ),
         (b"\xef\xbb\xbf  " + GOOD, ["good"]),
-        (b'{"text": "' + b"x" * 60 + b'"}\n' + GOOD, ["1: the line is larger than 50 bytes", "good"]),
+        (b'{"text": "' + b"x" * 60 + b'"}\n' + GOOD, ["1: the line is larger than the limit of 50 bytes", "good"]),
         (b"\n\nPlain\n\n" + GOOD, ['Plain\n\n{"id": "x", "text": "good"}']),
         (b"", [""]),
         (b"\n\n", [""]),
         (b"caf\xe9", ["1: not UTF-8 at byte 4"]),
-        (b"x" * 60, ["1: the file is larger than 50 bytes (max_record_bytes)"]),
-        (b"x y z\n" * 9, ["1: the file is larger than 50 bytes (max_record_bytes)"]),
+        (b"x" * 60, ["1: the file is larger than the limit of 50 bytes (limits.max_record_bytes)"]),
+        (b"x y z\n" * 9, ["1: the file is larger than the limit of 50 bytes (limits.max_record_bytes)"]),
     ],
 )
 def test_standard_input(given: bytes, expected: list[str], monkeypatch: pytest.MonkeyPatch, bodies: Any) -> None:

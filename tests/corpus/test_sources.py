@@ -22,7 +22,7 @@ def test_format_follows_the_suffix_in_any_case(tmp_path: Path, suffix: str, form
     assert (source.format, source.bytes) == (format, 2)
 
 
-def test_folder_is_read_in_depth_and_sorted_without_hidden_names(
+def test_folder_is_listed_recursively_and_sorted_without_hidden_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     touch(tmp_path / "in", "b.jsonl", "a/z.csv", "a/y/x.txt", ".hidden.txt", "_log.txt", ".git/c.txt", "_tmp/c.txt")
@@ -71,16 +71,18 @@ def test_name_that_is_not_utf8_is_made_printable(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("absent.jsonl", "absent.jsonl: no such file or folder (known types: .jsonl"),
-        ("picture.png", "picture.png: unknown file type .png (known types: .jsonl"),
-        ("README", "README: unknown file type (the name has no suffix) (known types"),
-        ("empty", "empty: the folder has no file that can be read (known types"),
-        ("only", "only: the folder has no file that can be read (known types"),
-        ("pipe.jsonl", "pipe.jsonl: not a regular file"),
+        ("absent.jsonl", "absent.jsonl: no such file or folder (known file types: .jsonl"),
+        ("picture.png", "picture.png: unknown file type .png (known file types: .jsonl"),
+        ("README", "README: unknown file type (the name has no suffix) (known file types"),
+        ("empty", "empty: the folder has no file of a known type (known file types"),
+        ("only", "only: the folder has no file of a known type (known file types"),
+        ("pipe.jsonl", "pipe.jsonl: neither a regular file nor a folder"),
         ("broken", "broken/gone.txt: no such file"),
     ],
 )
-def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str) -> None:
+def test_errors_name_the_unreadable_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str
+) -> None:
     touch(tmp_path, "picture.png", "README", "only/a.png", "only/_b.txt", "broken/a.txt")
     (tmp_path / "empty").mkdir()
     (tmp_path / "broken" / "gone.txt").symlink_to(tmp_path / "absent")
@@ -94,7 +96,9 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_file_given_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "in/a.txt")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match=r"^\./in/a\.txt: the file comes twice in the input \(also as in/a\.txt\)$"):
+    with pytest.raises(
+        UserError, match=r"^\./in/a\.txt: the file is given twice, also as in/a\.txt \(give each file once\)$"
+    ):
         find_sources(["in", "./in/a.txt"])
 
 
@@ -109,12 +113,12 @@ def test_a_file_given_twice_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
         ([], []),
     ],
 )
-def test_short_names_tell_paths_apart(paths: list[str], names: list[str]) -> None:
+def test_short_names_are_unique(paths: list[str], names: list[str]) -> None:
     assert short_names(paths) == names
 
 
 def test_short_name_of_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert short_names(["."]) == [tmp_path.name]
-    with pytest.raises(UserError, match="is given twice"):
+    with pytest.raises(UserError, match="the path is given twice"):
         short_names([".", str(tmp_path)])

@@ -1,4 +1,4 @@
-"""Documents in one memory-mapped file: all comes back, ids are found, and a folder is whole or not there."""
+"""Records in one memory-mapped file: all fields are kept, ids are found, and a folder is complete or absent."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ FULL = {
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write objects, or raw lines, as a JSON lines file and give its path."""
+    """A function that writes objects, or raw lines, to a JSON lines file and returns its path."""
 
     def write_lines(name: str, *lines: dict[str, Any] | str) -> str:
         path = tmp_path / name
@@ -52,7 +52,7 @@ def passages(count: int, lang: str = "en") -> list[dict[str, Any]]:
     return [{"id": f"p{number}", "lang": lang, "text": f"Text {number}."} for number in range(count)]
 
 
-def test_every_field_comes_back(write: Write, tmp_path: Path) -> None:
+def test_round_trip_of_all_fields(write: Write, tmp_path: Path) -> None:
     bare = {"text": "A text alone."}
     paths = [write("a.jsonl", FULL, bare), write("b.jsonl", {"id": 0, "title": "T", "keyphrases_stem": []})]
     store = build_store(paths, tmp_path / "store", lang="de")
@@ -80,7 +80,7 @@ objects = st.fixed_dictionaries(
 
 @settings(max_examples=30)
 @given(fields=st.dictionaries(texts, objects, min_size=1, max_size=12))
-def test_any_records_come_back(fields: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_round_trip_of_any_records(fields: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("any")
     (folder / "a.jsonl").write_text("".join(json.dumps({"id": id, **rest}) + "\n" for id, rest in fields.items()))
     store = build_store([str(folder / "a.jsonl")], folder / "store")
@@ -106,8 +106,8 @@ def test_look_up_over_several_batches(write: Write, tmp_path: Path) -> None:
     assert store.rows("en", []).shape == (0,)
 
 
-def test_a_language_and_an_id_are_not_one_string(write: Write, tmp_path: Path) -> None:
-    """Both names hash alike, since they are joined by NUL."""
+def test_hash_collisions_of_language_and_id(write: Write, tmp_path: Path) -> None:
+    """Both pairs have the same hash, because language and id are joined with NUL."""
     lines = [{"lang": "a\0b", "id": "c", "text": "1"}, {"lang": "a", "id": "b\0c", "text": "2"}]
     store = build_store([write("a.jsonl", *lines)], tmp_path / "store")
     assert store.rows("a\0b", ["c"]).tolist() == [0]
@@ -115,14 +115,14 @@ def test_a_language_and_an_id_are_not_one_string(write: Write, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("hashed", [lambda lang, id: 7, lambda lang, id: (1 << 64) - 1 - len(id)])
-def test_names_of_the_same_hash(
+def test_ids_with_the_same_hash(
     hashed: Callable[[str, str], int], write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_key", hashed)
     store = build_store([write("a.jsonl", *passages(20), *passages(3, "fr"))], tmp_path / "store")
     assert store.rows("en", [f"p{number}" for number in range(21)]).tolist() == [*range(20), -1]
     assert store.rows("fr", ["p2", "p3"]).tolist() == [22, -1]
-    with pytest.raises(UserError, match=r"b\.jsonl:2: document 'p1' \(en\) is there already: .*b\.jsonl:1 \("):
+    with pytest.raises(UserError, match=r"b\.jsonl:2: the id 'p1' of language en was already used in .*b\.jsonl:1 \("):
         build_store([write("b.jsonl", *passages(2)[1:] * 2, *passages(1) * 2)], tmp_path / "twice")
 
 
@@ -134,18 +134,18 @@ def test_names_of_the_same_hash(
         ([{"id": 1, "text": "a"}, {"id": 2, "text": "a"}], [{"id": "2", "text": "b"}], 1),
     ],
 )
-def test_a_name_that_comes_twice(
+def test_a_duplicate_id_is_refused(
     first: list[dict[str, Any]], second: list[dict[str, Any]], line: int, write: Write, tmp_path: Path
 ) -> None:
-    """The earliest repetition is named with both its places, and nothing is left."""
+    """The error names the first duplicate and its original, and no folder is left."""
     paths = [write("a.jsonl", *first), write("b.jsonl", *second)]
     id = second[line - 1]["id"]
     before = next(number for number, fields in enumerate(first, start=1) if str(fields["id"]) == str(id))
     with pytest.raises(UserError) as caught:
         build_store(paths, tmp_path / "store")
     assert str(caught.value) == (
-        f"{paths[1]}:{line}: document {str(id)!r} (en) is there already: {paths[0]}:{before} "
-        "(an id stands once in its language)"
+        f"{paths[1]}:{line}: the id {str(id)!r} of language en was already used in {paths[0]}:{before} "
+        "(give every document of a language a unique id)"
     )
     assert sorted(os.listdir(tmp_path)) == ["a.jsonl", "b.jsonl"]
 
@@ -166,10 +166,12 @@ def test_rejects_are_counted_and_written(write: Write, tmp_path: Path) -> None:
 
 def test_only_rejects(write: Write, tmp_path: Path) -> None:
     path = write("a.jsonl", "", {"id": "x"}, "broken")
-    with pytest.raises(UserError, match=rf"^{path}:2: none of 2 records can be read: no text: needs one of"):
+    with pytest.raises(
+        UserError, match=rf"^{path}:2: none of the 2 records can be read; the first one: no text: one of"
+    ):
         build_store([path], tmp_path / "store")
     empty = write("b.jsonl")
-    with pytest.raises(UserError, match=rf"^{empty}: there is no record$"):
+    with pytest.raises(UserError, match=rf"^{empty}: the input has no records "):
         build_store([empty], tmp_path / "store")
     assert sorted(os.listdir(tmp_path)) == ["a.jsonl", "b.jsonl"]
 
@@ -196,7 +198,7 @@ def test_an_interrupted_build_leaves_nothing(write: Write, tmp_path: Path, monke
         build_store([path], tmp_path / "more" / "store")
     assert os.listdir(tmp_path / "more") == []
     monkeypatch.undo()
-    (tmp_path / "more" / ".store.12ab.tmp").mkdir()  # of a build that was killed
+    (tmp_path / "more" / ".store.12ab.tmp").mkdir()  # left by a build that was killed
     (tmp_path / "more" / ".store.12ab.tmp" / "passages.arrow").write_bytes(b"half")
     assert len(build_store([path], tmp_path / "more" / "store")) == 600
     assert os.listdir(tmp_path / "more") == ["store"]
@@ -205,17 +207,17 @@ def test_an_interrupted_build_leaves_nothing(write: Write, tmp_path: Path, monke
     ]  # fmt: skip
 
 
-def test_a_folder_with_something_in_it_is_left_alone(write: Write, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_left_unchanged(write: Write, tmp_path: Path) -> None:
     path = write("a.jsonl", *passages(1))
     (tmp_path / "empty").mkdir()
     assert len(build_store([path], tmp_path / "empty")) == 1
     for folder in (tmp_path / "empty", tmp_path, Path(path)):
-        with pytest.raises(UserError, match="there is something already"):
+        with pytest.raises(UserError, match="the folder is not empty"):
             build_store([path], folder)
     assert len(PassageStore(tmp_path / "empty")) == 1
 
 
-def test_pickling_passes_the_folder_only(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickling_only_passes_the_folder(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write("a.jsonl", *passages(600))
     monkeypatch.chdir(tmp_path)
     store = build_store([path], Path("store"))
@@ -241,7 +243,7 @@ def test_passages_are_mapped_not_copied(write: Write, tmp_path: Path) -> None:
     assert isinstance(again._rows, np.memmap)
 
 
-def test_checksum_is_of_what_records_say(write: Write, tmp_path: Path) -> None:
+def test_checksum_covers_the_contents_of_records(write: Write, tmp_path: Path) -> None:
     def sha256(name: str, *lines: dict[str, Any] | str) -> str:
         return build_store([write(f"{name}.jsonl", *lines)], tmp_path / name).sha256
 
@@ -255,9 +257,9 @@ def test_checksum_is_of_what_records_say(write: Write, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("row", [-1, 3])
-def test_rows_that_are_not_there(row: int, write: Write, tmp_path: Path) -> None:
+def test_rows_out_of_range(row: int, write: Write, tmp_path: Path) -> None:
     store = build_store([write("a.jsonl", *passages(3))], tmp_path / "store")
-    with pytest.raises(IndexError, match=f"row {row} of a store of 3"):
+    with pytest.raises(IndexError, match=f"row {row} is out of range for a store of 3 records"):
         store.record(row)
 
 
@@ -270,15 +272,15 @@ def test_damaged_files(name: str, how: str, write: Write, tmp_path: Path) -> Non
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UserError, match=rf"{name}: the file is missing, or not as it was written \(remove the folder"):
+    with pytest.raises(UserError, match=rf"{name}: the file is missing or incomplete \(remove the folder"):
         PassageStore(tmp_path / "store")
 
 
 @pytest.mark.parametrize("contents", [None, "", "[]", "{}", '{"sha256": "a"}'])
-def test_what_is_no_store(contents: str | None, tmp_path: Path) -> None:
+def test_other_folders_are_refused(contents: str | None, tmp_path: Path) -> None:
     if contents is not None:
         (tmp_path / "store.json").write_text(contents)
-    with pytest.raises(UserError, match=rf"^{tmp_path}: no passage store \(store\.json\)"):
+    with pytest.raises(UserError, match=rf"^{tmp_path}: the folder has no valid store\.json"):
         PassageStore(tmp_path)
 
 

@@ -28,7 +28,7 @@ def test_csv_row_is_a_record_with_the_line_it_starts_on(read: Any, tmp_path: Any
     ]
 
 
-NO_TEXT = "no text: needs one of the fields title, abstract, text, document, body, content, contents, src"
+NO_TEXT = "no text: one of these fields is needed: title, abstract, text, document, body, content, contents, src"
 REST = "the rest of the file cannot be read:"
 
 
@@ -45,11 +45,11 @@ REST = "the rest of the file cannot be read:"
         (b'text,id\n5" disk,1\n', ['5" disk']),
         ("text,id\ncafé,1\n".encode(), ["café"]),
         (b"text,id\ncaf\xe9,1\nb,2\n", ["2: not UTF-8", "b"]),
-        (b"text,id\na\0,1\nb,2\n", ["2: the row has NUL bytes", "b"]),
-        (b"text,id\na\nb,2\n", ["2: the row has 1 fields, the header 2", "b"]),
-        (b"text,id\na,1,2\nb,2\n", ["2: the row has 3 fields, the header 2", "b"]),
-        (b'text,id\na,1\n"b,2\nc,3\n', ["a", f"3: {REST} a quote is never closed"]),
-        (b'"text,id\na,1\n', [f"1: {REST} a quote is never closed"]),
+        (b"text,id\na\0,1\nb,2\n", ["2: the row contains NUL bytes", "b"]),
+        (b"text,id\na\nb,2\n", ["2: the row has 1 fields, but the header has 2", "b"]),
+        (b"text,id\na,1,2\nb,2\n", ["2: the row has 3 fields, but the header has 2", "b"]),
+        (b'text,id\na,1\n"b,2\nc,3\n', ["a", f"3: {REST} a quote is not closed"]),
+        (b'"text,id\na,1\n', [f"1: {REST} a quote is not closed"]),
         (b"author\nx\n", [f"2: {NO_TEXT}"]),
     ],
 )
@@ -64,19 +64,19 @@ def test_csv(contents: bytes, expected: list[str], read: Any, bodies: Any) -> No
         (b"text,id\n12345678,1\n123456789,2\n" + b"x" * 90_000 + b"\nb,3\n", ["12345678", 3, 4, "b"]),
         (
             b'text,id\na,1\n"b\n' + b"x\n" * 10_000,
-            ["a", f"3: {REST} a row is too long (max_record_bytes), or its quote"],
+            ["a", f"3: {REST} a row is too long (limits.max_record_bytes), or a quote"],
         ),
         (b"x" * 100 + b"\na,1\n", [f"1: {REST} a row is too long"]),
     ],
 )
 def test_oversize_rows(contents: bytes, expected: list[str | int], read: Any, bodies: Any) -> None:
-    too_large = "the row is larger than 11 bytes (max_record_bytes)"
+    too_large = "the row is larger than the limit of 11 bytes (limits.max_record_bytes)"
     starts = [text if isinstance(text, str) else f"{text}: {too_large}" for text in expected]
     found = bodies(read("a.csv", contents, Limits(max_record_bytes=11)))
     assert [text[: len(start)] for text, start in zip(found, starts, strict=True)] == starts
 
 
-def test_field_longer_than_the_csv_modules_own_limit(read: Any, bodies: Any) -> None:
+def test_field_longer_than_the_limit_of_the_csv_module(read: Any, bodies: Any) -> None:
     assert bodies(read("a.csv", b'text\n"' + b"x" * 200_000 + b'"\n')) == ["x" * 200_000]
 
 
@@ -101,15 +101,24 @@ def test_parquet_columns_and_rows(read: Any, tmp_path: Any) -> None:
     ("column", "expected"),
     [
         (pa.array(["a", None]), ["a", None]),
-        (pa.array([1, 2]), ["1: field text: a number where a string is needed", "2: field text: a number where"]),
-        (pa.array([b"a", b"b"]), ["1: field text: bytes where a string is needed", "2: field text: bytes where"]),
-        (pa.array([["a"], None]), ["1: field text: a list where a string is needed", None]),
-        (pa.array([{"a": 1}, None]), ["1: field text: an object where a string is needed", None]),
-        (pa.array(["x" * 51, "y" * 50]), ["1: the row is larger than 50 bytes (max_record_bytes)", "y" * 50]),
+        (
+            pa.array([1, 2]),
+            ["1: field text: expected a string, found an integer", "2: field text: expected a string, found an"],
+        ),
+        (
+            pa.array([b"a", b"b"]),
+            ["1: field text: expected a string, found bytes", "2: field text: expected a string, found bytes"],
+        ),
+        (pa.array([["a"], None]), ["1: field text: expected a string, found a list", None]),
+        (pa.array([{"a": 1}, None]), ["1: field text: expected a string, found an object", None]),
+        (
+            pa.array(["x" * 51, "y" * 50]),
+            ["1: the row is larger than the limit of 50 bytes (limits.max_record_bytes)", "y" * 50],
+        ),
     ],
 )
 def test_parquet_values(column: Any, expected: list[str | None], read: Any, bodies: Any) -> None:
-    starts = [text or "2: no text: needs" for text in expected]
+    starts = [text or "2: no text: one of" for text in expected]
     found = bodies(read("a.parquet", parquet(pa.table({"text": column})), Limits(max_record_bytes=50)))
     assert [text[: len(start)] for text, start in zip(found, starts, strict=True)] == starts
 
@@ -126,7 +135,7 @@ def test_parquet_row_that_is_not_utf8_is_one_reject(read: Any, bodies: Any) -> N
 
 
 @pytest.mark.parametrize("contents", [b"PAR1", b"plain text", b"PAR1" + b"x" * 100 + b"PAR1"])
-def test_file_that_is_no_parquet_is_one_reject(contents: bytes, read: Any) -> None:
+def test_file_that_is_not_parquet_is_one_reject(contents: bytes, read: Any) -> None:
     [reject] = read("a.parquet", contents)
     assert reject.line == 1
     assert reject.reason.startswith("the rest of the file cannot be read: Parquet ")

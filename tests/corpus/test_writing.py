@@ -20,7 +20,7 @@ from kpray.errors import UserError
 SOME = [Keyphrase("graph theory", 0.75, True), Keyphrase("réseau", -1.5, False)]
 
 
-def test_predictions_come_back(tmp_path: Path) -> None:
+def test_round_trip_of_predictions(tmp_path: Path) -> None:
     write_predictions([("1", "en", SOME), ("2", "en", [])], tmp_path / "a.parquet")
     (tmp_path / "more").mkdir()
     write_predictions([("1", "zh_CN", SOME[:1])], tmp_path / "more" / "b.parquet")
@@ -34,7 +34,7 @@ keyphrases = st.builds(Keyphrase, st.text(), st.floats(allow_nan=False), st.bool
 
 @settings(deadline=None, max_examples=30)
 @given(predictions=st.dictionaries(st.tuples(st.text(), st.text()), st.lists(keyphrases)))
-def test_any_predictions_come_back(
+def test_round_trip_of_any_predictions(
     predictions: dict[tuple[str, str], list[Keyphrase]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "predictions"
@@ -61,7 +61,7 @@ def test_rejects_are_json_lines(tmp_path: Path) -> None:
     assert "in/é.jsonl" in lines[0]
 
 
-def test_a_write_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "rejects.jsonl"
     write_rejects([Reject("a", 1, "first")], path)
     before = path.read_bytes()
@@ -92,10 +92,10 @@ def table(**columns: Any) -> Any:
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        (table(keyphrases=None), "a.parquet: not a file of predictions: needs a column keyphrases of type list<"),
-        (table(keyphrases=[["a"]]), "needs a column keyphrases of type list<"),
-        (table(id=[1]), "needs a column id of type string"),
-        (table(lang=pa.array([None], pa.string())), "a.parquet: a document without id, lang or keyphrases"),
+        (table(keyphrases=None), "a.parquet: not a file of predictions: it has no column keyphrases of type list<"),
+        (table(keyphrases=[["a"]]), "it has no column keyphrases of type list<"),
+        (table(id=[1]), "it has no column id of type string"),
+        (table(lang=pa.array([None], pa.string())), "a.parquet: a row has no id, lang or keyphrases"),
         (None, "a.parquet: the file cannot be read: "),
     ],
 )
@@ -114,19 +114,23 @@ def test_other_files_are_refused(tmp_path: Path, written: Any, message: str) -> 
 def test_folder_without_predictions(tmp_path: Path, name: str) -> None:
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     write_predictions([("1", "en", SOME)], tmp_path / name)
-    with pytest.raises(UserError, match=r": no predictions \(\*\.parquet\) \(give the --output of an extract job\)$"):
+    with pytest.raises(
+        UserError, match=r": the folder has no predictions \(\*\.parquet\) \(give the --output of an extract job\)$"
+    ):
         read_predictions(tmp_path)
 
 
 def test_absent_folder(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="absent: no predictions"):
+    with pytest.raises(UserError, match="absent: the folder has no predictions"):
         read_predictions(tmp_path / "absent")
 
 
 def test_document_that_occurs_twice_is_refused(tmp_path: Path) -> None:
     write_predictions([("1", "en", SOME)], tmp_path / "a.parquet")
     write_predictions([("1", "de", SOME), ("1", "en", SOME)], tmp_path / "b.parquet")
-    with pytest.raises(UserError, match=r"b\.parquet: document '1' \(en\) has predictions twice \(one run to a folder"):
+    with pytest.raises(
+        UserError, match=r"b\.parquet: there are two predictions for the document '1' of language en \(use one folder"
+    ):
         read_predictions(tmp_path)
 
 

@@ -199,7 +199,7 @@ def write_corpus(folder: Path) -> Corpus:
         rows.writerow(["id", "title", "abstract", "keywords"])
         rows.writerows([r["id"], r["title"], r["abstract"], ";".join(r["keywords"])] for r in table)
         rows.writerow(["short", "The row ends here"])
-    rejects[f"{folder}/table.csv", 122] = "the row has 2 fields, the header 4"
+    rejects[f"{folder}/table.csv", 122] = "the row has 2 fields, but the header has 4"
     pq.write_table(pa.Table.from_pylist(column), folder / "column.parquet", row_group_size=50)
     (folder / "note.txt").write_text(sentence(random), encoding="utf-8")
     ids = {record["id"] for record in (*plain, *packed, *table, *column)} | {f"{folder}/note.txt"}

@@ -124,13 +124,13 @@ def test_tables_of_systems_and_data_sets(
     [
         ((), "either --predictions or --predictor is needed"),
         (("--predictions", "{output}", "--predictor", "samrank"), "either --predictions or --predictor is needed"),
-        (("--predictions", "{empty}"), "{empty}: no predictions (*.parquet)"),
+        (("--predictions", "{empty}"), "{empty}: the folder has no predictions (*.parquet)"),
         (("--predictions", "{output}", "--compare", "{empty}/none.json"), "{empty}/none.json: the file cannot be read"),
         (("--predictions", "{output}", "--compare", "{output}/_config.yaml"), "{output}/_config.yaml: this is no"),
         (("--predictions", "{output}", "--output", "{empty}/no/report.json"), "{empty}/no/report.json: cannot write"),
         (("--predictions", "{output}", "--tables", "{empty}/no/tables.md"), "{empty}/no/tables.md: cannot write"),
         (("--predictions", "{output}", "--figures", "{output}/_config.yaml"), "{output}/_config.yaml: cannot write"),
-        (("--predictions", "{output}", "{output}"), "{output}: is given twice"),
+        (("--predictions", "{output}", "{output}"), "{output}: the path is given twice"),
     ],
 )
 def test_mistakes_are_one_line(

@@ -47,7 +47,7 @@ def test_each_record_is_in_the_output_or_rejected_once(uninterrupted: tuple[Path
 
 def test_standard_error_has_only_progress(uninterrupted: tuple[Path, Finished]) -> None:
     # Without NLTK's data, a line says that TextBlob's tagger is used.
-    known = ("documents/s", "TextBlob's tagger is used")
+    known = ("documents/s", "using TextBlob's tagger")
     assert [line for line in uninterrupted[1].err.splitlines() if not any(part in line for part in known)] == []
 
 
@@ -113,7 +113,7 @@ def test_result_is_the_same_after_any_interruption(
 def test_head_that_does_not_exist(start_shared: StartJob, extract_options: list[str], tmp_path: Path) -> None:
     options = [*extract_options, "--output", tmp_path / "output", "--samrank.heads", "9-1"]
     finished = start_shared(ROOT / "jobs/extract.py", *options).finish()
-    message = "heads: the model has no head 9-1 (it has 3 layers of 4 heads: 1-1 to 3-4)"
+    message = "heads: the model has no head 9-1 (it has 3 layers of 4 heads: choose from 1-1 to 3-4)"
     assert (finished.code, finished.out) == (2, "")
     assert finished.err.splitlines()[-1] == f"kpray: error: {message}"
     assert "Traceback" not in finished.err

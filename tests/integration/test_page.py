@@ -158,7 +158,8 @@ def test_errors_of_documents(browser: Browser, address: str) -> None:
         submit(page, "เอกสาร")
         alert = page.get_by_role("alert")
         expect(alert).to_have_text(
-            "This text cannot be processed: language 'th' is written without spaces and has no segmenter."
+            "This text cannot be processed: language 'th' is written without spaces, and kpray cannot split it "
+            "into words."
         )
         screenshot(page, "error")
         page.get_by_label("Language").fill("en")

@@ -48,7 +48,7 @@ def test_training_of_two_workers(start_shared: StartJob, options: list[str], tmp
     assert max(recall) > 50  # among 60 passages, of words that occur in the training data
 
     [rejects] = output.glob("tokens-*/_rejects.jsonl")
-    assert "no English passage with id 'alone'" in rejects.read_text("utf-8")
+    assert "no English passage with the id 'alone'" in rejects.read_text("utf-8")
     [store] = output.glob("english-*/store")
     assert len(PassageStore(store)) == PAIRS + VALID
     retriever = open_retriever(str(output / "best"))
@@ -71,7 +71,7 @@ def test_dry_run_and_mistakes_start_nothing(options: list[str], run_here: RunHer
     nothing = write_records(make_pairs(2, seed=1)[1], tmp_path / "english.jsonl")
     finished = run_here("train_retriever.py", *options, "--output", output, "--english", nothing)
     assert finished.code == 2
-    assert f"--valid: none of {VALID} documents to validate on has an English passage" in finished.err
+    assert f"--valid: none of the {VALID} validation documents has an English passage" in finished.err
     missing = run_here("train_retriever.py", *options[:2], "--output", output)
     assert missing.code == 2
     assert "is required" in missing.err

@@ -58,7 +58,7 @@ def test_training(options: list[str | Path], start_shared: StartJob, tmp_path: P
     assert all(line["target_tokens"] > 2 for line in lines if "loss" in line)
     [rejects] = output.glob("tokens-*/_rejects.jsonl")
     reasons = [json.loads(line)["reason"] for line in rejects.read_text("utf-8").splitlines()]
-    assert reasons == ["the language 'ko' is none of --langs"] * 10
+    assert reasons == ["the language 'ko' is not in --langs"] * 10
 
     generator = open_generator(str(output / "best"))
     mixer = generator.mixer
@@ -91,4 +91,4 @@ def test_dry_run_and_mistakes_start_nothing(options: list[str | Path], run_here:
         "kpray: error: --english is required (give it, or --task.passages 0 for a generator without retrieval)\n"
     )
     unknown = run_here("train_generator.py", *options, "--output", output, "--langs", "it")
-    assert unknown.err.splitlines()[-1].startswith("kpray: error: --valid: there is no document with keyphrases")
+    assert unknown.err.splitlines()[-1].startswith("kpray: error: --valid: no validation document has keyphrases")

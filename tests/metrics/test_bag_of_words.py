@@ -16,7 +16,7 @@ phrases = st.lists(st.lists(st.sampled_from("abcd"), min_size=1, max_size=3).map
 def test_by_hand() -> None:
     gold = ["neural network", "deep network"]  # neural 1, network 2, deep 1
     predicted = ["network", "graph"]  # network 1, graph 1
-    # Over neural, network, deep and graph.
+    # The words are neural, network, deep and graph.
     assert bag_of_words_error(predicted, gold) == pytest.approx(((0 - 1) ** 2 + (1 - 2) ** 2 + (0 - 1) ** 2 + 1**2) / 4)
     assert bag_of_words_distance(predicted, gold) == abs(0 - 1) + abs(1 - 2) + abs(0 - 1) + abs(1 - 0)
 
@@ -26,7 +26,7 @@ def test_counts_are_squared_in_the_error_only() -> None:
     assert bag_of_words_distance(["a a a"], ["b"]) == 3 + 1
 
 
-def test_words_that_agree_are_among_those_divided_by() -> None:
+def test_the_divisor_includes_words_without_error() -> None:
     assert bag_of_words_error(["a", "b"], ["a"]) == pytest.approx((0**2 + 1**2) / 2)
 
 
@@ -36,7 +36,7 @@ def test_no_words_at_all() -> None:
 
 
 @given(phrases, phrases)
-def test_as_a_loop_over_the_vocabulary(predicted: list[str], gold: list[str]) -> None:
+def test_agrees_with_a_loop_over_the_vocabulary(predicted: list[str], gold: list[str]) -> None:
     predicted_counts, gold_counts = (Counter(" ".join(side).split()) for side in (predicted, gold))
     vocabulary = set(predicted_counts) | set(gold_counts)
     squares = sum((predicted_counts[word] - gold_counts[word]) ** 2 for word in vocabulary)
@@ -47,6 +47,6 @@ def test_as_a_loop_over_the_vocabulary(predicted: list[str], gold: list[str]) ->
 
 
 @given(phrases)
-def test_gold_itself_has_no_error(gold: list[str]) -> None:
+def test_predicting_the_gold_has_no_error(gold: list[str]) -> None:
     assert bag_of_words_error(reversed(gold), gold) == 0
     assert bag_of_words_distance(reversed(gold), gold) == 0

@@ -35,7 +35,7 @@ def record(
 
 
 def ranked(*phrases: str) -> list[Keyphrase]:
-    return [Keyphrase(phrase, score=-place, present=True) for place, phrase in enumerate(phrases)]
+    return [Keyphrase(phrase, score=-index, present=True) for index, phrase in enumerate(phrases)]
 
 
 def f1(precision: float, recall: float) -> float:
@@ -46,15 +46,15 @@ def mean(report: Report, metric: str) -> float | None:
     return report.scores[metric].mean
 
 
-def test_samrank_means_the_f1_of_documents() -> None:
+def test_samrank_f1_is_the_mean_of_the_documents_f1() -> None:
     records = [
         record("1", ["networks", "graphs", "trees"], stemmed=["network", "graph", "tree"]),
         record("2", ["heat"], stemmed=["heat"]),
     ]
     predictions = {
-        # Six unique stems, of which the second and the sixth are right.
+        # There are six unique stems; the second and the sixth are correct.
         ("en", "1"): ranked("one", "Network", "networks", "three", "four", "five", "graph"),
-        ("en", "2"): ranked("heat", "cold"),  # fewer than five: 1 of 2 is right
+        ("en", "2"): ranked("heat", "cold"),  # fewer than five: 1 of 2 is correct
     }
     report = evaluate(records, predictions, SAMRANK)
     assert mean(report, "precision@5") == pytest.approx(100 * (1 / 5 + 1 / 2) / 2)
@@ -67,7 +67,7 @@ def test_samrank_means_the_f1_of_documents() -> None:
 
 
 def test_samrank_never_stems_shipped_gold_again() -> None:
-    # Stemmed once more, "univers" would become "univ", and nothing would match it.
+    # Another stemming would turn "univers" into "univ", which matches nothing.
     records = [record("1", ["universities"], stemmed=["univers"]), record("2", ["universities"])]
     predictions = {("en", id_): ranked("university") for id_ in ("1", "2")}
     report = evaluate(records, predictions, SAMRANK)
@@ -79,7 +79,7 @@ def test_samrank_counts_repeated_gold_once() -> None:
     assert report.documents["recall@5"] == [pytest.approx(100 * 1 / 2)]
 
 
-def test_meng_scores_present_and_absent_apart() -> None:
+def test_meng_scores_present_and_absent_separately() -> None:
     text = "Graph networks learn from real-time data."
     records = [record("1", ["graph network", "real time data", "deep learning", "physics"], text)]
     predictions = {
@@ -87,7 +87,7 @@ def test_meng_scores_present_and_absent_apart() -> None:
     }
     report = evaluate(records, predictions, MENG)
     values = {metric: values[0] for metric, values in report.documents.items()}
-    # Present gold: 2. Present predictions: graph network, learn, real-time; "graph network" comes twice.
+    # Present gold: 2. Present predictions: graph network, learn, real-time; "graph network" occurs twice.
     assert values["#PK_gold"] == 2
     assert values["#PK"] == 3
     assert values["present_f1@5"] == pytest.approx(100 * f1(1 / 3, 1 / 2))
@@ -117,7 +117,7 @@ def test_meng_skips_a_document_on_the_side_without_gold() -> None:
     assert counting_zero.scores["present_f1@M"].mean == 100 / 2
 
 
-def test_a_side_that_no_document_has_gold_on_has_no_score() -> None:
+def test_a_side_without_any_gold_has_no_score() -> None:
     report = evaluate([record("1", ["graph"], "a graph")], {("en", "1"): ranked("graph")}, MENG)
     score = report.scores["absent_f1@M"]
     assert (score.mean, score.low, score.high, score.documents) == (None, None, None, 0)
@@ -132,7 +132,7 @@ def test_meng_bag_of_words_over_present_and_absent_stems() -> None:
     assert report.scores["bag_of_words_error"].unit == "count"
 
 
-def test_presence_is_judged_here_and_not_by_the_predictor() -> None:
+def test_presence_does_not_depend_on_the_predictor() -> None:
     predictions = {("en", "1"): [Keyphrase("graph", 1.0, present=False)]}
     report = evaluate([record("1", ["graph"], "a graph")], predictions, MENG)
     assert report.documents["present_f1@M"] == [100]
@@ -149,7 +149,7 @@ def test_ramkg_averages_over_documents_of_all_languages() -> None:
         ("zh_CN", "1"): ranked("图", "深度", "树"),  # 1 of 3, 1 of 2
         ("zh_CN", "2"): ranked("图"),
         ("zh_CN", "3"): ranked("树"),
-        ("ko_KR", "1"): ranked("graphnetworks", "GraphNetworks", "heats"),  # a repeat; no stemming
+        ("ko_KR", "1"): ranked("graphnetworks", "GraphNetworks", "heats"),  # a duplicate; no stemming
     }
     report = evaluate(records, predictions, RAMKG)
     chinese = 100 * (f1(1 / 3, 1 / 2) + 1 + 0) / 3
@@ -168,7 +168,7 @@ def test_ramkg_skips_gold_that_is_empty_once_normalized(gold: list[str]) -> None
     assert mean(report, "f1@M") == 100
 
 
-def test_nothing_is_dropped_in_silence() -> None:
+def test_the_report_lists_all_documents_that_were_not_scored() -> None:
     records = [record("1", ["a"]), record("2", ["a"]), record("3", ["a"]), record("4", []), record("5", [])]
     predictions = {("en", "1"): ranked("a"), ("en", "2"): [], ("en", "4"): ranked("a"), ("fr", "1"): ranked("a")}
     report = evaluate(records, predictions, SAMRANK)
@@ -187,7 +187,7 @@ def test_no_prediction_at_all_scores_zero() -> None:
 
 def test_repeated_ids_are_refused() -> None:
     records = [record("7", ["a"], line=3), record("7", ["a"], lang="fr", line=4), record("7", ["b"], line=9)]
-    with pytest.raises(UserError, match=r"data\.jsonl:9: the id '7' of language en is already that of data\.jsonl:3"):
+    with pytest.raises(UserError, match=r"data\.jsonl:9: the id '7' of language en was already used in data\.jsonl:3"):
         evaluate(records, {}, SAMRANK)
 
 
@@ -207,8 +207,8 @@ documents = st.lists(st.tuples(st.lists(words, max_size=5), st.lists(words, max_
 
 
 def build(drawn: list[tuple[list[str], list[str]]]) -> tuple[list[Record], dict[tuple[str, str], list[Keyphrase]]]:
-    records = [record(str(place), [*gold, "time"], "real time heat of graphs") for place, (gold, _) in enumerate(drawn)]
-    return records, {("en", str(place)): ranked(*predicted) for place, (_, predicted) in enumerate(drawn)}
+    records = [record(str(index), [*gold, "time"], "real time heat of graphs") for index, (gold, _) in enumerate(drawn)]
+    return records, {("en", str(index)): ranked(*predicted) for index, (_, predicted) in enumerate(drawn)}
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -235,7 +235,7 @@ def test_repeated_predictions_change_nothing(name: str, drawn: list[tuple[list[s
     assert first == second
 
 
-def test_the_gold_itself_scores_what_the_official_inspec_allows(data_file: Callable[[str], Path]) -> None:
+def test_predicting_the_gold_gives_the_maximum_score_on_inspec(data_file: Callable[[str], Path]) -> None:
     with data_file("samrank/inspec.jsonl").open(encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     records = [record(row["id"], row["keyphrases"], row["text"], stemmed=row["keyphrases_stem"]) for row in rows]

@@ -13,7 +13,7 @@ cutoffs: st.SearchStrategy[Cutoff] = st.one_of(st.integers(1, 12), st.just("M"),
 
 
 def test_cut_at_k() -> None:
-    # Of the first two, one is right; of three gold phrases one is found.
+    # One of the first two predictions is correct; one of three gold phrases is found.
     score = precision_recall_f1(["a", "x", "b"], {"a", "b", "c"}, 2)
     assert score == pytest.approx((1 / 2, 1 / 3, 2 * (1 / 2 * 1 / 3) / (1 / 2 + 1 / 3)))
 
@@ -33,7 +33,7 @@ def test_m_takes_all_predictions() -> None:
     assert score == pytest.approx((2 / 7, 2 / 2, 2 * (2 / 7 * 2 / 2) / (2 / 7 + 2 / 2)))
 
 
-def test_o_takes_as_many_as_there_are_gold_phrases() -> None:
+def test_o_takes_the_number_of_gold_phrases() -> None:
     score = precision_recall_f1(["a", "x", "b"], {"a", "b"}, "O")
     assert score == pytest.approx((1 / 2, 1 / 2, 2 * (1 / 2 * 1 / 2) / (1 / 2 + 1 / 2)))
 
@@ -45,7 +45,7 @@ def test_o_with_fewer_predictions_divides_by_their_number() -> None:
 
 @pytest.mark.parametrize("cutoff", [5, "M", "O"])
 @pytest.mark.parametrize(("predicted", "gold"), [([], {"a"}), (["a"], set()), ([], set()), (["x"], {"a"})])
-def test_nothing_right_is_zero(predicted: list[str], gold: set[str], cutoff: Cutoff) -> None:
+def test_no_correct_prediction_scores_0(predicted: list[str], gold: set[str], cutoff: Cutoff) -> None:
     assert precision_recall_f1(predicted, gold, cutoff) == (0, 0, 0)
 
 

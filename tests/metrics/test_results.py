@@ -1,4 +1,4 @@
-"""Reports: stored and read back, as rows, and compared with each other."""
+"""Reports: JSON, table rows, and comparisons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.metrics.results import Report, compare
 
-# Text, gold phrases: the document "en/3" has no absent gold.
+# Text and gold phrases; the document "en/3" has no absent gold.
 DATA = {
     ("en", "1"): ("graph networks", ("graph", "physics")),
     ("en", "2"): ("heat", ("heat", "physics")),
@@ -31,7 +31,7 @@ def run(*phrases: str, protocol: str = "meng", records: list[Record] = RECORDS) 
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_json_gives_the_same_report_back(protocol: str) -> None:
+def test_json_round_trip(protocol: str) -> None:
     report = run("heat", "physics", protocol=protocol)
     assert Report.from_json(report.to_json()) == report
 
@@ -43,8 +43,8 @@ def test_json_holds_the_whole_protocol() -> None:
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "Invalid JSON"), ('{"seed": 1}', "protocol: ")])
-def test_what_is_no_report_is_refused(text: str, message: str) -> None:
-    with pytest.raises(UserError, match=rf"old\.json: this is no evaluation report \({message}"):
+def test_other_json_is_refused(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=rf"old\.json: this is not an evaluation report \({message}"):
         Report.from_json(text, source="old.json")
 
 
@@ -62,7 +62,7 @@ def test_score_rows_have_one_row_for_each_side_and_cutoff() -> None:
     assert [row["score"] for row in run("heat", protocol="samrank").score_rows()] == ["@5", "@10", "@15"]
 
 
-def test_quantity_rows_hold_what_is_not_percent() -> None:
+def test_quantity_rows_hold_the_metrics_that_are_not_in_percent() -> None:
     rows = {row["quantity"]: row["mean"] for row in run("heat", "physics", "stars").quantity_rows()}
     assert rows["#PK"] == (0 + 1 + 1 + 0) / 4
     assert rows["#AK"] == (3 + 2 + 2 + 3) / 4

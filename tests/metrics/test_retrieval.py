@@ -28,7 +28,7 @@ def test_ids_of_two_languages_differ() -> None:
     assert recall_at([("ko", "1")], [("zh", "1")], 1) == 0
 
 
-def test_what_cannot_be_scored_is_refused() -> None:
+def test_undefined_recall_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one relevant"):
         recall_at(["a"], [], 1)
     with pytest.raises(ValueError, match="at least one query"):
@@ -42,14 +42,14 @@ def test_recall_lies_between_0_and_1_and_grows_with_k(retrieved: list[int], rele
     assert 0 <= recall_at(retrieved, relevant, k) <= recall_at(retrieved, relevant, k + 1) <= 1
 
 
-def test_hits_of_ranks() -> None:
+def test_count_hits() -> None:
     assert count_hits([1, 2, 2, 6, 21]) == {1: 1, 2: 3, 5: 3, 10: 4, 20: 4}
     assert count_hits([], (1,)) == {1: 0}
     assert sum_reciprocal_ranks([1, 2, 5]) == 1 + 1 / 2 + 1 / 5
 
 
 @given(st.lists(st.integers(1, 30), min_size=1))
-def test_hits_are_the_recall_of_lists_with_these_ranks(ranks: list[int]) -> None:
-    found = [[f"other {place}" for place in range(1, rank)] + ["relevant"] for rank in ranks]
+def test_hits_agree_with_the_recall_of_lists_with_these_ranks(ranks: list[int]) -> None:
+    found = [[f"other {index}" for index in range(1, rank)] + ["relevant"] for rank in ranks]
     recall = mean_recall(found, [["relevant"]] * len(ranks))
     assert {k: hits / len(ranks) for k, hits in count_hits(ranks).items()} == pytest.approx(recall)

@@ -1,4 +1,4 @@
-"""Several systems on several data sets: tables as in papers, files of reports, comparisons, figures."""
+"""Several systems on several datasets: tables as in the papers, files of reports, comparisons, figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ DATA: dict[str, list[tuple[str, tuple[str, ...]]]] = {
 
 def run(system: str, data: str, *phrases: str, protocol: str = "meng", predictor: str = "", full: int = 0) -> Run:
     """A system that predicts the same phrases for every document."""
-    records = [Record(Document(f"{data}{place}", text), gold) for place, (text, gold) in enumerate(DATA[data])]
+    records = [Record(Document(f"{data}{index}", text), gold) for index, (text, gold) in enumerate(DATA[data])]
     predictions = {("en", record.document.id): [Keyphrase(text, 1.0, True) for text in phrases] for record in records}
     report = evaluate(records, predictions, PROTOCOLS[protocol])
     return Run(system, data, report, {"predictor": system}, predictor, 5 if full else None, full)
@@ -49,7 +49,7 @@ def runs() -> list[Run]:
 def test_tables_of_the_paper(runs: list[Run]) -> None:
     present, absent, total, numbers = paper_tables(runs).values()
     assert [list(row) for row in present] == [["system", "inspec F1@5", "inspec F1@M", "nus F1@5", "nus F1@M"]] * 2
-    # Of three predictions one is in "heat flow", whose gold has two; none in "graph networks".
+    # One of three predictions is correct for "heat flow", which has two gold phrases; none for "graph networks".
     f1 = 100 * (0 + 2 * (1 / 1 * 1 / 2) / (1 / 1 + 1 / 2)) / 2
     moon = 100 * 2 * (1 / 1 * 1 / 2) / (1 / 1 + 1 / 2)
     assert present[0] == pytest.approx(
@@ -73,7 +73,7 @@ def test_a_side_without_gold_is_empty_in_the_tables() -> None:
         assert paper_tables([texts], intervals=intervals)["absent keyphrases, F1 in percent"][0]["none F1@M"] is None
 
 
-def test_intervals_stand_in_the_cells(runs: list[Run]) -> None:
+def test_cells_may_have_intervals(runs: list[Run]) -> None:
     score = runs[0].report.scores["present_f1@5"]
     cell = console_tables(runs)["present keyphrases, F1 in percent"][0]["inspec F1@5"]
     assert cell == f"{score.mean:.2f}\n{score.low:.1f} to {score.high:.1f}"
@@ -85,25 +85,25 @@ def test_protocols_that_do_not_split_have_one_table(protocol: str, columns: list
     assert list(row) == ["system", *(f"nus {column}" for column in columns)]
 
 
-def test_one_run_is_told_in_full(runs: list[Run]) -> None:
+def test_console_tables_of_one_run(runs: list[Run]) -> None:
     tables = console_tables(runs[:1])
     assert tables["protocol meng"] == runs[0].report.score_rows()
     assert tables["quantities"] == runs[0].report.quantity_rows()
 
 
-def test_nothing_is_dropped_in_silence(runs: list[Run]) -> None:
+def test_document_rows_count_all_documents(runs: list[Run]) -> None:
     row = document_rows(runs)[2]
     assert list(row.values()) == ["narrow", "inspec", 2, 2, 0, 0, 0]
 
 
-def test_lists_that_may_be_cut_are_named() -> None:
+def test_notes_name_lists_that_may_be_cut() -> None:
     cut = [run("x", "nus", "moon", full=1), run("x", "nus", "moon", protocol="samrank", full=1)]
     assert len(notes(cut[:1])) == 2
-    assert "x on nus: 1 documents have 5 keyphrases, as many as were asked for" in notes(cut[:1])[1]
-    assert len(notes(cut[1:])) == 1  # no score of this protocol is of all predictions
+    assert "x on nus: 1 documents have 5 keyphrases, the requested maximum" in notes(cut[:1])[1]
+    assert len(notes(cut[1:])) == 1  # this protocol has no score @M
 
 
-def test_markdown_says_what_the_scores_are(runs: list[Run]) -> None:
+def test_markdown_names_and_describes_the_protocol(runs: list[Run]) -> None:
     page = markdown_report(runs)
     assert page.startswith("# Keyphrases under the protocol meng\n\nKP20k family")
     assert "\n| narrow |" in page
@@ -118,10 +118,12 @@ def test_file_of_reports(runs: list[Run], tmp_path: Path) -> None:
     assert [(one.system, one.data, one.report, one.made_by) for one in read] == [
         (one.system, one.data, one.report, one.made_by) for one in runs
     ]
-    assert json.loads(path.read_text("utf-8").split("\n")[0])["scores"]["#PK"]["mean"] == 1 / 2  # a report as ever
+    assert (
+        json.loads(path.read_text("utf-8").split("\n")[0])["scores"]["#PK"]["mean"] == 1 / 2
+    )  # the fields of the report
 
 
-@pytest.mark.parametrize(("text", "message"), [("", "no evaluation report"), ("{}\n", "no evaluation report")])
+@pytest.mark.parametrize(("text", "message"), [("", "not an evaluation report"), ("{}\n", "not an evaluation report")])
 def test_other_files_are_refused(text: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "reports.json").write_text(text, encoding="utf-8")
     with pytest.raises(UserError, match=message):
@@ -130,7 +132,7 @@ def test_other_files_are_refused(text: str, message: str, tmp_path: Path) -> Non
         read_runs(tmp_path / "absent.json")
 
 
-def test_each_run_is_compared_on_its_data(runs: list[Run]) -> None:
+def test_each_run_is_compared_on_its_dataset(runs: list[Run]) -> None:
     of_one = comparison_tables(runs, runs[2:], "old.json", 0)
     assert list(of_one) == [
         "broad on inspec minus narrow of old.json",
@@ -147,11 +149,13 @@ def test_each_run_is_compared_on_its_data(runs: list[Run]) -> None:
     assert comparison_tables(runs, [], "None", 0) == {}
 
 
-def test_comparison_must_be_clear(runs: list[Run]) -> None:
+def test_ambiguous_comparisons_are_refused(runs: list[Run]) -> None:
     third = run("third", "nus", "moon")
-    with pytest.raises(UserError, match=r"old\.json: there are 2 reports on nus to compare third with"):
+    with pytest.raises(
+        UserError, match=r"old\.json: one report on nus is needed to compare third with, but there are 2"
+    ):
         comparison_tables([third], runs, "old.json", 0)
-    with pytest.raises(UserError, match="there are 0 reports on nus"):
+    with pytest.raises(UserError, match=r"one report on nus .* but there are 0"):
         comparison_tables([third], [runs[0], runs[2]], "old.json", 0)
 
 
@@ -161,7 +165,7 @@ def test_figures(runs: list[Run], tmp_path: Path) -> None:
         "broad": ["inspec", "nus"],
         "narrow": ["inspec", "nus"],
     }
-    assert distances["narrow"]["nus"] == (0 + 1 + 1, 2, 2)  # moon is right, tides and sea are missing
+    assert distances["narrow"]["nus"] == (0 + 1 + 1, 2, 2)  # moon is correct, tides and sea are missing
     (tmp_path / "training").mkdir()
     metrics = '{"step": 1, "extraction": 3.0, "generation": 2.0}\n'
     (tmp_path / "training" / "metrics.jsonl").write_text(metrics, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Means over seeds, their intervals, and which setting is best."""
+"""Means over seeds, their intervals, and the best setting."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def test_interval_of_three_seeds() -> None:
     assert found.high == pytest.approx(3 + half)
 
 
-def test_interval_of_many_seeds_is_still_students() -> None:
+def test_interval_of_many_seeds_uses_students_distribution() -> None:
     values = [float(value) for value in range(41)]
     found = seed_interval(values)
-    half = 2.0210753903062715 * statistics.stdev(values) / math.sqrt(41)  # of 40 degrees of freedom
+    half = 2.0210753903062715 * statistics.stdev(values) / math.sqrt(41)  # t quantile with 40 degrees of freedom
     assert found.high == pytest.approx(20 + half)
 
 
@@ -59,7 +59,7 @@ def test_best_and_differences_paired_by_seed() -> None:
     assert other.low == pytest.approx(other.mean - 12.706204736432095 * statistics.stdev([-1.0, -1.5]) / math.sqrt(2))
 
 
-def test_what_was_stopped_or_failed_counts_in_no_mean() -> None:
+def test_stopped_and_failed_trials_count_in_no_mean() -> None:
     trials = [
         trial(0, 0, 1.0),
         trial(0, 1, 1.0),
@@ -72,12 +72,12 @@ def test_what_was_stopped_or_failed_counts_in_no_mean() -> None:
     assert rows[1].score is not None
     assert rows[1].score.mean == 9.0
     assert rows[2].score is None
-    best = best_setting(rows)  # that with all its seeds, though another's one is higher
+    best = best_setting(rows)  # the setting with all its seeds, though the one seed of another is higher
     assert best is not None
     assert best.setting == {"task.x": 0}
 
 
-def test_nothing_is_best_where_nothing_is_finished() -> None:
+def test_without_finished_trials_there_is_no_best_setting() -> None:
     assert best_setting(summarize_settings([trial(0, 0, None, "failed")])) is None
     assert summarize_settings([]) == []
 

@@ -1,4 +1,4 @@
-"""Backbones, documents in several languages, and a generator that has learnt a few documents by heart."""
+"""Backbones, documents in several languages, and a generator that has memorized a few documents."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def english(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def trained_generator(seq2seq: dict[str, str], english: Path) -> tuple[GeneratorTask, torch.nn.Module]:
-    """A task and its model after training on `tiny_generator.RECORDS`, until it knows them by heart."""
+    """A task and its model after training on `tiny_generator.RECORDS`, until it has memorized them."""
     task = tiny_generator.make_task(seq2seq["mbart25"], english)
     return task, tiny_generator.train(task, steps=60)

@@ -12,15 +12,15 @@ from torch import Tensor
 from kpray.ramkg.contrastive import contrastive_loss
 
 QUERIES, PASSAGES, INPUTS, SIZE = 7, 12, 5, 4
-# Of each query its positive, and then its negatives: some are other queries' positives, and two share theirs.
+# The positive of each query, then its negatives. Some are positives of other queries; two queries share a positive.
 ROWS = [[3, 7, 11], [0, 3, 7], [5, 1, 2], [9, 0, 4], [10, 6, 7], [5, 9, 8], [1, 11, 6]]
 ALL = list(range(QUERIES))
-CLOSE = 1e-6  # of a loss of about 13 and gradients up to 5
+CLOSE = 1e-6  # tolerance for a loss of about 13 and gradients up to 5
 
 
 @dataclass(frozen=True)
 class Share:
-    """What a worker takes of a step: numbers of queries; one without weight goes through the motions only."""
+    """A worker's share of a step: indices of queries. A worker with weight 0 only takes part in the collectives."""
 
     queries: list[int]
     weight: float = 1.0
@@ -28,7 +28,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of all workers together."""
+    """Sum over all workers."""
 
     loss: float
     right: float
@@ -60,7 +60,7 @@ def run_share(share: Share) -> Outcome:
 
 
 def run_shares(cases: list[list[Share]]) -> list[Outcome]:
-    """For each case this worker's share of it."""
+    """This worker's share of each case."""
     return [run_share(shares[dist.get_rank()]) for shares in cases]
 
 

@@ -1,4 +1,4 @@
-"""Random backbones of a planted corpus: they load, and know its words."""
+"""Random backbones for a planted corpus: they can be loaded, and their vocabulary covers it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> PlantedFiles:
 
 @pytest.fixture(scope="module")
 def folders(files: PlantedFiles, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Of the corpus without what must not be read."""
+    """Backbones written without the files that must not be read."""
     absent = Path("absent.jsonl")
     known = replace(files, dev=absent, test=absent, hidden=absent)
     return write_backbones(known, tmp_path_factory.mktemp("backbones") / "new", SIZES, seed=0)
@@ -75,7 +75,7 @@ def test_the_encoder(files: PlantedFiles, folders: tuple[Path, Path]) -> None:
 
 
 def test_the_encoder_starts_as_a_bag_of_words(folders: tuple[Path, Path]) -> None:
-    """Whatever their order: the first token's vector, normalized, of a fixed length that the dot product needs."""
+    """The first token's vector does not depend on word order and has the fixed length."""
     model = AutoModel.from_pretrained(folders[0]).eval()
     tokenizer: Any = AutoTokenizer.from_pretrained(folders[0])
     texts = ["the robust model presents star", "star presents model robust the", "the safety model presents star"]
@@ -111,7 +111,7 @@ def test_the_generator(files: PlantedFiles, folders: tuple[Path, Path]) -> None:
     assert all(0 <= score <= 1 for _, score in found)
 
 
-def test_weights_come_from_the_seed(files: PlantedFiles, folders: tuple[Path, Path], tmp_path: Path) -> None:
+def test_weights_depend_on_the_seed(files: PlantedFiles, folders: tuple[Path, Path], tmp_path: Path) -> None:
     state = torch.random.get_rng_state()
     same, other = (write_backbones(files, tmp_path / str(seed), SIZES, seed) for seed in (0, 1))
     assert torch.equal(torch.random.get_rng_state(), state)

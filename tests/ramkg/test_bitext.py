@@ -1,4 +1,4 @@
-"""Ratio-margin mining against a plain loop, and vectors of a sentence-transformers model."""
+"""Ratio-margin mining compared with a plain loop, and vectors of a sentence-transformers model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def naive_pairs(
     queries: list[list[float]], passages: list[list[float]], k: int, least: float
 ) -> list[tuple[int, int, float]]:
     """Artetxe & Schwenk 2019: margin(cos(x, y), sum over NN_k(x) of cos / 2k + sum over NN_k(y) of cos / 2k), ratio;
-    candidates of both directions, those of the highest margin first."""
+    candidates of both directions, by descending margin."""
 
     def neighbours(x: list[float], others: list[list[float]]) -> list[int]:
         return sorted(range(len(others)), key=lambda row: (-cosine(x, others[row]), row))[:k]
@@ -61,9 +61,9 @@ def rows(pairs: list[tuple[int, int, float]]) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("k", [1, 3, 4, 40])
 @pytest.mark.parametrize(("queries", "passages"), [(30, 20), (12, 35), (1, 9)])
 @pytest.mark.parametrize("least", [1e-6, 1.03, 1.2])
-def test_pairs_are_those_of_the_loop(queries: int, passages: int, k: int, least: float) -> None:
+def test_pairs_agree_with_the_loop(queries: int, passages: int, k: int, least: float) -> None:
     random = np.random.default_rng(queries)
-    # Texts of one encoder lie on one side, and translations near each other.
+    # Vectors of one encoder point to one side, and translations are close.
     passages_PD = random.standard_normal((passages, 12)) + 1
     queries_QD = passages_PD[random.integers(passages, size=queries)] + 0.8 * random.standard_normal((queries, 12))
     lengths = random.uniform(0.1, 10, (queries, 1))
@@ -83,22 +83,22 @@ def test_planted_translations_are_found() -> None:
     assert sorted(rows(margin_pairs(queries, passages, 4, 1.03))) == list(enumerate(hidden.tolist()))
 
 
-def test_the_best_is_taken_first_and_each_row_once() -> None:
-    """Query 0 and query 1 both want passage 0; query 1, which is nearer, has it, and query 0 is left without."""
+def test_the_best_pair_comes_first_and_each_row_once() -> None:
+    """Queries 0 and 1 are both nearest to passage 0; query 1 is nearer and gets it, query 0 gets passage 1."""
     passages = np.array([[1, 0], [0, 1]], np.float32)
     queries = np.array([[1, 0.2], [1, 0.1]], np.float32)
     near, far = 1 / math.hypot(1, 0.1), 1 / math.hypot(1, 0.2)
     [first, second] = margin_pairs(queries, passages, 1, 0.01)
-    assert rows([first, second]) == [(1, 0), (0, 1)]  # query 0 is the nearest to passage 1, though not near
+    assert rows([first, second]) == [(1, 0), (0, 1)]  # query 0 is nearest to passage 1, though not close
     assert first[2] == pytest.approx(near / ((near + near) / 2))
     assert second[2] == pytest.approx(0.2 * far / ((far + 0.2 * far) / 2))
     assert rows(margin_pairs(queries, passages, 1, 0.9)) == [(1, 0)]
 
 
-def test_pairs_as_good_as_each_other_go_by_rows() -> None:
+def test_pairs_with_equal_margins_are_sorted_by_rows() -> None:
     units = np.eye(4, dtype=np.float32)
     found = margin_pairs(units[[2, 0, 0, 1]], units[[0, 0, 1, 2] * 3], 1, 1.0)
-    assert found == [(0, 3, 1.0), (1, 0, 1.0), (3, 2, 1.0)]  # query 2, too, wants passage 0 alone
+    assert found == [(0, 3, 1.0), (1, 0, 1.0), (3, 2, 1.0)]  # query 2 is also nearest to passage 0
 
 
 def test_threshold_is_inclusive() -> None:
@@ -108,7 +108,7 @@ def test_threshold_is_inclusive() -> None:
     assert margin_pairs(units, units, 3, 3.001) == []
 
 
-def test_vectors_that_say_nothing() -> None:
+def test_vectors_without_a_margin() -> None:
     units, nothing = np.eye(3, dtype=np.float32), np.zeros((3, 3), np.float32)
     assert margin_pairs(nothing, units, 2, 0.5) == []
     assert margin_pairs(units, nothing, 2, 0.5) == []
@@ -117,7 +117,7 @@ def test_vectors_that_say_nothing() -> None:
     assert margin_pairs(units, units[:0], 2, 0.5) == []
 
 
-def test_half_precision_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(0)
     queries, passages = (random.standard_normal((50, 16)).astype(np.float16) for _ in range(2))
     found = margin_pairs(queries, passages, 4, 0.5)
@@ -162,7 +162,7 @@ def test_minilm_pairs_sentences_of_the_same_meaning() -> None:
 
 
 @pytest.mark.skipif(find_spec("sentence_transformers") is None, reason="needs sentence-transformers")
-def test_model_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_model(tmp_path: Path) -> None:
     name = str(tmp_path / "absent")
     with pytest.raises(UserError, match=rf"^model: cannot load model '{name}': "):
         embed_texts(["a"], BitextConfig(model=name), "cpu")
@@ -179,7 +179,7 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
 
 
 def test_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # Python's way to say: not there
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # makes the import fail
     with pytest.raises(UserError) as caught:
         embed_texts(["a"], BitextConfig(model=MINILM), "cpu")
     assert str(caught.value) == "the package sentence-transformers is not installed (pip install 'kpray[bitext]')"

@@ -1,4 +1,4 @@
-"""Code-mixed inputs: what stands where, in every language, and what is left out when there is too much."""
+"""Code-mixed inputs: their format in every language, and how they are shortened."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MARKS = Marks(enkps=101, ctx=102, sep=103, end=104)
 FRAME = Frame(prefix=(105,), suffix=(104, 106), start=(107,))
 AROUND = 3 + 2  # tokens of the frame, [ENKPS] and [CTX]
 
-DOCUMENTS = {  # the languages of both data sets of the paper
+DOCUMENTS = {  # the languages of both datasets of the paper
     "de": ("de_DE", "tiefe Netze lernen", ["▁tiefe", "▁Netze", "▁lernen"]),
     "es": ("es_XX", "el aprendizaje profundo", ["▁el", "▁aprendizaje", "▁profundo"]),
     "fr": ("fr_XX", "les réseaux profonds", ["▁les", "▁réseaux", "▁profonds"]),
@@ -62,7 +62,7 @@ def test_inputs_of_mbart25(seq2seq: dict[str, str], lang: str) -> None:
     assert source_tokens(mixer, text, lang, []) == ["[ENKPS]", "[CTX]", *words, "</s>", code]
     assert tokens(mixer, mixer.frame(mixer.language(lang)).start) == [code]
     [target] = mixer.targets([[text, text.split()[0], text.upper()]])
-    assert tokens(mixer, target) == [*words, "[SEP]", words[0], "</s>"]  # upper case is no other phrase
+    assert tokens(mixer, target) == [*words, "[SEP]", words[0], "</s>"]  # case does not matter
 
 
 @pytest.mark.parametrize("lang", DOCUMENTS)
@@ -81,20 +81,20 @@ def test_inputs_of_models_without_languages(
 ) -> None:
     mixer = load_mixer(make_config(seq2seq[kind]))
     assert {mixer.language(lang) for lang in DOCUMENTS} == {NO_LANGUAGE}
-    own = source_tokens(load_mixer(make_config(seq2seq[kind], passages=0)), "les réseaux", "fr", ENGLISH)
-    assert (own[: len(prefix)], own[-1]) == (prefix, "</s>")
+    plain = source_tokens(load_mixer(make_config(seq2seq[kind], passages=0)), "les réseaux", "fr", ENGLISH)
+    assert (plain[: len(prefix)], plain[-1]) == (prefix, "</s>")
     mixed = source_tokens(mixer, "les réseaux", "fr", ENGLISH)
-    place = mixed.index("[CTX]")
+    ctx = mixed.index("[CTX]")
     assert mixed[: len(prefix) + 1] == [*prefix, "[ENKPS]"]
-    assert mixed[place + 1 :] == own[len(prefix) :]
-    assert mixed[:place].count("[SEP]") == 3 - 1
+    assert mixed[ctx + 1 :] == plain[len(prefix) :]
+    assert mixed[:ctx].count("[SEP]") == 3 - 1
     assert tokens(mixer, mixer.frame(NO_LANGUAGE).start) == start
 
 
 @pytest.mark.parametrize("kind", ["mbart25", "mbart50"])
-def test_without_retrieval_the_passage_stands_alone(seq2seq: dict[str, str], kind: str) -> None:
+def test_without_retrieval_the_source_is_the_passage(seq2seq: dict[str, str], kind: str) -> None:
     mixer = load_mixer(make_config(seq2seq[kind], passages=0))
-    whole = mixer.tokenizer("les réseaux profonds").input_ids  # in the frame of the tokenizer's own language, English
+    whole = mixer.tokenizer("les réseaux profonds").input_ids  # in the frame of English, the tokenizer's default
     french = [mixer.language("fr") if id == mixer.language("en") else id for id in whole]
     [source] = mixer.sources(["les réseaux profonds"], [mixer.language("fr")], [ENGLISH])
     assert isinstance(source, np.ndarray)
@@ -107,7 +107,7 @@ def test_invented_language(tmp_path: Path) -> None:
     assert source_tokens(mixer, "les réseaux", "xx", [])[-2:] == ["</s>", "xx"]
     assert tokens(mixer, mixer.frame(mixer.language("xx")).start) == ["xx"]
 
-    save_plain_tokenizer(tmp_path, "t5")  # whose template leaves the language out
+    save_plain_tokenizer(tmp_path, "t5")  # its template has no language token
     tokenizer = load_tokenizer(str(tmp_path))
     tokenizer.add_tokens(["xx"], special_tokens=True)
     mixer = CodeMixer(tokenizer, make_config(str(tmp_path)), decoder_start=0)
@@ -116,7 +116,7 @@ def test_invented_language(tmp_path: Path) -> None:
     assert [tokens(mixer, mixer.frame(mixer.language(lang)).start) for lang in ("xx", "en")] == [["xx"], ["<pad>"]]
 
 
-def test_a_text_has_no_special_tokens(seq2seq: dict[str, str]) -> None:
+def test_special_tokens_in_a_text_are_plain_text(seq2seq: dict[str, str]) -> None:
     for kind in ("mbart25", "mbart50", "bart", "t5"):
         mixer = load_mixer(make_config(seq2seq[kind]))
         text = "les [SEP] zh_CN</s> <mask> <pad> [CTX] réseaux [ENKPS]"
@@ -144,7 +144,7 @@ def test_reasons(seq2seq: dict[str, str]) -> None:
         "no gold keyphrase",
         "no gold keyphrase",
         "a keyphrase is not valid Unicode (a lone surrogate)",
-        "no gold keyphrase has tokens, and fewer than 20",
+        "no gold keyphrase has between 1 and 19 tokens",
     ]
     assert np.array_equal(targets[0], targets[5])
     assert mixer.sources([], [], []) == mixer.targets([]) == []
@@ -154,7 +154,7 @@ def config(source_tokens: int = 20, keyphrase_tokens: int = 6) -> GeneratorConfi
     return GeneratorConfig(source_tokens=source_tokens, keyphrase_tokens=keyphrase_tokens)
 
 
-def test_keyphrases_take_what_the_passage_leaves() -> None:
+def test_keyphrases_use_the_space_that_the_passage_leaves() -> None:
     phrases = [[1, 2], [3], [4, 5, 6], [7]]
     joined = [1, 2, 103, 3, 103, 4, 5, 6, 103, 7]
 
@@ -166,7 +166,7 @@ def test_keyphrases_take_what_the_passage_leaves() -> None:
     assert mix_source(short, phrases, FRAME, MARKS, config()) == around(joined, short)
     longer = [50] * (len(short) + 1)
     assert mix_source(longer, phrases, FRAME, MARKS, config()) == around(joined[:8], longer)
-    longest = [50] * 99  # has to make room for 6, of which [1, 2] and [3] need 4
+    longest = [50] * 99  # must leave 6 ids, of which [1, 2] and [3] use 4
     assert mix_source(longest, phrases, FRAME, MARKS, config()) == around(joined[:4], [50] * (room - 4))
     assert mix_source(longest, [[1] * 7, [2]], FRAME, MARKS, config()) == around([], [50] * room)
     assert mix_source(longest, None, FRAME, MARKS, config()) == [105, *[50] * 17, 104, 106]
@@ -176,19 +176,19 @@ Ids = st.lists(st.integers(1, 99), min_size=1, max_size=7)
 
 
 @given(st.lists(st.integers(1, 99), max_size=40), st.lists(Ids, max_size=8), st.integers(16, 40), st.integers(1, 8))
-def test_source_is_cut_as_it_should_be(
+def test_source_is_cut_by_the_rules(
     passage: list[int], phrases: list[list[int]], source_tokens: int, keyphrase_tokens: int
 ) -> None:
     limits = config(source_tokens=source_tokens, keyphrase_tokens=keyphrase_tokens)
     ids = mix_source(passage, phrases, FRAME, MARKS, limits)
     assert len(ids) <= source_tokens
     assert (ids[:2], ids[-2:]) == ([105, 101], [104, 106])
-    place = ids.index(102)
-    hints, kept = ids[2:place], ids[place + 1 : -2]
+    ctx = ids.index(102)
+    hints, kept = ids[2:ctx], ids[ctx + 1 : -2]
     taken = split_at(hints, 103)
-    assert taken == phrases[: len(taken)]  # whole, and in order
+    assert taken == phrases[: len(taken)]  # complete and in order
     room = source_tokens - AROUND - len(hints)
-    assert kept == passage[:room]  # of the passage nothing is cut without need
+    assert kept == passage[:room]  # the passage is not cut more than necessary
     most = max(keyphrase_tokens, source_tokens - AROUND - len(passage))
     assert len(hints) <= most
     if len(taken) < len(phrases):
@@ -210,13 +210,13 @@ def split(ids: list[int], probabilities: list[float]) -> list[tuple[Sequence[int
 
 
 @given(st.lists(Ids, max_size=8), st.integers(4, 30))
-def test_target_has_whole_phrases(phrases: list[list[int]], limit: int) -> None:
+def test_target_has_complete_phrases(phrases: list[list[int]], limit: int) -> None:
     target = mix_target(phrases, MARKS, limit)
     assert len(target) <= limit
     assert target[-1] == 104
     taken = split_at(target[:-1], 103)
     left = iter(phrases)
-    assert all(phrase in left for phrase in taken)  # in their order
+    assert all(phrase in left for phrase in taken)  # in order
     if sum(map(len, phrases)) + len(phrases) <= limit:
         assert taken == phrases
     assert [phrase for phrase, _ in split(target, [1.0] * len(target))] == taken
@@ -228,7 +228,7 @@ def test_phrases_of_a_sequence_and_their_scores() -> None:
     first, blank = (0.9 + 0.6 + 0.3) / 3, 0.1
     assert split(ids, probabilities) == [
         ([1, 2], pytest.approx(first)),
-        ([3], min(first, blank)),  # not 0.8, though it is surer of it
+        ([3], min(first, blank)),  # not 0.8: scores never increase
         ([4], pytest.approx(0.05)),
     ]
     assert split(ids[:-1], probabilities[:-1]) == split(ids, probabilities)[:-1]
@@ -250,27 +250,27 @@ def test_tokens_are_added_once(seq2seq: dict[str, str], tmp_path: Path) -> None:
             assert np.array_equal(one, other)
 
 
-def test_models_that_do_not_fit(seq2seq: dict[str, str], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"^source_tokens: is 65, but '.*' has 64 positions"):
+def test_unsuitable_models_are_refused(seq2seq: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^source_tokens: 65 tokens are too many: '.*' has 64 positions"):
         load_mixer(make_config(seq2seq["mbart25"], source_tokens=65))
-    with pytest.raises(UserError, match=r"^target_tokens: is 64, but"):
+    with pytest.raises(UserError, match=r"^target_tokens: 64 tokens are too many"):
         load_mixer(make_config(seq2seq["mbart50"], target_tokens=64))
     load_mixer(make_config(seq2seq["t5"], source_tokens=4096, target_tokens=4096))
 
     save_plain_tokenizer(tmp_path, "bart")
     sizes = BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8)
     BertModel(sizes).save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="is no sequence-to-sequence model"):
+    with pytest.raises(UserError, match="is not a sequence-to-sequence model"):
         load_mixer(make_config(str(tmp_path)))
 
     tokenizer = load_tokenizer(seq2seq["bart"])
     tokenizer.eos_token = None
-    with pytest.raises(UserError, match="has no tokens for the end of a sequence and for padding"):
+    with pytest.raises(UserError, match="is not for generation: it needs an end token"):
         CodeMixer(tokenizer, make_config("somewhere"))
 
 
 def test_room_for_the_passage() -> None:
     GeneratorConfig(source_tokens=64, keyphrase_tokens=32)
     GeneratorConfig(source_tokens=64, passages=0)  # there are no keyphrases
-    with pytest.raises(ValueError, match="keyphrase_tokens should be at most half of source_tokens"):
+    with pytest.raises(ValueError, match="keyphrase_tokens must be at most half of source_tokens"):
         GeneratorConfig(source_tokens=64, keyphrase_tokens=33)

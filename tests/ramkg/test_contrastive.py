@@ -1,4 +1,4 @@
-"""The contrastive loss against a loop. Over two workers: in tests/integration."""
+"""The contrastive loss compared with a loop; tests/integration runs it on two workers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def naive() -> Outcome:
     return Outcome(float(loss.detach()), right, weights.grad)
 
 
-def test_one_worker_against_a_loop() -> None:
+def test_one_worker_agrees_with_a_loop() -> None:
     expected = naive()
     assert 0 < expected.right < QUERIES
     assert_same(run_share(Share(ALL)), expected)
@@ -41,7 +41,7 @@ def test_by_hand() -> None:
     assert int(right) == 1
 
 
-def test_half_precision_is_scored_in_single() -> None:
+def test_half_precision_is_scored_in_float32() -> None:
     random = torch.Generator().manual_seed(2)
     queries, passages = (torch.randn((4, 64), generator=random).mul(3).half() for _ in range(2))
     ids = torch.arange(4)
@@ -65,6 +65,6 @@ def test_gradient_goes_to_the_first_of_equal_passages() -> None:
     assert passages.grad.abs().sum(1).gt(0).tolist() == [True, False, True, False]
 
 
-def test_a_positive_that_is_no_candidate_is_noticed() -> None:
+def test_a_positive_that_is_not_a_candidate_is_an_error() -> None:
     with pytest.raises(AssertionError):
         contrastive_loss(torch.ones(1, 2), torch.ones(2, 2), torch.tensor([1, 2]), torch.tensor([7]))

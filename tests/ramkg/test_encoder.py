@@ -1,4 +1,4 @@
-"""Texts to token ids, token ids to vectors, and the retriever's folder."""
+"""Tokenization, embedding, and saved retrievers."""
 
 from __future__ import annotations
 
@@ -63,9 +63,7 @@ def test_queries(backbone: str, document: Document, expected: str) -> None:
         ("P2PK", "[CLS] [unused1] graph noise [unused2] sparse corpus river stone ; market [SEP]"),
     ],
 )
-def test_what_is_retrieved_but_never_what_is_searched_with_has_keyphrases(
-    backbone: str, target: str, expected: str
-) -> None:
+def test_passages_may_include_keyphrases_but_queries_never_do(backbone: str, target: str, expected: str) -> None:
     texts = make_texts(backbone, target=target)
     [ids] = texts.encode_passages([Record(DOCUMENT, KEYPHRASES)])
     assert words(texts, ids) == expected
@@ -73,7 +71,7 @@ def test_what_is_retrieved_but_never_what_is_searched_with_has_keyphrases(
     assert words(texts, query) == "[CLS] [unused1] graph noise [unused2] sparse corpus [SEP]"
 
 
-def test_marks_may_be_left_out(tmp_path: Path) -> None:
+def test_marks_are_optional(tmp_path: Path) -> None:
     backbone = save_backbone(tmp_path, marks=())
     texts = make_texts(backbone, marks=None)
     [ids] = texts.encode_queries([DOCUMENT])
@@ -83,14 +81,14 @@ def test_marks_may_be_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 3, 4, 5, 6, 30])
-def test_the_tail_is_cut_but_not_the_last_token(backbone: str, length: int) -> None:
+def test_the_tail_is_cut_but_sep_is_kept(backbone: str, length: int) -> None:
     texts = make_texts(backbone, passage_tokens=10)
     whole = ["[CLS]", "[unused1]", *["graph"] * length, "[unused2]", *["noise"] * 4]
     [ids] = texts.encode_queries([Document("1", " ".join(["noise"] * 4), title=" ".join(["graph"] * length))])
     assert words(texts, ids) == " ".join([*whole[:9], "[SEP]"])
 
 
-def test_texts_with_nothing_in_them(backbone: str, tmp_path: Path) -> None:
+def test_empty_texts(backbone: str, tmp_path: Path) -> None:
     texts = make_texts(backbone)
     assert [texts.is_empty(ids) for ids in texts.encode_queries([DOCUMENT, Document("2", " ")])] == [False, True]
     bare = make_texts(save_backbone(tmp_path, marks=()), marks=None)
@@ -110,7 +108,7 @@ def test_pad() -> None:
 
 
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_vectors_are_the_last_layers_and_do_not_depend_on_the_batch(backbone: str, pooling: Any) -> None:
+def test_vectors_are_from_the_last_layer_and_do_not_depend_on_the_batch(backbone: str, pooling: Any) -> None:
     texts = make_texts(backbone, pooling=pooling)
     encoder = load_encoder(texts)
     assert encoder.model.config._attn_implementation == "sdpa"
@@ -130,7 +128,7 @@ def test_vectors_are_the_last_layers_and_do_not_depend_on_the_batch(backbone: st
     np.testing.assert_allclose(half, vectors, rtol=1e-3, atol=1e-5)
 
 
-def test_embedding_leaves_the_encoder_as_it_was(tmp_path: Path) -> None:
+def test_embedding_does_not_change_the_encoder(tmp_path: Path) -> None:
     texts = make_texts(save_backbone(tmp_path, hidden_dropout_prob=0.5))
     encoder = load_encoder(texts).train()
     rows = texts.encode_queries([DOCUMENT])
@@ -139,7 +137,7 @@ def test_embedding_leaves_the_encoder_as_it_was(tmp_path: Path) -> None:
     assert embed(encoder, []).shape == (0, encoder.size)
 
 
-def test_encoder_is_shared_and_has_no_idle_weights(backbone: str) -> None:
+def test_encoder_is_shared_and_has_no_unused_weights(backbone: str) -> None:
     texts = make_texts(backbone)
     encoder = load_encoder(texts).train()
     encoder.gradient_checkpointing_enable()
@@ -148,7 +146,7 @@ def test_encoder_is_shared_and_has_no_idle_weights(backbone: str) -> None:
     assert all(parameter.grad is not None for parameter in encoder.parameters())
 
 
-def test_saved_retriever_opens_as_it_was(backbone: str, tmp_path: Path) -> None:
+def test_round_trip_of_a_retriever(backbone: str, tmp_path: Path) -> None:
     config = make_config(backbone, pooling="mean", target="P2PK", negatives=7)
     before = open_retriever(backbone, config)
     save_retriever(before.encoder, before.texts, tmp_path / "saved")
@@ -167,11 +165,11 @@ def test_saved_retriever_opens_as_it_was(backbone: str, tmp_path: Path) -> None:
     open_retriever(str(tmp_path / "saved"), config)  # the same vectors
     with pytest.raises(UserError, match="trained with target = 'P2PK', not 'P2P'"):
         open_retriever(str(tmp_path / "saved"), config.model_copy(update={"target": "P2P"}))
-    with pytest.raises(UserError, match=r"no retriever\.json"):
+    with pytest.raises(UserError, match=r"there is no retriever\.json"):
         open_retriever(backbone)
 
 
-def test_checksum_is_of_all_that_vectors_depend_on(backbone: str, tmp_path: Path) -> None:
+def test_checksum_covers_everything_that_vectors_depend_on(backbone: str, tmp_path: Path) -> None:
     config = make_config(backbone)
     retriever = open_retriever(backbone, config)
     others: list[dict[str, Any]] = [{"pooling": "mean"}, {"marks": ("[MASK]", "[SEP]")}, {"passage_tokens": 12}]
@@ -184,7 +182,7 @@ def test_checksum_is_of_all_that_vectors_depend_on(backbone: str, tmp_path: Path
 
 
 def write_tokenizer(folder: Path, vocabulary: list[str], **names: str) -> None:
-    tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(vocabulary)}, unk_token="<unk>"))
+    tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(vocabulary)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(folder)
 
@@ -209,12 +207,14 @@ def test_encoder_of_another_type(tmp_path: Path) -> None:
     assert [len(row) for row in rows] == [12, 3]
     assert rows[1].tolist() == [0, 5, 2]
     assert np.isfinite(embed(retriever.encoder, rows)).all()
-    with pytest.raises(UserError, match=r"retriever\.passage_tokens: .* takes 12 tokens, not 13 \(give at most 12\)"):
+    with pytest.raises(
+        UserError, match=r"retriever\.passage_tokens: 13 tokens are too many: .* reads at most 12 \(give at most 12\)"
+    ):
         open_retriever(str(tmp_path), config.model_copy(update={"passage_tokens": 13}))
 
 
 def test_models_that_are_refused(backbone: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"takes {MOST_TOKENS} tokens, not {MOST_TOKENS + 1}"):
+    with pytest.raises(UserError, match=f"{MOST_TOKENS + 1} tokens are too many: .* reads at most {MOST_TOKENS}"):
         open_retriever(backbone, make_config(backbone, passage_tokens=MOST_TOKENS + 1))
     few = save_backbone(tmp_path / "few")
     config = json.loads((tmp_path / "few/config.json").read_text("utf-8"))
@@ -226,7 +226,7 @@ def test_models_that_are_refused(backbone: str, tmp_path: Path) -> None:
     T5Model(T5Config(vocab_size=6, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)).save_pretrained(
         tmp_path / "t5"
     )
-    with pytest.raises(UserError, match="is no encoder"):
+    with pytest.raises(UserError, match="is not an encoder"):
         open_retriever(str(tmp_path / "t5"), make_config(str(tmp_path / "t5"), marks=None))
     write_tokenizer(tmp_path / "t5", XLMR, unk_token="<unk>", pad_token="<pad>")
     with pytest.raises(UserError, match=r"has no \[CLS\], \[SEP\] or \[PAD\]"):

@@ -1,4 +1,4 @@
-"""Generation: the same whatever goes through the model together, and what transformers itself makes of a sequence."""
+"""Generation does not depend on the batch, and its scores agree with transformers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ENGLISH = [["graph theory"], ["deep learning", "networks"], ["corpora"], ["machi
 
 @pytest.fixture(scope="module")
 def models(seq2seq: dict[str, str], english: Path) -> dict[str, Any]:
-    """A model of each kind that knows some of the texts, with other English keyphrases."""
+    """A model of each kind that has memorized some of the texts, with other English keyphrases."""
     return {kind: train(make_task(seq2seq[kind], english), steps=60) for kind in KINDS}
 
 
@@ -65,7 +65,7 @@ def sources(mixer: CodeMixer) -> list[np.ndarray]:
 
 
 def assert_same(one: list[list[tuple[str, float]]], other: list[list[tuple[str, float]]]) -> None:
-    """Scores may fall on another side of where they are rounded."""
+    """Scores may differ by one step of rounding."""
     assert [[text for text, _ in phrases] for phrases in one] == [[text for text, _ in phrases] for phrases in other]
     for phrases, others in zip(one, other, strict=True):
         assert [score for _, score in phrases] == pytest.approx([score for _, score in others], abs=1.1e-5)
@@ -81,14 +81,14 @@ def test_batches_do_not_matter(generators: MakeGenerator, kind: str, beams: int)
     for batch_tokens in (1, 300):
         assert_same(generator.generate(rows, LANGS, batch_tokens), together)
     order = [4, 0, 6, 5, 2, 1, 3]
-    mixed = generator.generate([rows[place] for place in order], [LANGS[place] for place in order])
-    assert_same(mixed, [together[place] for place in order])
+    mixed = generator.generate([rows[index] for index in order], [LANGS[index] for index in order])
+    assert_same(mixed, [together[index] for index in order])
     assert_same(generator.generate(rows[:1], LANGS[:1]), together[:1])
     assert generator.generate([], []) == []
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_generated(generators: MakeGenerator, kind: str) -> None:
+def test_generated_phrases(generators: MakeGenerator, kind: str) -> None:
     generator = generators(kind)
     for phrases in generator.generate(sources(generator.mixer), LANGS):
         texts = [text for text, _ in phrases]
@@ -100,7 +100,7 @@ def test_what_is_generated(generators: MakeGenerator, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mbart25", "mbart50"])
-def test_language_decides(generators: MakeGenerator, kind: str) -> None:
+def test_the_language_token_determines_the_output(generators: MakeGenerator, kind: str) -> None:
     generator = generators(kind)
     [row, *_] = sources(generator.mixer)
     french, german = generator.generate([row, row], ["fr", "de"])
@@ -110,7 +110,7 @@ def test_language_decides(generators: MakeGenerator, kind: str) -> None:
         generator.generate([row], ["yy"])
 
 
-def test_decoders_that_start_with_more_or_fewer_tokens(tmp_path: Path) -> None:
+def test_different_numbers_of_start_tokens(tmp_path: Path) -> None:
     save_backbone(tmp_path, "bart")
     tokenizer = load_tokenizer(str(tmp_path))
     tokenizer.add_tokens(["xx"], special_tokens=True)  # the other language starts with </s> <s>
@@ -126,8 +126,8 @@ def test_decoders_that_start_with_more_or_fewer_tokens(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("beams", [1, 4])
-def test_scores_are_those_of_the_search(generators: MakeGenerator, kind: str, beams: int) -> None:
-    """The oracle: one document by itself, and probabilities from `compute_transition_scores`."""
+def test_scores_agree_with_those_of_the_search(generators: MakeGenerator, kind: str, beams: int) -> None:
+    """The reference: one document at a time, with probabilities from `compute_transition_scores`."""
     generator = generators(kind, beams)
     model, mixer = generator.model, generator.mixer
     marks = mixer.marks
@@ -193,20 +193,20 @@ def test_logits_of_targets_only(generators: MakeGenerator, kind: str) -> None:
         "decoder_input_ids": batch["decoder_input_ids"],
     }
     logits = target_logits(model, batch["target_rows"], **inputs)
-    whole = model(**inputs).logits  # and the model is as it was
+    whole = model(**inputs).logits  # the model is unchanged
     assert whole.ndim == 3
     before = len(starts[0]) - 1
-    for document, (target, own) in enumerate(zip(targets, (logits[:3], logits[3:]), strict=True)):
-        torch.testing.assert_close(own, whole[document, before : before + len(target)], atol=1e-5, rtol=0)
+    for document, (target, part) in enumerate(zip(targets, (logits[:3], logits[3:]), strict=True)):
+        torch.testing.assert_close(part, whole[document, before : before + len(target)], atol=1e-5, rtol=0)
         alone = model(
             input_ids=inputs["input_ids"][document : document + 1, : 3 - document],
             decoder_input_ids=torch.tensor([[*starts[document], *target[:-1]]]),
         ).logits[0, before:]
-        torch.testing.assert_close(own, alone, atol=1e-4, rtol=0)
+        torch.testing.assert_close(part, alone, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_saved_generator_is_the_same(generators: MakeGenerator, kind: str, tmp_path: Path) -> None:
+def test_round_trip_of_a_generator(generators: MakeGenerator, kind: str, tmp_path: Path) -> None:
     generator = generators(kind, beams=5)
     generator.save(tmp_path / "saved")
     shutil.move(tmp_path / "saved", tmp_path / "moved")  # the folder may be moved
@@ -226,7 +226,7 @@ def test_saved_generator_is_the_same(generators: MakeGenerator, kind: str, tmp_p
     assert written["source_tokens"] == 40
 
 
-def test_new_rows_come_from_the_seed(seq2seq: dict[str, str]) -> None:
+def test_new_embeddings_depend_on_the_seed(seq2seq: dict[str, str]) -> None:
     mixer = load_mixer(make_config(seq2seq["mbart25"]))
     embeddings = []
     for seed in (1, 1, 2):
@@ -240,13 +240,13 @@ def test_new_rows_come_from_the_seed(seq2seq: dict[str, str]) -> None:
     assert (
         len(load_model(load_mixer(make_config(seq2seq["t5"]))).get_input_embeddings().weight)
         == len(load_tokenizer(seq2seq["t5"])) + 8
-    )  # there was room for the new tokens
+    )  # the embeddings already had rows for the new tokens
 
 
-def test_folders_that_are_no_generator(seq2seq: dict[str, str], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="is no generator: it has no generator"):
+def test_other_folders_are_refused(seq2seq: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a generator: it has no valid generator"):
         open_generator(seq2seq["mbart25"])
-    with pytest.raises(UserError, match="is no generator"):
+    with pytest.raises(UserError, match="is not a generator"):
         open_generator(str(tmp_path / "nowhere"))
 
     mixer = load_mixer(make_config(seq2seq["t5"]))
@@ -272,7 +272,7 @@ def test_wrapped_model(generators: MakeGenerator) -> None:
     assert unwrap(Wrapped(Wrapped(model)), PreTrainedModel) is model
 
 
-def test_planted_tokenizer_needs_no_more(tmp_path: Path) -> None:
+def test_planted_tokenizer_needs_no_new_tokens(tmp_path: Path) -> None:
     save_backbone(tmp_path, "t5")
     tokenizer = save_plain_tokenizer(tmp_path, "t5", languages=["en", "xx"])
     assert load_mixer(make_config(str(tmp_path))).language("xx") == tokenizer.convert_tokens_to_ids("xx")

@@ -1,4 +1,4 @@
-"""Training, validation and saving fit together: a model that has learnt a few documents gives back their phrases."""
+"""Training, validation and saving: a model that has memorized a few documents generates their phrases."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from kpray.ramkg.generator_task import GeneratorTask
 from tests.ramkg.tiny_generator import KINDS, PASSAGES, RECORDS, make_task
 
 Trained = tuple[GeneratorTask, torch.nn.Module]
-OTHERS = [  # it has not learnt them, has no phrases to hold against, or cannot read them
+OTHERS = [  # documents that the model has not learnt, that have no gold, or that it cannot read
     replace(RECORDS[0], document=Document("5", "Netze lernen", lang="de"), keyphrases=("Netze", "C++", "c")),
     replace(RECORDS[1], document=Document("6", "les graphes", lang="fr"), keyphrases=()),
     replace(RECORDS[1], document=Document("7", "les graphes", lang="fr"), english_ids=("nowhere",)),
@@ -62,9 +62,9 @@ def test_rows(seq2seq: dict[str, str], english: Path) -> None:
     assert texts(task, [row["language"] for row in rows]) == ["de_DE", "fr_XX", "zh_CN", "ko_KR"]
     assert [row["length"] for row in rows] == [len(row["source"]) + len(row["target"]) for row in rows]
     hints = [texts(task, row["source"]) for row in rows]
-    place = hints[1].index("[CTX]")  # of e2, and then of e1 without the repeated "Graph theory"
-    assert hints[1][:place].count("[SEP]") == 2 + 2 - 1
-    assert hints[1][place - 3 : place] == ["▁theory", "[SEP]", "▁networks"]
+    ctx = hints[1].index("[CTX]")  # keyphrases of e2, then those of e1 without the duplicate "Graph theory"
+    assert hints[1][:ctx].count("[SEP]") == 2 + 2 - 1
+    assert hints[1][ctx - 3 : ctx] == ["▁theory", "[SEP]", "▁networks"]
     assert texts(task, rows[3]["target"])[-1] == "</s>"
 
     fewer = rows_of(make_task(seq2seq["mbart25"], english, passages=1))
@@ -81,7 +81,7 @@ def test_reasons(seq2seq: dict[str, str], english: Path) -> None:
         "no gold keyphrase",
         "english_ids: there is no English passage 'nowhere'",
         "the text is not valid Unicode (a lone surrogate)",
-        "no gold keyphrase has tokens, and fewer than 20",
+        "no gold keyphrase has between 1 and 19 tokens",
     ]
     first, last = rows[0], rows[-1]
     assert isinstance(first, dict)
@@ -91,23 +91,23 @@ def test_reasons(seq2seq: dict[str, str], english: Path) -> None:
         task.tokenize([replace(RECORDS[3], document=Document("1", "redes", lang="pt"))])
 
 
-def test_gold_is_no_input(seq2seq: dict[str, str], english: Path) -> None:
+def test_gold_is_not_part_of_the_input(seq2seq: dict[str, str], english: Path) -> None:
     task = make_task(seq2seq["mbart25"], english)
     other = [replace(record, keyphrases=("tiefe Netze",), stemmed=("les",)) for record in RECORDS]
     for one, two in zip(rows_of(task), rows_of(task, other), strict=True):
         assert one["source"].tolist() == two["source"].tolist()
-    # An English document is given no keyphrases, not even where it is itself among the English passages.
+    # An English document gets no keyphrases, even if it is one of the English passages.
     id, text, phrases = PASSAGES[0]
     [row] = rows_of(task, [Record(Document(id, text, lang="en"), tuple(phrases))])
     assert texts(task, row["source"])[:2] == ["[ENKPS]", "[CTX]"]
 
 
-def test_languages_to_learn(seq2seq: dict[str, str], english: Path) -> None:
+def test_training_on_some_languages(seq2seq: dict[str, str], english: Path) -> None:
     task = make_task(seq2seq["mbart25"], english, langs=["zh", "fr_FR"])
     rows = task.tokenize(RECORDS)
     assert [isinstance(row, dict) for row in rows] == [False, True, True, False]
-    assert rows[0] == "the language 'de' is none of --langs"
-    task.tokenize([replace(RECORDS[3], document=Document("1", "redes", lang="pt"))])  # needs no token then
+    assert rows[0] == "the language 'de' is not in --langs"
+    task.tokenize([replace(RECORDS[3], document=Document("1", "redes", lang="pt"))])  # then the language needs no token
     sums = task.validate(task.build(), RECORDS)
     assert (sums["documents"], sums["documents zh_CN"]) == (2, 1)
     assert "documents de" not in sums
@@ -115,7 +115,7 @@ def test_languages_to_learn(seq2seq: dict[str, str], english: Path) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_loss(seq2seq: dict[str, str], english: Path, kind: str) -> None:
-    """The oracle: one document and one token after the other."""
+    """The reference: one document and one token at a time."""
     task = make_task(seq2seq[kind], english)
     torch.manual_seed(2)
     model = task.build().eval()
@@ -141,7 +141,7 @@ def test_loss(seq2seq: dict[str, str], english: Path, kind: str) -> None:
     assert all(parameter.grad is not None for name, parameter in model.named_parameters())
 
 
-def test_loss_is_float32_where_the_model_is_not(seq2seq: dict[str, str], english: Path) -> None:
+def test_loss_is_float32_in_half_precision_models(seq2seq: dict[str, str], english: Path) -> None:
     task = make_task(seq2seq["mbart50"], english)
     torch.manual_seed(2)
     model = task.build()
@@ -152,9 +152,9 @@ def test_loss_is_float32_where_the_model_is_not(seq2seq: dict[str, str], english
     assert loss.item() == pytest.approx(exact, rel=0.02)
 
 
-def test_validation_is_an_evaluation(trained_generator: Trained) -> None:
+def test_validation_agrees_with_an_evaluation(trained_generator: Trained) -> None:
     task, model = trained_generator
-    records = [*RECORDS, *OTHERS]  # it knows the first, and errs on the others
+    records = [*RECORDS, *OTHERS]  # the model has memorized the first and errs on the others
     validation = task.conclude(task.validate(model, records))
     readable = [record for record, row in zip(records, task._sources(records), strict=True) if not isinstance(row, str)]
     sources = [row[0] for row in task._sources(readable) if not isinstance(row, str)]
@@ -177,7 +177,7 @@ def test_validation_is_an_evaluation(trained_generator: Trained) -> None:
     assert validation.decisions == {}
 
 
-def test_validation_sums_over_shares(trained_generator: Trained) -> None:
+def test_sums_of_validation_add_up_over_shares(trained_generator: Trained) -> None:
     task, model = trained_generator
     whole = task.validate(model, [*RECORDS, *OTHERS])
     shares = [task.validate(model, share) for share in (RECORDS[:1], [*RECORDS[1:], *OTHERS], [])]
@@ -186,7 +186,7 @@ def test_validation_sums_over_shares(trained_generator: Trained) -> None:
     assert task.conclude({}).score == 0
 
 
-def test_validation_leaves_the_model_as_it_was(seq2seq: dict[str, str], english: Path) -> None:
+def test_validation_does_not_change_the_model(seq2seq: dict[str, str], english: Path) -> None:
     task = make_task(seq2seq["mbart25"], english)
     model: Any = task.build()
     model.config.dropout = model.model.encoder.dropout = model.model.decoder.dropout = 0.5
@@ -197,11 +197,11 @@ def test_validation_leaves_the_model_as_it_was(seq2seq: dict[str, str], english:
     assert not model.lm_head._forward_pre_hooks
 
 
-def test_training_goes_on_from_a_trained_generator(trained_generator: Trained, english: Path, tmp_path: Path) -> None:
+def test_a_trained_generator_can_be_a_backbone(trained_generator: Trained, english: Path, tmp_path: Path) -> None:
     task, model = trained_generator
     task.save(model, tmp_path, {})
     again = make_task(str(tmp_path), english)
-    torch.manual_seed(99)  # nothing is drawn
+    torch.manual_seed(99)  # no weight is random
     built = again.build()
     assert len(again.mixer) == len(task.mixer)
     for name, values in model.state_dict().items():
@@ -209,7 +209,7 @@ def test_training_goes_on_from_a_trained_generator(trained_generator: Trained, e
     assert again.conclude(again.validate(built, RECORDS)).score == 100
 
 
-def test_task_can_be_sent_to_workers(trained_generator: Trained) -> None:
+def test_task_can_be_pickled(trained_generator: Trained) -> None:
     task, _ = trained_generator
     task.tokenize(RECORDS)
     sent = pickle.loads(pickle.dumps(task))
@@ -233,16 +233,16 @@ def test_what_tokens_depend_on(seq2seq: dict[str, str], english: Path) -> None:
     assert without.describe() == make_task(seq2seq["mbart25"], english, passages=0).describe()
 
 
-def test_mistakes_are_found_before_training(seq2seq: dict[str, str], english: Path, tmp_path: Path) -> None:
+def test_check_finds_mistakes_before_training(seq2seq: dict[str, str], english: Path, tmp_path: Path) -> None:
     task = make_task(seq2seq["mbart25"], english)
     task.check([*RECORDS, OTHERS[1]])
     with pytest.raises(UserError, match=r"a\.jsonl:2: english_ids: there is no English passage 'nowhere'"):
         task.check(OTHERS)
     with pytest.raises(UserError, match=r"a\.jsonl:4: the model has no token for the language 'pt'"):
         task.check([*RECORDS, replace(RECORDS[3], document=Document("1", "redes", lang="pt"))])
-    with pytest.raises(UserError, match="no document with keyphrases to validate on"):
+    with pytest.raises(UserError, match="no validation document has keyphrases"):
         task.check([OTHERS[1]])
-    with pytest.raises(UserError, match="no document with keyphrases to validate on"):
+    with pytest.raises(UserError, match="no validation document has keyphrases"):
         make_task(seq2seq["mbart25"], english, langs=["it"]).check(RECORDS)
     with pytest.raises(UserError, match="there are no English passages"):
         make_task(seq2seq["mbart25"]).check(RECORDS)
@@ -253,5 +253,5 @@ def test_mistakes_are_found_before_training(seq2seq: dict[str, str], english: Pa
     file = tmp_path / "bare.jsonl"
     file.write_text('{"id": "e1", "text": "no phrases"}\n{"id": "e2", "text": "nor here"}\n', encoding="utf-8")
     bare = build_store([str(file)], tmp_path / "bare").folder
-    with pytest.raises(UserError, match="none of 2 English passages has keyphrases"):
+    with pytest.raises(UserError, match="none of the 2 checked English passages has keyphrases"):
         make_task(seq2seq["mbart25"], bare).check(RECORDS)

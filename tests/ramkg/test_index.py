@@ -1,4 +1,4 @@
-"""The index of passages against matrix products, with ties, over files, and while it is being replaced."""
+"""The index of passages compared with matrix products: ties, several files, replacement during searches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from kpray.ramkg.index import IndexInfo, PassageIndex, build_index, gpu_options,
 Config = Callable[..., IndexConfig]
 FLOAT32 = IndexConfig(storage="float32")
 FLOAT16 = IndexConfig(storage="float16")
-SHARD = 100  # passages of one file
+SHARD = 100  # maximum number of passages in one file
 
 
 def random_vectors(count: int, dimension: int = 32, seed: int = 0) -> np.ndarray:
@@ -36,7 +36,7 @@ def whole_numbers(count: int, dimension: int = 8, seed: int = 0, most: int = 2) 
 
 
 def naive_search(passages: np.ndarray, queries: np.ndarray, k: int) -> tuple[list[list[float]], list[list[int]]]:
-    """Every score of every query, sorted; of equal ones the first rows."""
+    """All scores of each query, in descending order; equal scores by row."""
     all_scores, all_rows = [], []
     for query in queries.astype(np.float64):
         scores = [float(np.dot(passage, query)) for passage in passages.astype(np.float64)]
@@ -52,9 +52,9 @@ def batches(vectors: np.ndarray, size: int) -> Iterator[np.ndarray]:
 
 
 @pytest.mark.parametrize("config", [FLOAT32, FLOAT16], ids=["float32", "float16"])
-@pytest.mark.parametrize("queries", [1, 30])  # faiss has one way for few and one for many
+@pytest.mark.parametrize("queries", [1, 30])  # faiss has different code for few and for many queries
 def test_same_neighbours_as_a_matrix_product(config: IndexConfig, queries: int, tmp_path: Path) -> None:
-    passages = random_vectors(350).astype(np.float16)  # as the encoder gives them
+    passages = random_vectors(350).astype(np.float16)  # dtype of the encoder
     asked = random_vectors(queries, seed=1)
     info = build_index(batches(passages, 60), tmp_path, config, "checksum", SHARD)
     assert [shard.vectors for shard in info.shards] == [100, 100, 100, 50]
@@ -100,15 +100,15 @@ def test_any_shards_and_batches(
 
 
 def test_all_equal(tmp_path: Path) -> None:
-    """Every one of them is tied with the k-th: the search goes to the bottom of each file."""
+    """All passages are tied with the k-th, so the search requests all passages of each file."""
     build_index([np.ones((3000, 8), np.float32)], tmp_path, IndexConfig(), "checksum", 2000)
     scores, rows = PassageIndex(tmp_path, None).search(np.ones((300, 8), np.float32), 2)
     assert scores.tolist() == [[8.0, 8.0]] * 300
     assert rows.tolist() == [[0, 1]] * 300
 
 
-def test_float16_finds_what_float32_finds(tmp_path: Path) -> None:
-    """Random neighbours are as far apart as neighbours get: half precision seldom changes who they are."""
+def test_float16_finds_the_same_neighbours_as_float32(tmp_path: Path) -> None:
+    """Scores of random neighbours differ enough that half precision rarely changes the order."""
     passages, queries = random_vectors(3000, 64), random_vectors(100, 64, seed=1)
     sizes, found = [], []
     for storage in ("float32", "float16"):
@@ -121,16 +121,16 @@ def test_float16_finds_what_float32_finds(tmp_path: Path) -> None:
     assert sizes[1] / sizes[0] == pytest.approx(1 / 2, abs=0.001)
 
 
-def test_search_of_nothing(tmp_path: Path) -> None:
+def test_search_without_queries(tmp_path: Path) -> None:
     build_index([random_vectors(10)], tmp_path, FLOAT16, "checksum", SHARD)
     scores, rows = PassageIndex(tmp_path, None).search(np.empty((0, 32), np.float32), 3)
     assert scores.shape == rows.shape == (0, 3)
 
 
 @pytest.mark.parametrize(("shape", "k"), [((2, 31), 1), ((32,), 1), ((2, 32), 0)])
-def test_queries_that_do_not_fit(shape: tuple[int, ...], k: int, tmp_path: Path) -> None:
+def test_queries_of_a_wrong_shape(shape: tuple[int, ...], k: int, tmp_path: Path) -> None:
     build_index([random_vectors(10)], tmp_path, FLOAT16, "checksum", SHARD)
-    with pytest.raises(ValueError, match=r"^queries \[Q, 32\] and k of at least 1 are needed, not "):
+    with pytest.raises(ValueError, match=r"^expected queries \[Q, 32\] and k >= 1, found "):
         PassageIndex(tmp_path, None).search(np.zeros(shape, np.float32), k)
 
 
@@ -141,7 +141,7 @@ APPROXIMATE = IndexConfig(kind="ivfpq", lists=16, probes=4, codes=2, storage="fl
 
 
 def clusters(count: int) -> np.ndarray:
-    """Passages of forty topics: what an inverted file is made for."""
+    """Passages in forty clusters, for which an inverted file works well."""
     random = np.random.default_rng(0)
     topics = random.standard_normal((40, 8), dtype=np.float32)
     return topics[random.integers(40, size=count)] + 0.3 * random.standard_normal((count, 8), dtype=np.float32)
@@ -149,12 +149,12 @@ def clusters(count: int) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def approximate(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, Path, IndexInfo]:
-    """Passages, and the folder and description of an index of them; training takes its time."""
+    """Passages, and the folder and description of an index of them. It is a fixture because training is slow."""
     passages, folder = clusters(10_500), tmp_path_factory.mktemp("ivfpq")
     return passages, folder, build_index(batches(passages, 4000), folder, APPROXIMATE, "checksum", 6000)
 
 
-def test_reported_recall_is_the_one_measured_by_hand(approximate: tuple[np.ndarray, Path, IndexInfo]) -> None:
+def test_reported_recall_agrees_with_a_matrix_product(approximate: tuple[np.ndarray, Path, IndexInfo]) -> None:
     passages, folder, info = approximate
     sample = np.linspace(0, 10_499, 1000).astype(int)
     found = PassageIndex(folder, "checksum").search(passages[sample], 11)[1].tolist()
@@ -163,13 +163,13 @@ def test_reported_recall_is_the_one_measured_by_hand(approximate: tuple[np.ndarr
     for row, some, others in zip(sample.tolist(), found, wanted, strict=True):
         some_others, wanted_others = ([other for other in rows if other != row][:10] for rows in (some, others))
         shares.append(len({*some_others} & {*wanted_others}) / 10)
-    assert info.recall == pytest.approx(sum(shares) / 1000, abs=0.001)  # a matrix product rounds in its own way
+    assert info.recall == pytest.approx(sum(shares) / 1000, abs=0.001)  # a matrix product rounds differently
     assert info.recall is not None
     assert 0.2 < info.recall < 0.99
 
 
 def test_files_of_ivfpq(approximate: tuple[np.ndarray, Path, IndexInfo]) -> None:
-    """The exact ones that it was made from are gone."""
+    """The files of the exact index are removed."""
     passages, folder, info = approximate
     assert [shard.vectors for shard in info.shards] == [6000, 4500]
     assert sorted(path.name for path in folder.iterdir()) == ["index.json", *(shard.file for shard in info.shards)]
@@ -178,7 +178,7 @@ def test_files_of_ivfpq(approximate: tuple[np.ndarray, Path, IndexInfo]) -> None
 
 
 def test_ivfpq_that_finds_fewer(approximate: tuple[np.ndarray, Path, IndexInfo]) -> None:
-    """Only passages in the cells that are probed are found at all."""
+    """Only passages in the probed cells are found."""
     passages, folder, _ = approximate
     scores, rows = PassageIndex(folder, None).search(passages[:10], 10_500)
     found = (rows >= 0).sum(axis=1)
@@ -194,12 +194,16 @@ def test_ivfpq_that_finds_fewer(approximate: tuple[np.ndarray, Path, IndexInfo])
 @pytest.mark.parametrize(
     ("count", "config", "message"),
     [
-        (9983, {"lists": 100}, "index.kind: ivfpq with 100 lists needs 9984 passages at least, there are 9983 (choose"),
-        (10_000, {"lists": 257}, "index.kind: ivfpq with 257 lists needs 10023 passages at least, there are 10000"),
-        (10_000, {"lists": 9, "codes": 5}, "index.codes: 5 bytes do not divide 8 numbers (choose a divisor of 8)"),
+        (9983, {"lists": 100}, "index.kind: ivfpq with 100 lists needs at least 9984 passages, found 9983 (choose"),
+        (10_000, {"lists": 257}, "index.kind: ivfpq with 257 lists needs at least 10023 passages, found 10000"),
+        (
+            10_000,
+            {"lists": 9, "codes": 5},
+            "index.codes: the size of a vector, 8, is not divisible by 5 (choose a divisor of 8)",
+        ),
     ],
 )
-def test_ivfpq_that_cannot_be(count: int, config: dict[str, int], message: str, tmp_path: Path) -> None:
+def test_impossible_ivfpq(count: int, config: dict[str, int], message: str, tmp_path: Path) -> None:
     ivfpq = IndexConfig.model_validate({"codes": 8, **config, "kind": "ivfpq"})
     with pytest.raises(UserError) as caught:
         build_index([clusters(count)], tmp_path, ivfpq, "checksum")
@@ -226,7 +230,7 @@ def test_index_json(tmp_path: Path) -> None:
 def test_another_encoder_is_refused(tmp_path: Path) -> None:
     build_index([random_vectors(10)], tmp_path, FLOAT16, "one", SHARD)
     assert len(PassageIndex(tmp_path, "one")) == 10
-    with pytest.raises(UserError, match=rf"^{tmp_path}: the index was built by another encoder \(build it again"):
+    with pytest.raises(UserError, match=rf"^{tmp_path}: the index was built with another encoder \(build it again"):
         PassageIndex(tmp_path, "other")
 
 
@@ -238,36 +242,36 @@ def test_damaged_file(how: str, tmp_path: Path) -> None:
         path.unlink()
     else:
         path.write_bytes(path.read_bytes()[:-1] if how == "truncated" else b"\0" * info.shards[1].bytes)
-    with pytest.raises(
-        UserError, match=rf"^{path}: the file is missing, or not as it was written \(build the index again\)$"
-    ):
+    with pytest.raises(UserError, match=rf"^{path}: the file is missing or incomplete \(build the index again\)$"):
         PassageIndex(tmp_path, None)
 
 
 @pytest.mark.parametrize("contents", [None, "", "[]", "{}", "1"])
-def test_what_is_no_index(contents: str | None, tmp_path: Path) -> None:
+def test_other_folders_are_refused(contents: str | None, tmp_path: Path) -> None:
     if contents is not None:
         (tmp_path / "index.json").write_text(contents)
-    with pytest.raises(UserError, match=rf"^{tmp_path}(/index\.json)?: (no index of passages|encoder is required)"):
+    with pytest.raises(
+        UserError, match=rf"^{tmp_path}(/index\.json)?: (the folder has no valid index\.json|encoder is required)"
+    ):
         PassageIndex(tmp_path, None)
 
 
 @pytest.mark.parametrize("vectors", [[], [np.empty((0, 8), np.float32)]])
 def test_empty_input(vectors: list[np.ndarray], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"^{tmp_path}: there is no passage to index$"):
+    with pytest.raises(UserError, match=rf"^{tmp_path}: there are no passages to index \(give files with passages\)$"):
         build_index(vectors, tmp_path, FLOAT16, "checksum", SHARD)
 
 
 @pytest.mark.parametrize(
     ("value", "config", "message"),
     [
-        (np.nan, FLOAT32, "the vector of passage 130 has numbers that are not finite (check the encoder)"),
-        (-np.inf, FLOAT16, "the vector of passage 130 has numbers that are not finite (check the encoder)"),
-        (7e4, FLOAT16, "index.storage: the vector of passage 130 does not fit float16 (choose the storage float32)"),
+        (np.nan, FLOAT32, "the vector of passage 130 has NaN or infinite values (check the encoder)"),
+        (-np.inf, FLOAT16, "the vector of passage 130 has NaN or infinite values (check the encoder)"),
+        (7e4, FLOAT16, "index.storage: the vector of passage 130 exceeds float16 (choose float32)"),
     ],
 )
 def test_vectors_that_cannot_be_stored(value: float, config: IndexConfig, message: str, tmp_path: Path) -> None:
-    """What was there before stays, and nothing of the new one is left."""
+    """The old index is kept, and no file of the new one is left."""
     old = build_index([random_vectors(30)], tmp_path, FLOAT16, "old", SHARD)
     vectors = random_vectors(150)
     vectors[130, 3] = value
@@ -278,7 +282,7 @@ def test_vectors_that_cannot_be_stored(value: float, config: IndexConfig, messag
     assert len(PassageIndex(tmp_path, "old")) == 30
 
 
-def test_pickling_passes_the_folder_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pickling_only_passes_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     build_index([random_vectors(500)], Path("index"), FLOAT32, "checksum", SHARD)
     index = PassageIndex(Path("index"), None)
@@ -291,7 +295,7 @@ def test_pickling_passes_the_folder_only(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def anonymous_memory() -> int:
-    """Bytes of this process that no file backs."""
+    """Private memory of this process in bytes."""
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon")]
     return int(line.split()[1]) * 1024
 
@@ -310,7 +314,7 @@ def test_files_are_mapped_not_copied(config: IndexConfig, tmp_path: Path) -> Non
 
 
 def test_searches_while_the_index_is_replaced(tmp_path: Path) -> None:
-    """One that opens it at any moment has one whole index, the old or the new."""
+    """A process that opens the index at any time gets a complete one, the old or the new."""
     sets = [random_vectors(250, seed=seed) for seed in range(2)]
     queries = random_vectors(3, seed=9)
     expected = [naive_search(vectors.astype(np.float16), queries, 4)[1] for vectors in sets]
@@ -343,14 +347,14 @@ def test_searches_while_the_index_is_replaced(tmp_path: Path) -> None:
 # what is installed
 
 
-def test_options_of_a_gpu_are_those_of_the_storage() -> None:
+def test_gpu_options_follow_the_storage() -> None:
     assert gpu_options(FLOAT16) == {"useFloat16": True, "use_cuvs": False}
     assert gpu_options(FLOAT32) == {"useFloat16": False, "use_cuvs": False}
     assert gpu_options(IndexConfig(kind="ivfpq", storage="float32"))["useFloat16"]
 
 
 def test_without_faiss(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "faiss", None)  # Python's way to say: not there
+    monkeypatch.setitem(sys.modules, "faiss", None)  # makes the import fail
     monkeypatch.delitem(sys.modules, "kpray.ramkg.index")
     with pytest.raises(UserError) as caught:
         import_module("kpray.ramkg.index")

@@ -22,7 +22,7 @@ SPELT = {
 
 @pytest.mark.parametrize(("lang", "code"), [*PAPERS.items(), *SPELT.items(), ("en", "en_XX"), ("en_GB", "en_XX")])
 @pytest.mark.parametrize("kind", ["mbart25", "mbart50"])
-def test_languages_of_the_papers_data(seq2seq: dict[str, str], kind: str, lang: str, code: str) -> None:
+def test_languages_of_the_datasets_of_the_paper(seq2seq: dict[str, str], kind: str, lang: str, code: str) -> None:
     assert language_code(lang, load_tokenizer(seq2seq[kind])) == code
 
 
@@ -48,12 +48,12 @@ def test_language_without_a_token(seq2seq: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bart", "t5"])
-@pytest.mark.parametrize("lang", ["fr", "en", "xx", "le"])  # "le" is a piece of words
+@pytest.mark.parametrize("lang", ["fr", "en", "xx", "le"])  # "le" is a word piece
 def test_tokenizers_without_languages(seq2seq: dict[str, str], kind: str, lang: str) -> None:
     assert language_code(lang, load_tokenizer(seq2seq[kind])) is None
 
 
-def test_a_tokens_own_name(tmp_path: Path) -> None:
+def test_the_name_of_a_token_is_a_language(tmp_path: Path) -> None:
     save_plain_tokenizer(tmp_path, "t5", languages=["en", "xx"])
     tokenizer = load_tokenizer(str(tmp_path))
     assert [language_code(lang, tokenizer) for lang in ("en", "xx")] == ["en", "xx"]

@@ -1,4 +1,4 @@
-"""The retriever's pairs, batches, loss and validation, and that it learns."""
+"""The training task of the retriever: pairs, batches, loss, validation, and a short training."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_rows(task: RetrieverTask, store: PassageStore, pairs: list[Record]) -> 
 
 def test_rows_are_the_same_in_any_batch_and_process(task: RetrieverTask, pairs: list[Record]) -> None:
     sent: RetrieverTask = pickle.loads(pickle.dumps(task))
-    assert len(pickle.dumps(task)) < 2000  # neither the tokenizer nor the passages within
+    assert len(pickle.dumps(task)) < 2000  # without tokenizer and passages
     whole = rows_of(task, pairs)
     for record, row in zip(pairs[:5], whole, strict=False):
         [alone] = rows_of(sent, [record])
@@ -76,12 +76,12 @@ def test_negatives() -> None:
     assert all(other != drawn for other in others)
     assert sorted(draw_negatives(config, record, positive=1, passages=4)) == [0, 2, 3]
     assert draw_negatives(config, record, positive=0, passages=1) == []
-    seen = {row for place in range(200) for row in draw_negatives(config, make_record(place), 50, 100)}
+    seen = {row for number in range(200) for row in draw_negatives(config, make_record(number), 50, 100)}
     assert seen == set(range(100)) - {50}
 
 
-def make_record(place: int, **more: Any) -> Record:
-    return Record(Document(f"r{place}", "noise", lang="xx"), **more)
+def make_record(number: int, **more: Any) -> Record:
+    return Record(Document(f"r{number}", "noise", lang="xx"), **more)
 
 
 def test_english_passage_of_a_record(task: RetrieverTask, store: PassageStore, pairs: list[Record]) -> None:
@@ -98,8 +98,8 @@ def test_english_passage_of_a_record(task: RetrieverTask, store: PassageStore, p
         ]
     )
     assert reasons[:4] == [
-        "no English passage with id 'r1'",
-        "no English passage with id 'd9999'",
+        "there is no English passage with the id 'r1'",
+        "there is no English passage with the id 'd9999'",
         "invalid Unicode (a lone surrogate)",
         "the text has no token",
     ]
@@ -111,7 +111,7 @@ def test_english_passage_without_keyphrases(backbone: str, tmp_path: Path) -> No
     others, english = make_pairs(3, seed=2)
     store = save_store([replace(english[0], keyphrases=()), *english[1:]], tmp_path / "english")
     rows = make_task(backbone, store, target="P2K").tokenize(others)
-    assert rows[0] == "the English passage with id 'd0' has no keyphrases"
+    assert rows[0] == "the English passage with the id 'd0' has no keyphrases"
     assert all(isinstance(row, dict) for row in rows[1:])
     assert all(isinstance(row, dict) for row in make_task(backbone, store, target="P2PK").tokenize(others))
 
@@ -135,7 +135,7 @@ def test_batch_has_each_passage_once(task: RetrieverTask, store: PassageStore, p
     assert all(tensor.dtype == torch.int64 for tensor in batch.values())
 
 
-def test_loss_is_of_all_passages_of_the_batch(task: RetrieverTask, store: PassageStore, pairs: list[Record]) -> None:
+def test_loss_uses_all_passages_of_the_batch(task: RetrieverTask, store: PassageStore, pairs: list[Record]) -> None:
     model, rows = build(task), rows_of(task, pairs[:6])
     batch = task.collate(rows, [0] * 6)
     losses = task.losses(model, batch, 0.0)
@@ -166,7 +166,7 @@ def train(task: RetrieverTask, model: PassageEncoder, records: list[Record], ste
         optimizer.step()
 
 
-def test_it_learns(task: RetrieverTask, pairs: list[Record], tmp_path: Path) -> None:
+def test_training_improves_retrieval(task: RetrieverTask, pairs: list[Record], tmp_path: Path) -> None:
     model = build(task)
     before = task.conclude(task.validate(model, pairs))
     train(task, model, pairs, steps=60)
@@ -191,8 +191,8 @@ def naive_ranks(task: RetrieverTask, model: PassageEncoder, records: list[Record
         others = [row for row in pool if row != gold]
         passages = task.texts.encode_passages([task.store.record(row) for row in [gold, *others]])
         [query] = embed(model, task.texts.encode_queries([record.document]))
-        own, *scores = (embed(model, passages) @ query).tolist()
-        ranks.append(1 + sum(score >= own for score in scores))
+        positive, *scores = (embed(model, passages) @ query).tolist()
+        ranks.append(1 + sum(score >= positive for score in scores))
     return ranks
 
 
@@ -212,9 +212,12 @@ def test_validation_ranks_the_passage_among_others(
     assert validation.score > 100 * recall["recall@1"] / 40
 
 
-def test_validation_sums_over_shares(task: RetrieverTask, pairs: list[Record]) -> None:
+def test_sums_of_validation_add_up_over_shares(task: RetrieverTask, pairs: list[Record]) -> None:
     model = build(task)
-    unknown = [make_record(1), Record(Document("d3", "half \ud800"))]  # without a passage, or without a text
+    unknown = [
+        make_record(1),
+        Record(Document("d3", "half \ud800")),
+    ]  # without an English passage, and with invalid Unicode
     whole = task.validate(model, [*pairs, *unknown])
     shares = [task.validate(model, share) for share in (pairs[:7], [*pairs[7:], unknown[0]], unknown, [])]
     assert shares[2:] == [{}, {}]
@@ -222,14 +225,14 @@ def test_validation_sums_over_shares(task: RetrieverTask, pairs: list[Record]) -
     assert task.conclude({}).score == 0
 
 
-def test_an_encoder_that_tells_nothing_apart_has_no_recall(task: RetrieverTask, pairs: list[Record]) -> None:
+def test_an_encoder_with_constant_output_has_no_recall(task: RetrieverTask, pairs: list[Record]) -> None:
     model = build(task)
     for parameter in model.parameters():
         parameter.data.zero_()
     assert task.validate(model, pairs[:5])["mrr"] == pytest.approx(5 * 1 / 40)
 
 
-def test_score_prefers_recall_and_then_rank(task: RetrieverTask) -> None:
+def test_score_is_recall_and_then_reciprocal_rank(task: RetrieverTask) -> None:
     def score(hits: int, mrr: float) -> float:
         return task.conclude({"queries": 1000, "mrr": mrr, **{f"recall@{k}": hits for k in (1, 2, 5, 10, 20)}}).score
 
@@ -270,7 +273,7 @@ def test_what_training_and_tokens_depend_on(task: RetrieverTask, store: PassageS
         assert changed.describe_tokens() != task.describe_tokens()
 
 
-def test_nothing_to_validate_on_is_found_before_training(task: RetrieverTask, pairs: list[Record]) -> None:
+def test_check_refuses_validation_data_without_english_passages(task: RetrieverTask, pairs: list[Record]) -> None:
     task.check([make_record(1), pairs[0]])
-    with pytest.raises(UserError, match=r"--valid: none of 2 documents .* the first none with id 'r1'"):
+    with pytest.raises(UserError, match=r"--valid: none of the 2 validation documents .* with the id 'r1'"):
         task.check([make_record(1), make_record(2)])

@@ -1,4 +1,4 @@
-"""Algorithm 1 against a literal transcription of its lines, on steps whose every number is made up from a seed."""
+"""Algorithm 1 compared with a literal transcription of its lines, on steps with random numbers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ToySteps:
 
 
 def transcription(steps: ToySteps, rounds: int, tau: float) -> list[set[tuple[int, int]]]:
-    """Lines 5 to 26 as they stand, for every passage; D_PSEUDO after each round."""
+    """Lines 5 to 26, for every passage; D_PSEUDO after each round."""
     base = steps.base_f1()  # lines 4 and 21
     pseudo: set[tuple[int, int]] = set()  # line 5
     after = []
@@ -67,7 +67,7 @@ def transcription(steps: ToySteps, rounds: int, tau: float) -> list[set[tuple[in
 
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("tau", [0.0, 5.0, 10.0, 15.0])
-def test_rounds_are_the_algorithm(seed: int, tau: float) -> None:
+def test_rounds_agree_with_the_algorithm(seed: int, tau: float) -> None:
     steps = ToySteps(seed, [0.1, 0.2, 0.3])
     rounds = list(run_rounds(steps, RGITConfig(rounds=3, tau=tau)))
     expected = transcription(ToySteps(seed), 3, tau)
@@ -76,11 +76,11 @@ def test_rounds_are_the_algorithm(seed: int, tau: float) -> None:
     for before, after in pairwise(rounds):
         assert before.mined is after.learnt
     assert final_pairs(rounds) is rounds[-1].mined
-    # A passage whose base score is above 100 - tau is never asked about.
+    # A passage whose base score is above 100 - tau is never evaluated.
     assert set(steps.asked) == {int((steps.base_f1() < 100 - tau).sum())}
 
 
-def test_rounds_end_when_recall_does_not_rise() -> None:
+def test_rounds_end_when_recall_does_not_increase() -> None:
     steps = ToySteps(0, [0.3, 0.5, 0.5, 0.9])
     rounds = list(run_rounds(steps, RGITConfig(rounds=4)))
     assert [round_.recall for round_ in rounds] == [0.3, 0.5, 0.5]
@@ -94,7 +94,7 @@ def test_patience_waits_for_a_better_round() -> None:
     assert [round_.mined is None for round_ in rounds] == [False, False, False]
 
 
-def test_the_control_takes_as_many_pairs_at_random() -> None:
+def test_the_control_draws_the_same_number_of_random_pairs() -> None:
     mined = [
         next(run_rounds(ToySteps(0, [0.1]), RGITConfig.model_validate({"mining": mining, "seed": seed}))).mined
         for mining, seed in (("gain", 0), ("random", 0), ("random", 0), ("random", 1))
@@ -110,7 +110,7 @@ def test_no_rounds() -> None:
     assert final_pairs(list(run_rounds(ToySteps(), RGITConfig(rounds=0)))) is NO_PAIRS
 
 
-def test_the_schedule_is_told() -> None:
+def test_the_schedule_is_passed_on() -> None:
     steps = ToySteps(0, [0.1])
     list(run_rounds(steps, RGITConfig(rounds=1, schedule="sequential")))
     assert steps.schedules == ["sequential"]
@@ -120,5 +120,8 @@ def test_selection_by_hand() -> None:
     base = np.array([50.0, 50.0, 50.0, 96.0])
     rows = can_qualify(base, 5)
     assert rows.tolist() == [0, 1, 2]
-    english, f1 = np.array([7, 8, -1]), np.array([55.0, 55.5, 100.0])  # exactly tau is not enough; nothing was found
+    english, f1 = (
+        np.array([7, 8, -1]),
+        np.array([55.0, 55.5, 100.0]),
+    )  # exactly tau does not qualify; -1: nothing was found
     assert select_pairs(rows, english, f1, base, 5).tolist() == [[1, 8]]

@@ -51,7 +51,7 @@ RECORDS = [
     Record(Document("3", "翻译 词语", lang="zh_CN"), ("机器翻译",), None, "a.jsonl", 3, ("e3",)),
     Record(Document("4", "번역 단어", lang="ko"), ("기계 번역", "말뭉치"), None, "a.jsonl", 4, ("e3", "e4")),
 ]
-# Each is one piece of mBART's tokenizers, so that a test can say what comes of it.
+# Each is one piece of mBART's tokenizers, so that tests can state the expected tokens.
 WORDS = """
     tiefe Netze lernen les réseaux profonds el aprendizaje profundo le reti neurali 神经 网络 신경망 학습
     graph theory neural networks
@@ -59,9 +59,9 @@ WORDS = """
 
 
 def texts() -> list[str]:
-    """All that a tokenizer should know."""
-    own = [text for record in RECORDS for text in (record.document.text, *record.keyphrases)]
-    return [*own, *(text for _, passage, phrases in PASSAGES for text in (passage, *phrases)), *WORDS]
+    """Texts that the tokenizers are trained on."""
+    texts = [text for record in RECORDS for text in (record.document.text, *record.keyphrases)]
+    return [*texts, *(text for _, passage, phrases in PASSAGES for text in (passage, *phrases)), *WORDS]
 
 
 def save_backbone(folder: Path, kind: str, **config: Any) -> str:
@@ -71,7 +71,7 @@ def save_backbone(folder: Path, kind: str, **config: Any) -> str:
     torch.manual_seed(7)
     if kind == "t5":
         sizes = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 1, "num_heads": 2, "dropout_rate": 0.0}
-        # T5's own vocabulary is larger than its tokenizer's.
+        # The vocabulary of the T5 model is larger than that of its tokenizer.
         T5ForConditionalGeneration(
             T5Config(vocab_size=tokens + 8, **{**sizes, "decoder_start_token_id": 0, **config})
         ).save_pretrained(folder)
@@ -83,7 +83,7 @@ def save_backbone(folder: Path, kind: str, **config: Any) -> str:
         **{f"{part}_ffn_dim": 64 for part in ("encoder", "decoder")},
         "max_position_embeddings": 64,
         "dropout": 0.0,
-        "init_std": 0.3,  # far enough from a uniform distribution for beams to differ
+        "init_std": 0.3,  # makes the distribution far from uniform, so that beams differ
     }
     if kind == "bart":
         BartForConditionalGeneration(BartConfig(vocab_size=tokens, **{**sizes, **config})).save_pretrained(folder)
@@ -93,7 +93,7 @@ def save_backbone(folder: Path, kind: str, **config: Any) -> str:
 
 
 def save_mbart_tokenizer(folder: Path, kind: str) -> Any:
-    """The tokenizer of mBART-25 or mBART-50 over a SentencePiece model of its own."""
+    """The tokenizer of mBART-25 or mBART-50 with a new SentencePiece model."""
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts() * 8),
         model_prefix=str(folder / "sentencepiece.bpe"),
@@ -110,7 +110,7 @@ def save_mbart_tokenizer(folder: Path, kind: str) -> Any:
 
 
 def save_plain_tokenizer(folder: Path, kind: str, languages: Sequence[str] = ()) -> Any:
-    """A tokenizer in the manner of BART or T5; after a T5's text, the first of the languages stands in its template."""
+    """A tokenizer as in BART or T5; the template of T5 has the first language after the text."""
     special = ["<s>", "<pad>", "</s>", "<unk>"] if kind == "bart" else ["<pad>", "</s>", "<unk>"]
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=kind == "t5")
@@ -146,7 +146,7 @@ def make_config(backbone: str, **more: Any) -> GeneratorConfig:
 
 
 def train(task: GeneratorTask, steps: int, records: Sequence[Record] = RECORDS) -> Any:
-    """The task's model after training on records: 60 steps, and it knows `RECORDS` by heart."""
+    """The task's model after training on records: after 60 steps it has memorized `RECORDS`."""
     torch.manual_seed(1)
     model = task.build().train()
     rows: list[Any] = task.tokenize(records)

@@ -1,4 +1,4 @@
-"""A whole RAMKG over the small random models: retriever, index, English passages, generator."""
+"""A complete RAMKG from the small random models: retriever, index, English passages, generator."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.ramkg import tiny_generator, tiny_retriever
 
 
 def save_ramkg(scratch: Path, *, steps: int = 60) -> Path:
-    """Write a folder that `open_predictor` opens; after 60 steps it knows `tiny_generator.RECORDS` by heart."""
+    """Write a folder for `open_predictor`; after 60 steps the model has memorized `tiny_generator.RECORDS`."""
     reader, writer = scratch / "bert", scratch / "mbart"
     reader.mkdir()
     writer.mkdir()
@@ -26,13 +26,13 @@ def save_ramkg(scratch: Path, *, steps: int = 60) -> Path:
     passages = retriever.texts.encode_passages([english.record(row) for row in range(len(english))])
     build_index([embed(retriever.encoder, passages)], scratch / INDEX, IndexConfig(), retriever.sha256)
 
-    # The generator learns with what is retrieved for each document, as in the rounds.
+    # The generator is trained with the passages retrieved for each document, as in RGIT.
     task = tiny_generator.make_task(tiny_generator.save_backbone(writer, "mbart25"), english.folder)
     queries = retriever.texts.encode_queries([record.document for record in tiny_generator.RECORDS])
     _, rows = PassageIndex(scratch / INDEX, None).search(embed(retriever.encoder, queries), task.config.passages)
     records = [
-        replace(record, english_ids=tuple(english.record(row).document.id for row in own))
-        for record, own in zip(tiny_generator.RECORDS, rows.tolist(), strict=True)
+        replace(record, english_ids=tuple(english.record(row).document.id for row in retrieved))
+        for record, retrieved in zip(tiny_generator.RECORDS, rows.tolist(), strict=True)
     ]
     save_generator(tiny_generator.train(task, steps, records), task.mixer, scratch / GENERATOR)
     parts = {GENERATOR: scratch / GENERATOR, RETRIEVER: scratch / RETRIEVER, INDEX: scratch / INDEX}

@@ -1,4 +1,4 @@
-"""A small random BERT that reads English and an invented language, and documents that exist in both."""
+"""A small random BERT for English and an invented language, and documents in both languages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CONFIG = {"passage_tokens": 24, "negatives": 2}
 
 
 def foreign(text: str) -> str:
-    """The text in the other language: every word backwards."""
+    """The text in the invented language: each word is reversed."""
     return " ".join(word[::-1] for word in text.split())
 
 
@@ -36,10 +36,10 @@ def make_pairs(number: int, seed: int) -> tuple[list[Record], list[Record]]:
     """Documents of the other language, and their English passages; the ids of a pair are the same."""
     random = Random(seed)
     english = []
-    for place in range(number):
+    for index in range(number):
         words = random.sample(WORDS, 6)
         body = " ".join(random.choices(words, k=random.randint(6, 14)))
-        english.append(Record(Document(f"d{place}", body, title=" ".join(words[:2])), (words[0], words[1])))
+        english.append(Record(Document(f"d{index}", body, title=" ".join(words[:2])), (words[0], words[1])))
     others = [
         Record(Document(r.document.id, foreign(r.document.body), foreign(r.document.title), "xx"), r.keyphrases)
         for r in english
@@ -67,7 +67,7 @@ def write_records(records: Iterable[Record], path: Path) -> str:
 def save_backbone(folder: Path, marks: Sequence[str] = MARKS, **config: Any) -> str:
     """Write a BERT of some ten thousand random weights, and a tokenizer of the words of both languages."""
     vocabulary = [*SPECIAL, *marks, ".", ";", *WORDS, *(word[::-1] for word in WORDS)]
-    model = models.WordLevel({word: place for place, word in enumerate(vocabulary)}, unk_token="[UNK]")
+    model = models.WordLevel({word: index for index, word in enumerate(vocabulary)}, unk_token="[UNK]")
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()

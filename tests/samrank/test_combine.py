@@ -1,4 +1,4 @@
-"""Heads chosen from one pass: the scores are those of predictors with these heads, and no other choice is better."""
+"""Heads selected from one pass: scores equal those of predictors with these heads, and no other choice is better."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ def expected_f1(config: SAMRankConfig, records: Any) -> list[float | None]:
     return [report.scores[f"f1@{cutoff}"].mean for cutoff in CUTOFFS]
 
 
-def test_every_way_to_score_once() -> None:
-    assert len(SCORINGS) == 2 * (2 + 1 + 2)  # the global part has no direction
+def test_every_scoring_occurs_once() -> None:
+    assert len(SCORINGS) == 2 * (2 + 1 + 2)  # the score `global` has no direction
     assert len(set(SCORINGS)) == len(SCORINGS)
 
 
 @pytest.mark.parametrize(
-    "fields", [{}, {"merge_stems": False, "position_scale": None}], ids=["as kpray has it", "as the paper has it"]
+    "fields", [{}, {"merge_stems": False, "position_scale": None}], ids=["defaults of kpray", "as in the paper"]
 )
-def test_one_pass_gives_what_predictors_give(
+def test_one_pass_gives_the_same_f1_as_separate_predictors(
     fields: dict[str, Any], tiny_model: Callable[[str], TinyModel], tagger: Tagger, tmp_path: Path
 ) -> None:
     config = SAMRankConfig.model_validate({"model": tiny_model("bert").folder, **fields})
     records = [*RECORDS, REJECTED]
     parts = [table_of(config, records[:2]), table_of(config, records[2:])]
-    for place, part in enumerate(parts):
-        save_table(part, tmp_path / f"{place}.npz")
+    for index, part in enumerate(parts):
+        save_table(part, tmp_path / f"{index}.npz")
     table = load_tables([tmp_path / "0.npz", tmp_path / "1.npz"])
     assert table.f1.shape == (6, len(SCORINGS), LAYERS * HEADS, len(CUTOFFS))  # one of the seven has no gold
     names = all_heads(config.model)
@@ -82,31 +82,33 @@ def test_one_pass_gives_what_predictors_give(
             np.testing.assert_allclose(alone, found, rtol=0, atol=1e-12)
 
 
-def test_choices_are_the_best_there_are(tiny_model: Callable[[str], TinyModel], tagger: Tagger) -> None:
+def test_choices_have_the_highest_f1(tiny_model: Callable[[str], TinyModel], tagger: Tagger) -> None:
     config = SAMRankConfig(model=tiny_model("bert").folder)
     tables = [table_of(config, RECORDS[:2]), table_of(config, RECORDS[3:])]
 
     def score(scoring: Scoring, heads: tuple[int, ...]) -> float:
         found = [f1_of_heads_together(table, scoring, MODES, heads, merge=True)[:, 0].mean() for table in tables]
-        return float(np.mean(found))  # each data set counts alike, though one has more documents
+        return float(np.mean(found))  # each dataset has the same weight, though one has more documents
 
-    choices = {choice.how: choice for choice in choose_heads(tables, SCORINGS, MODES, most=3, cutoff=5, merge=True)}
+    choices = {
+        choice.how: choice for choice in choose_heads(tables, SCORINGS, MODES, max_heads=3, cutoff=5, merge=True)
+    }
     assert choices.keys() == {"one head", "best alone", "greedy"}
     for choice in choices.values():
         assert choice.score == pytest.approx(score(choice.scoring, choice.heads), abs=1e-9)
     every = range(LAYERS * HEADS)
     assert choices["one head"].score == pytest.approx(max(score(s, (head,)) for s, head in product(SCORINGS, every)))
-    own = choices["greedy"]
-    singles = [score(own.scoring, (head,)) for head in every]
-    # Shares keep the order of one head's phrases, so the first step takes a best single head.
-    assert score(own.scoring, own.heads[:1]) == pytest.approx(max(singles))
-    if len(own.heads) > 1:
-        pairs = {pair: score(own.scoring, pair) for pair in combinations(every, 2) if own.heads[0] in pair}
-        assert score(own.scoring, own.heads[:2]) == pytest.approx(max(pairs.values()))
+    greedy = choices["greedy"]
+    singles = [score(greedy.scoring, (head,)) for head in every]
+    # Dividing by the maximum keeps the order of one head's phrases, so the first step takes a best single head.
+    assert score(greedy.scoring, greedy.heads[:1]) == pytest.approx(max(singles))
+    if len(greedy.heads) > 1:
+        pairs = {pair: score(greedy.scoring, pair) for pair in combinations(every, 2) if greedy.heads[0] in pair}
+        assert score(greedy.scoring, greedy.heads[:2]) == pytest.approx(max(pairs.values()))
 
 
 def test_one_head_alone(tiny_model: Callable[[str], TinyModel], tagger: Tagger) -> None:
     config = SAMRankConfig(model=tiny_model("bert").folder)
     table = table_of(config, RECORDS[:2])
-    [choice] = choose_heads([table], SCORINGS, MODES, most=1, cutoff=15, merge=True)
+    [choice] = choose_heads([table], SCORINGS, MODES, max_heads=1, cutoff=15, merge=True)
     assert choice.how == "one head"

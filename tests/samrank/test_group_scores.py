@@ -1,4 +1,4 @@
-"""Phrases with equal stems as one, and scores rounded so that a batch does not decide a rank."""
+"""Phrases with equal stems share one score, and scores are rounded so that ranks do not depend on the batch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def in_order_of_appearance(names: list[int]) -> np.ndarray:
 
 
 def step(best: float) -> float:
-    """The distance between two scores, rounded to five digits of the best one."""
+    """The smallest difference between scores that are rounded to five digits of the best one."""
     return 10.0 ** (math.ceil(math.log10(best)) - 5)
 
 
@@ -40,7 +40,7 @@ def test_equal_stems_are_added_up_or_the_best_is_kept() -> None:
 
 @pytest.mark.parametrize("merge", [True, False])
 @given(grouping=groupings())
-def test_every_group_is_that_of_a_loop(merge: bool, grouping: tuple[np.ndarray, np.ndarray]) -> None:
+def test_group_scores_equal_those_of_a_loop(merge: bool, grouping: tuple[np.ndarray, np.ndarray]) -> None:
     scores, groups = grouping
     found = group_scores(scores, groups, merge)
     assert found.shape == (len(scores), groups.max() + 1)
@@ -59,7 +59,7 @@ def test_order_of_phrases_within_groups_does_not_matter(
     order = list(range(len(groups)))
     random.shuffle(order)
     expected = group_scores(scores, groups, merge)
-    # The groups are numbered anew, in order of appearance, as `group_scores` wants them.
+    # `group_scores` requires groups that are numbered in order of appearance.
     renumbered = in_order_of_appearance(groups[order].tolist())
     found = group_scores(scores[:, order], renumbered, merge)
     old = [groups[order].tolist()[renumbered.tolist().index(group)] for group in range(renumbered.max() + 1)]

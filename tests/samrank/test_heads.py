@@ -1,4 +1,4 @@
-"""The F1 of all heads from one pass is that of evaluating one predictor per head."""
+"""The F1 of all heads from one pass equals the F1 of separate predictors, one for each head."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ def test_names_of_heads(tiny_model: Callable[[str], TinyModel]) -> None:
         ("gpt2", {"score": "proportional", "redistribution": "forward", "heads": ("99-99",)}),
     ],
 )
-def test_f1_of_heads_is_that_of_evaluate(
+def test_f1_of_heads_equals_that_of_evaluate(
     kind: str, fields: dict[str, Any], tiny_model: Callable[[str], TinyModel], tagger: Tagger
 ) -> None:
     config = SAMRankConfig.model_validate({"model": tiny_model(kind).folder, **fields})
     found = f1_of_heads(config, iter(RECORDS))
     assert found.shape == (LAYERS, HEADS, len(CUTOFFS))
-    assert len(np.unique(found)) > 3  # the heads are told apart
+    assert len(np.unique(found)) > 3  # the heads differ
     for layer, head in ((0, 0), (1, 3), (2, 1), (2, 3)):
         predictor = SAMRank(config.model_copy(update={"heads": (f"{layer + 1}-{head + 1}",)}))
         documents = [record.document for record in RECORDS]
@@ -68,7 +68,7 @@ def test_f1_of_heads_is_that_of_evaluate(
         assert found[layer, head].tolist() == pytest.approx(expected, rel=0, abs=1e-9)
 
 
-def test_rejected_document_counts_as_one_without_predictions(
+def test_rejected_document_counts_as_an_empty_prediction(
     tiny_model: Callable[[str], TinyModel], tagger: Tagger
 ) -> None:
     config = SAMRankConfig(model=tiny_model("bert").folder)
@@ -78,12 +78,12 @@ def test_rejected_document_counts_as_one_without_predictions(
     assert found.any()
 
 
-def test_records_without_gold_alone(tiny_model: Callable[[str], TinyModel], tagger: Tagger) -> None:
+def test_records_without_gold_are_an_error(tiny_model: Callable[[str], TinyModel], tagger: Tagger) -> None:
     with pytest.raises(UserError, match="no record has gold keyphrases"):
         f1_of_heads(SAMRankConfig(model=tiny_model("bert").folder), [RECORDS[2]])
 
 
-def test_rows_name_the_best_head_first() -> None:
+def test_rows_are_sorted_by_f1_at_15() -> None:
     scores = np.arange(2 * 2 * 3, dtype=float).reshape(2, 2, 3)
     scores[0, 1, 2] = 100
     assert head_rows(scores) == [
@@ -94,7 +94,7 @@ def test_rows_name_the_best_head_first() -> None:
     ]
 
 
-def test_each_data_set_has_its_rows_and_its_panels(
+def test_every_dataset_has_rows_and_a_panel(
     tiny_model: Callable[[str], TinyModel], tagger: Tagger, tmp_path: Path
 ) -> None:
     config = SAMRankConfig(model=tiny_model("bert").folder)

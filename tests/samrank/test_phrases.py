@@ -1,4 +1,4 @@
-"""Where phrases stand, and Eq. 7-8 with the rule for single words (Sec. 3.5)."""
+"""Occurrences of phrases, and Eq. 7-8 with the rule for single words (Sec. 3.5)."""
 
 from __future__ import annotations
 
@@ -49,33 +49,33 @@ def one_token_per_word(text: str, candidates: list[Span], segments: list[int] | 
 
 
 def by_phrase(sample: Sample, scores: Sequence[float]) -> dict[str, float]:
-    """The phrases in order, each with its score, from one head's token scores."""
+    """Phrase -> its score, in order, for the token scores of one head."""
     found = occurrences_of(sample)
     values = phrase_scores(np.array([scores], dtype=np.float64), found)[0].tolist()
-    places = found.words[found.first_of_phrase].tolist()
-    return {" ".join(sample.words[a:b]): value for (a, b), value in zip(places, values, strict=True)}
+    first = found.words[found.first_of_phrase].tolist()
+    return {" ".join(sample.words[a:b]): value for (a, b), value in zip(first, values, strict=True)}
 
 
-def test_phrase_of_several_words_counts_at_every_place_in_full() -> None:
+def test_multi_word_phrase_has_weight_1_at_every_occurrence() -> None:
     sample = one_token_per_word("neural net . the Neural Net", [(0, 2), (4, 6)])
     scores = by_phrase(sample, [1, 2, 4, 8, 16, 32])
     assert scores == {"neural net": 1 + 2 + 16 + 32}
 
 
-def test_place_that_the_grammar_did_not_find_counts_too() -> None:
+def test_occurrence_that_the_grammar_did_not_find_counts() -> None:
     sample = one_token_per_word("neural net . big neural net", [(0, 2), (3, 6)])
     scores = by_phrase(sample, [1, 2, 4, 8, 16, 32])
     assert scores == {"neural net": 1 + 2 + 16 + 32, "big neural net": 8 + 16 + 32}
 
 
-def test_single_word_is_a_mean_without_places_in_longer_phrases() -> None:
+def test_single_word_is_the_mean_of_its_occurrences_outside_longer_phrases() -> None:
     sample = one_token_per_word("net . neural net . net", [(0, 1), (2, 4), (5, 6)])
     scores = by_phrase(sample, [1, 2, 4, 8, 16, 32])
     assert scores == {"net": (1 + 32) / 2, "neural net": 4 + 8}
 
 
-def test_single_word_that_stands_in_longer_phrases_alone_scores_0() -> None:
-    # "net" is a candidate of the second sentence, where the longer "net gain" stands too.
+def test_single_word_that_occurs_only_in_longer_phrases_scores_0() -> None:
+    # "net" is a candidate of the second sentence, which also contains the longer "net gain".
     sample = one_token_per_word("net gain . net gain", [(0, 2), (3, 4)])
     assert by_phrase(sample, [1, 2, 4, 8, 16]) == {"net gain": 1 + 2 + 8 + 16, "net": 0}
 
@@ -85,14 +85,14 @@ def test_single_word_is_a_mean_in_each_segment() -> None:
     assert by_phrase(sample, [1, 2, 4, 8, 16]) == {"net": (1 + 4) / 2 + 16}
 
 
-def test_phrases_come_in_order_of_place_and_the_longer_first() -> None:
+def test_phrases_are_in_text_order_and_the_longest_first() -> None:
     sample = one_token_per_word("x a b . a . c", [(1, 2), (1, 3), (6, 7)])
     assert list(by_phrase(sample, [1] * 7)) == ["a b", "a", "c"]
 
 
-def test_word_is_the_sum_of_the_tokens_that_touch_it() -> None:
+def test_word_score_is_the_sum_of_the_overlapping_tokens() -> None:
     #       0123456789
-    # text "networks of": tokens "net", "works", " of"; the word "of" starts inside the third
+    # The text "networks of" has the tokens "net", "works", " of"; the word "of" starts inside the third token.
     sample = Sample(["networks", "of"], [(0, 1), (1, 2)], [(0, 8), (9, 11)], [(0, 3), (3, 8), (8, 11)], [0, 0, 0])
     assert by_phrase(sample, [1, 2, 4]) == {"networks": 1 + 2, "of": 4}
 
@@ -127,7 +127,7 @@ def samples(draw: st.DrawFn) -> Sample:
         with_space = start - (start > end and draw(st.booleans()))  # GPT-2's tokens begin with the space
         edges = [with_space, *sorted(cuts), start + len(word)]
         for piece in pairwise(edges):
-            token_spans += [piece] * draw(st.sampled_from([1, 1, 2]))  # the bytes of one character are several tokens
+            token_spans += [piece] * draw(st.sampled_from([1, 1, 2]))  # one character's bytes may be several tokens
         end = start + len(word)
         word_spans.append((start, end))
     first_of_second = draw(st.integers(1, len(token_spans)))
@@ -136,18 +136,18 @@ def samples(draw: st.DrawFn) -> Sample:
 
 
 @given(samples())
-def test_places_are_those_of_a_loop(sample: Sample) -> None:
+def test_occurrences_equal_those_of_a_loop(sample: Sample) -> None:
     found = occurrences_of(sample)
     edges = [*found.first_of_phrase.tolist(), len(found.words)]
-    places = {
+    occurrences = {
         tuple(word.lower() for word in sample.words[slice(*found.words[a])]): [
             (a, b) for a, b in found.words[a:b].tolist()
         ]
         for a, b in pairwise(edges)
     }
-    expected = naive.find_places([word.lower() for word in sample.words], sample.candidates)
-    assert places == expected
-    assert list(places) == list(expected)
+    expected = naive.find_occurrences([word.lower() for word in sample.words], sample.candidates)
+    assert occurrences == expected
+    assert list(occurrences) == list(expected)
     for (first_word, end_word), (first, end) in zip(found.words.tolist(), found.tokens.tolist(), strict=True):
         start_character, end_character = sample.word_spans[first_word][0], sample.word_spans[end_word - 1][1]
         touching = [t for t, (a, b) in enumerate(sample.token_spans) if a < end_character and b > start_character]
@@ -155,7 +155,7 @@ def test_places_are_those_of_a_loop(sample: Sample) -> None:
 
 
 @given(samples(), st.integers(0, 1000))
-def test_phrase_scores_are_those_of_a_loop(sample: Sample, seed: int) -> None:
+def test_phrase_scores_equal_those_of_a_loop(sample: Sample, seed: int) -> None:
     scores = np.random.default_rng(seed).random((2, len(sample.token_spans)))
     tokens = naive.Tokens(sample.token_spans, sample.segments, scores)
     expected = naive.phrase_scores(sample.words, sample.word_spans, sample.candidates, tokens)

@@ -1,4 +1,4 @@
-"""SAMRank from text to ranked keyphrases: as the naive implementation, alone and in any batch."""
+"""SAMRank from text to ranked keyphrases agrees with the naive implementation, alone and in any batch."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def open_samrank(model: TinyModel, **fields: Any) -> SAMRank:
 
 
 def assert_as_naive(predictor: SAMRank, model: TinyModel, document: Document, *, several: bool) -> None:
-    """Scores of tokens and of phrases agree, for a document of several segments or of one."""
+    """Check that token scores and phrase scores agree; `several`: whether the document has several segments."""
     config, text = predictor.config, document.text
     tokens = naive.score_tokens(text, model, config)
     assert (tokens.segment_of[-1] > 0) is several
@@ -79,7 +79,7 @@ def assert_as_naive(predictor: SAMRank, model: TinyModel, document: Document, *,
     np.testing.assert_allclose(explanation.scores, shares.mean(axis=0), rtol=1e-5, atol=1e-5)
     scores = {stem_phrase(phrase.text, document.lang): phrase.score for phrase in explanation.keyphrases}
     assert len(scores) == len(explanation.keyphrases)
-    # All are rounded to five digits of the best, which may be as little as 1.0000.
+    # Scores are rounded to five digits of the best one.
     assert scores == pytest.approx(expected, rel=0, abs=6e-5 * max(expected.values()))
     assert all(one.score >= other.score for one, other in pairwise(explanation.keyphrases))
     assert all(phrase.present and phrase.text in text for phrase in explanation.keyphrases)
@@ -87,7 +87,7 @@ def assert_as_naive(predictor: SAMRank, model: TinyModel, document: Document, *,
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: "-".join(mode.values()))
 @pytest.mark.parametrize("kind", KINDS)
-def test_small_models_rank_as_the_paper(
+def test_small_models_rank_as_in_the_paper(
     kind: str, mode: dict[str, str], tiny_model: Callable[[str], TinyModel], tagger: Tagger
 ) -> None:
     model = tiny_model(kind)
@@ -106,7 +106,7 @@ def test_options_of_the_paper(
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: "-".join(mode.values()))
-def test_minilm_ranks_as_the_paper(mode: dict[str, str], minilm: TinyModel, tagger: Tagger) -> None:
+def test_minilm_ranks_as_in_the_paper(mode: dict[str, str], minilm: TinyModel, tagger: Tagger) -> None:
     heads = ("4-12", "6-11", "1-3")
     assert_as_naive(open_samrank(minilm, heads=heads, segment_tokens=48, **mode), minilm, LONG, several=True)
 
@@ -125,14 +125,14 @@ def test_predictions_do_not_depend_on_batch_or_order(
 ) -> None:
     predictor = open_samrank(tiny_model(kind))
     alone = {document.id: predictor.predict([document], top=100)[0] for document in DOCUMENTS}
-    other = copy(predictor)  # the model need not be loaded again
+    other = copy(predictor)  # shares the loaded model
     other.config = predictor.config.model_copy(update={"batch_tokens": batch_tokens})
     for document, together in zip(order, other.predict(order, top=100), strict=True):
         expected = {phrase.text: phrase.score for phrase in alone[document.id]}
         assert {phrase.text: phrase.score for phrase in together} == pytest.approx(expected, rel=0, abs=1e-4)
 
 
-def test_top_is_the_head_of_the_whole_list(tiny_model: Callable[[str], TinyModel], tagger: Tagger) -> None:
+def test_top_cuts_the_full_ranking(tiny_model: Callable[[str], TinyModel], tagger: Tagger) -> None:
     predictor = open_samrank(tiny_model("bert"))
     [every] = predictor.predict([LONG], top=1000)
     assert len(every) > 10
@@ -145,7 +145,7 @@ def test_no_documents(tiny_model: Callable[[str], TinyModel], tagger: Tagger) ->
     assert open_samrank(tiny_model("bert")).predict([]) == []
 
 
-def test_document_without_candidates_is_explained_by_zeros(
+def test_document_without_candidates_has_token_scores_of_0(
     tiny_model: Callable[[str], TinyModel], tagger: Tagger
 ) -> None:
     [explanation] = open_samrank(tiny_model("bert")).predict([WITHOUT_CANDIDATES], explain=True)
@@ -195,9 +195,7 @@ def test_text_of_exactly_the_limit_is_one_segment(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_segments_are_never_longer_than_the_model_takes(
-    kind: str, tiny_model: Callable[[str], TinyModel], tagger: Tagger
-) -> None:
+def test_segments_fit_into_the_model(kind: str, tiny_model: Callable[[str], TinyModel], tagger: Tagger) -> None:
     model = tiny_model(kind)
     assert open_samrank(model).segment_tokens == model.most_tokens
     assert open_samrank(model, segment_tokens=10 * MOST_TOKENS).segment_tokens == model.most_tokens
@@ -227,7 +225,7 @@ def test_description_names_tagger_and_configuration(tiny_model: Callable[[str], 
     }
 
 
-def test_phrases_with_equal_stems_are_one_and_the_best_spelling_stands_for_it(
+def test_phrases_with_equal_stems_are_one_and_shown_in_the_best_spelling(
     tiny_model: Callable[[str], TinyModel], tagger: Tagger
 ) -> None:
     document = Document("1", "Graphe épars. Les graphes épars sont. Avec des graphes épars.", lang="fr")

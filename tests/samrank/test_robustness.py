@@ -1,4 +1,4 @@
-"""Any document has a result, possibly empty, or is rejected with a reason."""
+"""Every document gets a result, possibly empty, or is rejected with a reason."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_twenty_thousand_words(predictor: SAMRank) -> None:
         ("Graph\0theory, neural\0networks", "fr", "theory"),
         ("neural\r\nnetworks", "en", "neural networks"),
         ("des réseaux\r\n neuronaux", "fr", "réseaux neuronaux"),
-        ("cafe\u0301s the\u0301oriques, x", "fr", "cafe\u0301s the\u0301oriques"),  # accents as characters of their own
+        ("cafe\u0301s the\u0301oriques, x", "fr", "cafe\u0301s the\u0301oriques"),  # combining accents
         ("तंत्रिका नेटवर्क, x", "hi", "तंत्रिका नेटवर्क"),  # vowel signs are combining marks
     ],
 )
@@ -91,7 +91,7 @@ def test_language_that_kpray_does_not_know(predictor: SAMRank, lang: str) -> Non
 
 
 @pytest.mark.parametrize("text", ["\ud800", "sparse graphs \udfff", "graph\ud800s"])
-def test_half_of_a_character(predictor: SAMRank, text: str) -> None:
+def test_lone_surrogates_are_rejected(predictor: SAMRank, text: str) -> None:
     with pytest.raises(RejectedDocument, match="surrogate"):
         predict(predictor, text)
 

@@ -43,7 +43,7 @@ def test_global_score_is_the_column_sum_and_0_for_the_muted_token() -> None:
 
 def test_proportional_score_backward() -> None:
     _, passed_on = scores_of(np.array(MAP), -1, "backward", "unit")
-    # Column i of B is G_i times column i of A; divided by its own sum, G_i cancels, and the muted column stays 0.
+    # Column i of B is G_i times column i of A. Division by the column's sum cancels G_i; the muted column stays 0.
     first, second = 0.5 + 0.1 + 0.4, 0.3 + 0.6 + 0.2
     assert passed_on == pytest.approx(
         [0.5 / first + 0.3 / second, 0.1 / first + 0.6 / second, 0.4 / first + 0.2 / second]
@@ -52,15 +52,15 @@ def test_proportional_score_backward() -> None:
 
 def test_proportional_score_forward() -> None:
     _, passed_on = scores_of(np.array(MAP), -1, "forward", "unit")
-    # Rows of A sum to 1, so each token but the muted one hands out its row.
+    # Rows of A sum to 1, so each token except the muted one distributes its row.
     assert passed_on == pytest.approx([0.5 + 0.1, 0.3 + 0.6, 0.2 + 0.3])
 
 
 def test_proportional_score_by_global_score() -> None:
     _, passed_on = scores_of(np.array(MAP), -1, "backward", "global")
     first, second = 0.5 + 0.1 + 0.4, 0.3 + 0.6 + 0.2
-    handed_out = np.array([0.5 * first + 0.3 * second, 0.1 * first + 0.6 * second, 0.4 * first + 0.2 * second])
-    assert passed_on == pytest.approx(handed_out * 3 / handed_out.sum())
+    unscaled = np.array([0.5 * first + 0.3 * second, 0.1 * first + 0.6 * second, 0.4 * first + 0.2 * second])
+    assert passed_on == pytest.approx(unscaled * 3 / unscaled.sum())
 
 
 @pytest.mark.parametrize(("redistribution", "weighting"), MODES)
@@ -73,12 +73,12 @@ def test_a_single_muted_token_scores_0(redistribution: Redistribution, weighting
 @pytest.mark.parametrize(("redistribution", "weighting"), MODES)
 @settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1), tokens=st.integers(1, 9), causal=st.booleans(), padding=st.integers(0, 3))
-def test_scores_are_those_of_the_equations(
+def test_scores_agree_with_the_equations(
     redistribution: Redistribution, weighting: Weighting, seed: int, tokens: int, causal: bool, padding: int
 ) -> None:
     random = np.random.default_rng(seed)
     logits = 3 * random.standard_normal((tokens + padding, tokens + padding))
-    logits[:, tokens:] = -np.inf  # padding receives no attention, and its own rows must not count
+    logits[:, tokens:] = -np.inf  # padding receives no attention, and its rows must not count
     if causal:
         logits[np.triu_indices(tokens, 1)] = -np.inf
     maps = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
@@ -103,7 +103,7 @@ def test_scores_are_those_of_the_equations(
 
 @settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), tokens=st.integers(2, 8))
-def test_proportional_score_hands_out_a_mass_of_1_for_each_token_but_the_muted(seed: int, tokens: int) -> None:
+def test_each_token_except_the_muted_one_distributes_a_total_of_1(seed: int, tokens: int) -> None:
     maps = np.random.default_rng(seed).dirichlet(np.ones(tokens), size=tokens)
     for redistribution in ("backward", "forward"):
         _, passed_on = scores_of(maps, -1, redistribution, "unit")
@@ -123,7 +123,7 @@ def test_attention_maps_are_the_softmax_of_scaled_products() -> None:
     np.testing.assert_allclose(maps, expected, rtol=1e-6)
 
 
-def test_attention_maps_see_nothing_later_when_causal_and_nothing_masked() -> None:
+def test_causal_attention_maps_equal_those_with_a_causal_mask() -> None:
     generator = torch.Generator().manual_seed(0)
     query, key = torch.randn(2, 1, 3, 4, 8, generator=generator)
     causal = attention_maps(query, key, 1.0, None, True)
@@ -133,6 +133,6 @@ def test_attention_maps_see_nothing_later_when_causal_and_nothing_masked() -> No
     torch.testing.assert_close(attention_maps(query, key, 1.0, mask, False), causal)
 
 
-def test_attention_maps_are_float32_whatever_the_model() -> None:
+def test_attention_maps_are_float32_for_every_dtype() -> None:
     query = torch.ones(1, 1, 3, 4, dtype=torch.bfloat16)
     assert attention_maps(query, query, 0.5, None, False).dtype is torch.float32

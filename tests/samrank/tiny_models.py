@@ -47,7 +47,7 @@ _SIZES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class TinyModel:
-    """A model and what the naive implementation must be told of it.
+    """A model, with the properties that the naive implementation needs.
 
     Attributes:
         folder: config.json, model.safetensors and the tokenizer's files.
@@ -82,7 +82,7 @@ def word_pieces() -> PreTrainedTokenizerFast:
 
 
 def bytes_bpe(*, start: bool) -> PreTrainedTokenizerFast:
-    """A tokenizer of GPT-2's type, without special tokens, or with one at the start as Llama has it."""
+    """A tokenizer of GPT-2's type, without special tokens, or with one at the start as in Llama."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -96,11 +96,11 @@ def bytes_bpe(*, start: bool) -> PreTrainedTokenizerFast:
 
 
 def save_model(folder: Path, config: PreTrainedConfig, tokenizer: PreTrainedTokenizerFast) -> str:
-    """Write a random model, the same for the same configuration."""
+    """Write a random model; equal configurations give equal weights."""
     torch.manual_seed(7)
     model = AutoModel.from_config(config)
     generator = torch.Generator().manual_seed(7)
-    for parameter in model.parameters():  # biases and norms too, so that none of them can be left out unnoticed
+    for parameter in model.parameters():  # so that the tests notice a missing bias or norm
         parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -113,7 +113,7 @@ def save_bert(folder: Path) -> TinyModel:
 
 
 def save_roberta(folder: Path) -> TinyModel:
-    """BERT whose positions are counted from the number of the padding token, so that it takes fewer tokens."""
+    """BERT whose positions start after the id of the padding token, so that it reads fewer tokens."""
     tokenizer = word_pieces()
     config = RobertaConfig(vocab_size=len(tokenizer), pad_token_id=0, bos_token_id=2, eos_token_id=3, **_SIZES)
     return TinyModel(save_model(folder, config, tokenizer), (2,), (3,), -1, MOST_TOKENS - 1)
@@ -135,14 +135,14 @@ def save_gpt2(folder: Path) -> TinyModel:
 
 
 def save_llama(folder: Path) -> TinyModel:
-    """Two of its query heads share one key head."""
+    """Llama with grouped-query attention: two query heads share one key head."""
     tokenizer = bytes_bpe(start=True)
     config = LlamaConfig(vocab_size=len(tokenizer), num_key_value_heads=2, bos_token_id=0, eos_token_id=1, **_SIZES)
     return TinyModel(save_model(folder, config, tokenizer), (0,), (), 0)
 
 
 def save_mistral(folder: Path) -> TinyModel:
-    """Llama that sees only the last eight tokens."""
+    """Llama with a sliding window of eight tokens."""
     tokenizer = bytes_bpe(start=True)
     config = MistralConfig(
         vocab_size=len(tokenizer), num_key_value_heads=2, sliding_window=8, bos_token_id=0, eos_token_id=1, **_SIZES

@@ -1,4 +1,4 @@
-"""Candidate phrases of texts whose tags are given."""
+"""Candidate phrases of texts with given tags."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kpray.errors import RejectedDocument
-from kpray.text.candidates import MOST_CHARACTERS, MOST_WORDS, CandidateRule, find_candidates
+from kpray.text.candidates import MAX_CHARACTERS, MAX_WORDS, CandidateRule, find_candidates
 from kpray.text.tagging import Tagger
 from kpray.text.words import split_words
 
 TaggedSentence = list[tuple[str, str]]
 
-NO_TAGGER = Tagger("none", lambda words: [])  # for languages that need none
+NO_TAGGER = Tagger("none", lambda words: [])  # for languages without a tagger
 
 
 def tagged_text(sentences: list[TaggedSentence], separator: str = " ") -> tuple[str, Tagger]:
@@ -39,19 +39,19 @@ def candidates(tagged: str, rule: CandidateRule) -> list[str]:
     ("tagged", "phrases"),
     [
         ("neural/JJ networks/NNS learn/VBP graphs/NNS", ["neural networks", "graphs"]),
-        ("deep/JJ and/CC sparse/JJ", []),  # an adjective alone is none
-        ("networks/NNS sparse/JJ are/VBP", ["networks"]),  # it ends with a noun
+        ("deep/JJ and/CC sparse/JJ", []),  # an adjective alone is not a candidate
+        ("networks/NNS sparse/JJ are/VBP", ["networks"]),  # a candidate ends with a noun
         ("graph/NN sparse/JJ matrix/NN", ["graph sparse matrix"]),
         ("Monte/NNP Carlo-like/JJ Markov/NNP chains/NNPS", ["Monte Carlo-like Markov chains"]),
         ("graphs/NNS ,/, trees/NNS", ["graphs", "trees"]),
-        ("graphs/NNS ,/NN trees/NNS", ["graphs", "trees"]),  # a mark is no noun, whatever the tagger says
+        ("graphs/NNS ,/NN trees/NNS", ["graphs", "trees"]),  # punctuation is not a noun, even if the tagger says so
         ("theory/NN -LRB-/NN graphs/NNS -RRB-/NN", ["theory", "graphs"]),
         ("graph/NN of/IN trees/NNS", ["graph", "trees"]),
         ("graph/NN x/NN trees/NNS", ["graph", "trees"]),  # too short to be a word
         ("red/NN green/NN blue/NN pink/NN grey/NN", ["red green blue pink grey"]),
         ("red/NN green/NN blue/NN pink/NN grey/NN teal/NN", []),  # more than five words
-        (f"{'a' * MOST_CHARACTERS}/NN", ["a" * MOST_CHARACTERS]),
-        (f"{'a' * (MOST_CHARACTERS + 1)}/NN graph/NN", ["graph"]),
+        (f"{'a' * MAX_CHARACTERS}/NN", ["a" * MAX_CHARACTERS]),
+        (f"{'a' * (MAX_CHARACTERS + 1)}/NN graph/NN", ["graph"]),
         ("running/VBG graphs/NNS", ["graphs"]),
         ("Trees/NN", ["Trees"]),
         ("C++/NN code/NN", ["C++ code"]),
@@ -64,17 +64,17 @@ def test_both_rules(tagged: str, phrases: list[str], rule: CandidateRule) -> Non
 @pytest.mark.parametrize(
     ("tagged", "paper", "extended"),
     [
-        # Stop words that taggers call adjectives: the phrase is dropped; as a general word it is cut off.
+        # A phrase that starts with a stop word tagged as an adjective is dropped; a general word is removed instead.
         ("such/JJ graphs/NNS", [], ["graphs"]),
         ("same/JJ graphs/NNS", [], ["graphs"]),
         ("Own/JJ graphs/NNS", [], ["graphs"]),
         ("these/JJ graphs/NNS", [], []),
         ("sparse/JJ same/JJ graphs/NNS", ["sparse same graphs"], ["sparse same graphs"]),
-        # General words at the start are cut off, however many, and before the words are counted.
+        # All general words at the start are removed before the words are counted.
         ("novel/JJ efficient/JJ graph/NN", ["novel efficient graph"], ["graph"]),
         ("Novel/JJ red/NN green/NN blue/NN pink/NN grey/NN", [], ["red green blue pink grey"]),
         ("graph/NN novel/JJ tree/NN", ["graph novel tree"], ["graph novel tree"]),
-        # Phrases of general words alone are dropped.
+        # Phrases that consist of general words are dropped.
         ("results/NNS", ["results"], []),
         ("first/JJ example/NN", ["first example"], []),
         ("model/NN results/NNS", ["model results"], []),
@@ -102,14 +102,14 @@ def test_where_the_rules_differ(tagged: str, paper: list[str], extended: list[st
 
 @pytest.mark.parametrize("rule", ["paper", "extended"])
 @pytest.mark.parametrize("separator", ["\n\n", "\r\n\r\n", "\n \n"])
-def test_no_phrase_reaches_over_the_end_of_a_paragraph(separator: str, rule: CandidateRule) -> None:
+def test_no_phrase_crosses_the_end_of_a_paragraph(separator: str, rule: CandidateRule) -> None:
     heading: TaggedSentence = [("Neural", "JJ"), ("networks", "NNS")]
     text, tagger = tagged_text([heading, [("Graph", "NN"), ("theory", "NN"), ("helps", "VBZ")]], separator)
     words, spans = find_candidates(text, "en", rule, tagger)
     assert [words.texts[start:end] for start, end in spans.tolist()] == [["Neural", "networks"], ["Graph", "theory"]]
 
 
-def test_no_run_of_words_reaches_over_the_end_of_a_paragraph() -> None:
+def test_no_sequence_of_words_crosses_the_end_of_a_paragraph() -> None:
     words, spans = find_candidates("Réseaux neuronaux\n\nThéorie spectrale", "fr", "extended", NO_TAGGER)
     assert [words.texts[start:end] for start, end in spans.tolist()] == [
         ["Réseaux", "neuronaux"],
@@ -122,23 +122,23 @@ TAGS = st.sampled_from(["NN", "NNS", "NNP", "NNPS", "JJ", "JJR", "VBN", "IN", "C
 
 
 @given(st.lists(st.lists(st.tuples(WORDS, TAGS), min_size=1, max_size=12), min_size=1, max_size=3))
-def test_paper_rule_is_that_of_nltk(drawn: list[TaggedSentence]) -> None:
+def test_paper_rule_agrees_with_nltk(drawn: list[TaggedSentence]) -> None:
     from nltk.chunk.regexp import RegexpParser
 
     parser = RegexpParser("NP: {<NN.*|JJ>*<NN.*>}")
-    # A first word that no sentence shares, so that the tagger can tell them apart.
+    # Each sentence starts with a unique word, by which the tagger identifies it.
     sentences = [[(f"Sentence{number}", "DT"), *sentence, (".", ".")] for number, sentence in enumerate(drawn)]
     expected: list[tuple[int, int]] = []
     before = 0
     for sentence in sentences:
-        # Words of one or two characters and marks break a phrase.
+        # Words of one or two characters and punctuation split a phrase.
         usable = [(w, tag if len(w) >= 3 and any(map(str.isalnum, w)) and w != "-LRB-" else "X") for w, tag in sentence]
-        place = before
+        index = before
         for node in parser.parse(usable):
             length = 1 if isinstance(node, tuple) else len(node)
-            if not isinstance(node, tuple) and length <= MOST_WORDS:
-                expected.append((place, place + length))
-            place += length
+            if not isinstance(node, tuple) and length <= MAX_WORDS:
+                expected.append((index, index + length))
+            index += length
         before += len(sentence)
 
     text, tagger = tagged_text(sentences)
@@ -155,7 +155,7 @@ def test_paper_rule_is_that_of_nltk(drawn: list[TaggedSentence]) -> None:
         ("Das Netz ist ein neuronales Netz", "de", ["Netz", "neuronales Netz"]),
         ("x yz abc", "fr", ["abc"]),  # words of one or two letters do not count
         ("rouge vert bleu", "fr", ["rouge vert bleu"]),
-        # Of more than three words, the parts of one or two.
+        # A sequence of more than three words is cut into parts of one or two.
         (
             "rouge vert bleu gris",
             "fr",
@@ -167,7 +167,7 @@ def test_paper_rule_is_that_of_nltk(drawn: list[TaggedSentence]) -> None:
         ("", "zh", []),
     ],
 )
-def test_languages_without_a_grammar_go_by_stop_words(text: str, lang: str, phrases: list[str]) -> None:
+def test_other_languages_use_stop_words(text: str, lang: str, phrases: list[str]) -> None:
     for rule in ("paper", "extended"):
         words, spans = find_candidates(text, lang, rule, NO_TAGGER)
         assert [" ".join(words.texts[start:end]) for start, end in spans.tolist()] == phrases
@@ -192,12 +192,12 @@ def test_english_candidates_are_in_order_and_do_not_overlap(text: str) -> None:
     assert words == split_words(text)
     edges = spans.ravel().tolist()
     assert edges == sorted(edges)
-    assert all(1 <= end - start <= MOST_WORDS for start, end in spans.tolist())
+    assert all(1 <= end - start <= MAX_WORDS for start, end in spans.tolist())
 
 
 @given(st.text("bleu vert gris\n.", max_size=80))
-def test_candidates_by_stop_words_are_in_order_and_stand_once(text: str) -> None:
+def test_candidates_by_stop_words_are_in_order_and_unique(text: str) -> None:
     _, spans = find_candidates(text, "fr", "extended", NO_TAGGER)
-    places = [(start, end) for start, end in spans.tolist()]
-    assert places == sorted(set(places))
-    assert all(1 <= end - start <= 3 for start, end in places)
+    candidates = [(start, end) for start, end in spans.tolist()]
+    assert candidates == sorted(set(candidates))
+    assert all(1 <= end - start <= 3 for start, end in candidates)

@@ -76,9 +76,9 @@ def test_chinese_words_and_sentences() -> None:
 
 
 @given(st.text("关键词抽取，。 \n\t\u3000\0abC1.5%😀\u0301", max_size=30) | st.text(max_size=30))
-def test_chinese_words_are_the_text_without_its_space(text: str) -> None:
+def test_chinese_words_cover_the_text_without_its_space(text: str) -> None:
     words = split_language(text, "zh")
     assert [text[start:end] for start, end in words.spans] == words.texts
     assert all(one_end <= other_start for (_, one_end), (other_start, _) in pairwise(words.spans))
-    covered = {place for start, end in words.spans for place in range(start, end)}
-    assert {place for place, character in enumerate(text) if not character.isspace()} == covered
+    covered = {offset for start, end in words.spans for offset in range(start, end)}
+    assert {offset for offset, character in enumerate(text) if not character.isspace()} == covered

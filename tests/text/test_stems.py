@@ -26,9 +26,9 @@ from kpray.text.stems import (
     ("word", "lang", "stem"),
     [
         ("Networks", "en", "network"),
-        ("topology", "en", "topolog"),  # NLTK's extension; Porter's own algorithm gives "topologi"
+        ("topology", "en", "topolog"),  # NLTK's extension; Porter's original algorithm gives "topologi"
         ("dying", "en", "die"),  # NLTK's pool of irregular forms
-        ("as", "en", "as"),  # two letters stay
+        ("as", "en", "as"),  # words of two letters are unchanged
         ("Carlo-like", "en", "carlo-lik"),  # a hyphenated word is one word
         ("Chevaux", "fr", "cheval"),
         ("Häuser", "de", "haus"),
@@ -51,7 +51,7 @@ def test_stem_phrase_joins_stems_by_one_space() -> None:
 
 
 def test_arabic_stem_does_not_depend_on_the_words_before_it() -> None:
-    # NLTK's own stemmer gives another stem for the second word once it has seen the first.
+    # NLTK's stemmer gives another stem for the second word after it has seen the first.
     from nltk.stem.snowball import SnowballStemmer
 
     before, word = "فذسيها", "تسطبتم"
@@ -91,11 +91,11 @@ def test_stemmed_words(text: str, lang: str, words: list[str]) -> None:
         ("the cafe\u0301s", "en", ["the", "caf\u00e9"], ["the", "cafe\u0301s"]),
         ("\u0130zmir'de A\u030aB", "xx", ["i\u0307zmir", "de", "\u00e5b"], ["\u0130zmir", "de", "A\u030aB"]),
         ("か\u3099学 x", "ja", ["が", "学", "x"], ["か\u3099", "学", "x"]),  # two characters, one word
-        ("a=\u0338b", "en", ["a", "b"], ["a", "b"]),  # the stroke makes the sign another, which is no word
+        ("a=\u0338b", "en", ["a", "b"], ["a", "b"]),  # the stroke makes another sign, which is not a word
         ("\u0130 H\u0331 a", "en", ["i\u0307", "\u1e96", "a"], ["\u0130", "H\u0331", "a"]),  # one longer, one shorter
     ],
 )
-def test_stemmed_word_spans_count_in_the_text_as_it_is(
+def test_stemmed_word_spans_are_offsets_in_the_original_text(
     text: str, lang: str, stems: list[str], parts: list[str]
 ) -> None:
     found, spans = stemmed_word_spans(text, lang)
@@ -116,10 +116,10 @@ def test_stemmed_word_spans_agree_with_stemmed_words(text: str, lang: str) -> No
     words, _ = lowered_word_spans(text)
     for word, (start, end) in zip(words, spans, strict=True):
         assert 0 <= start < end <= len(text)
-        # A word is what its own characters make, apart from the sigma that ends a word. A mark that no letter takes is
-        # a word with what stands before it.
-        own = unicodedata.normalize("NFC", text[start:end].lower())
-        assert word.replace("ς", "σ") in own.replace("ς", "σ")
+        # A word depends only on the characters of its span, except for a final sigma. The span of a stray combining
+        # mark includes the character before it.
+        from_span = unicodedata.normalize("NFC", text[start:end].lower())
+        assert word.replace("ς", "σ") in from_span.replace("ς", "σ")
     assert spans == sorted(spans)
     if not any(unicodedata.category(character).startswith("M") for character in text.lower()):
         assert all(end <= start for (_, end), (start, _) in pairwise(spans))
@@ -132,7 +132,7 @@ def test_stemmed_word_spans_agree_with_stemmed_words(text: str, lang: str) -> No
         ("a network of computers", "net", False),  # not within a word
         ("a network of computers", "computer network", False),  # not in another order
         ("real-time systems", "real time system", True),
-        ("a network, computers", "network computers", True),  # punctuation does not part words
+        ("a network, computers", "network computers", True),  # punctuation does not matter
         ("a network", "a network of", False),
         ("a network", "", False),
         ("", "network", False),
@@ -144,12 +144,12 @@ def test_contains_phrase(text: str, phrase: str, present: bool) -> None:
 
 
 @given(st.lists(st.sampled_from(["a", "b", "ab", "ba"]), max_size=8), st.lists(st.sampled_from(["a", "b", "ab"])))
-def test_contains_phrase_as_a_loop_over_positions(words: list[str], phrase: list[str]) -> None:
+def test_contains_phrase_agrees_with_a_loop_over_positions(words: list[str], phrase: list[str]) -> None:
     found = any(words[start : start + len(phrase)] == phrase for start in range(len(words))) if phrase else False
     assert contains_phrase(words, phrase) is found
 
 
-def test_stems_are_those_that_samrank_ships_for_inspec(data_file: Callable[[str], Path]) -> None:
+def test_stems_equal_the_gold_stems_that_samrank_ships_for_inspec(data_file: Callable[[str], Path]) -> None:
     with data_file("samrank/inspec.jsonl").open(encoding="utf-8") as lines:
         records = [json.loads(line) for line in lines]
     assert len(records) == 500

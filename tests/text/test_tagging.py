@@ -1,4 +1,4 @@
-"""Taggers of English, and which of them is used."""
+"""Taggers for English, and the choice between them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def _forget() -> Iterator[None]:
 
 
 def leave_out(absent: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make it so that the data of NLTK's tagger, or TextBlob, is not on this machine."""
+    """Simulate a machine without the data of NLTK's tagger, or without TextBlob."""
     if absent == "data":
         monkeypatch.setattr("nltk.data.path", [])
     else:
         for name in [name for name in sys.modules if name.split(".")[0] == "textblob"]:
             monkeypatch.delitem(sys.modules, name)
-        monkeypatch.setitem(sys.modules, "textblob", None)  # Python's way to say: not there
+        monkeypatch.setitem(sys.modules, "textblob", None)  # makes the import fail
 
 
 def check_tags(tagger: Tagger) -> None:
@@ -58,7 +58,7 @@ def test_textblob() -> None:
 
 
 @pytest.mark.usefixtures("nltk_tagger")
-def test_auto_is_nltk_where_its_data_is(caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_is_nltk_if_its_data_is_installed(caplog: pytest.LogCaptureFixture) -> None:
     assert load_tagger("auto").name == "nltk"
     assert caplog.messages == []
 
@@ -73,7 +73,7 @@ def test_sentences_are_tagged_one_by_one() -> None:
 
     def number(words: list[str]) -> list[str]:
         seen.append(words)
-        return [f"{len(seen)}.{place}" for place in range(len(words))]
+        return [f"{len(seen)}.{index}" for index in range(len(words))]
 
     words = split_words("One two. Three. Four")
     assert Tagger("numbers", number).tag(words) == ["1.0", "1.1", "1.2", "2.0", "2.1", "3.0"]
@@ -89,26 +89,26 @@ def test_text_without_words_has_no_tags() -> None:
 
 
 @textblob_installed
-def test_auto_falls_back_to_textblob_and_says_so_once(
+def test_auto_falls_back_to_textblob_with_one_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     leave_out("data", monkeypatch)
     assert [load_tagger(name).name for name in ("auto", "auto", "textblob")] == ["textblob"] * 3
     [line] = caplog.messages
-    assert "averaged_perceptron_tagger_eng was not found: TextBlob's tagger is used" in line
+    assert "averaged_perceptron_tagger_eng was not found: using TextBlob's tagger" in line
     assert "NLTK_DATA" in line
 
 
 @pytest.mark.parametrize(
     ("absent", "name", "message"),
     [
-        (["data"], "nltk", "tagger: NLTK's tagger data averaged_perceptron_tagger_eng was not found (set NLTK_DATA"),
+        (["data"], "nltk", "tagger: NLTK's tagger data averaged_perceptron_tagger_eng was not found (run `kpray"),
         (["data", "textblob"], "auto", "tagger: no tagger for English is installed (run"),
         (["textblob"], "textblob", "tagger: no tagger for English is installed (run"),
     ],
     ids=["nltk", "auto", "textblob"],
 )
-def test_missing_tagger_is_one_line(
+def test_missing_tagger_is_an_error_of_one_line(
     absent: list[str],
     name: TaggerName,
     message: str,

@@ -1,4 +1,4 @@
-"""Words with offsets, and where sentences begin."""
+"""Words with offsets, and the starts of sentences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from kpray.text.words import Words, split_words, words_from_spans
 
-# Characters that the rules of words and sentences name, among others.
+# Includes the characters that the rules of words and sentences mention.
 MARKS = st.text("abN'’t-‐‑./&+#LRSCB(\").!?。…\n \u0301é网9", max_size=40)
 
 
@@ -23,7 +23,7 @@ def sentences(words: Words) -> list[list[str]]:
     [
         ("Neural networks learn.", "Neural|networks|learn|."),
         ("peer-to-peer, real‐time and non‑linear", "peer-to-peer|,|real‐time|and|non‑linear"),
-        ("a low- and a -high one", "a|low|-|and|a|-|high|one"),  # a hyphen at an edge is no part of a word
+        ("a low- and a -high one", "a|low|-|and|a|-|high|one"),  # a hyphen at an edge is not part of the word
         ("pages 3--5", "pages|3|-|-|5"),
         ("TCP/IP, AT&T, 3.14, notepad++ and C++ or F#", "TCP/IP|,|AT&T|,|3.14|,|notepad++|and|C++|or|F#"),
         ("x_1 = 2", "x_1|=|2"),
@@ -48,10 +48,10 @@ def test_split_words(text: str, words: str) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("the cafe\u0301 opens", ["the", "cafe\u0301", "opens"]),  # an accent as a character of its own
+        ("the cafe\u0301 opens", ["the", "cafe\u0301", "opens"]),  # a combining accent
         ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),  # vowel signs
         ("العَرَبِيَّة", ["العَرَبِيَّة"]),  # vowel points
-        ("می\u200cخواهم بروم", ["می\u200cخواهم", "بروم"]),  # Persian parts a word's letters by a joiner
+        ("می\u200cخواهم بروم", ["می\u200cخواهم", "بروم"]),  # a joiner inside a Persian word
     ],
 )
 def test_combining_marks_and_joiners_stay_in_their_word(text: str, words: list[str]) -> None:
@@ -74,11 +74,11 @@ def test_combining_marks_and_joiners_stay_in_their_word(text: str, words: list[s
         ("", []),
     ],
 )
-def test_sentences_begin(text: str, starts: list[str]) -> None:
+def test_starts_of_sentences(text: str, starts: list[str]) -> None:
     assert [sentence[0] for sentence in sentences(split_words(text))] == starts
 
 
-def test_closing_marks_belong_to_the_sentence_they_close() -> None:
+def test_closing_quotes_and_brackets_belong_to_their_sentence() -> None:
     assert sentences(split_words('He said "go." Then left.')) == [
         ["He", "said", '"', "go", ".", '"'],
         ["Then", "left", "."],
@@ -86,13 +86,13 @@ def test_closing_marks_belong_to_the_sentence_they_close() -> None:
 
 
 @given(st.text(max_size=60) | MARKS)
-def test_words_are_the_text_without_its_space(text: str) -> None:
+def test_words_cover_the_text_without_its_space(text: str) -> None:
     words = split_words(text)
     assert [text[start:end] for start, end in words.spans] == words.texts
     assert all(start < end for start, end in words.spans)
     assert all(one_end <= other_start for (_, one_end), (other_start, _) in pairwise(words.spans))
-    covered = {place for start, end in words.spans for place in range(start, end)}
-    assert {place for place, character in enumerate(text) if not character.isspace()} == covered
+    covered = {offset for start, end in words.spans for offset in range(start, end)}
+    assert {offset for offset, character in enumerate(text) if not character.isspace()} == covered
 
 
 @given(st.text(max_size=60) | MARKS)
@@ -105,7 +105,7 @@ def test_sentences_hold_every_word_once(text: str) -> None:
 
 
 @given(*2 * [st.text("abN'’t-./\").!? \n9", max_size=40)])
-def test_paragraphs_do_not_matter_to_one_another(one: str, other: str) -> None:
+def test_paragraphs_are_split_independently(one: str, other: str) -> None:
     together, first, second = split_words(f"{one}\n\n{other}"), split_words(one), split_words(other)
     assert together.texts == first.texts + second.texts
     assert sentences(together) == sentences(first) + sentences(second)

@@ -1,4 +1,4 @@
-"""A backbone, and a model that has learnt a few documents by heart."""
+"""Fixtures: a backbone, and a model that has memorized a few documents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def tiny_task(backbone: str) -> MakeTask:
 
 @pytest.fixture(scope="session")
 def trained(backbone: str) -> tuple[UniKeyphraseTask, UniKeyphraseModel]:
-    """A task and its model, which knows `RECORDS` by heart."""
+    """A task and its model, which has memorized `RECORDS`."""
     return learn_by_heart(backbone)
 
 

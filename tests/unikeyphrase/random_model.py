@@ -15,7 +15,7 @@ IGNORED_IDS = torch.tensor([0, 1, 2, 3, MASK_ID, DELIMITER_ID])
 
 
 def build_model(seed: int = 7, **options: Any) -> UniKeyphraseModel:
-    """In evaluation mode; every weight is random, so that none of them can be left out unnoticed."""
+    """A model in evaluation mode. All weights are random, so that tests notice a missing weight."""
     sizes: dict[str, Any] = {
         "vocab_size": VOCABULARY,
         "hidden_size": HIDDEN,
@@ -37,7 +37,7 @@ def build_model(seed: int = 7, **options: Any) -> UniKeyphraseModel:
 
 
 def build_batch(sources: list[int], targets: list[int], seed: int = 3) -> dict[str, Tensor]:
-    """Random rows with these numbers of source and target tokens, as `collate` makes them."""
+    """A random batch, as from `collate`, with these numbers of source and target tokens."""
     generator = torch.Generator().manual_seed(seed)
     source_lengths = torch.tensor(sources)
     lengths = source_lengths + torch.tensor(targets)
@@ -48,8 +48,8 @@ def build_batch(sources: list[int], targets: list[int], seed: int = 3) -> dict[s
     masked = is_target & (torch.rand(real.shape, generator=generator) < 0.7)
     target_rows = is_target.flatten().nonzero().squeeze(1)
     labels = torch.randint(0, 4, (len(sources), max(sources)), generator=generator)
-    places = torch.arange(max(sources))
-    no_word = (places == 0) | (places >= source_lengths[:, None] - 1)  # [CLS], [SEP], padding
+    positions = torch.arange(max(sources))
+    no_word = (positions == 0) | (positions >= source_lengths[:, None] - 1)  # [CLS], [SEP], padding
     return {
         "input_ids": gold_ids.masked_fill(masked, MASK_ID),
         "source_lengths": source_lengths,

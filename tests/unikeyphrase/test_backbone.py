@@ -1,4 +1,4 @@
-"""The backbone against transformers' BertModel, and what its mask lets a row see."""
+"""The backbone compared with transformers' BertModel, and the effect of its mask."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run(model: UniKeyphraseModel, batch: dict[str, Tensor]) -> UniKeyphraseOutpu
     return output
 
 
-def test_mask_equals_the_rule() -> None:
+def test_mask_agrees_with_the_rule() -> None:
     sources, lengths = [3, 1, 4], [5, 6, 4]
     found = unilm_mask(torch.tensor(sources), torch.tensor(lengths), 6)
     for b, (source, length) in enumerate(zip(sources, lengths, strict=True)):
@@ -30,7 +30,7 @@ def test_mask_equals_the_rule() -> None:
 
 
 @pytest.mark.parametrize("lengths", [[11, 11, 11], [11, 4, 7]])
-def test_plain_mask_gives_bert(lengths: list[int]) -> None:
+def test_padding_mask_gives_the_output_of_bert(lengths: list[int]) -> None:
     bert: BertModel = build_model().bert
     lengths_B = torch.tensor(lengths)
     ids = torch.randint(VOCABULARY, (3, 11))
@@ -42,8 +42,8 @@ def test_plain_mask_gives_bert(lengths: list[int]) -> None:
         torch.testing.assert_close(found[b, :length], wanted[b, :length], atol=1e-5, rtol=0)
 
 
-def test_causal_mask_gives_bert_as_a_decoder() -> None:
-    """A source of one token leaves a causal mask over all rows."""
+def test_causal_mask_gives_the_output_of_a_bert_decoder() -> None:
+    """With a source of one token the mask is causal."""
     bert: BertModel = build_model(is_decoder=True).bert
     ids = torch.randint(VOCABULARY, (2, 9))
     found = run_layers(bert, bert.embeddings(ids), unilm_mask(torch.tensor([1, 1]), torch.tensor([9, 9]), 9))
@@ -52,7 +52,7 @@ def test_causal_mask_gives_bert_as_a_decoder() -> None:
 
 
 def test_whole_rows_equal_bert_under_the_same_mask() -> None:
-    """Segments, positions, mask, and the LM head: the model without relation layers is transformers' own."""
+    """Segments, positions, mask, and the LM head: a model without relation layers agrees with transformers."""
     model = build_model(relation_layers=0)
     batch = build_batch([6, 9], [5, 2])
     tokens = batch["input_ids"].shape[1]
@@ -67,7 +67,7 @@ def test_whole_rows_equal_bert_under_the_same_mask() -> None:
 
 
 @pytest.mark.parametrize("relation_layers", [0, 1, 2, 3])
-@pytest.mark.parametrize("dropout", [0.0, 0.1])  # 0.1 makes PyTorch take another kernel in training
+@pytest.mark.parametrize("dropout", [0.0, 0.1])  # with 0.1, PyTorch uses another kernel in training
 def test_source_rows_never_see_the_target(relation_layers: int, dropout: float) -> None:
     model = build_model(relation_layers=relation_layers, attention_probs_dropout_prob=dropout)
     batch = build_batch([8, 5, 12], [4, 6, 1])
@@ -90,16 +90,16 @@ def test_target_rows_never_see_later_ones(relation_layers: int) -> None:
     model = build_model(relation_layers=relation_layers)
     batch = build_batch([8], [6])
     before = run(model, batch).token_logits
-    for place in range(6):
+    for position in range(6):
         changed = batch["input_ids"].clone()
-        changed[0, 8 + place] = 50 if changed[0, 8 + place] != 50 else 51
+        changed[0, 8 + position] = 50 if changed[0, 8 + position] != 50 else 51
         after = run(model, {**batch, "input_ids": changed}).token_logits
-        assert torch.equal(before[:place], after[:place])
-        assert not torch.isclose(before[place:], after[place:]).all(dim=1).any()
+        assert torch.equal(before[:position], after[:position])
+        assert not torch.isclose(before[position:], after[position:]).all(dim=1).any()
 
 
 def test_without_relation_mask_the_source_sees_the_target() -> None:
-    """The literal Eq. 5-6, which is why there is no cache for it."""
+    """Eq. 5-6 without a mask; therefore this mode has no cache."""
     model = build_model(relation_mask="none")
     batch = build_batch([8], [6])
     changed = batch["input_ids"].clone()
@@ -111,7 +111,7 @@ def test_without_relation_mask_the_source_sees_the_target() -> None:
 
 @pytest.mark.parametrize("relation_mask", ["backbone", "none"])
 @pytest.mark.parametrize("relation_layers", [0, 2])
-def test_neither_padding_nor_the_batch_changes_a_document(relation_layers: int, relation_mask: str) -> None:
+def test_a_document_does_not_depend_on_padding_and_batch(relation_layers: int, relation_mask: str) -> None:
     model = build_model(relation_layers=relation_layers, relation_mask=relation_mask).double()
     sources, targets = [9, 4, 14, 4], [3, 7, 1, 1]
     batch = build_batch(sources, targets)
@@ -134,7 +134,7 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
     def gradients(checkpointing: bool) -> list[Tensor]:
         model = build_model(relation_dropout=0.5, attention_probs_dropout_prob=0.1).train()
         model.gradient_checkpointing = checkpointing
-        torch.manual_seed(11)  # of dropout
+        torch.manual_seed(11)  # for dropout
         output = run(model, build_batch([9, 5], [3, 6]))
         (output.label_logits.square().sum() + output.token_logits.square().sum()).backward()  # type: ignore[no-untyped-call]
         return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
@@ -144,14 +144,14 @@ def test_gradient_checkpointing_changes_no_gradient() -> None:
     assert all(torch.equal(*pair) for pair in zip(plain, checkpointed, strict=True))
 
 
-def test_transformers_switches_gradient_checkpointing_too() -> None:
+def test_transformers_can_enable_gradient_checkpointing() -> None:
     model = build_model()
     enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)  # new, old name
     enable()
     assert model.gradient_checkpointing
 
 
-def test_gradient_checkpointing_keeps_less() -> None:
+def test_gradient_checkpointing_saves_memory() -> None:
     def kept(checkpointing: bool) -> int:
         model = build_model(num_hidden_layers=4).train()
         model.gradient_checkpointing = checkpointing

@@ -1,4 +1,4 @@
-"""The bag-of-words constraint against loops over Eq. 9-12."""
+"""The bag-of-words constraint compared with loops over Eq. 9-12."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def naive_errors(
 ) -> list[float]:
     errors = []
     for b, (ids, gold_labels) in enumerate(zip(source_ids, labels, strict=True)):
-        predicted: Counter[int] = Counter()  # counts V of words, which are floats
+        predicted: Counter[int] = Counter()  # word -> count V, a float
         gold: Counter[int] = Counter()
         words = set()
         for i, (word, gold_label) in enumerate(zip(ids, gold_labels, strict=True)):
@@ -74,7 +74,7 @@ def batches(draw: st.DrawFn) -> tuple[Tensor, list[list[int]], list[list[int]], 
 
 
 @given(batches())
-def test_errors_equal_the_equations(
+def test_errors_agree_with_the_equations(
     batch: tuple[Tensor, list[list[int]], list[list[int]], Tensor, list[int], list[int]],
 ) -> None:
     label_logits, source_ids, labels, token_logits, target_ids, target_documents = batch
@@ -92,10 +92,10 @@ def test_errors_equal_the_equations(
 
 
 def test_one_document_by_hand() -> None:
-    """A source of [CLS] 5 6 [SEP] with 5 as gold, the target 6 [SEP] (2), and uniform probabilities but where said."""
+    """Source [CLS] 5 6 [SEP] with gold 5; target 6 [SEP] (id 2); uniform probabilities except as given."""
     label_logits = torch.zeros(1, 4, 4)
-    label_logits[0, 1, 1] = math.log(5)  # place of 5: B, 5 / 8
-    label_logits[0, 2, 0] = math.log(3)  # place of 6: O
+    label_logits[0, 1, 1] = math.log(5)  # position of 5: B, 5 / 8
+    label_logits[0, 2, 0] = math.log(3)  # position of 6: O
     token_logits = torch.zeros(2, VOCABULARY)
     token_logits[0, 7] = math.log(9)  # 7: 9 / 20, the others 1 / 20
     token_logits[1, 2] = math.log(89)  # [SEP]: 89 / 100, the others 1 / 100
@@ -116,7 +116,7 @@ def test_one_document_by_hand() -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_counted_in_float32(dtype: torch.dtype) -> None:
+def test_half_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
     torch.manual_seed(3)
     label_logits, token_logits = torch.randn(2, 5, 4).to(dtype), torch.randn(4, VOCABULARY).to(dtype)
     rest = (torch.randint(VOCABULARY, (2, 5)), torch.randint(4, (2, 5)))
@@ -126,7 +126,7 @@ def test_half_precision_is_counted_in_float32(dtype: torch.dtype) -> None:
     assert torch.equal(found, bag_of_words_errors(label_logits.float(), *rest, token_logits.float(), *target))
 
 
-def test_gradients_are_those_of_finite_differences() -> None:
+def test_gradients_agree_with_finite_differences() -> None:
     torch.manual_seed(1)
     label_logits = torch.randn(2, 5, 4, dtype=torch.float64, requires_grad=True)
     token_logits = torch.randn(5, VOCABULARY, dtype=torch.float64, requires_grad=True)
@@ -139,7 +139,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
 
 
 @given(st.floats(0, 1), st.floats(0, 5))
-def test_weight_equals_the_equation(progress: float, maximum: float) -> None:
+def test_weight_agrees_with_the_equation(progress: float, maximum: float) -> None:
     wanted = math.log((math.exp(maximum) - 1) * progress + 1)
     assert bow_weight_schedule(progress, maximum) == pytest.approx(wanted, abs=1e-8)
 

@@ -1,4 +1,4 @@
-"""The benchmark measures what it says, on a small model."""
+"""The benchmark, on a small model."""
 
 from __future__ import annotations
 

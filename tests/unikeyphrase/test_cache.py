@@ -1,4 +1,4 @@
-"""Stepwise decoding against whole forward passes."""
+"""Step-by-step decoding compared with full forward passes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def build_sources(lengths: list[int]) -> tuple[Tensor, Tensor]:
 
 
 def compare_steps(model: UniKeyphraseModel, lengths: list[int], beams: int, steps: int, tolerance: float) -> None:
-    """Decode at random by both ways, with beams that change their parents and documents that leave on the way."""
+    """Decode random tokens both ways; beams change their parents and documents leave the batch."""
     torch.manual_seed(2)
     ids, source_lengths = build_sources(lengths)
     label_logits, source = model.encode_source(ids, source_lengths)
@@ -34,7 +34,7 @@ def compare_steps(model: UniKeyphraseModel, lengths: list[int], beams: int, step
         wanted = model.full_step(ids, source_lengths, tokens, MASK_ID)
         torch.testing.assert_close(found, wanted, atol=tolerance, rtol=0)
         torch.testing.assert_close(found.exp().sum(-1), torch.ones(found.shape[:2]), atol=1e-5, rtol=0)
-        if step == steps // 2:  # documents 0 and the last go on, in this order
+        if step == steps // 2:  # continue with documents 0 and the last, in this order
             kept = torch.tensor([0, len(ids) - 1])
             source, cache = source.select(kept), cache.select(kept)
             ids, source_lengths, tokens = ids[kept], source_lengths[kept], tokens[kept]
@@ -49,7 +49,7 @@ def compare_steps(model: UniKeyphraseModel, lengths: list[int], beams: int, step
 @pytest.mark.parametrize("scale", ["one", "inverse_sqrt"])
 @pytest.mark.parametrize("beams", [1, 5])
 @pytest.mark.parametrize("relation_layers", [0, 1, 2, 3])
-def test_a_cached_step_equals_the_full_one(relation_layers: int, beams: int, scale: str) -> None:
+def test_a_cached_step_agrees_with_a_full_one(relation_layers: int, beams: int, scale: str) -> None:
     model = build_model(relation_layers=relation_layers, relation_scale=scale)
     compare_steps(model, [17, 5, 1, 11], beams, steps=6, tolerance=1e-5)
 
@@ -62,7 +62,7 @@ def test_six_segment_types() -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision(dtype: torch.dtype) -> None:
-    """The result of each way is a rounding away from float32's."""
+    """Both ways differ from float32 only by rounding."""
     model = build_model(initializer_range=0.05)
     torch.nn.Module.to(model, dtype)
     compare_steps(model, [17, 5, 11], 3, steps=4, tolerance=0.02 if dtype == torch.float16 else 0.15)
@@ -85,13 +85,13 @@ def test_the_source_is_not_copied_per_beam() -> None:
 def test_no_cache_without_relation_mask() -> None:
     model = build_model(relation_mask="none")
     ids, lengths = build_sources([7, 3])
-    with pytest.raises(ValueError, match="no cache with relation_mask none"):
+    with pytest.raises(ValueError, match="relation_mask none has no cache"):
         model.encode_source(ids, lengths)
 
 
 @torch.no_grad()
-def test_full_step_is_the_forward_pass_of_the_row_itself() -> None:
-    """Rows are written out by hand: [CLS] X [SEP], the tokens so far, [MASK], without a gap."""
+def test_full_step_is_a_forward_pass_over_the_sequence() -> None:
+    """The expected sequence is written by hand: [CLS] X [SEP], the emitted tokens, [MASK]."""
     model = build_model(relation_mask="none")
     ids, lengths = build_sources([7, 3])
     tokens = torch.randint(DELIMITER_ID, VOCABULARY, (2, 2, 3))

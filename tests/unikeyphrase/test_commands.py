@@ -1,4 +1,4 @@
-"""A trained folder at the command line. In jobs: in tests/integration."""
+"""Commands with a trained folder; tests/integration covers jobs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.unikeyphrase.tiny_model import RECORDS, write_records
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """The documents that the model has learnt, with their gold."""
+    """The documents that the model has memorized, with their gold keyphrases."""
     path = tmp_path / "documents.jsonl"
     write_records(path)
     return path
@@ -36,7 +36,7 @@ def test_extract(
     assert extract(monkeypatch, file, *options) == 0
     printed = json.loads(capsys.readouterr().out)
     config = printed["made_by"]["config"]
-    # Of the folder, but for beams.
+    # The options are those of the folder, except beams.
     assert config["decode"] == {"beams": 2, "length_penalty": 0.0, "empty": True, "outside_bias": 0.25}
     expected = open_predictor(str(saved), {"decode": {"beams": 2}}).predict([record.document for record in RECORDS])
     for document, keyphrases in zip(printed["documents"], expected, strict=True):

@@ -1,4 +1,4 @@
-"""Beam search against greedy and exhaustive search, over a made-up language."""
+"""Beam search compared with greedy and exhaustive search, over an artificial language."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Prefix = tuple[int, ...]
 
 
 class Language:
-    """Next-token probabilities that depend on the document and on all tokens before; some are equal to others."""
+    """Next-token probabilities that depend on the document and on all earlier tokens; some are equal."""
 
     def __init__(self, seeds: list[int], vocabulary: int, *, ending: float = 1.0) -> None:
         self.seeds, self.vocabulary, self.ending = seeds, vocabulary, ending
@@ -139,7 +139,7 @@ def naive_beam_search(language: Language, document: int, beams: int, target_toke
 
 @pytest.mark.parametrize("beams", [2, 3, 5, 9])
 @pytest.mark.parametrize("ending", [0.05, 0.5, 2.0])
-def test_same_as_a_naive_loop_and_stops_early(beams: int, ending: float) -> None:
+def test_agrees_with_a_naive_loop_and_stops_early(beams: int, ending: float) -> None:
     language = Language(list(range(30, 50)), 5, ending=ending)
     found = search(language, beams, target_tokens=6)
     for document, tokens in enumerate(sequences(found)):
@@ -169,14 +169,14 @@ def test_log_probabilities_of_tokens() -> None:
         assert float(found.scores[document]) == pytest.approx(sum(expected), abs=1e-5)
 
 
-def test_what_never_ends_is_cut() -> None:
+def test_a_hypothesis_without_end_is_cut() -> None:
     language = Language([0, 1], 5, ending=0.0)
     found = search(language, 3, target_tokens=4)
     assert [len(tokens) for tokens in sequences(found)] == [4, 4]
     assert END not in {*sequences(found)[0], *sequences(found)[1]}
 
 
-def test_of_equals_the_lower_index_wins() -> None:
+def test_among_equals_the_lower_index_wins() -> None:
     class Even(Language):
         def of(self, document: int, prefix: Prefix) -> Tensor:
             return torch.full((self.vocabulary,), 1 / self.vocabulary).log()
@@ -187,7 +187,7 @@ def test_of_equals_the_lower_index_wins() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 4), min_size=6, max_size=6), min_size=1, max_size=5), st.integers(1, 8))
 def test_top_is_a_stable_sort(rows: list[list[int]], number: int) -> None:
-    scores, places = top_stable(torch.tensor(rows, dtype=torch.float32).log(), number)
-    for row, found, where in zip(rows, scores.exp().tolist(), places.tolist(), strict=True):
-        assert where == sorted(range(6), key=lambda place: -row[place])[:number]
-        assert found == pytest.approx([row[place] for place in where])
+    scores, indices = top_stable(torch.tensor(rows, dtype=torch.float32).log(), number)
+    for row, found, where in zip(rows, scores.exp().tolist(), indices.tolist(), strict=True):
+        assert where == sorted(range(6), key=lambda index: -row[index])[:number]
+        assert found == pytest.approx([row[index] for index in where])

@@ -1,4 +1,4 @@
-"""Gold spans, token labels and the phrases that labels say."""
+"""Gold spans, token labels, and phrases from labels."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def coded(labels: str) -> np.ndarray:
     return np.array([LABELS.index(label) for label in labels.split()], dtype=np.int8)
 
 
-def test_labels_are_numbered_as_they_stand() -> None:
+def test_label_indices() -> None:
     assert [LABELS[label] for label in (OUTSIDE, BEGIN, INSIDE, PIECE)] == ["O", "B", "I", "X"]
 
 
@@ -54,17 +54,17 @@ def test_labels_are_numbered_as_they_stand() -> None:
         ("Neural networks. A neural network!", ["neural network"], "stemmed", ["Neural networks", "neural network"]),
         ("Neural networks. A neural network!", ["Neural Network"], "exact", ["neural network"]),
         ("peer-to-peer, peer to peer", ["Peer to-peer"], "exact", ["peer-to-peer", "peer to peer"]),
-        ("a b c", ["b", "a b", "a b c"], "exact", ["a b c"]),  # nested: the longest
-        ("a b c d", ["b c d", "a b"], "exact", ["a b"]),  # overlapping: the leftmost
-        ("a b c d", ["b c d", "a b", "c d"], "exact", ["a b", "c d"]),  # what is free again is found
+        ("a b c", ["b", "a b", "a b c"], "exact", ["a b c"]),  # nested: the longest is kept
+        ("a b c d", ["b c d", "a b"], "exact", ["a b"]),  # overlapping: the leftmost is kept
+        ("a b c d", ["b c d", "a b", "c d"], "exact", ["a b", "c d"]),  # the phrase after the overlap is found
         ("a b a b a", ["a b a"], "exact", ["a b a"]),
-        ("a b a b", ["a b c", "b"], "exact", ["b", "b"]),  # the start of a phrase that does not go on
+        ("a b a b", ["a b c", "b"], "exact", ["b", "b"]),  # the start of an incomplete phrase
         ("a a b", ["a b"], "exact", ["a b"]),
         ("a b", ["c", "-", ""], "exact", []),
         ("", ["a"], "exact", []),
         ("a b", [], "exact", []),
         ("a networking", ["net"], "stemmed", []),
-        ("die Häuser", ["Haus"], "stemmed", []),  # not by English stems
+        ("die Häuser", ["Haus"], "stemmed", []),  # English stems do not match
         ("cafe\u0301s here", ["caf\u00e9"], "stemmed", ["cafe\u0301s"]),
     ],
 )
@@ -82,20 +82,20 @@ def test_gold_spans_follow_the_language() -> None:
 @given(
     st.lists(st.sampled_from("abc"), max_size=12), st.lists(st.lists(st.sampled_from("abc"), max_size=4), max_size=5)
 )
-def test_gold_spans_as_every_place_sorted(words: list[str], phrases: list[list[str]]) -> None:
-    places = {
+def test_gold_spans_agree_with_sorted_occurrences(words: list[str], phrases: list[list[str]]) -> None:
+    occurrences = {
         (start, -len(phrase))
         for phrase in phrases
         for start in range(len(words))
         if phrase and words[start : start + len(phrase)] == phrase
     }
     expected, free = [], 0
-    for start, length in sorted(places):
+    for start, length in sorted(occurrences):
         if start >= free:
             free = start - length
-            expected.append((2 * start, 2 * free - 1))  # each word takes a letter and a blank
+            expected.append((2 * start, 2 * free - 1))  # each word has a letter and a blank
     assert find_gold_spans(" ".join(words), [" ".join(phrase) for phrase in phrases], "en", "exact") == expected
-    # Where there is a present phrase there is a span.
+    # There is a span if there is a present phrase.
     present = [phrase for phrase in phrases if contains_phrase(words, phrase)]
     assert bool(present) == bool(expected)
 
@@ -124,15 +124,15 @@ def test_what_is_not_labelled_is_generated() -> None:
     [
         ("v ##oi ##p con ##fer ##encing system", [(0, 24)], "B X X I X X I"),  # App. C
         ("a v ##oi ##p con ##fer a", [(2, 6)], "O B X X O O O"),
-        ("a b c d", [(0, 1), (2, 5)], "B B I O"),  # two phrases side by side
+        ("a b c d", [(0, 1), (2, 5)], "B B I O"),  # two adjacent phrases
         ("peer - to - peer x", [(0, 16)], "B I I I I O"),
         ("a b", [], "O O"),
         ("a b", [(10, 12)], "O O"),  # beyond the cut
-        ("net ##work s", [(3, 9)], "O O B"),  # starts within a word: from the next word on
+        ("net ##work s", [(3, 9)], "O O B"),  # starts within a word: labels start at the next word
         ("net ##work s", [(3, 7)], "O O O"),
-        ("net ##work s", [(0, 3)], "B X O"),  # ends within a word: the whole word
-        ("ab c", [(0, 1), (1, 2), (3, 4)], "B B"),  # two in one word: the first has it
-        ("##a ##b c ##d", [(0, 3)], "O O B X"),  # pieces of no word
+        ("net ##work s", [(0, 3)], "B X O"),  # ends within a word: the whole word is labelled
+        ("ab c", [(0, 1), (1, 2), (3, 4)], "B B"),  # two spans in one word: the first one wins
+        ("##a ##b c ##d", [(0, 3)], "O O B X"),  # pieces without the start of their word
         ("##a ##b", [(0, 2)], "O O"),
         ("", [(0, 2)], ""),
     ],
@@ -163,7 +163,9 @@ def tokens_and_gold(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, list[tuple
 
 
 @given(tokens_and_gold())
-def test_label_tokens_as_a_loop_over_tokens(case: tuple[np.ndarray, np.ndarray, list[tuple[int, int]]]) -> None:
+def test_label_tokens_agrees_with_a_loop_over_tokens(
+    case: tuple[np.ndarray, np.ndarray, list[tuple[int, int]]],
+) -> None:
     assert label_tokens(*case).tolist() == naive_labels(*case)
 
 
@@ -172,11 +174,11 @@ def test_label_tokens_as_a_loop_over_tokens(case: tuple[np.ndarray, np.ndarray, 
     [
         ("v ##oi ##p con ##fer ##encing system", "B X X I X X I", [(0, 7)]),
         ("a b c d", "B I B B", [(0, 2), (2, 3), (3, 4)]),
-        ("a b c d", "I I B I", [(2, 4)]),  # I after none is O
+        ("a b c d", "I I B I", [(2, 4)]),  # I without B counts as O
         ("a b c d", "B O I I", [(0, 1)]),
-        ("a ##b c ##d e", "B O I B O", [(0, 4)]),  # what further pieces are labelled does not count
+        ("a ##b c ##d e", "B O I B O", [(0, 4)]),  # labels of further pieces are ignored
         ("a ##b c ##d e", "O B I X B", [(4, 5)]),
-        ("a b c", "B X I", [(0, 1)]),  # X on a first piece is O
+        ("a b c", "B X I", [(0, 1)]),  # X on a first piece counts as O
         ("##a b ##c", "B B X", [(1, 3)]),
         ("a b", "O O", []),
         ("", "", []),
@@ -215,9 +217,9 @@ def naive_phrases(
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 16), st.booleans()), max_size=15))
-def test_read_phrases_as_a_loop_over_tokens(tokens: list[tuple[int, int, bool]]) -> None:
+def test_read_phrases_agrees_with_a_loop_over_tokens(tokens: list[tuple[int, int, bool]]) -> None:
     labels = [label for label, _, _ in tokens]
-    probabilities = [sixteenths / 16 for _, sixteenths, _ in tokens]  # whose sums are exact
+    probabilities = [sixteenths / 16 for _, sixteenths, _ in tokens]  # sums are exact
     starts_word = [starts for _, _, starts in tokens]
     found = read_phrases(
         np.array(labels, dtype=np.int64),
@@ -228,10 +230,10 @@ def test_read_phrases_as_a_loop_over_tokens(tokens: list[tuple[int, int, bool]])
 
 
 @given(st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["out", "begin", "go on"])), max_size=12))
-def test_phrases_come_back_from_their_labels(words: list[tuple[int, str]]) -> None:
-    """Phrases of whole words, also side by side: spans to labels to phrases."""
+def test_round_trip_of_phrases_and_labels(words: list[tuple[int, str]]) -> None:
+    """Spans of whole words, adjacent ones included, to labels to phrases."""
     spans, starts_word = tokens_of(" ".join("ab" + " ##cd" * (pieces - 1) for pieces, _ in words))
-    phrases: list[tuple[int, int]] = []  # in tokens
+    phrases: list[tuple[int, int]] = []  # token indices
     token, is_open = 0, False
     for pieces, role in words:
         if role == "begin":

@@ -1,4 +1,4 @@
-"""Backbones of every kind are loaded whole, or refused in one line; saved models come back the same."""
+"""Backbones are loaded completely or refused with an error of one line; saving keeps all weights."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def save_raw(folder: Path, weights: dict[str, Tensor], **config: Any) -> Path:
 
 
 def bert_shapes(segments: int, *, old_names: bool) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the published UniLM v1 and of Google's BERT, written out: all their tensors."""
+    """Names and shapes of the published UniLM v1 and of Google's BERT, in full."""
     weight, bias = ("gamma", "beta") if old_names else ("weight", "bias")
     shapes: dict[str, tuple[int, ...]] = {
         "bert.embeddings.word_embeddings.weight": (97, 32),
@@ -90,8 +90,8 @@ def random_weights(segments: int, *, old_names: bool = False) -> dict[str, Tenso
     return weights
 
 
-def check_placed(model: UniKeyphraseModel, weights: dict[str, Tensor]) -> None:
-    """Every weight of the file is in the model, and every other one of the model is new."""
+def check_loaded(model: UniKeyphraseModel, weights: dict[str, Tensor]) -> None:
+    """Check that the model has all weights of the file, and that its other weights are new."""
     found = dict(model.state_dict())
     for name, wanted in weights.items():
         if "pooler" not in name and "seq_relationship" not in name:
@@ -106,18 +106,18 @@ def check_placed(model: UniKeyphraseModel, weights: dict[str, Tensor]) -> None:
 @pytest.mark.parametrize(
     ("config", "segments"),
     [
-        ({"type_vocab_size": 6, "layer_norm_eps": 1e-5}, (4, 5)),  # UniLM v1: its file names no model type
+        ({"type_vocab_size": 6, "layer_norm_eps": 1e-5}, (4, 5)),  # UniLM v1, whose file has no model type
         ({"type_vocab_size": 6, "model_type": "bert"}, (4, 5)),
         ({"type_vocab_size": 2, "model_type": "bert"}, (0, 1)),
         ({"type_vocab_size": 1, "model_type": "bert"}, (0, 0)),
     ],
 )
-def test_every_tensor_is_placed(
+def test_every_tensor_is_loaded(
     tmp_path: Path, config: dict[str, Any], segments: tuple[int, int], old_names: bool
 ) -> None:
     weights = random_weights(config["type_vocab_size"], old_names=old_names)
     model = build(save_raw(tmp_path / "model", weights, **config))
-    check_placed(model, weights)
+    check_loaded(model, weights)
     assert (model.config.source_segment, model.config.target_segment) == segments
     epsilon = config.get("layer_norm_eps", 1e-12)
     norms = [module for module in model.modules() if isinstance(module, torch.nn.LayerNorm)]
@@ -125,7 +125,7 @@ def test_every_tensor_is_placed(
     assert all(norm.eps == epsilon for norm in norms)
 
 
-def test_what_the_checkpoint_lacks_starts_as_bert_does(tmp_path: Path) -> None:
+def test_missing_parameters_are_initialized_as_in_bert(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     BertModel(BertConfig(**SIZES), add_pooling_layer=False).save_pretrained(folder)  # unprefixed names, no LM head
     torch.manual_seed(3)
@@ -193,19 +193,19 @@ def test_minilm_loads() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"relation_layers": 0}, {"type_vocab_size": 6, "relation_mask": "none"}])
-def test_a_saved_model_comes_back(tmp_path: Path, options: dict[str, Any]) -> None:
+def test_round_trip_of_a_saved_model(tmp_path: Path, options: dict[str, Any]) -> None:
     model = build_model(**options)
     model.save_pretrained(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", "model.safetensors"}
     names = load_file(tmp_path / "model.safetensors")
-    assert "cls.predictions.decoder.weight" not in names  # it is tied
+    assert "cls.predictions.decoder.weight" not in names  # tied to the embeddings
     loaded = UniKeyphraseModel.from_pretrained(tmp_path)
     assert loaded.config.relation_mask == options.get("relation_mask", "backbone")
     batch = build_batch([9, 5], [2, 6])
     inputs = [batch[name] for name in ("input_ids", "source_lengths", "lengths", "target_rows")]
     for found, wanted in zip(loaded(*inputs), model(*inputs), strict=True):
         assert torch.equal(found, wanted)
-    again = build(tmp_path, relation_layers=options.get("relation_layers", 2))  # as the start of another training
+    again = build(tmp_path, relation_layers=options.get("relation_layers", 2))  # as the backbone of another training
     assert all(torch.equal(weight, again.state_dict()[name]) for name, weight in model.state_dict().items())
 
 
@@ -263,21 +263,23 @@ def save_relative(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("save", "message"),
     [
-        (save_roberta, "is of type roberta"),
-        (save_gpt2, "is of type gpt2"),
+        (save_roberta, "is a model of type roberta"),
+        (save_gpt2, "is a model of type gpt2"),
         (save_mislabelled, "lacks [0-9]+ weights of its backbone, such as bert"),
         (save_pickled, "model.safetensors"),
         (save_without_weights, "model.safetensors"),
         (save_without_configuration, "has no config.json"),
         (save_with_a_layer_missing, "lacks 16 weights of its backbone, such as bert.encoder.layer.1"),
         (save_with_half_a_head, "lacks 4 weights of its backbone, such as cls.predictions.transform"),
-        (save_with_another_size, "layer.0.intermediate.dense.bias of .* has not the shape"),
+        (save_with_another_size, "layer.0.intermediate.dense.bias of .* has another shape than"),
         (save_broken, "cannot load model"),
         (save_relative, "has relative positions"),
         (lambda folder: None, "cannot load model"),
     ],
 )
-def test_what_is_no_bert_is_refused_in_one_line(tmp_path: Path, save: Callable[[Path], None], message: str) -> None:
+def test_other_models_are_refused_with_an_error_of_one_line(
+    tmp_path: Path, save: Callable[[Path], None], message: str
+) -> None:
     save(tmp_path / "model")
     with pytest.raises(UserError, match=message) as error:
         build(tmp_path / "model")

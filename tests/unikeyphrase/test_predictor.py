@@ -1,4 +1,4 @@
-"""UniKeyphrase as a predictor: any batch, order or text; ranking; saved folders."""
+"""The UniKeyphrase predictor: batches, order, robustness, ranking and saved folders."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def test_batches_and_order_do_not_matter(batch_tokens: int, saved: Path, predict
     alone = [predictor.predict([document], explain=True)[0] for document in DOCUMENTS]
     batched = open_predictor(str(saved), {"batch_tokens": batch_tokens})
     for order in (range(len(DOCUMENTS)), range(len(DOCUMENTS) - 1, -1, -1)):
-        together = batched.predict([DOCUMENTS[place] for place in order], explain=True)
-        for place, explanation in zip(order, together, strict=True):
-            check_same(explanation, alone[place])
+        together = batched.predict([DOCUMENTS[index] for index in order], explain=True)
+        for index, explanation in zip(order, together, strict=True):
+            check_same(explanation, alone[index])
 
 
-def test_nothing_in_nothing_out(predictor: Predictor[Any]) -> None:
+def test_no_documents(predictor: Predictor[Any]) -> None:
     assert predictor.predict([]) == []
     for explanation in predictor.predict(DOCUMENTS[4:6], explain=True):
         assert (explanation.keyphrases, explanation.spans.shape, explanation.scores.shape) == ([], (0, 2), (0,))
@@ -93,14 +93,14 @@ def test_top(predictor: Predictor[Any]) -> None:
     assert predictor.predict([RECORDS[1].document], top=2) == [everything[:2]]
 
 
-def test_prepared_documents_can_be_sent(predictor: Predictor[Any]) -> None:
+def test_prepared_documents_can_be_pickled(predictor: Predictor[Any]) -> None:
     prepared = pickle.loads(pickle.dumps([predictor.prepare(document) for document in DOCUMENTS]))
     expected = predictor.predict(DOCUMENTS, explain=True)
     for explanation, other in zip(predictor.predict_prepared(prepared, 10), expected, strict=True):
         check_same(explanation, other)
 
 
-def test_no_bias_labels_everything_and_much_bias_nothing(saved: Path) -> None:
+def test_a_low_bias_labels_everything_and_a_high_bias_nothing(saved: Path) -> None:
     documents = [record.document for record in RECORDS]
     for bias, number in ((-50.0, None), (50.0, 0)):
         predictor = open_predictor(str(saved), {"decode": {"outside_bias": bias}})
@@ -111,7 +111,7 @@ def test_no_bias_labels_everything_and_much_bias_nothing(saved: Path) -> None:
 
 
 def prepared_document(text: str) -> PreparedDocument:
-    """As a tokenizer has it that parts words at white space."""
+    """A prepared document, as from a tokenizer that splits at white space."""
     words = text.split()
     ends = np.cumsum([len(word) + 1 for word in words]) - 1
     spans = np.stack([ends - [len(word) for word in words], ends], axis=1).astype(np.int32)
@@ -135,15 +135,19 @@ def test_ranking_of_present_and_absent_together() -> None:
     labels = {0: (BEGIN, 0.9), 1: (INSIDE, 0.5), 3: (BEGIN, 0.6), 6: (BEGIN, 0.8), 7: (INSIDE, 0.9)}
     generated = [
         ("graph theory", 0.85),
-        ("sparse networks", 0.7),  # absent: its words do not stand side by side
-        ("large networks", 0.7),  # stands there, but was not extracted
-        ("Graph Theories", 0.5),  # the first again
-        ("sparse graph", 0.5),  # extracted already
+        ("sparse networks", 0.7),  # absent: its words are not adjacent
+        ("large networks", 0.7),  # occurs in the text, but was not extracted
+        ("Graph Theories", 0.5),  # duplicate of the first
+        ("sparse graph", 0.5),  # was extracted
         ("; -", 0.5),  # no word
         ("edges", 0.4),
     ]
     assert rank("Sparse graphs describe networks and the sparse graph of large networks", labels, generated) == [
-        ("Sparse graphs", pytest.approx((0.8 + 0.9) / 2), True),  # the better of its two places, spelt as the first
+        (
+            "Sparse graphs",
+            pytest.approx((0.8 + 0.9) / 2),
+            True,
+        ),  # the higher score of its two occurrences, the spelling of the first
         ("graph theory", 0.85, False),
         ("sparse networks", 0.7, False),
         ("networks", 0.6, True),
@@ -151,7 +155,7 @@ def test_ranking_of_present_and_absent_together() -> None:
     ]
 
 
-def test_present_goes_before_absent_of_the_same_score() -> None:
+def test_present_ranks_before_absent_at_equal_scores() -> None:
     assert rank("many graphs", {1: (BEGIN, 0.500001)}, [("theory", 0.500004), ("tree", 0.5)]) == [
         ("graphs", 0.5, True),
         ("theory", 0.5, False),
@@ -164,7 +168,7 @@ def test_white_space_within_a_phrase_is_collapsed(predictor: Predictor[Any]) -> 
     assert keyphrases[0].text == "Bilingual corpora"
 
 
-def test_saved_again_it_predicts_the_same(saved: Path, predictor: Predictor[Any], tmp_path: Path) -> None:
+def test_a_saved_copy_predicts_the_same(saved: Path, predictor: Predictor[Any], tmp_path: Path) -> None:
     changed = open_predictor(str(saved), {"decode": {"beams": 2}, "batch_tokens": 100})
     changed.save(tmp_path / "new" / "folder")
     moved = tmp_path / "moved"
@@ -175,7 +179,7 @@ def test_saved_again_it_predicts_the_same(saved: Path, predictor: Predictor[Any]
     assert config == {**changed.describe()["config"], "model": str(moved)}
     assert (config["decode"]["beams"], config["decode"]["outside_bias"], config["batch_tokens"]) == (2, 0.25, 100)
     assert again.describe()["training"] == predictor.describe()["training"]
-    again.save(moved)  # over itself
+    again.save(moved)  # into its own folder
     assert open_predictor(str(moved)).describe() == again.describe()
 
 
@@ -201,7 +205,7 @@ def message(name: Path, config: dict[str, Any] | None = None) -> str:
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
 @pytest.mark.parametrize("share", [0.0, 0.5, None])
-def test_file_that_was_not_copied_whole(file: str, share: float | None, saved: Path, tmp_path: Path) -> None:
+def test_incomplete_file(file: str, share: float | None, saved: Path, tmp_path: Path) -> None:
     folder = copy_of(saved, tmp_path)
     whole = (folder / file).read_bytes()
     (folder / file).unlink()
@@ -214,9 +218,9 @@ def test_weights_of_another_model(saved: Path, tmp_path: Path) -> None:
     folder = copy_of(saved, tmp_path)
     config = json.loads((folder / "config.json").read_text("utf-8"))
     (folder / "config.json").write_text(json.dumps({**config, "relation_layers": 3}))
-    assert "not those of a UniKeyphrase: 12 tensors are missing, 0 unknown" in message(folder)
+    assert "not the weights of a UniKeyphrase: 12 tensors are missing, 0 are unknown" in message(folder)
     (folder / "config.json").write_text(json.dumps({**config, "relation_layers": 1}))
-    assert "0 tensors are missing, 12 unknown" in message(folder)
+    assert "0 tensors are missing, 12 are unknown" in message(folder)
 
 
 def test_weights_that_are_a_pickle(saved: Path, tmp_path: Path) -> None:
@@ -225,11 +229,11 @@ def test_weights_that_are_a_pickle(saved: Path, tmp_path: Path) -> None:
     assert "model.safetensors: the weights cannot be read" in message(folder)
 
 
-def test_weights_that_changed_since_the_job_began(saved: Path, tmp_path: Path) -> None:
+def test_weights_that_changed_after_the_start_of_the_job(saved: Path, tmp_path: Path) -> None:
     folder = copy_of(saved, tmp_path)
     pinned = pin_config(str(folder), {})
     open_predictor(str(folder), pinned)
     raw = bytearray((folder / "model.safetensors").read_bytes())
     raw[-1] ^= 1
     (folder / "model.safetensors").write_bytes(raw)
-    assert f"not {pinned['weights']} (they were trained anew" in message(folder, pinned)
+    assert f"expected {pinned['weights']} (the model was trained again" in message(folder, pinned)

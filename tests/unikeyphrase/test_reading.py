@@ -1,4 +1,4 @@
-"""From a model's logits to phrases: cached decoding against full decoding, batches, scores."""
+"""Logits to phrases: cached decoding compared with full decoding, batches, scores."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ def decode(task: UniKeyphraseTask, model: UniKeyphraseModel, sources: Sequence[S
 
 @pytest.mark.parametrize("relation_layers", [0, 1, 2, 3])
 @pytest.mark.parametrize("relation_scale", ["one", "inverse_sqrt"])
-def test_cached_decoding_is_full_decoding(relation_layers: int, relation_scale: str, tiny_task: MakeTask) -> None:
+def test_cached_decoding_agrees_with_full_decoding(
+    relation_layers: int, relation_scale: str, tiny_task: MakeTask
+) -> None:
     task = tiny_task(relation_layers=relation_layers, relation_scale=relation_scale)
     model = make_model(task)
     # Some documents should end sooner than others, so that they leave the batch.
@@ -81,12 +83,12 @@ def test_batches_and_order_do_not_matter(
     model, sources, config = make_model(task), sources_of(task), DecodeConfig(beams=3)
     with torch.inference_mode():
         [alone] = zip(*[read_documents(model, task.encoder, [source], config) for source in sources], strict=True)
-        together = read_documents(model, task.encoder, [sources[place] for place in order], config, batch_tokens)
-    for place, reading in zip(order, together, strict=True):
-        assert reading.target.tolist() == alone[place].target.tolist()
-        np.testing.assert_allclose(reading.probabilities, alone[place].probabilities, atol=1e-5)
-        np.testing.assert_allclose(reading.label_logits, alone[place].label_logits, atol=1e-4)
-        assert len(reading.label_logits) == len(sources[place].ids) - 2
+        together = read_documents(model, task.encoder, [sources[index] for index in order], config, batch_tokens)
+    for index, reading in zip(order, together, strict=True):
+        assert reading.target.tolist() == alone[index].target.tolist()
+        np.testing.assert_allclose(reading.probabilities, alone[index].probabilities, atol=1e-5)
+        np.testing.assert_allclose(reading.label_logits, alone[index].label_logits, atol=1e-4)
+        assert len(reading.label_logits) == len(sources[index].ids) - 2
 
 
 def test_nothing_to_read(tiny_task: MakeTask) -> None:
@@ -97,9 +99,9 @@ def test_nothing_to_read(tiny_task: MakeTask) -> None:
 def test_label_probabilities() -> None:
     logits = np.log([[0.5, 0.25, 0.125, 0.125]]).astype(np.float32)
     np.testing.assert_allclose(label_probabilities(logits, 0.0), [[0.5, 0.25, 0.125, 0.125]], rtol=1e-6)
-    # Three times as much weight for O: 1.5 of 1.5 + 0.5.
+    # Three times the weight for O: 1.5 of 1.5 + 0.5.
     np.testing.assert_allclose(label_probabilities(logits, np.log(3))[0], [0.75, 0.125, 0.0625, 0.0625], rtol=1e-6)
-    assert logits[0, OUTSIDE] == np.float32(np.log(0.5))  # as it was
+    assert logits[0, OUTSIDE] == np.float32(np.log(0.5))  # unchanged
 
 
 def test_present_phrases() -> None:
@@ -131,7 +133,7 @@ def test_phrases_of_a_sequence_and_their_scores(ended: bool, tiny_task: MakeTask
     first = (0.9 + 0.6 + 0.6) / 3
     expected = [
         ([graph, theory], first),
-        ([sparse], first),  # not (0.9 + 0.8) / 2: scores fall along the sequence
+        ([sparse], first),  # not (0.9 + 0.8) / 2: scores never increase along the sequence
         ([graph], (0.5 + 0.1) / 2),
     ][: 3 if ended else 2]
     assert [ids for ids, _ in found] == [ids for ids, _ in expected]

@@ -1,4 +1,4 @@
-"""The relation layer against loops over Eq. 3-6."""
+"""The relation layer compared with loops over Eq. 3-6."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def specialized(row: list[float], linear: torch.nn.Linear, norm: torch.nn.LayerN
 
 
 def attended(query: list[float], others: list[list[float]], scale: float, norm: torch.nn.LayerNorm) -> list[float]:
-    """Eq. 5 or 6 for one token, `others` being the rows that it may see."""
+    """Eq. 5 or 6 for one token, where `others` are the rows that it attends to."""
     scores = [math.exp(scale * sum(q * k for q, k in zip(query, other, strict=True))) for other in others]
     mixed = [sum(s / sum(scores) * other[i] for s, other in zip(scores, others, strict=True)) for i in range(HIDDEN)]
     return normalized([q + m for q, m in zip(query, mixed, strict=True)], norm)
@@ -62,7 +62,7 @@ def naive_layer(
 
 @pytest.mark.parametrize("scale", [1.0, HIDDEN**-0.5])
 @pytest.mark.parametrize("seen", ["backbone", "none"])
-def test_layer_equals_the_equations(seen: str, scale: float) -> None:
+def test_layer_agrees_with_the_equations(seen: str, scale: float) -> None:
     layer = build_layer(scale)
     source_lengths, lengths = torch.tensor([4, 2, 3]), torch.tensor([7, 3, 3])
     extraction, generation = torch.randn(2, 3, 7, HIDDEN, dtype=torch.float64)
@@ -78,7 +78,7 @@ def test_layer_equals_the_equations(seen: str, scale: float) -> None:
 
 
 @pytest.mark.parametrize("seen", ["backbone", "none"])
-def test_stacked_layers_equal_the_equations(seen: str) -> None:
+def test_stacked_layers_agree_with_the_equations(seen: str) -> None:
     """The whole model: P^0 = A^0 = H, L layers, the source rows of P and the target rows of A (Eq. 7-8)."""
     model = build_model(relation_layers=3, relation_mask=seen, hidden_size=HIDDEN, layer_norm_eps=EPS).double()
     bare = build_model(relation_layers=0, relation_mask=seen, hidden_size=HIDDEN, layer_norm_eps=EPS).double()
@@ -100,7 +100,7 @@ def test_stacked_layers_equal_the_equations(seen: str) -> None:
     torch.testing.assert_close(output.token_logits, wanted_tokens, atol=1e-8, rtol=0)
 
 
-def test_gradients_are_those_of_finite_differences() -> None:
+def test_gradients_agree_with_finite_differences() -> None:
     layer = build_layer(0.5)
     mask = unilm_mask(torch.tensor([2, 3]), torch.tensor([4, 3]), 4)
     rows = [torch.randn(2, 4, HIDDEN, dtype=torch.float64, requires_grad=True) for _ in range(2)]
@@ -116,7 +116,7 @@ def test_gradients_are_those_of_finite_differences() -> None:
     assert torch.autograd.gradcheck(of_weights, weights)
 
 
-def test_dropout_acts_on_the_outputs_in_training_alone() -> None:
+def test_dropout_acts_only_in_training_and_on_the_outputs() -> None:
     layer = build_layer(dropout=0.5)
     rows = torch.randn(2, 200, HIDDEN, dtype=torch.float64)
     mask = padding_mask(torch.tensor([200, 200]), 200)

@@ -1,4 +1,4 @@
-"""The vectors of Fig. 3."""
+"""Representations of tokens for Fig. 3."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def predictor(saved: Path) -> UniKeyphrase:
     return UniKeyphrase(UniKeyphraseConfig(model=str(saved)))
 
 
-def test_representations_are_what_the_heads_read(predictor: UniKeyphrase) -> None:
+def test_representations_are_the_inputs_of_the_heads(predictor: UniKeyphrase) -> None:
     documents = [Document("1", "Tides follow the moon."), Document("2", ""), Document("3", "The moon.")]
     extraction, generation = task_representations(predictor, documents)
     sources = [predictor.prepare(document).source for document in documents]
     assert len(extraction) == sum(len(source.ids) - 2 for source in sources)
-    assert len(generation) >= 2  # each of the two documents with words has a target, if only its end
+    assert len(generation) >= 2  # each of the two documents with words has a target, at least its end
     first = torch.from_numpy(sources[0].ids.astype(np.int64))[None]
     logits, _ = predictor.model.encode_source(first, torch.tensor([len(sources[0].ids)]))
     read = predictor.model.extraction(torch.from_numpy(extraction[: len(sources[0].ids) - 2]))

@@ -1,4 +1,4 @@
-"""A small random BERT with a tokenizer of its type, and documents to train and try UniKeyphrase on."""
+"""A small random BERT with a tokenizer of its type, and documents to train and test UniKeyphrase."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def make_task(backbone: str, **model: Any) -> UniKeyphraseTask:
 
 
 def make_model(task: UniKeyphraseTask, seed: int = 3) -> UniKeyphraseModel:
-    """Weights as training starts with; all are random here, so that no part of the model is without effect."""
+    """An untrained model. All weights are random, so that each part of the model has an effect."""
     torch.manual_seed(seed)
     model = task.build()
     assert isinstance(model, UniKeyphraseModel)
@@ -85,7 +85,7 @@ def make_model(task: UniKeyphraseTask, seed: int = 3) -> UniKeyphraseModel:
 
 
 def learn_by_heart(backbone: str) -> tuple[UniKeyphraseTask, UniKeyphraseModel]:
-    """A task and its model after training on `RECORDS`, without dropout, until it knows them by heart."""
+    """A task and its model after training on `RECORDS`, without dropout, until it has memorized them."""
     task = make_task(backbone, relation_dropout=0, dropout=0, attention_dropout=0)
     torch.manual_seed(1)
     model = task.build()
@@ -95,7 +95,7 @@ def learn_by_heart(backbone: str) -> tuple[UniKeyphraseTask, UniKeyphraseModel]:
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     steps = 200
     for step in range(steps):
-        batch = task.collate(rows, [step * len(rows) + place for place in range(len(rows))])
+        batch = task.collate(rows, [step * len(rows) + index for index in range(len(rows))])
         loss = task.losses(model, batch, step / steps)["loss"]
         optimizer.zero_grad()
         (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
