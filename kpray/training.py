@@ -1,4 +1,4 @@
-"""What a trainable model owes the training loop, and what a user can set about training."""
+"""The interface between trainable models and the training loop, and the settings of a training."""
 
 from __future__ import annotations
 
@@ -111,42 +111,42 @@ class TrainingTask(ABC):
     """Kind of the predictor that training writes."""
 
     whole_steps: ClassVar[bool] = False
-    """The loss of a document depends on the others of its step: each worker takes its share of a step in one
-    micro-batch, however large it is, and `run.micro_tokens` does not count."""
+    """True if the loss of a document depends on the other documents of its step, as with in-batch negatives. Then each
+    worker takes its share of a step in one micro-batch of any size, and `run.micro_tokens` has no effect."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """Everything that training depends on, as JSON values: an output folder begun with others is refused."""
+        """Everything that training depends on, as JSON values. An output folder with other values is refused."""
 
     @abstractmethod
     def describe_tokens(self) -> dict[str, Any]:
-        """The part of `describe` that `tokenize` depends on: where it differs, documents are tokenized anew."""
+        """The part that `tokenize` depends on, as JSON values. When it changes, documents are tokenized again."""
 
     def backbones(self) -> tuple[str, ...]:
         """Folders or hub ids of the pretrained models that every worker reads."""
         return ()
 
-    def check(self, valid: Sequence[Record]) -> None:  # noqa: B027  # most tasks have nothing to find
-        """Find, before any worker starts, what would make training useless.
+    def check(self, valid: Sequence[Record]) -> None:  # noqa: B027  # most tasks have nothing to check
+        """Check, before any worker starts, that training makes sense.
 
         Args:
             valid: the validation documents.
 
         Raises:
-            UserError: what is wrong, and how to mend it.
+            UserError: the problem, and its fix.
         """
 
     @abstractmethod
     def schema(self) -> pa.Schema:
-        """Columns of a tokenized row; `length`, int32, is the number of tokens that the row takes in a batch."""
+        """Columns of a tokenized row. `length`, int32, is the number of tokens of the row in a batch."""
 
     @abstractmethod
     def tokenize(self, records: Sequence[Record]) -> list[dict[str, Any] | str]:
-        """One row of `schema` for each record, or the reason why it cannot be trained on."""
+        """For each record, a row of `schema`, or the reason why it cannot be used."""
 
     @abstractmethod
     def build(self) -> torch.nn.Module:
-        """The model with its starting weights, float32, on the CPU; new weights come from torch's global seed."""
+        """The model with its initial weights, float32, on the CPU. New weights come from torch's global generator."""
 
     @abstractmethod
     def collate(self, rows: Sequence[Mapping[str, np.ndarray]], seeds: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -154,7 +154,7 @@ class TrainingTask(ABC):
 
         Args:
             rows: columns of `schema`, numpy arrays each.
-            seeds: one for each row: what is random about a row (its masks) comes from it alone.
+            seeds: one for each row. The random choices for a row, such as its masks, depend only on its seed.
         """
 
     @abstractmethod
@@ -164,18 +164,18 @@ class TrainingTask(ABC):
         """Sums over the documents of a batch: `loss`, float32 [] with its graph, and its parts, detached.
 
         Args:
-            model: what `build` returned, maybe wrapped; only its forward is called.
+            model: the model from `build`, maybe wrapped. Only its forward pass is called.
             batch: from `collate`, on the model's device.
             progress: steps done / all steps, in [0, 1].
         """
 
     @abstractmethod
     def validate(self, model: torch.nn.Module, records: Sequence[Record]) -> dict[str, float]:
-        """Sums over these documents, which are a worker's share; the loop adds up the shares."""
+        """Sums over these documents, which are the share of one worker. The loop adds up the shares."""
 
     @abstractmethod
     def conclude(self, sums: Mapping[str, float]) -> Validation:
-        """What the sums over all validation documents say."""
+        """The score, metrics and decisions that follow from the sums over all validation documents."""
 
     @abstractmethod
     def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
@@ -183,7 +183,7 @@ class TrainingTask(ABC):
 
 
 def unwrap(model: torch.nn.Module, kind: type[Model]) -> Model:
-    """The model inside what may be wrapped around it (DeepSpeed's engine, DistributedDataParallel)."""
+    """The model inside a wrapper such as DeepSpeed's engine or DistributedDataParallel, or the model itself."""
     while not isinstance(model, kind):
         model = model.get_submodule("module")
     return model

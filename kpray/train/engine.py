@@ -1,4 +1,4 @@
-"""Plain PyTorch in the place of DeepSpeed's engine: one process, one device, the same loop (`--local`)."""
+"""Plain PyTorch instead of DeepSpeed's engine: one process, one device, the same loop (`--local`)."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from kpray.train.deepspeed import Precision
 
 
 class LocalEngine:
-    """What the loop uses of DeepSpeed's engine, with the same names.
+    """The part of the interface of DeepSpeed's engine that the loop uses.
 
-    Parameters and the optimizer's state are float32. fp16 and bf16 are autocast's, fp16 with dynamic loss scaling; with
-    fp32 the steps are those of DeepSpeed to rounding.
+    Parameters and the state of the optimizer are float32. fp16 and bf16 use autocast; fp16 also uses dynamic loss
+    scaling. In fp32 the result equals that of DeepSpeed up to rounding.
 
     Args:
-        module: what is trained; its forward returns a dictionary of losses. It is moved to the device.
-        groups: from `parameter_groups`; each step sets their learning rates.
-        precision: of the forward pass.
-        clip: largest norm of a step's gradient; None: not clipped.
+        module: the module to train, whose forward pass returns a dictionary of losses. It is moved to the device.
+        groups: from `parameter_groups`. Each step sets their learning rates.
+        precision: precision of the forward pass.
+        clip: maximum norm of the gradient of a step; None: no clipping.
 
     Attributes:
-        device: the first GPU where there is one, else the CPU.
+        device: the first GPU if there is one, else the CPU.
         optimizer: AdamW.
         skipped_steps: steps that fp16 skipped for overflow since the training began.
     """
@@ -51,11 +51,11 @@ class LocalEngine:
         return losses
 
     def backward(self, loss: torch.Tensor) -> None:
-        """Add the gradient of a loss to those of the step."""
+        """Add the gradient of a loss to the gradient of the step."""
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
     def step(self) -> None:
-        """Clip the gradients, do a step of the optimizer unless fp16 overflowed, and clear the gradients."""
+        """Clip the gradients, update the weights unless fp16 overflowed, and clear the gradients."""
         self._scaler.unscale_(self.optimizer)
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
         self._norm = torch.nn.utils.clip_grad_norm_(parameters, self._clip)
@@ -66,16 +66,16 @@ class LocalEngine:
         self.optimizer.zero_grad()
 
     def get_global_grad_norm(self) -> torch.Tensor | None:
-        """Norm of the last step's gradient before it was clipped."""
+        """Norm of the gradient of the last step before clipping."""
         return self._norm
 
     def zero_optimization_stage(self) -> int:
-        """0: every parameter is whole."""
+        """0: no parameter is sharded."""
         return 0
 
     def save_checkpoint(self, folder: str, tag: str, save_latest: bool) -> None:
         """Write weights, the optimizer's state and the loss scale to `folder/tag/engine.pt`."""
-        del save_latest  # there is one checkpoint in a folder
+        del save_latest  # a folder holds one checkpoint
         (Path(folder) / tag).mkdir()
         state = {
             "module": self.module.state_dict(),
@@ -86,7 +86,7 @@ class LocalEngine:
         self.checkpoint_engine.save(state, str(Path(folder) / tag / "engine.pt"))
 
     def load_checkpoint(self, folder: str, tag: str) -> None:
-        """Read what `save_checkpoint` wrote; tensors and numbers only, no pickled objects."""
+        """Read what `save_checkpoint` wrote: tensors and numbers only, no pickled objects."""
         state = torch.load(Path(folder) / tag / "engine.pt", map_location=self.device, weights_only=True)
         self.module.load_state_dict(state["module"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -1,4 +1,4 @@
-"""A training job: its settings, what binds its output folder, and its steps from documents to a model."""
+"""A training job: checks its output folder, reads its inputs, and trains with Ray or in this process."""
 
 from __future__ import annotations
 
@@ -38,12 +38,15 @@ if TYPE_CHECKING:
 def run_train_job(
     job: TrainSettings, make_task: Callable[[Path], TrainingTask], inputs: Mapping[str, Sequence[str]] | None = None
 ) -> int:
-    """Do what a training job is asked for, and print where the best model is.
+    """Run a training job, and print where the best model is.
 
     Args:
-        job: what is asked for.
-        make_task: gives what to train; may prepare files in the working folder, which it is given.
-        inputs: what it reads there besides: title -> files and folders, for the dry run.
+        job: the settings.
+        make_task: makes the training task. Its argument is the working folder, where it may write files.
+        inputs: other inputs for the report of the dry run: title -> files and folders.
+
+    Returns:
+        The exit code.
     """
     if job.dry_run:
         data = {"to train on": job.train, "to validate on": job.valid, **(inputs or {})}
@@ -52,7 +55,7 @@ def run_train_job(
     with mirrored(job.output):
         state = train(make_task(working_folder(job.output)), job)
     best = f"step {state.best_step:,}, score {state.best:.4g}"
-    print_result(f"{state.step:,} steps; the best model is of {best}: {location(job.output)}/best")
+    print_result(f"{state.step:,} steps; best model at {best}: {location(job.output)}/best")
     return 0
 
 
@@ -63,19 +66,19 @@ def train(
     token_sets: Path | None = None,
     callbacks: Sequence[UserCallback] = (),
 ) -> State:
-    """Train a model, or go on where an earlier run in the output folder stopped.
+    """Train a model, or resume an earlier run in the output folder.
 
     Args:
-        task: what to train.
-        job: everything else.
+        task: the training task.
+        job: the settings.
         token_sets: folder for tokenized documents, which several trainings may share; None: the output folder.
-        callbacks: of Ray Train: are told of each validation.
+        callbacks: callbacks of Ray Train, called at each validation.
 
     Returns:
-        Where the training stands at its end; `job.output` has the models, `best` and `last`.
+        The state at the end of the training. `job.output` holds the models, `best` and `last`.
 
     Raises:
-        UserError: a mistake of the user, here or in a worker; what is in the output folder is still good.
+        UserError: a user's mistake, here or in a worker. The output folder stays valid.
     """
     sources, valid_sources = find_sources(job.train), find_sources(job.valid)
     output = working_folder(job.output)
@@ -127,22 +130,22 @@ def train(
 
 
 def check_output(output: Path, configuration: Mapping[str, Any]) -> None:
-    """See that what an output folder holds was begun with the same configuration and inputs.
+    """Check that an output folder belongs to a run with the same configuration and inputs.
 
-    A run that failed before its first checkpoint binds nothing.
+    A folder without a checkpoint fits every run.
 
     Raises:
-        UserError: it was not, or the folder cannot be written.
+        UserError: the folder belongs to another run, or cannot be written.
     """
     bind_output(output, configuration, begun=any((output / CHECKPOINTS).glob("step-*")))
 
 
 def _read_valid(job: TrainSettings) -> list[Record]:
-    """The first validation documents that can be read."""
+    """The first `run.valid_documents` records that can be read."""
     records = (record for record in read_records(job.valid, job.lang, job.limits) if not isinstance(record, Reject))
     valid = list(islice(records, job.run.valid_documents))
     if not valid:
         raise UserError(
-            "there is no document to validate on", where=", ".join(job.valid), fix="give other files to --valid"
+            "no validation document can be read", where=", ".join(job.valid), fix="name other files in --valid"
         )
     return valid

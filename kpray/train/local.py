@@ -1,8 +1,9 @@
-"""A training in this process (`--local`): plain PyTorch on one GPU or the CPU, without Ray and DeepSpeed."""
+"""Training in this process (`--local`): plain PyTorch on one GPU or the CPU, without Ray and DeepSpeed."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,23 +22,25 @@ from kpray.train.deepspeed import choose_precision
 from kpray.train.loop import Plan, train_worker
 from kpray.train.tokenize import TokenRun, tokenize_files
 
+_KEPT_CHECKPOINTS = 2
+
 
 def fit_locally(plan: Plan, tokens: TokenRun, found: Found | None) -> State:
-    """Train in this process, or go on from a checkpoint.
+    """Train in this process, from the start or from a checkpoint.
 
     Args:
-        plan: of the training.
-        tokens: the training set, tokenized or not.
-        found: the checkpoint.
+        plan: the training.
+        tokens: describes the training set, which is tokenized if it is not yet.
+        found: the checkpoint to resume from.
 
     Returns:
-        The state of the training at its end.
+        The state at the end of the training.
 
     Raises:
-        UserError: the options need a cluster, or as `tokenize_files` and `train_worker`.
+        UserError: an option needs a cluster, or as in `tokenize_files` and `train_worker`.
     """
     if (plan.run.workers or 1) > 1:
-        raise UserError("--local is one process", where="run.workers", fix="leave it out, or leave out --local")
+        raise UserError("--local trains in one process", where="run.workers", fix="omit it, or omit --local")
     cuda = torch.cuda.is_available()
     precision = choose_precision(plan.run.precision, cuda, not cuda or torch.cuda.is_bf16_supported())
     if found:
@@ -46,21 +49,21 @@ def fit_locally(plan: Plan, tokens: TokenRun, found: Found | None) -> State:
     run = plan.run.model_copy(update={"zero": 0})
     if not cuda:
         torch.set_num_threads(round(run.cpus) if run.cpus else len(os.sched_getaffinity(0)))
-    # Products of float32 matrices in TF32, as DeepSpeed's own kernels do; GPUs without it take no notice.
+    # Multiplies float32 matrices in TF32 on GPUs that have it.
     torch.backends.cuda.matmul.allow_tf32 = True
     columns = number_columns(plan.task.schema())
     with _process_group(), TrainingProgress() as progress:
         return train_worker(
             replace(plan, run=run, precision=precision, rows=rows.rows, local=True),
             lambda: (pq.read_table(part, columns=columns) for part in rows.parts()),
-            _ignore,
+            _keep_newest,
             progress.show,
         )
 
 
 @contextmanager
 def _process_group() -> Iterator[None]:
-    """A group of this process alone, so that the loop's collectives need no special case; it opens no port."""
+    """A process group with one process, for the collectives of the loop. It opens no port."""
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)  # type: ignore[attr-defined]
     try:
         yield
@@ -68,5 +71,8 @@ def _process_group() -> Iterator[None]:
         dist.destroy_process_group()
 
 
-def _ignore(metrics: dict[str, Any], folder: Path) -> None:
-    """Nobody is told of checkpoints: the loop finds them by itself."""
+def _keep_newest(metrics: dict[str, Any], folder: Path) -> None:
+    """Remove all but the newest checkpoints, as Ray Train does in the other case."""
+    del metrics
+    for old in sorted(folder.parent.glob("step-*"))[:-_KEPT_CHECKPOINTS]:
+        shutil.rmtree(old)

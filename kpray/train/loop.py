@@ -1,7 +1,7 @@
-"""The one training loop: what every worker runs, for every model.
+"""The training loop, which every worker runs for every model.
 
-All randomness of a step comes from the seed and the step, and every step has the same documents whatever the number of
-workers is; so training goes on after a loss as if nothing had happened.
+The random numbers of a step depend only on the seed and the step. Each step has the same documents for any number of
+workers. So a training that resumes gives the same model as one that was never interrupted.
 """
 
 from __future__ import annotations
@@ -56,23 +56,23 @@ _STEPS_AHEAD, _COLLATE_THREADS = 8, 2
 Report = Callable[[dict[str, Any], Path], None]
 Show = Callable[[Mapping[str, Any]], None]
 _Batch = tuple[np.ndarray, dict[str, torch.Tensor]]
-"""A micro-batch: indices of its documents, none for a worker that has no share of it; and its tensors on the CPU."""
+"""A micro-batch: the indices of its documents (none if this worker has no share of it), and its tensors on the CPU."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What every worker is told.
+    """The description of a training that every worker receives.
 
     Attributes:
-        task: what is trained.
-        optim: its schedule.
-        run: how it runs.
+        task: the training task.
+        optim: optimizer and schedule.
+        run: settings of the run on these machines.
         valid: the validation documents.
-        output: folder, as an absolute path that all nodes see.
-        configuration: written beside the model.
-        precision: what `run.precision` means on these machines.
+        output: the output folder, as an absolute path that all nodes share.
+        configuration: written next to the model.
+        precision: `run.precision`, with `auto` resolved for these machines.
         rows: number of rows of the training set.
-        local: plain PyTorch in one process, without DeepSpeed.
+        local: whether plain PyTorch replaces DeepSpeed (one process).
     """
 
     task: TrainingTask
@@ -92,10 +92,10 @@ class Plan:
 
 
 class Losses(torch.nn.Module):
-    """A model with its task's losses around it: what DeepSpeed trains.
+    """The module that DeepSpeed trains: a model whose forward pass returns the losses of its task.
 
-    DeepSpeed sets hooks on what its module's forward returns, but sees tensors in tuples and dictionaries only; this
-    forward always returns a dictionary, whatever class a model's own output has.
+    DeepSpeed sets hooks on the tensors that the forward pass returns. It finds them only in tuples and dictionaries, so
+    this module returns a dictionary.
     """
 
     def __init__(self, task: TrainingTask, model: torch.nn.Module) -> None:
@@ -103,7 +103,7 @@ class Losses(torch.nn.Module):
         self.task, self.model = task, model
 
     def forward(self, batch: Mapping[str, torch.Tensor], progress: float) -> dict[str, torch.Tensor]:
-        """Losses of a batch, as `TrainingTask.losses`."""
+        """Losses of a batch; see `TrainingTask.losses`."""
         return self.task.losses(self.model, batch, progress)
 
 
@@ -113,16 +113,19 @@ def train_worker(
     report: Report,
     show: Show | None = None,
 ) -> State:
-    """Train from the last checkpoint to the end; every worker calls this, in a process group.
+    """Train from the last checkpoint to the end. All workers of a process group call this function.
 
     Args:
-        plan: the same for all.
-        tables: gives the training set's rows, all of them in any order, as Arrow tables.
-        report: is called with the metrics and the folder of each checkpoint.
-        show: is called with each line of metrics.jsonl.
+        plan: the same in all workers.
+        tables: returns all rows of the training set, in any order, as Arrow tables.
+        report: called with the metrics and the folder of each checkpoint.
+        show: called with each line of metrics.jsonl.
+
+    Returns:
+        The state at the end of the training.
 
     Raises:
-        UserError: in all workers alike.
+        UserError: raised in all workers.
     """
     return _Training(plan, tables, report, show).run()
 
@@ -150,7 +153,7 @@ class _Training:
         with agreed():
             self.rows = Rows(tables())
             if len(self.rows) != plan.rows:
-                raise UserError(f"{len(self.rows):,} of {plan.rows:,} documents arrived at a worker", where="--train")
+                raise UserError(f"a worker received {len(self.rows):,} of {plan.rows:,} documents", where="--train")
         with agreed():
             model = build_model(plan.task, plan.optim, plan.run)
         groups = parameter_groups(model, plan.optim)
@@ -186,7 +189,7 @@ class _Training:
                 seen = index * optim.batch  # only the last step of an epoch may have fewer documents
             sums = self._step(step, steps, indices, batches)
             seen += round(sums["documents"])
-            if not self.skipped_in_row:  # what fp16 skips has no meaning
+            if not self.skipped_in_row:  # the losses of a step that fp16 skipped mean nothing
                 meter.add(sums)
             self.state = replace(self.state, step=step + 1, skipped=skipped_steps(self.engine))
             if index == per_epoch - 1:
@@ -198,7 +201,7 @@ class _Training:
                 meter = _Meter()
             if due:
                 self._validate(step + 1 == steps)
-                meter = _Meter()  # the validation's time is not the steps'
+                meter = _Meter()  # rates leave out the time of the validation
             if self.state.finished:
                 break
         if self.log:
@@ -206,9 +209,10 @@ class _Training:
         return self.state
 
     def _batches(self, per_epoch: int, steps: int) -> Iterator[tuple[int, np.ndarray, list[_Batch]]]:
-        """Each step that is left, the documents of all workers in it, and this worker's micro-batches.
+        """Collate the remaining steps in background threads, a few steps ahead.
 
-        Micro-batches are made in threads, some steps ahead of the one that is computed.
+        Yields:
+            The step, the indices of its documents (of all workers), and the micro-batches of this worker.
         """
         if self.state.finished:
             return
@@ -233,12 +237,12 @@ class _Training:
                     batches.cancel()
 
     def _collate(self, epoch: int, indices: np.ndarray) -> list[_Batch]:
-        """This worker's micro-batches of a step."""
+        """The micro-batches of this worker in a step."""
         plan = self.plan
         most = padded_tokens(self.rows.lengths, indices) if plan.task.whole_steps else plan.run.micro_tokens
         batches: list[_Batch] = []
         for part in micro_batches(self.rows.lengths, indices, self.workers, most)[self.rank]:
-            # A worker without documents goes through the same motions, with a document that has no weight.
+            # A worker without documents still takes part, with a document of weight 0: collectives need all workers.
             taken = part if len(part) else indices[:1]
             seeds = [_seed(plan.optim.seed, epoch, index) for index in taken.tolist()]
             batch = plan.task.collate(self.rows.take(taken), seeds)
@@ -248,7 +252,7 @@ class _Training:
         return batches
 
     def _step(self, step: int, steps: int, indices: np.ndarray, batches: list[_Batch]) -> dict[str, float]:
-        """Do one optimizer step; returns sums over all workers."""
+        """Do one optimizer step, and return sums over all workers."""
         plan, engine = self.plan, self.engine
         rate = learning_rate(step, steps, plan.optim)
         for group, factor in zip(engine.optimizer.param_groups, self.factors, strict=True):
@@ -259,7 +263,7 @@ class _Training:
         for part, batch in batches:
             on_device = {name: tensor.to(engine.device, non_blocking=True) for name, tensor in batch.items()}
             losses = engine(on_device, step / steps)
-            # DeepSpeed takes the mean over workers: this makes it the mean over the documents of the step.
+            # DeepSpeed averages over workers. This factor makes it the mean over the documents of the step.
             engine.backward(losses["loss"] * (self.workers / len(indices) if len(part) else 0.0))
             for name, value in losses.items():
                 weighed = value.detach().double() if len(part) else torch.zeros_like(value, dtype=torch.float64)
@@ -295,7 +299,7 @@ class _Training:
             raise UserError(
                 f"the loss of step {step + 1} is not a number ({parts})",
                 where=str(self.plan.output),
-                fix="the last checkpoint is good; begin anew in another --output with a lower --optim.lr",
+                fix="start again in another --output with a lower --optim.lr; the last checkpoint is still valid",
             )
 
     def _write(self, values: Mapping[str, Any]) -> None:
@@ -357,7 +361,7 @@ _COUNTS = ("documents", "tokens", "padded")
 
 
 class _Meter:
-    """Sums since the last line."""
+    """Sums since the last line of metrics.jsonl."""
 
     def __init__(self) -> None:
         self.start = time.monotonic()
@@ -367,7 +371,7 @@ class _Meter:
         self.sums = _add([self.sums, sums])
 
     def read(self) -> dict[str, float]:
-        """Means of a document, and what else there is to tell."""
+        """Mean losses per document, and rates."""
         sums, seconds = self.sums, time.monotonic() - self.start
         if not sums:
             return {"documents": 0}
@@ -389,7 +393,7 @@ def _add(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _seed(*numbers: int) -> int:
-    """A seed of 63 bits for numbers that mean something."""
+    """A 63-bit seed made from numbers, such as the seed of the run and a step."""
     digest = hashlib.blake2b(repr(numbers).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
@@ -397,5 +401,5 @@ def _seed(*numbers: int) -> int:
 def _overflow(step: int, skipped: int) -> UserError:
     return UserError(
         f"fp16 overflowed in {skipped} steps in a row, up to step {step + 1}",
-        fix="the last checkpoint is good; begin anew in another --output with a lower --optim.lr, or with bf16 or fp32",
+        fix="start again in another --output with a lower --optim.lr, or with bf16 or fp32",
     )

@@ -1,4 +1,4 @@
-"""A training on a cluster: Ray Data tokenizes, Ray Train runs the loop in workers, each with a DeepSpeed engine."""
+"""Training on a cluster: Ray Data tokenizes, Ray Train runs the loop in workers, each with a DeepSpeed engine."""
 
 from __future__ import annotations
 
@@ -38,57 +38,57 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 def fit(
     plan: Plan, tokens: TokenRun, found: Found | None, address: str | None, callbacks: Sequence[UserCallback] = ()
 ) -> State:
-    """Train on a cluster, or go on from a checkpoint.
+    """Train on a cluster, from the start or from a checkpoint.
 
     Args:
-        plan: of the training.
-        tokens: the training set, tokenized or not.
-        found: the checkpoint.
-        address: of the cluster; None: a local Ray.
-        callbacks: of Ray Train.
+        plan: the training.
+        tokens: describes the training set, which is tokenized if it is not yet.
+        found: the checkpoint to resume from.
+        address: address of the cluster; None: a local Ray.
+        callbacks: callbacks of Ray Train.
 
     Returns:
-        The state of the training at its end.
+        The state at the end of the training.
 
     Raises:
-        UserError: the cluster has not what the training needs, or as `tokenize_files` and `train_worker`.
+        UserError: the cluster lacks a resource, or as in `tokenize_files` and `train_worker`.
     """
     with ray_session(address, plan.output, plan.task.backbones()):
-        place = placement(plan.run, node_resources())
-        precision = choose_precision(plan.run.precision, cuda=place.gpu, bf16=True)
+        slots = placement(plan.run, node_resources())
+        precision = choose_precision(plan.run.precision, cuda=slots.gpu, bf16=True)
         if found:
-            check_continuable(found.state, place.workers, plan.run.zero, precision)
+            check_continuable(found.state, slots.workers, plan.run.zero, precision)
         rows = tokenize_files(tokens)
-        return _fit(replace(plan, precision=precision, rows=rows.rows), rows, place, callbacks)
+        return _fit(replace(plan, precision=precision, rows=rows.rows), rows, slots, callbacks)
 
 
-def _fit(plan: Plan, tokens: TokenSet, place: Placement, callbacks: Sequence[Any]) -> State:
-    """Train on a cluster that Ray is connected to, and show how far it is.
+def _fit(plan: Plan, tokens: TokenSet, slots: Placement, callbacks: Sequence[Any]) -> State:
+    """Train on the cluster that this process is connected to, and show the progress.
 
     Args:
-        plan: for the workers.
+        plan: sent to the workers.
         tokens: the training set.
-        place: for the workers too.
+        slots: number and resources of the workers.
         callbacks: `ray.train.UserCallback`s.
 
     Returns:
-        Where the training stands at its end.
+        The state at the end of the training.
 
     Raises:
-        UserError: a worker met a mistake of the user, or workers were lost too often.
+        UserError: a worker found a user's mistake, or workers were lost too often.
     """
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
-    context.use_datasource_v2 = False  # its listing of files needs a whole core, and would wait forever for one
+    context.use_datasource_v2 = False  # to list files it needs a whole core, and would wait for one forever
     with DataContext.current(context):
         columns = number_columns(plan.task.schema())
         data = ray.data.read_parquet(tokens.parts(), columns=columns, num_cpus=READER_CPUS)
         trainer = TorchTrainer(
-            _work,  # type: ignore[arg-type]  # what it gives back is new in Ray
-            train_loop_config={"plan": plan, "threads": place.threads},
-            torch_config=TorchConfig(backend="nccl" if place.gpu else "gloo"),
+            _work,  # type: ignore[arg-type]  # Ray 2.60 allows a return value, its types do not yet
+            train_loop_config={"plan": plan, "threads": slots.threads},
+            torch_config=TorchConfig(backend="nccl" if slots.gpu else "gloo"),
             scaling_config=ray.train.ScalingConfig(
-                num_workers=place.workers, use_gpu=place.gpu, resources_per_worker=_resources(place)
+                num_workers=slots.workers, use_gpu=slots.gpu, resources_per_worker=_resources(slots)
             ),
             run_config=ray.train.RunConfig(
                 name=plan.runs.name,
@@ -98,8 +98,8 @@ def _fit(plan: Plan, tokens: TokenSet, place: Placement, callbacks: Sequence[Any
                 callbacks=list(callbacks),
             ),
             datasets={"train": data},
-            # Each worker reads all rows: which of them it takes at which step is the loop's to decide. Ray's own equal
-            # split would drop rows without a word.
+            # Each worker reads all rows, and the loop selects those of each step. Ray's equal split would silently drop
+            # rows.
             dataset_config=ray.train.DataConfig(datasets_to_split=[]),
         )
         answer = _follow(trainer, plan.output)
@@ -109,12 +109,12 @@ def _fit(plan: Plan, tokens: TokenSet, place: Placement, callbacks: Sequence[Any
     return state
 
 
-def _resources(place: Placement) -> dict[str, float]:
-    return {"CPU": place.cpus, **({"GPU": 1} if place.gpu else {})}
+def _resources(slots: Placement) -> dict[str, float]:
+    return {"CPU": slots.cpus, **({"GPU": 1} if slots.gpu else {})}
 
 
 def _work(config: dict[str, Any]) -> dict[str, Any]:
-    """What Ray starts in each worker. A mistake of the user is an answer: Ray would try again after an exception."""
+    """Train in a worker. A user's mistake is returned, because Ray would retry after an exception."""
     plan: Plan = config["plan"]
     torch.set_num_threads(config["threads"])
     try:
@@ -141,7 +141,7 @@ def _report(metrics: dict[str, Any], folder: Path) -> None:
 
 
 def _follow(trainer: TorchTrainer, output: Path) -> dict[str, Any]:
-    """Run a trainer, show what its workers write meanwhile, and give what they answered."""
+    """Run a trainer, show its progress from metrics.jsonl, and return what the workers returned."""
     answers: list[dict[str, Any]] = []
     failures: list[Exception] = []
 
@@ -151,7 +151,7 @@ def _follow(trainer: TorchTrainer, output: Path) -> dict[str, Any]:
         except Exception as error:
             failures.append(error)
 
-    # Not in the main thread, where Ray would make Ctrl-C its own.
+    # In a separate thread: in the main thread Ray would replace the handler of Ctrl-C.
     thread = threading.Thread(target=run, daemon=True)
     tail = MetricsTail(output)
     with TrainingProgress() as progress:
@@ -167,7 +167,7 @@ def _follow(trainer: TorchTrainer, output: Path) -> dict[str, Any]:
             raise UserError(
                 f"workers were lost too often: {reasons}",
                 where="run.most_failures",
-                fix="the same command goes on from the last checkpoint",
+                fix="run the same command again to resume from the last checkpoint",
             ) from failure
         raise failure
     return answers[0]

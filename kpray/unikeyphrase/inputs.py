@@ -1,4 +1,4 @@
-"""Texts as the model's tokens: [CLS] X [SEP] K [SEP] (Eq. 1), a training row of it, and a batch of rows."""
+"""Model inputs: the tokens [CLS] X [SEP] K [SEP] of a text (Eq. 1), training rows, and batches of rows."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import torch
 
-_RANDOM_FROM, _KEPT_FROM = 0.8, 0.9  # of BERT's 80% [MASK], 10% random tokens, 10% unchanged
+_RANDOM_FROM, _KEPT_FROM = 0.8, 0.9  # BERT: 80% [MASK], 10% random tokens, 10% unchanged
 NO_LABEL = -100
-"""Label of rows that do not count: special tokens and padding."""
-# Spaces that a BERT tokenizer's decoder writes and authors do not: peer - to - peer, ( lda ), c + +, fitts ' law
-# (but "fitts' law"), and those between Chinese characters. Of the gold phrases of 5,000 records of acm_cr 99.7% come
-# back as they were.
+"""Label of tokens that the loss ignores: special tokens and padding."""
+# Spaces that the decoder of a BERT tokenizer adds: peer - to - peer, ( lda ), c + +, fitts ' law (but "fitts' law"),
+# and between Chinese characters. Without them, 99.7% of the gold phrases of 5,000 ACM papers are decoded unchanged.
 _NEEDLESS_SPACE = regex.compile(
     r" (?=[-/‐‑.'’:,)\]+#])|(?<=[-/‐‑.(\[]) |(?<=[^s] ['’]) " + rf"|(?<=[{UNSPACED}]) (?=[{UNSPACED}])"
 )
@@ -36,12 +35,12 @@ _NEEDLESS_SPACE = regex.compile(
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The tokens of a document, [CLS] and [SEP] around them.
+    """The tokens of a document, with [CLS] and [SEP] around them.
 
     Attributes:
         ids: int32 [S].
         spans: int32 [S, 2], character offsets; (0, 0) for [CLS] and [SEP].
-        starts_word: bool [S], which tokens are the first piece of a word; False for [CLS] and [SEP].
+        starts_word: bool [S], True for the first piece of each word; False for [CLS] and [SEP].
     """
 
     ids: np.ndarray
@@ -50,13 +49,13 @@ class Source:
 
 
 class Encoder:
-    """A BERT tokenizer as UniKeyphrase uses it. It alone decides about lower-casing.
+    """A BERT tokenizer with the encodings of UniKeyphrase. The tokenizer alone decides about lower-casing.
 
     Attributes:
         cls_id, sep_id, mask_id, pad_id: ids of the special tokens.
-        delimiter_ids: ids of " ; ", which stands between absent phrases (App. C).
+        delimiter_ids: ids of " ; ", the delimiter between absent phrases (App. C).
         vocabulary_size: number of token ids.
-        checksum: of all that the tokenizer does.
+        checksum: checksum of everything that determines its output.
     """
 
     def __init__(self, name: str) -> None:
@@ -66,7 +65,7 @@ class Encoder:
             name: folder with tokenizer.json, or hub id.
 
         Raises:
-            UserError: it cannot be loaded, or is none of BERT type.
+            UserError: it cannot be loaded, or is not of BERT type.
         """
         tokenizer = load_tokenizer(name)
         special = [getattr(tokenizer, f"{kind}_token_id") for kind in ("cls", "sep", "mask", "pad")]
@@ -82,14 +81,14 @@ class Encoder:
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
         self._backend.no_padding()
-        self._backend.encode_special_tokens = True  # a document that says "[SEP]" has no such token
+        self._backend.encode_special_tokens = True  # the text "[SEP]" in a document is ordinary text
         self.checksum: str = hashlib.sha256(self._backend.to_str().encode()).hexdigest()[:16]
         self.delimiter_ids: list[int] = self._encode(" ; ").ids
         if not self.delimiter_ids or tokenizer.unk_token_id in self.delimiter_ids:
             raise UserError(f'the tokenizer of {name!r} does not know ";"', where="model", fix="choose another model")
 
     def encode_source(self, text: str, limit: int) -> Source:
-        """Tokens of a document, at most `limit` with [CLS] and [SEP]: its tail is cut, but not within a word.
+        """Tokenize a document, to at most `limit` tokens with [CLS] and [SEP]. The rest is cut at a word boundary.
 
         Raises:
             RejectedDocument: the text is not valid Unicode.
@@ -100,7 +99,7 @@ class Encoder:
         words = np.array(encoding.word_ids, dtype=np.int64)
         starts_word = np.diff(words, prepend=-1) != 0
         if len(ids) > limit - 2:
-            end = int(np.flatnonzero(starts_word[: limit - 1])[-1])  # the word that token limit - 2 begins or is in
+            end = int(np.flatnonzero(starts_word[: limit - 1])[-1])  # start of the word that contains token limit - 2
             ids, spans, starts_word = ids[:end], spans[:end], starts_word[:end]
         return Source(
             ids=np.concatenate([[self.cls_id], ids, [self.sep_id]]).astype(np.int32),
@@ -109,7 +108,7 @@ class Encoder:
         )
 
     def encode_target(self, phrases: Sequence[str], limit: int) -> np.ndarray:
-        """Tokens of phrases joined by " ; ", and a final [SEP]; a phrase that does not fit whole is left out.
+        """Tokenize phrases joined by " ; " and a final [SEP]. Phrases that do not fit completely are left out.
 
         Returns:
             int32 [t], 1 <= t <= limit.
@@ -126,7 +125,7 @@ class Encoder:
         return np.array([*target, self.sep_id], dtype=np.int32)
 
     def decode_target(self, ids: Sequence[int] | np.ndarray) -> list[str]:
-        """The phrases of a generated sequence, as far as its first [SEP]; special tokens and empty phrases left out."""
+        """The phrases of a generated sequence up to its first [SEP], without special tokens and empty phrases."""
         phrases: list[list[int]] = [[]]
         for token in np.asarray(ids).tolist():
             if token == self.sep_id:
@@ -142,7 +141,7 @@ class Encoder:
         return [text for text in (_NEEDLESS_SPACE.sub("", " ".join(text.split())) for text in texts) if text]
 
     def save(self, folder: Path) -> None:
-        """Write tokenizer.json and what belongs to it, so that `Encoder(folder)` is the same."""
+        """Write the files of the tokenizer, from which `Encoder(folder)` loads the same tokenizer."""
         self._tokenizer.save_pretrained(folder)
 
     def _encode(self, text: str) -> Any:
@@ -162,8 +161,9 @@ def load_encoder(name: str) -> Encoder:
 def row_schema() -> pa.Schema:
     """Columns of a training row.
 
-    `source` has [CLS] and [SEP]; `labels`, as many, -100 for these two; `target` the final [SEP]; `title` counts the
-    tokens of the title, which follow [CLS]; `length` counts the tokens of source and target.
+    `source` includes [CLS] and [SEP]; `labels` has as many values, -100 for these two; `target` includes the final
+    [SEP]; `title` is the number of tokens of the title, which follow [CLS]; `length` is the number of tokens of source
+    and target.
     """
     import pyarrow as pa
 
@@ -181,7 +181,7 @@ def row_schema() -> pa.Schema:
 
 
 def describe_rows(config: ModelConfig) -> dict[str, Any]:
-    """All that `make_row` depends on, as JSON values; the backbone counts by its tokenizer only."""
+    """Everything that `make_row` depends on, as JSON values. Of the backbone only the tokenizer matters."""
     names = {"source_tokens", "target_tokens", "label_match", "target"}
     return {
         "rows": "unikeyphrase",
@@ -191,9 +191,9 @@ def describe_rows(config: ModelConfig) -> dict[str, Any]:
 
 
 def make_row(record: Record, encoder: Encoder, config: ModelConfig) -> dict[str, Any] | str:
-    """A row of `row_schema` with the record's gold phrases, or the reason why it cannot be trained on.
+    """Make a row of `row_schema` with the gold phrases of a record, or return the reason why the record is rejected.
 
-    A gold phrase that stands only in the tail that is cut off is neither labelled nor absent.
+    A gold phrase that occurs only after the cut is neither labelled nor generated.
     """
     document = record.document
     text = document.text
@@ -209,7 +209,7 @@ def make_row(record: Record, encoder: Encoder, config: ModelConfig) -> dict[str,
         return "the text has no token"
     spans, starts_word = source.spans[1:-1], source.starts_word[1:-1]
     gold = find_gold_spans(text, present, document.lang, config.label_match)
-    whole = [span for span in gold if span[1] <= spans[-1, 1]]  # no label for the half of a phrase before the cut
+    whole = [span for span in gold if span[1] <= spans[-1, 1]]  # a phrase that the cut splits has no label
     labels = np.full(len(source.ids), NO_LABEL, dtype=np.int8)
     labels[1:-1] = label_tokens(spans, starts_word, whole)
     return {
@@ -232,21 +232,21 @@ def collate(
     mask_probability: float,
     random_ids: int = 0,
 ) -> dict[str, torch.Tensor]:
-    """A batch: each row's source and target side by side, target tokens masked at random, then padding.
+    """Make a batch: source and target of each row, with target tokens masked at random, then padding.
 
     Args:
         rows: columns `source`, `labels` and `target` of `row_schema`.
-        seeds: one for each row: its masks come from its seed alone.
+        seeds: one for each row. The masks of a row depend only on its seed.
         mask_id: id of [MASK].
         pad_id: id of [PAD].
-        mask_probability: of each target token, the final [SEP] too.
-        random_ids: 0: every masked token becomes [MASK]. Else the size of the vocabulary: of the masked tokens 80%
-            become [MASK], 10% a random token, and 10% stay as they are (BERT's way).
+        mask_probability: probability of masking a target token, including the final [SEP].
+        random_ids: 0: every masked token becomes [MASK]. Otherwise the size of the vocabulary: 80% of the masked tokens
+            become [MASK], 10% become a random token, and 10% stay unchanged, as in BERT.
 
     Returns:
         `input_ids` int64 [B, T]; `source_lengths`, `lengths` int64 [B]; `labels` int64 [B, S], -100 where there is
-        none; and for all N target tokens `target_rows` int64 [N], their places in `input_ids` flattened, `target_ids`
-        int64 [N] before masking, `target_masked` bool [N].
+        none; and for all N target tokens `target_rows` int64 [N], their indices in the flattened `input_ids`,
+        `target_ids` int64 [N] before masking, `target_masked` bool [N].
     """
     import torch
 
@@ -283,7 +283,7 @@ def collate(
 
 
 def _replacements(ids: np.ndarray, kinds: np.ndarray, others: np.ndarray, mask_id: int, random_ids: int) -> np.ndarray:
-    """What masked tokens become: int64 [N] from ids int64 [N] and two numbers in [0, 1) of each, float64 [N]."""
+    """Replacements of masked tokens: int64 [N], from ids int64 [N] and two random numbers for each, float64 [N]."""
     if not random_ids:
         return np.full_like(ids, mask_id)
     chosen = np.where(kinds < _RANDOM_FROM, mask_id, (others * random_ids).astype(np.int64))
@@ -291,6 +291,6 @@ def _replacements(ids: np.ndarray, kinds: np.ndarray, others: np.ndarray, mask_i
 
 
 def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """The whole numbers start, start + 1, ... of each start, as many as its length, one after another: int64."""
+    """Concatenated ranges start, start + 1, ..., start + length - 1: int64 [sum of lengths]."""
     before = np.cumsum(lengths) - lengths
     return np.repeat(starts - before, lengths) + np.arange(lengths.sum())

@@ -1,4 +1,4 @@
-"""UniKeyphrase as something to train: its rows, batches, losses, and what validation documents say of it."""
+"""The training task of UniKeyphrase: its rows, batches, losses and validation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PROTOCOL = PROTOCOLS["meng"]
-# B, I and X weigh more than O in Eq. 13, so that a model labels more phrases than there are; the best bias is near the
+# B, I and X have a larger weight than O in Eq. 13, so a model labels too many phrases. The best bias is near the
 # logarithm of that weight.
 OUTSIDE_BIASES = tuple(quarter / 4 for quarter in range(-4, 13))
 METRICS = ("present_f1@M", "present_f1@5", "absent_f1@M", "absent_f1@5", "total_f1@M", "#PK", "#AK")
@@ -55,7 +55,7 @@ class UniKeyphraseTask(TrainingTask):
 
     @property
     def encoder(self) -> Encoder:
-        """The backbone's tokenizer; each process loads its own, once."""
+        """The tokenizer of the backbone. Each process loads it once."""
         return load_encoder(self.config.model.backbone)
 
     @override
@@ -110,11 +110,11 @@ class UniKeyphraseTask(TrainingTask):
 
     @override
     def validate(self, model: torch.nn.Module, records: Sequence[Record]) -> dict[str, float]:
-        """Sums over documents of each metric with each bias, as `present_f1@M 1.25`, and numbers of documents.
+        """Sum each metric over documents for each bias, with names such as `present_f1@M 1.25`, and count documents.
 
-        They are the metrics of the protocol `meng` for what a saved predictor would give with this bias and
-        `TaskConfig.decode`. Documents without gold are passed over. The model reads each document once for all biases,
-        and never its gold.
+        The metrics are those of the protocol `meng`, for the keyphrases that a saved predictor would give with this
+        bias and `TaskConfig.decode`. Documents without gold are skipped. The model reads each document once for all
+        biases, and never reads the gold.
         """
         bare = unwrap(model, UniKeyphraseModel)
         was_training = bare.training
@@ -144,11 +144,11 @@ class UniKeyphraseTask(TrainingTask):
 
     @property
     def _biases(self) -> tuple[float, ...]:
-        """Those that validation chooses from."""
+        """The biases that validation chooses from."""
         return OUTSIDE_BIASES if self.config.tune_outside_bias else (self.config.decode.outside_bias,)
 
     def _prepare(self, record: Record) -> PreparedDocument | None:
-        """None for a document that no model can read: it counts as one without predictions."""
+        """Prepare a document; None if the model cannot read it. It then counts as a document without predictions."""
         try:
             document = prepare(record.document, self.encoder, self.config.model.source_tokens)
         except RejectedDocument:
@@ -157,7 +157,7 @@ class UniKeyphraseTask(TrainingTask):
 
     @override
     def conclude(self, sums: Mapping[str, float]) -> Validation:
-        """The bias with the best present F1@M; the score is the F1@M of all phrases with it (Table 5). In percent."""
+        """Choose the bias with the best present F1@M. The score is the F1@M of all phrases (Table 5), in percent."""
 
         def mean(metric: str, bias: float) -> float:
             side = metric.partition("_")[0]
@@ -170,7 +170,7 @@ class UniKeyphraseTask(TrainingTask):
 
     @override
     def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
-        """Write a folder that `open_predictor` opens: beam search is as wide as `DecodeConfig` has it by default."""
+        """Write a folder that `open_predictor` opens. The number of beams is the default of `DecodeConfig`."""
         save_model(unwrap(model, UniKeyphraseModel), folder)
         self.encoder.save(folder)
         decode = DecodeConfig(
@@ -184,12 +184,12 @@ class UniKeyphraseTask(TrainingTask):
 
 
 class _Gold:
-    """A record's gold keyphrases as the protocol compares them.
+    """The gold keyphrases of a record, normalized as the protocol compares them.
 
     Attributes:
-        all: normalized phrases.
-        present: those that stand in the document.
-        absent: the others.
+        all: all phrases.
+        present: the phrases that occur in the document.
+        absent: the other phrases.
     """
 
     def __init__(self, record: Record) -> None:
@@ -215,7 +215,7 @@ class _Gold:
         }
 
     def _split(self, phrases: Mapping[str, str]) -> tuple[list[str], list[str]]:
-        """Normalized phrases that stand in the document, and those that do not."""
+        """Split normalized phrases into those that occur in the document and the others."""
         sides: tuple[list[str], list[str]] = [], []
         for normalized, phrase in phrases.items():
             stems = stemmed_words(phrase, self.record.document.lang)

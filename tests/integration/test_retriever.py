@@ -39,7 +39,7 @@ def test_training_of_two_workers(start_shared: StartJob, options: list[str], tmp
     output = tmp_path / "output"
     finished = start_shared(ROOT / "jobs/train_retriever.py", *options, "--output", output).finish()
     assert finished.code == 0, finished.err
-    assert finished.out.startswith(f"{20 * PAIRS // 16} steps; the best model is of step ")
+    assert finished.out.startswith(f"{20 * PAIRS // 16} steps; best model at step ")
     lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text("utf-8").splitlines()]
     assert [line["seen"] for line in lines if "seen" in line] == 20 * [PAIRS]
     losses = [line["loss"] for line in lines if "loss" in line]

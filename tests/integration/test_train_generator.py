@@ -52,7 +52,7 @@ def test_training(options: list[str | Path], start_shared: StartJob, tmp_path: P
     about = json.loads((output / "best/training.json").read_text("utf-8"))
     assert about["score"] == about["metrics"]["f1@M"] == about["metrics"]["f1@M zh_CN"] == 100
     assert "f1@M ko" not in about["metrics"]
-    assert f"the best model is of step {about['step']}, score 100: {output / 'best'}" in finished.out
+    assert f"best model at step {about['step']}, score 100: {output / 'best'}" in finished.out
     lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text("utf-8").splitlines()]
     assert [line["seen"] for line in lines if "seen" in line] == [30] * 16
     assert all(line["target_tokens"] > 2 for line in lines if "loss" in line)

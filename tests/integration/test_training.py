@@ -59,7 +59,7 @@ def test_training_of_two_workers(
     assert finished.code == 0, finished.err
     about = json.loads((output / "best/training.json").read_text("utf-8"))
     best = f"step {about['step']:,}, score {about['score']:.4g}"
-    assert finished.out == f"{STEPS} steps; the best model is of {best}: {output / 'best'}\n"
+    assert finished.out == f"{STEPS} steps; best model at {best}: {output / 'best'}\n"
     assert f"step {STEPS}: validation score" in finished.err
     assert "Traceback" not in finished.err
     assert list(losses(output)) == list(range(5, STEPS + 1, 5))
@@ -156,7 +156,7 @@ def test_dry_run_and_mistakes_start_nothing(run_here: RunHere, tmp_path: Path) -
 
     nothing = run_here(*options)
     assert nothing.code == 2
-    assert f"kpray: error: {valid}: there is no document to validate on" in nothing.err
+    assert f"kpray: error: {valid}: no validation document can be read" in nothing.err
     untracked = run_here(*options, "--run.tracker", "mlflow")
     assert untracked.code == 2
     wrong = "--run.tracker is 'mlflow' (the package is not installed: pip install mlflow, or choose none)"
