@@ -13,17 +13,14 @@ import shutil
 import statistics
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 from scipy import stats
 
-from kpray.printing import print_tables
-from kpray.settings import Settings, parse_settings
-from kpray.train.job import TrainSettings, train
-from kpray.training import OptimConfig, RunConfig
+from benchmarks.settings import AblationSettings
+from kpray.train.config import TrainSettings
+from kpray.train.job import train
 from kpray.unikeyphrase.config import TaskConfig
 from kpray.unikeyphrase.task import UniKeyphraseTask
 
@@ -39,35 +36,6 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "mean, all phrases in the target": {"loss": {"reduction": "mean"}, "model": {"target": "all"}},
     "mean, BERT masking": {"loss": {"reduction": "mean", "masking": "bert"}},
 }
-
-
-class AblationSettings(Settings):
-    """What the ablations take."""
-
-    train: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Documents with keyphrases to train on."""
-    valid: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Documents with keyphrases to score on."""
-    output: Path
-    """Folder for the trainings; one line of results.jsonl for each."""
-    train_documents: Annotated[int, Field(ge=1)] | None = None
-    """Number of documents to train on; null: all."""
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
-    """Random seeds; each variant is trained with each of them."""
-    seconds: Annotated[float, Field(gt=0)] | None = None
-    """Time after which no training begins; null: no limit."""
-    task: TaskConfig = TaskConfig()
-    optim: OptimConfig = OptimConfig()
-    run: RunConfig = RunConfig()
-
-
-def main(arguments: list[str]) -> int:
-    """Train and score the variants, and print the table."""
-    settings = parse_settings(
-        AblationSettings, arguments, prog="benchmarks/run.py ablations", description=str(__doc__).partition("\n")[0]
-    )
-    print_tables({"UniKeyphrase, F1 in percent, with 95% intervals over the seeds": ablations(settings)})
-    return 0
 
 
 def ablations(settings: AblationSettings) -> list[dict[str, Any]]:

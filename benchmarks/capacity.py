@@ -1,7 +1,7 @@
 """How long jobs take, and what limits them, on machines that one has not got yet: arithmetic from stated rates.
 
 Sources of the rates: "measured" is in docs/results/; "data sheet" is a maker's figure; "assumption" is nobody's
-measurement, and is to be set to one's own as soon as there is one.
+measurement: replace it by a measured value when there is one.
 """
 
 from __future__ import annotations
@@ -18,71 +18,71 @@ _ADAM_BYTES = 16  # a parameter in mixed precision: fp16 weight and gradient, fp
 
 
 class Rates(Settings):
-    """What the machines do."""
+    """Performance of the machines."""
 
     samrank_core: Positive = 20.7
-    """Documents/s of SAMRank's default on one core; measured: Inspec, all-MiniLM-L6-v2, tags made beforehand."""
+    """Documents per second of SAMRank on one core. Measured on Inspec with all-MiniLM-L6-v2 and precomputed tags."""
     gpu_flops: Positive = 312e12
-    """FLOP/s of one GPU in fp16 at most; data sheet of NVIDIA's A100."""
+    """Peak FLOP/s of one GPU in fp16. From the data sheet of NVIDIA's A100."""
     gpu_gb: Positive = 40.0
-    """Memory of one GPU in GB; data sheet of NVIDIA's A100."""
+    """Memory of one GPU in GB. From the data sheet of NVIDIA's A100."""
     training_share: Annotated[float, Field(gt=0, le=1)] = 0.3
-    """Share of `gpu_flops` that training and embedding reach; assumption."""
+    """Fraction of `gpu_flops` that training and embedding reach. An assumption."""
     decoding_share: Annotated[float, Field(gt=0, le=1)] = 0.02
-    """Share of `gpu_flops` that generation token by token reaches; assumption: it waits for memory."""
+    """Fraction of `gpu_flops` that token-by-token generation reaches. An assumption: memory bandwidth limits it."""
     storage_mb: Positive = 100.0
-    """MB/s that the storage gives to all nodes together; assumption."""
+    """Throughput of the storage in MB/s for all nodes together. An assumption."""
 
 
 class Models(Settings):
-    """Sizes of the models, parameters in all; FLOP are counted for all, embeddings too, so the times err upward."""
+    """Numbers of parameters of the models. Embeddings count like the others, so the times are upper estimates."""
 
     unikeyphrase: Positive = 110e6
-    """UniLM base, as BERT base: Devlin et al., NAACL 2019."""
+    """Parameters of UniLM base, the same as BERT base (Devlin et al., NAACL 2019)."""
     encoder: Positive = 178e6
-    """bert-base-multilingual-cased: 178 million with its 119,547 tokens' embeddings."""
+    """Parameters of bert-base-multilingual-cased, including the embeddings of its 119,547 tokens."""
     encoder_size: Annotated[int, Field(ge=1)] = 768
-    """Numbers in a vector of the encoder."""
+    """Dimension of the encoder's vectors."""
     generator: Positive = 611e6
-    """mbart-large-cc25: Liu et al., TACL 2020."""
+    """Parameters of mbart-large-cc25 (Liu et al., TACL 2020)."""
 
 
 class Work(Settings):
-    """What there is to do."""
+    """The amount of data."""
 
     documents: Positive = 3e6
-    """Documents to extract from, to train on, or English passages of RGIT."""
+    """Number of documents to extract from or to train on, and of RGIT's English passages."""
     queries: Positive = 62e3
-    """RGIT's documents in other languages."""
+    """Number of RGIT's documents in other languages."""
     pairs: Positive = 2e3
-    """Pairs that RGIT's retriever learns from in a round; the mined ones make them more."""
+    """Number of pairs that RGIT's retriever is trained on in a round. The pseudo pairs add to them."""
     rounds: Annotated[int, Field(ge=1)] = 3
-    """T of RGIT."""
+    """Number of RGIT's rounds, T."""
     document_bytes: Positive = 1500.0
-    """Of a document; assumption: an abstract of scientific text with its title."""
+    """Size of a document in bytes. An assumption: a scientific abstract with its title."""
     output_share: Positive = 0.2
-    """Bytes of the predictions for a byte of the documents; assumption."""
+    """Size of the predictions as a fraction of the documents' size. An assumption."""
     document_tokens: Positive = 256.0
-    """Of a document, or a passage; assumption."""
+    """Number of tokens per document or passage. An assumption."""
     target_tokens: Positive = 48.0
-    """That are generated for a document; assumption."""
+    """Number of generated tokens per document. An assumption."""
     beams: Annotated[int, Field(ge=1)] = 5
-    """Of the generation."""
+    """Number of beams in generation."""
     unikeyphrase_epochs: Annotated[int, Field(ge=1)] = 100
-    """The paper's."""
+    """Number of UniKeyphrase's epochs, by default as in the paper."""
     retriever_epochs: Annotated[int, Field(ge=1)] = 15
-    """The paper's."""
+    """Number of epochs of RAMKG's retriever, by default as in the paper."""
     generator_epochs: Annotated[int, Field(ge=1)] = 10
-    """The paper's."""
+    """Number of epochs of RAMKG's generator, by default as in the paper."""
 
 
 class PlanConfig(Work):
-    """What `benchmarks/run.py capacity` takes."""
+    """Settings of `benchmarks/run.py capacity`."""
 
     gpus: Annotated[int, Field(ge=1)] = 8
-    """Of the cluster."""
+    """Number of GPUs in the cluster."""
     cores: Annotated[int, Field(ge=1)] = 64
-    """Of the cluster, beside those of the GPUs."""
+    """Number of CPU cores in the cluster, in addition to those that serve the GPUs."""
     rates: Rates = Rates()
     models: Models = Models()
 

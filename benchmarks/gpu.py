@@ -15,34 +15,19 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field
 
+from benchmarks.settings import GPUBenchmark
 from kpray.errors import UserError
 from kpray.log import say
 from kpray.printing import print_result, write_file
 from kpray.report.tables import Cell, markdown_table
-from kpray.settings import Settings, parse_settings
 
 _WARM_SHARE = 0.4  # of a row's time that the first run may take and still be followed by a second warm-up
 _MOST_REPEATS = 5
-
-
-class GPUBenchmark(Settings):
-    """Rates of every hot path on one GPU, beside the card's measured ceilings."""
-
-    seconds: Annotated[float, Field(gt=0)] = 110.0
-    """Most seconds of all rows together; each row has its share."""
-    model: str | None = None
-    """Folder of all-MiniLM-L6-v2, for the row that reads real texts; null: its package."""
-    tiny: bool = False
-    """Rehearse on the CPU with small shapes."""
-    output: Path | None = None
-    """JSON file for the rows."""
 
 
 class Result(NamedTuple):
@@ -121,13 +106,12 @@ class Bench:
 Measure = Callable[[Bench, float], Iterator[Result]]
 
 
-def main(arguments: list[str]) -> int:
+def measure(job: GPUBenchmark) -> int:
     """Measure all rows and print the table; 1 where a row failed."""
     from benchmarks.gpu_ramkg import embedding, exact_search, generation
     from benchmarks.gpu_samrank import extraction_base, extraction_minilm, extraction_texts
     from benchmarks.gpu_unikeyphrase import decoding, training_base, training_minilm
 
-    job = parse_settings(GPUBenchmark, arguments, prog="benchmarks/run.py gpu", description=str(__doc__))
     if not job.tiny and not torch.cuda.is_available():
         raise UserError("this machine has no GPU", fix="add --tiny to rehearse on the CPU")
     bench = Bench(torch.device("cpu" if job.tiny else "cuda"), job.tiny, job.model)
@@ -149,12 +133,12 @@ def main(arguments: list[str]) -> int:
     scale, end = job.seconds / sum(share for _, share, _ in measures), time.perf_counter() + job.seconds
     rows: list[dict[str, Cell]] = []
     failed = False
-    for title, share, measure in measures:
+    for title, share, measure_rows in measures:
         started = time.perf_counter()
         try:
             if started > end and not job.tiny:
                 raise UserError("no time was left", fix="raise --seconds")
-            for result in measure(bench, share * scale):
+            for result in measure_rows(bench, share * scale):
                 rows.append(_row(bench, result))
         except Exception as error:  # a measurement: the failure of a row is its result
             traceback.print_exc(limit=-4)

@@ -1,7 +1,7 @@
 """What Ray costs a task and a chunk when the work itself is nothing, on simulated nodes: raylets of this machine.
 
-On a real cluster each node brings its own processor. What all nodes share is one driver and one head, so their
-processor time is what bounds a large cluster, and it is told apart here.
+On a real cluster each node has a processor. All nodes share one driver and one head, whose processor time limits a
+large cluster, so it is reported separately.
 """
 
 from __future__ import annotations
@@ -11,39 +11,30 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import ray
-from pydantic import Field
 from ray.cluster_utils import Cluster
 
 from kpray.batch.chunks import ChunkActor, process_chunks
-from kpray.batch.extract import BatchConfig, placement
+from kpray.batch.config import BatchConfig
+from kpray.batch.extract import placement
 from kpray.cluster.job import STATE_FOLDER
 from kpray.corpus.reading import Chunk
 from kpray.corpus.sources import Source
-from kpray.settings import Settings
+
+if TYPE_CHECKING:
+    from benchmarks.settings import SchedulingConfig
 
 _HEAD = ("gcs_server",)  # the only one of the head's processes that hears of every task and actor
 
 
-class SchedulingConfig(Settings):
-    """What `benchmarks/run.py ray_overhead` takes."""
-
-    nodes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (1, 2, 4, 8)
-    """Simulated nodes, of a core each, beside a head without work."""
-    tasks: Annotated[int, Field(ge=1)] = 2000
-    """Tasks that do nothing."""
-    chunks: Annotated[int, Field(ge=1)] = 400
-    """Chunks of the extract job's pipeline, with an actor that does nothing but write an empty part."""
-
-
 @dataclass(frozen=True, slots=True)
 class _EmptyRun:
-    """A `ChunkRun` whose one file has so many chunks without records."""
+    """A `ChunkRun` with one file of `number` chunks without records."""
 
     output: Path
     number: int
@@ -101,7 +92,7 @@ def _measure(nodes: int, config: SchedulingConfig) -> dict[str, Any]:
 
 
 def _process(number: int) -> None:
-    """The extract job's pipeline over so many chunks, with as many actors as it would start by itself."""
+    """The batch job's pipeline over `number` chunks, with the number of actors that it starts by default."""
     with tempfile.TemporaryDirectory() as folder:
         run = _EmptyRun(Path(folder), number)
         (run.state / "rejects").mkdir(parents=True)
@@ -113,8 +104,8 @@ def _timed(number: int, work: Callable[[], object]) -> dict[str, float]:
     shared = {"driver": [psutil.Process()], "head": [p for p in psutil.process_iter(["name"]) if p.name() in _HEAD]}
 
     def processor_seconds() -> dict[str, float]:
-        times = {name: [process.cpu_times() for process in own] for name, own in shared.items()}
-        return {name: sum(own.user + own.system for own in spent) for name, spent in times.items()}
+        times = {name: [process.cpu_times() for process in processes] for name, processes in shared.items()}
+        return {name: sum(times.user + times.system for times in spent) for name, spent in times.items()}
 
     before, start = processor_seconds(), time.perf_counter()
     work()

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from benchmarks.timing import time_contestants
-from kpray.batch.extract import BatchConfig
+from kpray.batch.config import BatchConfig
 from kpray.batches import batches_by_length
 from kpray.cluster.session import ray_session
 from kpray.cluster.step_cache import StepCache
@@ -28,8 +28,9 @@ from kpray.ramkg.encoder import BATCH_TOKENS, TextEncoder, load_encoder, open_re
 from kpray.ramkg.generator import BATCH_TOKENS as GENERATOR_TOKENS
 from kpray.ramkg.generator import Generator, load_model
 from kpray.rgit import retrieval as mine
+from kpray.rgit.config import RGITSettings
 from kpray.rgit.corpora import write_documents
-from kpray.rgit.job import RGITSettings, run_rgit
+from kpray.rgit.job import run_rgit
 
 Row = dict[str, str | float | None]
 

@@ -1,15 +1,10 @@
-"""Measure kpray: `python benchmarks/run.py NAME --help`, where NAME is that of a file beside this one.
-
-samrank, unikeyphrase, rgit and serve time kpray beside its floor and other tools. gpu measures the hot paths on one GPU
-beside what the card can do. ablations trains UniKeyphrase without each of its parts. ray_overhead measures what Ray
-costs a task and a chunk on simulated nodes. capacity measures nothing: it estimates how long jobs will take.
-"""
+"""Measure kpray: `python benchmarks/run.py NAME`, where NAME is a benchmark in this folder."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = str(Path(__file__).parents[1])
@@ -18,93 +13,29 @@ if ROOT not in sys.path:  # run as a script
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))  # for Ray's workers
 
 # ruff: noqa: E402
-if __name__ == "__main__" and sys.argv[1:2] in (["gpu"], ["ablations"]):  # these run where Ray is not installed
-    from benchmarks import ablations as ablations_file
-    from benchmarks import gpu as gpu_file
-    from kpray.settings import run_main
-
-    run_main(lambda: {"gpu": gpu_file, "ablations": ablations_file}[sys.argv[1]].main(sys.argv[2:]))
-
-from typing import Annotated, Any
-
-from pydantic import Field, PositiveInt
+from typing import Any
 
 import kpray.cluster  # noqa: F401  # turns on token authentication before Ray is imported
 from benchmarks.capacity import PlanConfig, plan
-from benchmarks.ray_overhead import SchedulingConfig, measure_scheduling
+from benchmarks.settings import (
+    AblationSettings,
+    Benchmark,
+    GPUBenchmark,
+    RGITBenchmark,
+    SAMRankBenchmark,
+    SchedulingConfig,
+    ServeBenchmark,
+    UniKeyphraseBenchmark,
+)
 from benchmarks.timing import time_contestants
 from kpray.corpus.quickstart import quickstart_records
 from kpray.corpus.records import Reject, read_records
 from kpray.document import Document, Record
 from kpray.errors import UserError
-from kpray.pretrained import MINILM
 from kpray.printing import print_tables
-from kpray.ramkg.config import GenerateConfig, RetrieverConfig
 from kpray.registry import open_predictor
 from kpray.report.tables import markdown_table
-from kpray.samrank.config import SAMRankConfig
-from kpray.serve.config import ReplicasConfig
 from kpray.settings import Settings, parse_settings, run_main
-from kpray.training import OptimConfig, RunConfig
-from kpray.unikeyphrase.config import ModelConfig, TaskConfig
-
-
-class Benchmark(Settings):
-    """What every benchmark takes."""
-
-    input: tuple[str, ...] = ()
-    """Documents with gold keyphrases; none: the English ones of the quickstart's corpus."""
-    documents: Annotated[int, Field(ge=1)] = 200
-    """Most documents."""
-    rounds: Annotated[int, Field(ge=1)] = 3
-    """How often each contestant is timed; the best round counts."""
-    output: Path | None = None
-    """Markdown file for the table."""
-
-
-class SAMRankBenchmark(Benchmark):
-    """What the benchmark of SAMRank takes."""
-
-    samrank: SAMRankConfig = SAMRankConfig(
-        heads=("4-12",), weighting="unit", candidates="paper", position_scale=None, merge_stems=False
-    )
-
-
-class UniKeyphraseBenchmark(Benchmark):
-    """What the benchmark of UniKeyphrase takes."""
-
-    task: TaskConfig = TaskConfig(model=ModelConfig(backbone=MINILM, attention_dropout=0.0, target_tokens=48))
-    optim: OptimConfig = OptimConfig(batch=32)
-    run: RunConfig = RunConfig(micro_tokens=4096)
-    predictor: str | None = None
-    """Folder of a trained UniKeyphrase, whose prediction is timed too."""
-    workers: tuple[int, ...] = ()
-    """Numbers of workers whose training is timed too, with Ray Train, such as 1 2."""
-
-
-class RGITBenchmark(Benchmark):
-    """What the benchmark of RGIT takes; it times by the clock, since Ray's processes are others."""
-
-    retriever: RetrieverConfig = RetrieverConfig(backbone=MINILM, marks=None, passage_tokens=64)
-    """What embeds the documents, of which there should be some thousands."""
-    generate: GenerateConfig = GenerateConfig()
-
-
-class ServeBenchmark(Benchmark):
-    """What the benchmark of serving takes."""
-
-    samrank: SAMRankConfig = SAMRankConfig()
-    replicas: ReplicasConfig = ReplicasConfig(max_replicas=1)
-    users: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 4, 16, 64)
-    """Numbers of users that ask at the same time, rising."""
-    seconds: PositiveInt = 20
-    """Of each measurement."""
-    words: PositiveInt | None = None
-    """Words that a document is cut to; null: none is cut."""
-    request_documents: PositiveInt = 1
-    """Documents of a request."""
-    trace: bool = False
-    """Instead, print what autoscaling does in `seconds` with few users, many (the last of `users`), and few again."""
 
 
 def measure_samrank(job: SAMRankBenchmark, records: list[Record]) -> list[dict[str, Any]]:
@@ -133,7 +64,7 @@ def measure_unikeyphrase(job: UniKeyphraseBenchmark, records: list[Record]) -> l
 
 def measure_rgit(job: RGITBenchmark, records: list[Record]) -> list[dict[str, Any]]:
     from benchmarks.rgit import benchmark
-    from kpray.rgit.job import RGITSettings
+    from kpray.rgit.config import RGITSettings
 
     options = ["--config", "planted-small", "--output", "unused"]
     rounds = parse_settings(RGITSettings, options, prog="jobs/rgit.py", description="")
@@ -151,32 +82,82 @@ def measure_serve(job: ServeBenchmark, records: list[Record]) -> list[dict[str, 
     return (trace if job.trace else benchmark)(samrank, job.replicas.model_dump(mode="json"), load)
 
 
-BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[dict[str, Any]]]]] = {
-    "samrank": (SAMRankBenchmark, measure_samrank),
-    "unikeyphrase": (UniKeyphraseBenchmark, measure_unikeyphrase),
-    "rgit": (RGITBenchmark, measure_rgit),
-    "serve": (ServeBenchmark, measure_serve),
+def measure_ray_overhead(config: SchedulingConfig) -> int:
+    from benchmarks.ray_overhead import measure_scheduling
+
+    print_tables({"ray_overhead": measure_scheduling(config)})
+    return 0
+
+
+def measure_gpu(config: GPUBenchmark) -> int:
+    from benchmarks.gpu import measure
+
+    return measure(config)
+
+
+def train_ablations(config: AblationSettings) -> int:
+    from benchmarks.ablations import ablations
+
+    print_tables({"UniKeyphrase, F1 in percent, with 95% intervals over the seeds": ablations(config)})
+    return 0
+
+
+def estimate_capacity(config: PlanConfig) -> int:
+    print_tables({"capacity": plan(config)})
+    return 0
+
+
+# Name -> settings, function that measures, sentence for the help.
+BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[dict[str, Any]]], str]] = {
+    "samrank": (SAMRankBenchmark, measure_samrank, "Time SAMRank, its lower bound and other tools."),
+    "unikeyphrase": (UniKeyphraseBenchmark, measure_unikeyphrase, "Time UniKeyphrase's prediction and training."),
+    "rgit": (RGITBenchmark, measure_rgit, "Time RAMKG's encoder, generator and rounds of RGIT."),
+    "serve": (ServeBenchmark, measure_serve, "Measure the throughput and latency of the HTTP service."),
+}
+# These take no documents from `Benchmark`, and print their results.
+OTHERS: dict[str, tuple[type[Settings], Callable[[Any], int], str]] = {
+    "gpu": (GPUBenchmark, measure_gpu, "Measure the hot paths on one GPU, and the limits of the card."),
+    "ray_overhead": (SchedulingConfig, measure_ray_overhead, "Measure Ray's overhead per task and chunk."),
+    "ablations": (AblationSettings, train_ablations, "Train variants of UniKeyphrase and compare their scores."),
+    "capacity": (PlanConfig, estimate_capacity, "Estimate, without measuring, how long jobs take on a cluster."),
+}
+EXAMPLES = {"gpu": ("", "--tiny"), "ablations": ("--train train.jsonl --valid valid.jsonl --output ablations/",)}
+USUAL = {
+    "unikeyphrase": ("predictor", "workers"),
+    "serve": ("users", "seconds", "request_documents"),
+    "ablations": ("train_documents", "seeds", "seconds"),
 }
 
-# These take no documents.
-CLUSTER: dict[str, tuple[type[Settings], Callable[[Any], list[dict[str, Any]]]]] = {
-    "capacity": (PlanConfig, plan),
-    "ray_overhead": (SchedulingConfig, measure_scheduling),
-}
 
-
-def main() -> int:
+def main(arguments: Sequence[str], prog: str) -> int:
     """Parse the arguments, measure, print the table."""
-    name, *arguments = sys.argv[1:] or [""]
-    if name in CLUSTER:
-        settings, tell = CLUSTER[name]
-        config = parse_settings(settings, arguments, prog=f"benchmarks/run.py {name}", description=str(tell.__doc__))
-        print_tables({name: tell(config)})
+    name, *options = arguments or ["--help"]
+    if name in ("-h", "--help", "--help-all"):
+        sys.stdout.write(_usage(prog))
         return 0
+    if name in OTHERS:
+        settings, run, about = OTHERS[name]
+        return run(
+            parse_settings(
+                settings,
+                options,
+                prog=f"{prog} {name}",
+                description=about,
+                usual=USUAL.get(name, ()),
+                examples=EXAMPLES.get(name, ("",)),
+            )
+        )
     if name not in BENCHMARKS:
-        raise UserError(f"there is no benchmark {name!r}", fix=f"known: {', '.join([*BENCHMARKS, *CLUSTER])}")
-    schema, measure = BENCHMARKS[name]
-    job = parse_settings(schema, arguments, prog=f"benchmarks/run.py {name}", description=str(__doc__))
+        raise UserError(f"there is no benchmark {name!r}", fix=f"known: {', '.join([*BENCHMARKS, *OTHERS])}")
+    schema, measure, about = BENCHMARKS[name]
+    job = parse_settings(
+        schema,
+        options,
+        prog=f"{prog} {name}",
+        description=about,
+        usual=(*Benchmark.model_fields, *USUAL.get(name, ())),
+        examples=("", "--input test.jsonl --documents 50"),
+    )
     found = read_records(job.input) if job.input else quickstart_records()
     english = [r for r in found if not isinstance(r, Reject) and r.document.lang == "en" and r.keyphrases]
     if not english:
@@ -192,5 +173,12 @@ def main() -> int:
     return 0
 
 
+def _usage(prog: str) -> str:
+    program = f"python {prog}" if ".py" in prog else prog
+    lines = [f"  {name:<14}{about}\n" for name, (*_, about) in [*BENCHMARKS.items(), *OTHERS.items()]]
+    last = f"{program} NAME --help describes the options of a benchmark."
+    return f"usage: {prog} NAME [OPTIONS]\n\n{''.join(lines)}\n{last}\n"
+
+
 if __name__ == "__main__":
-    run_main(main)
+    run_main(lambda: main(sys.argv[1:], "benchmarks/run.py"))

@@ -11,7 +11,8 @@ from pathlib import Path
 from kpray.cluster.session import ray_session
 from kpray.document import Record
 from kpray.rgit.corpora import write_documents
-from kpray.train.job import TrainSettings, train
+from kpray.train.config import TrainSettings
+from kpray.train.job import train
 from kpray.train.metrics_log import METRICS_FILE
 from kpray.training import OptimConfig, RunConfig, TrainingTask
 

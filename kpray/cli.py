@@ -12,25 +12,34 @@ from kpray import __version__
 from kpray.errors import UserError
 from kpray.settings import run_main
 
-# Name -> entry point, and a line for `kpray --help`.
-COMMANDS = {
-    "extract": ("extract:main", "print the keyphrases of documents: kpray extract FILE..."),
-    "batch": ("batch:main", "write the keyphrases of any number of documents, on one machine or a cluster"),
-    "evaluate": ("evaluate:main", "score keyphrases against gold"),
-    "serve": ("serve:main", "answer over HTTP, with a page to try it on"),
-    "train unikeyphrase": ("train:unikeyphrase", "train UniKeyphrase"),
-    "train retriever": ("train:retriever", "train RAMKG's retriever"),
-    "train generator": ("train:generator", "train RAMKG's generator"),
-    "rgit": ("rgit:main", "train RAMKG's retriever and generator in rounds"),
-    "mine": ("mine:main", "find translations among documents"),
-    "sweep heads": ("sweep:heads", "choose SAMRank's heads"),
-    "sweep depth": ("sweep:depth", "choose how many relation layers UniKeyphrase has"),
-    "sweep bow-weight": ("sweep:bow_weight", "choose the weight of UniKeyphrase's bag-of-words constraint"),
-    "sweep tau": ("sweep:tau", "choose RGIT's threshold"),
-    "bench": ("bench:main", "measure kpray beside its floor and other tools, in a clone of the repository"),
-    "quickstart": ("quickstart:main", "a small real run of the whole system"),
-    "download-nltk": ("download_nltk:main", "fetch the data of NLTK's tagger for English"),
+# Heading of `kpray --help` -> the name, entry point and summary of each command below it.
+GROUPS = {
+    "Keyphrases": {
+        "extract": ("extract:main", "Print the keyphrases of documents."),
+        "batch": ("batch:main", "Extract keyphrases from any number of documents."),
+        "evaluate": ("evaluate:main", "Score keyphrases against gold keyphrases."),
+        "serve": ("serve:main", "Serve keyphrases over HTTP, with a page to try it."),
+    },
+    "Training": {
+        "train unikeyphrase": ("train:unikeyphrase", "Train UniKeyphrase."),
+        "train retriever": ("train:retriever", "Train RAMKG's retriever."),
+        "train generator": ("train:generator", "Train RAMKG's generator."),
+        "rgit": ("rgit:main", "Train RAMKG's retriever and generator in rounds."),
+        "mine": ("mine:main", "Find pairs of documents that are translations."),
+    },
+    "Hyperparameters": {
+        "sweep heads": ("sweep:heads", "Choose SAMRank's attention heads."),
+        "sweep depth": ("sweep:depth", "Choose the number of UniKeyphrase's relation layers."),
+        "sweep bow-weight": ("sweep:bow_weight", "Choose the weight of UniKeyphrase's bag-of-words loss."),
+        "sweep tau": ("sweep:tau", "Choose RGIT's threshold."),
+    },
+    "Other commands": {
+        "quickstart": ("quickstart:main", "Run a small example of the whole system."),
+        "bench": ("bench:main", "Measure the speed of kpray, in a clone of its repository."),
+        "download-nltk": ("download_nltk:main", "Download the data of NLTK's tagger for English."),
+    },
 }
+COMMANDS = {name: command for group in GROUPS.values() for name, command in group.items()}
 
 
 def main() -> NoReturn:
@@ -55,10 +64,15 @@ def _run(arguments: Sequence[str]) -> int:
         if rest and rest[0] in ("-h", "--help"):
             sys.stdout.write(_usage(f"{first} "))
             return 0
-        raise UserError(f"kpray {first} needs one of: {', '.join(group)}", fix=f"see kpray {first} --help")
-    near = get_close_matches(first, [command.partition(" ")[0] for command in COMMANDS], n=1)
-    fix = f"did you mean {near[0]}?" if near else "see kpray --help"
-    raise UserError(f"unknown command {first!r}", fix=fix)
+        if not rest:
+            raise UserError(f"kpray {first} needs one of: {', '.join(group)}", fix=f"see kpray {first} --help")
+        raise _unknown(f"{first} {rest[0]}", [f"{first} {name}" for name in group], f"see kpray {first} --help")
+    raise _unknown(first, [command.partition(" ")[0] for command in COMMANDS], "see kpray --help")
+
+
+def _unknown(command: str, known: Sequence[str], otherwise: str) -> UserError:
+    near = get_close_matches(command, known, n=1)
+    return UserError(f"unknown command {command!r}", fix=f"did you mean {near[0]}?" if near else otherwise)
 
 
 def _call(command: str, arguments: Sequence[str]) -> int:
@@ -67,7 +81,12 @@ def _call(command: str, arguments: Sequence[str]) -> int:
     return code
 
 
-def _usage(group: str = "") -> str:
-    lines = [f"  {name:<20}{text}\n" for name, (_, text) in COMMANDS.items() if name.startswith(group)]
-    head = f"usage: kpray {group}COMMAND\n\nkpray COMMAND --help describes the options of a command.\n\n"
-    return head + "".join(lines) + ("" if group else f"  {'--version':<20}print the version\n")
+def _usage(prefix: str = "") -> str:
+    lines = [f"usage: kpray {prefix}COMMAND [OPTIONS]"]
+    for heading, commands in GROUPS.items():
+        listed = [f"  {name:<20}{text}" for name, (_, text) in commands.items() if name.startswith(prefix)]
+        lines += ["", f"{heading}:", *listed] if listed else []
+    lines += ["", f"kpray {prefix}COMMAND --help describes a command and its options."]
+    if not prefix:
+        lines += ["kpray --version prints the version.", "", "Example:", "  kpray extract paper.pdf --top 5"]
+    return "\n".join(lines) + "\n"

@@ -1,17 +1,22 @@
 """The command line of a schema, a pydantic model: tyro parses it, prints its help and writes its shell completion.
 
-All three read one derived type, a TypedDict of the schema's fields, each section again a TypedDict. tyro hands on the
-texts of the options that were given and no others; what the texts mean, pydantic decides with the rest of the
-configuration.
+All three read a type that is derived from the schema: a TypedDict of its fields, in which each section is a TypedDict
+again. tyro returns the texts of the options that were given, and only these. Pydantic then validates the texts together
+with the rest of the configuration.
 """
 
 from __future__ import annotations
 
 import difflib
+import io
 import re
 import shlex
+import shutil
+import sys
+import textwrap
 import types
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import redirect_stdout, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise, zip_longest
@@ -25,6 +30,8 @@ from kpray.errors import UserError
 FieldPath = tuple[str, ...]  # the names that lead to a field: ("optim", "lr")
 
 _CONFIG = "config"
+_HELP_ALL = "help_all"
+_HELPS = ("--help", "--help-all")
 _NONE = ("none", "null")  # None, as Python and as YAML spell it
 _END = "-end\0"  # looks like an option, so tyro ends a sequence at it; with a NUL, no argument is equal to it
 _SHELLS = ("bash", "zsh", "fish")
@@ -37,37 +44,49 @@ def read_command_line(
     *,
     prog: str,
     description: str,
-    config: str,
+    config: Callable[[], str],
     positional: str | None = None,
+    usual: Sequence[str] = (),
+    examples: Sequence[str] = (),
 ) -> dict[FieldPath, Any]:
     """Values of the options that were given, as texts for pydantic; `--config` is the path `("config",)`.
 
-    `--help` and `--tyro-print-completion SHELL` print theirs and exit.
+    `--help`, `--help-all` and `--tyro-print-completion SHELL` print their text and exit.
 
     Args:
         schema: its fields are the options.
         arguments: the command line without the program's name.
         prog: the program, as the help shows it.
-        description: one line for the help.
-        config: help of `--config`.
+        description: sentences for the help.
+        config: returns the help of `--config`.
         positional: a field, a sequence, that takes the arguments which belong to no option.
+        usual: dotted names of the fields that `--help` shows besides the required ones; empty: it shows all.
+        examples: arguments of example command lines for the help.
 
     Raises:
         UserError: names an option that does not exist or lacks its value, or an argument that belongs to no option.
     """
     leaves = schema_leaves(schema)
-    assert (_CONFIG,) not in leaves, "the option --config reads the file"
+    assert not {(_CONFIG,), (_HELP_ALL,)} & leaves.keys(), "these options are not fields"
     tokens = [re.sub(r"^--[^=]+", lambda name: name[0].replace("_", "-"), token) for token in arguments]
-    shown = ["--help"] if {"-h", "--help"}.intersection(tokens) else _completion(arguments)
-    if shown:
-        _run_tyro(_derive(schema, config, positional, shown=True), shown, prog, description, console_outputs=True)
-        raise AssertionError("the help and the completion end the process")
+    if {"-h", *_HELPS}.intersection(tokens):
+        shortened = bool(usual) and "--help-all" not in tokens
+        derived = _arrange(_derive(schema, config(), positional, shown=True), schema, usual, shortened)
+        last = f"--help-all shows all {len({*leaves} - {(positional,)}) + 1} options.\n" if shortened else ""
+        sys.stdout.write(_help(derived, prog, _with_examples(description, prog, examples)) + last)
+        sys.exit(0)
+    completion = _completion(arguments)
+    if completion:
+        _run_tyro(
+            _derive(schema, config(), positional, shown=True), completion, prog, description, console_outputs=True
+        )
+        raise AssertionError("the completion ends the process")
     options = {option_of(path): leaf for path, leaf in leaves.items() if path != (positional,)}
     options[option_of((_CONFIG,))] = str
     switches = {name: f"{option}={text}" for option in options for name, text in _switches(option, options[option])}
     tokens = list(_in_full(tokens, options, switches))
     try:
-        derived = _derive(schema, config, positional, shown=False)
+        derived = _derive(schema, "", positional, shown=False)
         values, rest = _run_tyro(derived, tokens, prog, description, console_outputs=False)
     except SystemExit as error:  # the one thing that tyro itself refuses: an option without its value
         raise UserError(
@@ -75,12 +94,12 @@ def read_command_line(
             fix="see --help; a value that begins with - is written --option=VALUE",
         ) from error
     given = dict(_flat(values))
-    beside = _beside_options(rest, [*options, *switches])
+    others = _other_arguments(rest, [*options, *switches, *_HELPS])
     if positional is not None:
-        beside = given.pop((positional,), []) + beside
-        return {**given, (positional,): beside} if beside else given
-    if beside:
-        raise UserError(f"unexpected argument {beside[0]!r}", fix="every value follows an option; see --help")
+        others = given.pop((positional,), []) + others
+        return {**given, (positional,): others} if others else given
+    if others:
+        raise UserError(f"unexpected argument {others[0]!r}", fix="every value follows an option; see --help")
     return given
 
 
@@ -103,8 +122,16 @@ def option_of(path: FieldPath) -> str:
     return "--" + ".".join(path).replace("_", "-")
 
 
+def reads_as_none(annotation: Any, value: Any) -> bool:
+    """Tell whether a value is the word `none` or `null`, in any case, for a field that may be None.
+
+    This is the rule for command lines, YAML files and all other sources.
+    """
+    return isinstance(value, str) and value.lower() in _NONE and types.NoneType in _members(annotation)
+
+
 def nearest(name: str, known: Collection[str], otherwise: str) -> str:
-    """Advice for a misspelt name: one that is spelt alike, or that has its last part elsewhere."""
+    """Advice for a misspelt name: a known name that is spelt alike, or one with the same last part."""
     last = name.lstrip("-").rpartition(".")[2]
     alike = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
     alike = alike or [other for other in known if other.lstrip("-").rpartition(".")[2] == last]
@@ -118,13 +145,16 @@ def _derive(schema: type[pydantic.BaseModel], config: str, positional: str | Non
     """The TypedDict of a schema.
 
     `shown` is for the help and the completion, which name choices and both forms of a switch. To parse, each option
-    takes any text: a value that does not fit is pydantic's to refuse.
+    takes any text, because pydantic refuses the values that do not fit.
     """
     import tyro
 
     derived = _derive_section(schema, None, shown)
     fields = derived.__annotations__
-    fields[_CONFIG] = Annotated[_leaf(str, shown), tyro.conf.arg(metavar="FILE", help=config, help_behavior_hint="")]
+    fields[_CONFIG] = Annotated[str, tyro.conf.arg(metavar="FILE", help=config, help_behavior_hint="")]
+    if shown:
+        about = tyro.conf.arg(help="Show all options.", help_behavior_hint="")
+        fields[_HELP_ALL] = Annotated[int, tyro.conf.UseCounterAction, about]  # a bool would be --no-help-all
     if positional is not None:
         name = tyro.conf.arg(metavar=f"{positional.upper()}...")
         fields[positional] = Annotated[fields[positional], tyro.conf.Positional, name]
@@ -141,15 +171,45 @@ def _derive_section(schema: type[pydantic.BaseModel], default: pydantic.BaseMode
         section = schema_section(info.annotation)
         if section is not None:
             derived = _derive_section(section, None if required else value, shown)
-            fields[name] = Annotated[derived, tyro.conf.arg(help=info.description)]
+            fields[name] = Annotated[derived, tyro.conf.arg(help=_in_one_line(info.description))]
         else:
-            hint = "(required)" if required else f"(default: {_default_text(info.annotation, value)})" if shown else ""
-            about = tyro.conf.arg(help=info.description or "", help_behavior_hint=hint)
+            hint = "(required)" if required else _default_text(info.annotation, value) if shown else ""
+            about = tyro.conf.arg(
+                metavar=_metavar(info.annotation) if shown else None,
+                help=_in_one_line(info.description) or "",
+                help_behavior_hint=hint,
+            )
             fields[name] = Annotated[_leaf(info.annotation, shown), about]
-    make: Any = TypedDict  # type checkers know it with fields that stand in the source
-    derived = make(schema.__name__, fields, total=False)
-    derived.__doc__ = schema.__doc__
+    return _typed_dict(schema.__name__, fields, schema.__doc__)
+
+
+def _arrange(derived: Any, schema: type[pydantic.BaseModel], usual: Sequence[str], shortened: bool) -> Any:
+    """A TypedDict that begins with the required and the usual options of a derived one.
+
+    If it is shortened, it has only these, and no sections; otherwise the usual ones of sections remain there.
+    """
+    first = [*(name for name, info in schema.model_fields.items() if info.is_required()), *usual]
+    rest = (_CONFIG, _HELP_ALL) if shortened else derived.__annotations__
+    rest = [name for name in rest if usual or name != _HELP_ALL]
+    fields = {}
+    for name in dict.fromkeys([*(name for name in first if shortened or "." not in name), *rest]):
+        section, parts = derived, name.split(".")
+        for part in parts[:-1]:
+            section = section.__annotations__[part].__origin__
+        fields[name] = section.__annotations__[parts[-1]]
+    return _typed_dict(schema.__name__, fields, schema.__doc__)
+
+
+def _typed_dict(name: str, fields: dict[str, Any], doc: str | None) -> Any:
+    make: Any = TypedDict  # type checkers know only the form with fields that are written in the source
+    derived = make(name, fields, total=False)
+    derived.__doc__ = _in_one_line(doc)
     return derived
+
+
+def _in_one_line(text: str | None) -> str | None:
+    """The text with single blanks: tyro would keep the line breaks of the source."""
+    return " ".join(text.split()) if text else text
 
 
 def _tyros_spec(annotation: Any) -> Any:
@@ -166,7 +226,7 @@ def _leaf(annotation: Any, shown: bool) -> Any:
         return bool  # which tyro shows as --flag, --no-flag
     spec = _tyros_spec(annotation)
     arity: Any = "*" if _is_sequence(annotation) else 1
-    choices = spec.choices if shown else None
+    choices = tuple(choice for choice in spec.choices if choice != "None") if shown and spec.choices else None
     read = partial(_from_texts, annotation)
     return Annotated[
         str if _is_switch(annotation) else annotation,
@@ -174,8 +234,57 @@ def _leaf(annotation: Any, shown: bool) -> Any:
     ]
 
 
+def _metavar(annotation: Any) -> str | None:
+    """Placeholder of the value in the help: `INT`, `{a,b}`, `STR ...` for a sequence; None leaves it to tyro."""
+    if _is_switch(annotation):
+        return None
+    metavar = str(_tyros_spec(annotation).metavar).replace("{None,", "{").removeprefix("{None}|")
+    metavar = re.sub(r"^\[(.+) \[\1 \.\.\.\]\]$", r"\1 ...", metavar)
+    return metavar[1:-1] if " " in metavar and metavar.startswith("{") and "," not in metavar else metavar
+
+
 def _default_text(annotation: Any, value: Any) -> str:
-    return " ".join(shlex.quote(text) for text in _tyros_spec(annotation).str_from_instance(value))
+    if value is None:
+        return "(default: null)"
+    text = " ".join(shlex.quote(text) for text in _tyros_spec(annotation).str_from_instance(value))
+    return f"(default: {text})" if text else "(optional)"
+
+
+def _with_examples(description: str, prog: str, examples: Sequence[str]) -> str:
+    """The description and the example command lines; tyro keeps the breaks before lines that are indented."""
+    width = _width()
+    unbroken: dict[str, Any] = {"break_on_hyphens": False, "break_long_words": False}
+    text = textwrap.fill(description, width, initial_indent="  ", subsequent_indent="  ", **unbroken)
+    if not examples:
+        return text
+    program = f"python {prog}" if ".py" in prog else prog
+    lines = [
+        " \\\n".join(textwrap.wrap(f"  {program} {arguments}", width - 2, subsequent_indent=" " * 6, **unbroken))
+        for arguments in examples
+    ]
+    return "\n".join([text, "", "Example:" if len(lines) == 1 else "Examples:", *lines])
+
+
+class _Screen(io.StringIO):
+    """Receives what tyro prints for standard output."""
+
+    encoding = property(lambda _: sys.__stdout__ and sys.__stdout__.encoding)
+
+    def isatty(self) -> bool:
+        return sys.__stdout__ is not None and sys.__stdout__.isatty()
+
+
+def _help(derived: Any, prog: str, about: str) -> str:
+    """Tyro's help, with its first line wrapped."""
+    screen = _Screen()
+    with redirect_stdout(screen), suppress(SystemExit):
+        _run_tyro(derived, ["--help"], prog, about, console_outputs=True)
+    usage, _, rest = screen.getvalue().partition("\n")
+    return textwrap.fill(usage, _width(), subsequent_indent=" " * 7, break_on_hyphens=False) + f"\n{rest}"
+
+
+def _width() -> int:
+    return shutil.get_terminal_size().columns
 
 
 def _run_tyro(derived: Any, tokens: Sequence[str], prog: str, description: str, *, console_outputs: bool) -> Any:
@@ -231,7 +340,7 @@ def _literals(annotation: Any) -> dict[str, Any]:
 
 
 def _switches(option: str, annotation: Any) -> list[tuple[str, str]]:
-    """The forms of a switch that take no value, and the value that each stands for."""
+    """The forms of a switch that take no value, and the value that each means."""
     section, dot, name = option[2:].rpartition(".")
     return [(option, "true"), (f"--{section}{dot}no-{name}", "false")] if _is_switch(annotation) else []
 
@@ -265,10 +374,10 @@ def _flat(values: dict[str, Any], above: FieldPath = ()) -> Iterator[tuple[Field
         yield from _flat(value, path) if isinstance(value, dict) else [(path, value)]
 
 
-def _beside_options(rest: Sequence[str], known: Collection[str]) -> list[str]:
-    """Of the tokens that tyro has no option for, those that are none."""
-    beside = [token for token in rest if token != _END]
-    for token in beside:
+def _other_arguments(rest: Sequence[str], known: Collection[str]) -> list[str]:
+    """The tokens that tyro did not read, all of which must be arguments without an option."""
+    others = [token for token in rest if token != _END]
+    for token in others:
         if token.startswith("-") and token != "-":
             option = token.split("=")[0]
             if option in _COMPLETION:
@@ -276,12 +385,12 @@ def _beside_options(rest: Sequence[str], known: Collection[str]) -> list[str]:
             if option in known:
                 raise UserError(f"{option} takes no value", fix=f"give {option} alone")
             raise UserError(f"unknown option {option}", fix=nearest(option, known, "see --help"))
-    return beside
+    return others
 
 
 def _from_texts(annotation: Any, texts: list[str]) -> Any:
     """Value for pydantic, which itself turns strings into numbers, truth values and paths."""
-    if types.NoneType in _members(annotation) and len(texts) == 1 and texts[0].lower() in _NONE:
+    if len(texts) == 1 and reads_as_none(annotation, texts[0]):
         return None
     literals = _literals(annotation)  # pydantic takes "1" for an int, but not for Literal[1]
     values = [literals.get(text, text) for text in texts]

@@ -27,23 +27,23 @@ class PredictorConfig(Settings):
 
 
 class TrainedOptions(PredictorConfig):
-    """How a saved model predicts, whatever its method: what a user may set."""
+    """Options of every saved model."""
 
     batch_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Most tokens of one forward pass, padding included; null: what suits the device."""
+    """Maximum number of tokens in one forward pass, including padding. If null, it depends on the device."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Precision of the models; `auto`: float32 on a CPU, float16 on a GPU."""
+    """Floating-point format of the models. `auto` is float32 on a CPU and float16 on a GPU."""
     device: str = "auto"
-    """Where the models run: `cpu`, `cuda`, `cuda:1`; `auto`: a GPU if there is one."""
+    """Device of the models: `cpu`, `cuda`, `cuda:1`. `auto` uses a GPU if there is one."""
 
 
 class TrainedConfig(PredictorConfig):
-    """Which saved model predicts."""
+    """A saved model."""
 
     model: str
-    """Folder that training wrote."""
+    """Folder of the model, written by training."""
     weights: str | None = None
-    """Start of the SHA-256 that its weights must have; null: any."""
+    """Prefix of the SHA-256 that the weights must have. If null, any weights are accepted."""
 
     @property
     def folder(self) -> Path:

@@ -69,7 +69,7 @@ KINDS = tuple(METHODS)
 if TYPE_CHECKING:
 
     class MethodSections(Settings):
-        """A section of settings for each method."""
+        """Settings of every method, one section each."""
 
         samrank: SAMRankConfig = SAMRankConfig()
         unikeyphrase: UniKeyphraseOptions = UniKeyphraseOptions()
@@ -78,13 +78,13 @@ else:
     MethodSections = create_model(
         "MethodSections",
         __base__=Settings,
-        __doc__="A section of settings for each method.",
+        __doc__="Settings of every method, one section each.",
         **{kind: (method.options_class, method.options_class()) for kind, method in METHODS.items()},
     )
 
 
 class PredictionSettings(MethodSections, ReadingSettings):
-    """What every command takes that reads documents and predicts their keyphrases."""
+    """Settings of every command that reads documents and predicts their keyphrases."""
 
 
 def open_predictor(name: str, config: Mapping[str, Any] | None = None) -> Predictor[Any]:

@@ -1,8 +1,8 @@
 """One configuration schema serves the YAML file, the command line, the Ray worker and Serve.
 
 A schema is a subclass of `Settings`; its fields are leaves (numbers, strings, paths, literals, lists of these) or
-schemas again. `parse_settings` reads it from a file and the command line, `validate_settings` from values at hand,
-`dump_settings` writes it so that `--config` reads it back. Whatever a user gets wrong is a `UserError`.
+schemas again. `parse_settings` reads it from a file and the command line, `validate_settings` from values in
+memory. `dump_settings` writes it so that `--config` reads it back. Each mistake of a user is a `UserError`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import pydantic
 
-from kpray.command_line import FieldPath, nearest, option_of, read_command_line, schema_leaves, schema_section
+from kpray.command_line import (
+    FieldPath,
+    nearest,
+    option_of,
+    read_command_line,
+    reads_as_none,
+    schema_leaves,
+    schema_section,
+)
 from kpray.errors import UserError, missing_extra
 from kpray.log import say
 
@@ -28,7 +36,13 @@ if TYPE_CHECKING:
 
 CONFIGURATIONS = Path(__file__).parent / "configurations"
 
-_PLAINER = {"string_type": "it should be a string: put it in quotes", "path_type": "it should be a path"}
+_PLAINER = {
+    "string_type": "it should be a string: put it in quotes",
+    "path_type": "it should be a path",
+    "int_parsing": "it should be an integer",
+    "float_parsing": "it should be a number",
+    "bool_parsing": "it should be true or false",
+}
 
 
 class Settings(pydantic.BaseModel):
@@ -41,9 +55,15 @@ class Settings(pydantic.BaseModel):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _complete_sections(cls, values: Any) -> Any:
-        """A section that is given in part keeps what its field's default sets."""
+        """Read `none` and `null` as None, and keep what a field's default sets where its section is given in part."""
         if not isinstance(values, Mapping):
             return values
+        values = {
+            name: None
+            if name in cls.model_fields and reads_as_none(cls.model_fields[name].annotation, value)
+            else value
+            for name, value in values.items()
+        }
         defaults = {
             name: info.default.model_dump(include=info.default.model_fields_set)
             for name, info in cls.model_fields.items()
@@ -53,7 +73,7 @@ class Settings(pydantic.BaseModel):
 
 
 def merge_sections(before: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields before with the given ones in their place, section by section."""
+    """The given fields, and those before that are not given, section by section."""
     merged = dict(before)
     for name, value in given.items():
         old = merged.get(name)
@@ -83,7 +103,14 @@ class _Sources:
 
 
 def parse_settings(
-    schema: type[Schema], arguments: Sequence[str], *, prog: str, description: str, positional: str | None = None
+    schema: type[Schema],
+    arguments: Sequence[str],
+    *,
+    prog: str,
+    description: str,
+    positional: str | None = None,
+    usual: Sequence[str] = (),
+    examples: Sequence[str] = (),
 ) -> Schema:
     """Read a configuration: the schema's defaults, then the file of `--config`, then the command line.
 
@@ -91,18 +118,26 @@ def parse_settings(
         schema: what to read. A field `optim.batch_size` is the option `--optim.batch-size`; a sequence takes any number
             of values, a truth value is `--flag`, `--no-flag` or `--flag true`, and `none` or `null` is None.
         arguments: the command line without the program's name. `--config` takes a file, or the name of one that
-            ships with kpray; `--help` prints every field with its description and default, and exits;
-            `--tyro-print-completion bash` (or zsh, fish) does so with a completion for the shell.
+            ships with kpray. `--help` prints the usual fields with their descriptions and defaults, `--help-all` all
+            fields, `--tyro-print-completion bash` (or zsh, fish) a completion for the shell; each exits.
         prog: the program, as the help shows it.
-        description: one line for the help.
+        description: sentences for the help.
         positional: a field, a sequence, that takes the arguments which belong to no option.
+        usual: dotted names of the fields that `--help` shows besides the required ones; empty: it shows all.
+        examples: arguments of example command lines for the help.
 
     Raises:
         UserError: names the field, the value and what it should be.
     """
-    ships = f"YAML file with these fields, or one of: {', '.join(_shipped()) or '(none ships)'}"
     given = read_command_line(
-        schema, arguments, prog=prog, description=description, config=ships, positional=positional
+        schema,
+        arguments,
+        prog=prog,
+        description=description,
+        config=lambda: f"{_config_advice(schema)}.",
+        positional=positional,
+        usual=usual,
+        examples=examples,
     )
     config = given.pop(("config",), None)
     values, sources = _read_file(schema, config) if config is not None else ({}, _Sources())
@@ -183,8 +218,27 @@ def _shipped() -> list[str]:
     return sorted(path.stem for path in CONFIGURATIONS.glob("*.yaml"))
 
 
+def _fits(schema: type[pydantic.BaseModel], values: Mapping[str, Any]) -> bool:
+    """Tell whether a schema has all fields of a configuration."""
+    for name, value in values.items():
+        info = schema.model_fields.get(name)
+        section = schema_section(info.annotation) if info else None
+        if info is None or (section and not (isinstance(value, Mapping) and _fits(section, value))):
+            return False
+    return True
+
+
+def _config_advice(schema: type[Settings]) -> str:
+    """What `--config` takes: a file, or one of the shipped configurations that fit the schema."""
+    import yaml
+
+    files = {name: CONFIGURATIONS / f"{name}.yaml" for name in _shipped()}
+    fitting = [name for name, file in files.items() if _fits(schema, yaml.safe_load(file.read_bytes()) or {})]
+    return "YAML file with values for these options" + (f", or one of: {', '.join(fitting)}" if fitting else "")
+
+
 def _read_file(schema: type[Settings], name: str) -> tuple[dict[str, Any], _Sources]:
-    """Values of a YAML file, and the lines they stand in."""
+    """Values of a YAML file, and the line of each."""
     import yaml
 
     path = CONFIGURATIONS / f"{name}.yaml" if name in _shipped() else Path(name)
@@ -193,14 +247,14 @@ def _read_file(schema: type[Settings], name: str) -> tuple[dict[str, Any], _Sour
         node = loader.get_single_node()
         values = loader.construct_document(node) if node is not None else None
     except FileNotFoundError:
-        ships = f"give a file, or one that ships: {', '.join(_shipped()) or 'none does'}"
-        raise UserError(f"no configuration {name!r}", where="--config", fix=ships) from None
+        fix = f"give a {_config_advice(schema)}"
+        raise UserError(f"there is no configuration {name!r}", where="--config", fix=fix) from None
     except OSError as error:
         raise UserError(f"cannot read {name!r}: {error.strerror}", where="--config") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        fix = "mend the indentation, quotes or colons there"
+        fix = "correct the indentation, quotes or colons there"
         raise UserError(f"not valid YAML: {error.problem or error.context}", where=where, fix=fix) from error
     except (yaml.YAMLError, ValueError) as error:  # bytes that are not text; a date that does not exist
         raise UserError(f"not valid YAML: {error}", where=name) from error
@@ -208,13 +262,16 @@ def _read_file(schema: type[Settings], name: str) -> tuple[dict[str, Any], _Sour
         return {}, _Sources(name)  # empty, or comments only
     if not isinstance(values, dict):
         raise UserError("is not a mapping", where=name, fix="a configuration is lines of `field: value`")
+    if name in _shipped() and not _fits(schema, values):
+        what = f"the configuration {name!r} is for other commands"
+        raise UserError(what, where="--config", fix=f"give a {_config_advice(schema)}")
     sources = _Sources(name)
     _note_lines(node, schema, (), sources)
     return values, sources
 
 
 def _note_lines(node: yaml.Node | None, schema: type[pydantic.BaseModel], above: FieldPath, sources: _Sources) -> None:
-    """Enter the line of each field below a node; YAML itself would take the last of two equal keys, silently."""
+    """Enter the line of each field below a node, and refuse equal keys, of which YAML would use the last."""
     import yaml
 
     if not isinstance(node, yaml.MappingNode):
@@ -222,8 +279,8 @@ def _note_lines(node: yaml.Node | None, schema: type[pydantic.BaseModel], above:
     for key, value in node.value:
         path, line = (*above, str(key.value)), key.start_mark.line + 1
         if path in sources.lines:
-            what = f"{'.'.join(path)} stands there again, after line {sources.lines[path]}"
-            raise UserError(what, where=f"{sources.name}:{line}", fix="keep one of the two")
+            what = f"{'.'.join(path)} is set twice, first in line {sources.lines[path]}"
+            raise UserError(what, where=f"{sources.name}:{line}", fix="remove one of the two")
         sources.lines[path] = line
         info = schema.model_fields.get(path[-1])
         section = schema_section(info.annotation) if info else None
@@ -231,7 +288,7 @@ def _note_lines(node: yaml.Node | None, schema: type[pydantic.BaseModel], above:
             _note_lines(value, section, path, sources)
 
 
-# What is wrong
+# Mistakes
 
 
 def _validate(schema: type[Schema], values: dict[str, Any], sources: _Sources) -> Schema:
@@ -261,7 +318,7 @@ def _user_error(schema: type[Settings], detail: ErrorDetails, sources: _Sources)
     message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if len(sections) > len(path):  # the path ends at a section
         if isinstance(detail["input"], (Mapping, pydantic.BaseModel)):
-            return UserError(message, where=where or name)  # a rule between fields: no single value is wrong
+            return UserError(message, where=where or name)  # a rule between fields, so no single value is to blame
         message = f"it should be a section with the fields {', '.join(sections[-1].model_fields)}"
     message = _PLAINER.get(kind, re.sub(r"^\w+ should", "it should", message))
     shown = "null" if detail["input"] is None else repr(detail["input"])

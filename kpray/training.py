@@ -30,55 +30,58 @@ def _check_installed(tracker: str) -> str:
 
 
 class OptimConfig(Settings):
-    """The optimizer and its schedule: all that the result depends on, whatever machines it runs on."""
+    """The optimizer and its schedule, which determine the result on any number of machines."""
 
     lr: Annotated[float, Field(gt=0)] = 1e-5
-    """Highest learning rate of AdamW, reached at the end of the warm-up."""
+    """Peak learning rate of AdamW, reached at the end of the warm-up."""
     new_lr: Annotated[float, Field(gt=0)] = 1.0
     """Learning rate of weights that the backbone does not have (heads, relation layers), as a multiple of `lr`."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    """Of weight matrices; biases and layer normalization have none."""
+    """Weight decay of weight matrices. Biases and layer normalization have none."""
     warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Share of all steps over which the learning rate rises; then it falls to 0 in a straight line."""
+    """Fraction of all steps that the warm-up takes. After it, the learning rate falls linearly to 0."""
     epochs: Annotated[int, Field(ge=1)] = 100
-    """Times that every document is seen."""
+    """Number of passes over the training documents."""
     batch: Annotated[int, Field(ge=1)] = 256
-    """Documents of one optimizer step, over all workers."""
+    """Number of documents in one optimizer step, over all workers."""
     clip: Annotated[float, Field(gt=0)] | None = 1.0
-    """Most norm of a step's gradient; null: not clipped."""
+    """Maximum norm of the gradient. If null, gradients are not clipped."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of the new weights, the order of the documents, masks and dropout."""
+    """Random seed of the new weights, the order of the documents, the masks and dropout."""
 
 
 class RunConfig(Settings):
-    """How training runs on the machines at hand."""
+    """How training uses the machines."""
 
     workers: Annotated[int, Field(ge=1)] | None = None
-    """Processes; null: one for each GPU, or one where there is none."""
+    """Number of worker processes. If null, one per GPU, or one without GPUs."""
     cpus: Annotated[float, Field(gt=0)] | None = None
-    """Cores of one worker; null: an equal share of the cores that are there, less what reading takes."""
+    """Number of CPU cores per worker. If null, workers share all cores equally, apart from those for reading data."""
     precision: Literal["auto", "fp16", "bf16", "fp32"] = "auto"
-    """`auto`: fp16 with dynamic loss scaling on GPUs, fp32 elsewhere."""
+    """Floating-point format of the computation. `auto` is fp16 with dynamic loss scaling on GPUs, and fp32 on CPUs."""
     zero: Literal[0, 1, 2, 3] = 1
-    """Stage of ZeRO: what DeepSpeed shards over workers (1 optimizer, 2 also gradients, 3 also parameters)."""
+    """ZeRO stage of DeepSpeed. Workers share the optimizer state (1), also the gradients (2), also the parameters (3),
+    or nothing (0)."""
     micro_tokens: Annotated[int, Field(ge=1)] = 8192
-    """Most tokens of one forward and backward pass of one worker, padding included."""
+    """Maximum number of tokens in one micro-batch of a worker, including padding."""
     gradient_checkpointing: bool = False
-    """Compute activations anew in the backward pass instead of keeping them: less memory, a third more time."""
+    """Recompute activations in the backward pass instead of storing them. This saves memory and takes a third more
+    time."""
     validate_every: Annotated[int, Field(ge=1)] = 1000
-    """Steps between validations, each of which writes a checkpoint."""
+    """Number of steps between validations. Each validation also writes a checkpoint."""
     valid_documents: Annotated[int, Field(ge=1)] = 1000
-    """Most documents of a validation: the first of --valid."""
+    """Maximum number of documents in a validation: the first N of --valid."""
     patience: Annotated[int, Field(ge=1)] | None = None
-    """Validations without a better score after which training stops; null: it goes to its end."""
+    """Stop training after this number of validations without a better score. If null, never stop early."""
     log_every: Annotated[int, Field(ge=1)] = 10
-    """Steps between two lines of metrics.jsonl and TensorBoard."""
+    """Number of steps between two entries in metrics.jsonl and TensorBoard."""
     most_skipped: Annotated[int, Field(ge=1)] = 50
-    """Steps in a row that fp16 may skip for overflow before training gives up."""
+    """Maximum number of consecutive steps that fp16 may skip because of overflow. More end the training with an
+    error."""
     most_failures: Annotated[int, Field(ge=0)] = 3
-    """Times that lost workers are replaced before the job ends with an error."""
+    """Maximum number of times that lost workers are replaced. One more loss ends the job with an error."""
     tracker: Annotated[Literal["none", "mlflow", "wandb"], AfterValidator(_check_installed)] = "none"
-    """Also send the metrics there, where that package is installed."""
+    """Experiment tracker that also receives the metrics. Its package must be installed."""
 
 
 @dataclass(frozen=True, slots=True)

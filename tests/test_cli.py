@@ -144,6 +144,17 @@ def test_rejects_go_to_a_file(extract: RunHere) -> None:
     assert json.loads(line) == {"source": "a.jsonl", "line": 1, "reason": "not JSON: Expecting value at column 1"}
 
 
+@pytest.mark.parametrize("none", ["null", "none", "None"])
+def test_no_rejects_file_by_two_names(none: str, extract: RunHere) -> None:
+    name = write("a.jsonl", "no JSON\n" + json.dumps({"text": GRAPHS}))
+    config = write("config.yaml", f"rejects: {none}\nexplain_page: {none}.html\n")
+    for arguments in (("--rejects", none), (f"--rejects={none}",), ("--config", config)):
+        ended = extract(name, *arguments)
+        assert ended.code == 0
+        assert "kpray: rejected a.jsonl:1: not JSON" in ended.err
+    assert {path.name for path in Path().iterdir()} == {"a.jsonl", "config.yaml"}
+
+
 def test_standard_error_is_json_where_asked_for(extract: RunHere, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KPRAY_LOG", "json")
     write("mixed.jsonl", "no JSON\n" + json.dumps({"text": GRAPHS}))
@@ -228,6 +239,9 @@ def test_configuration_of_the_paper(kpray: RunHere, tmp_path: Path) -> None:
         (("extract", "a.txt", "--top", "0"), "--top is '0' (it should be greater than or equal to 1)"),
         (("extract", "a.txt", "--format", "xml"), "--format is 'xml' (it should be 'table', 'json' or 'jsonl')"),
         (("extract", "a.txt", "--tpo", "3"), "unknown option --tpo (did you mean --top?)"),
+        (("train",), "kpray train needs one of: unikeyphrase, retriever, generator (see kpray train --help)"),
+        (("sweep", "dept"), "unknown command 'sweep dept' (did you mean sweep depth?)"),
+        (("train", "x"), "unknown command 'train x' (see kpray train --help)"),
         (("extrakt", "a.txt"), "unknown command 'extrakt' (did you mean extract?"),
     ],
 )

@@ -63,6 +63,17 @@ def test_none_has_two_names(none: str) -> None:
     assert (read.label, read.first.limit, read.first.names) == (None, None, (none,))  # names may not be None
 
 
+def test_optional_sequence_is_none_by_one_word_alone() -> None:
+    class Langs(Settings):
+        langs: tuple[str, ...] | None = ("en",)
+
+    def read(*arguments: str) -> tuple[str, ...] | None:
+        return parse_settings(Langs, ["--langs", *arguments], prog="p", description="").langs
+
+    assert read("none") is None
+    assert read("none", "de") == ("none", "de")
+
+
 def test_none_that_is_a_literal() -> None:
     assert command("a", "--first.dtype", "none").first.dtype == "none"
     assert message("a", "--first.dtype", "null") == "--first.dtype is 'null' (it should be 'auto' or 'none')"
@@ -108,7 +119,7 @@ MISTAKES = {
     "a --lable=b": "unknown option --lable (did you mean --label?)",
     "a --first.names x -end": "unknown option -end (see --help)",
     "a --no-explain=true": "--no-explain takes no value (give --no-explain alone)",
-    "a --second.quick=perhaps": "--second.quick is 'perhaps' (it should be a valid boolean, unable to interpret input)",
+    "a --second.quick=perhaps": "--second.quick is 'perhaps' (it should be true or false)",
     "--tyro-print-completion": "--tyro-print-completion takes SHELL (shells: bash, zsh, fish)",
     "--tyro-print-completion csh": "--tyro-print-completion takes SHELL (shells: bash, zsh, fish)",
     "--tyro-write-completion zsh": "--tyro-write-completion takes SHELL FILE (shells: bash, zsh, fish)",
@@ -131,13 +142,13 @@ def test_help_shows_types_defaults_and_descriptions(
         "usage: find it [-h] [OPTIONS] FILES...",
         "Finds.",
         "FILES... Documents. (required)",
-        "--label {None}|STR Shown; 100 % of it. (default: None)",
+        "--label STR Shown; 100 % of it. (default: null)",
         "--model PATH A folder. (default: m)",
         "--explain, --no-explain Show the scores. (default: True)",
         "first options",
         "The first search.",
         "--first.beams INT Beams. (default: 1)",
-        "--first.names [STR [STR ...]] Names. (default: 'a b' c)",
+        "--first.names STR ... Names. (default: 'a b' c)",
         "How to search.",  # of the section that has no description of its own
         "--second.beams INT Beams. (default: 5)",
         "--second.dtype {auto,none} Precision. (default: auto)",
@@ -150,3 +161,47 @@ def test_completion_for_other_shells(capsys: pytest.CaptureFixture[str], tmp_pat
     assert "complete --no-files --command 'find it'" in printed(capsys, "--tyro-print-completion", "fish")
     printed(capsys, "--tyro-write-completion", "zsh", str(tmp_path / "_find"))
     assert "--second.beams" in (tmp_path / "_find").read_text()
+
+
+def test_usual_options_come_first_and_the_others_on_request(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def shown(option: str) -> str:
+        with pytest.raises(SystemExit) as exited:
+            parse_settings(
+                Command,
+                [option, "--lable"],
+                prog="jobs/find.py",
+                description="Finds names in documents. " * 4,
+                positional="files",
+                usual=("second.dtype", "model"),
+                examples=("a.txt", f"{'long/' * 8}a.txt --model {'long/' * 6}model"),
+            )
+        assert exited.value.code == 0
+        return capsys.readouterr().out
+
+    usual = shown("--help")
+    *lines, last = usual.splitlines()
+    options = [re.match(r"[│ ]{0,2}(--[a-z.-]+|FILES)", line) for line in lines]
+    assert [option[1] for option in options if option] == [
+        *("FILES", "--second.dtype", "--model", "--config", "--help-all")
+    ]
+    assert last == "--help-all shows all 14 options."
+    assert "  Finds names in documents. Finds names in documents. Finds names in documents.\n  Finds" in usual
+    assert "Examples:\n  python jobs/find.py a.txt\n  python jobs/find.py long/" in usual
+    assert "a.txt --model \\\n      long/" in usual
+    every = shown("--help-all")
+    assert len(re.findall(r"^[│ ]{0,2}--[a-z.-]+", every, re.MULTILINE)) == 14 + 1  # and --help-all
+    assert every.index("--model") < every.index("--label") < every.index("--second.dtype")
+    assert shown("--help_all") == every
+
+
+def test_options_that_are_not_shown_are_read() -> None:
+    read = parse_settings(
+        Command, ["a", "--label", "b"], prog="p", description="", positional="files", usual=("model",)
+    )
+    assert read.label == "b"
+    with pytest.raises(UserError, match="did you mean --label"):
+        parse_settings(Command, ["a", "--lable", "b"], prog="p", description="", positional="files", usual=("model",))

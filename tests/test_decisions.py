@@ -9,7 +9,7 @@ import pytest
 from kpray.command_line import schema_leaves
 from kpray.commands.mine import MineCommand
 from kpray.commands.train import UniKeyphraseCommand
-from kpray.rgit.job import RGITSettings
+from kpray.rgit.config import RGITSettings
 from kpray.samrank.config import SAMRankConfig
 from kpray.settings import Settings
 from tests.commands import ROOT

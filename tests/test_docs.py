@@ -16,8 +16,6 @@ import pydantic
 import pytest
 
 from benchmarks import run
-from benchmarks.ablations import AblationSettings
-from benchmarks.gpu import GPUBenchmark
 from kpray import commands
 from kpray.commands.extract import ExtractCommand
 from kpray.corpus.sources import FORMATS
@@ -34,9 +32,8 @@ README = PAGES["README.md"]
 EVERYTHING = "\n".join(PAGES.values())
 CONFIGURATIONS = {path.stem for path in (ROOT / "kpray" / "configurations").glob("*.yaml")}
 BENCHMARKS: dict[str, type[Settings]] = {
-    name: found[0] for name, found in [*run.BENCHMARKS.items(), *run.CLUSTER.items()]
+    name: found[0] for name, found in [*run.BENCHMARKS.items(), *run.OTHERS.items()]
 }
-BENCHMARKS |= {"gpu": GPUBenchmark, "ablations": AblationSettings}
 RECORD = {"title": "Tides", "abstract": "Tides follow the moon.", "keyphrases": ["tides"]}
 # What follows these options, or none, is read.
 INPUTS = {"--input", "--train", "--valid", "--test", "--english", "--parallel", "--passages", "--answers", "--exclude"}

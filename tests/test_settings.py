@@ -194,15 +194,15 @@ COMMAND_LINE_MISTAKES = {
     "--input a b": "unexpected argument 'b' (every value follows an option; see --help)",
     "--input a --optim.lr 0": "--optim.lr is '0' (it should be greater than 0)",
     "--input a --optim.lr nan": "--optim.lr is 'nan' (it should be a finite number)",
-    "--input a --optim.warmup-steps x": "--optim.warmup-steps is 'x' (it should be a valid integer, unable to parse "
-    "string as an integer)",
+    "--input a --optim.warmup-steps x": "--optim.warmup-steps is 'x' (it should be an integer)",
     "--input a --optim.stage 4": "--optim.stage is '4' (it should be 0, 1, 2 or 3)",
     "--input a --samrank.mode glob": "--samrank.mode is 'glob' (it should be 'both', 'global' or 'proportional')",
     "--input a --samrank.names 1-2 12": r"item 2 of --samrank.names is '12' (it should match pattern '^\d+-\d+$')",
     "--input a --samrank.range 3": "item 2 of --samrank.range is missing",
     "--input a --samrank.range 3 2": "samrank: range goes backward: 3 to 2",
-    "--input a --optim.amp=maybe": "--optim.amp is 'maybe' (it should be a valid boolean, unable to interpret input)",
-    "--config none.yaml": "--config: no configuration 'none.yaml' (give a file, or one that ships: large, small)",
+    "--input a --optim.amp=maybe": "--optim.amp is 'maybe' (it should be true or false)",
+    "--config none.yaml": "--config: there is no configuration 'none.yaml' (give a YAML file with values for these "
+    "options, or one of: small)",
     "--config .": "--config: cannot read '.': Is a directory",
 }
 
@@ -212,7 +212,7 @@ def test_mistakes_on_the_command_line(arguments: str, shipped: None) -> None:
     assert message(lambda: job(*arguments.split())) == COMMAND_LINE_MISTAKES[arguments]
 
 
-MEND = "(mend the indentation, quotes or colons there)"
+MEND = "(correct the indentation, quotes or colons there)"
 FILE_MISTAKES = {
     "input: a\noptim:\n  lrr: 1\n": "FILE:3: unknown field optim.lrr (did you mean optim.lr?)",
     "input: a\nlr: 1\n": "FILE:2: unknown field lr (did you mean optim.lr?)",
@@ -230,8 +230,8 @@ FILE_MISTAKES = {
     "input: a\nsamrank:\n  range: [3, 2]\n": "FILE:2: range goes backward: 3 to 2",
     "input: a\nsamrank:\n  range: [3, 2, 1]\n": "FILE:3: samrank.range is [3, 2, 1] "
     "(it should have at most 2 items after validation, not 3)",
-    "input: a\ninput: b\n": "FILE:2: input stands there again, after line 1 (keep one of the two)",
-    "optim:\n  lr: 1\n  lr: 2\n": "FILE:3: optim.lr stands there again, after line 2 (keep one of the two)",
+    "input: a\ninput: b\n": "FILE:2: input is set twice, first in line 1 (remove one of the two)",
+    "optim:\n  lr: 1\n  lr: 2\n": "FILE:3: optim.lr is set twice, first in line 2 (remove one of the two)",
     "- input\n": "FILE: is not a mapping (a configuration is lines of `field: value`)",
     "optim: {lr: 1\n": f"FILE:2:1: not valid YAML: expected ',' or '}}', but got '<stream end>' {MEND}",
     "input: !!python/name:os.system\n": "FILE:1:8: not valid YAML: could not determine a constructor for the tag "
@@ -274,7 +274,28 @@ def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_configuration_that_ships(shipped: None) -> None:
     assert job("--config", "small", "--optim.lr=1").label == "small one"
-    assert message(lambda: job("--config", "large")) == "large:2: unknown field labell (did you mean label?)"
+    assert message(lambda: job("--config", "large")) == (
+        "--config: the configuration 'large' is for other commands (give a YAML file with values for these options, or "
+        "one of: small)"
+    )
+
+
+def test_configuration_that_does_not_fit_is_not_offered(shipped: None) -> None:
+    found = message(lambda: files_job("--config", "small"))
+    assert found.endswith("'small' is for other commands (give a YAML file with values for these options)")
+
+
+@pytest.mark.parametrize("none", ["none", "None", "null", "NULL", "'null'", "~", ""])
+def test_none_in_a_file(none: str, write: Callable[[str], str]) -> None:
+    assert job("--config", write(f"input: a\nlabel: {none}")).label is None
+
+
+def test_none_in_a_file_where_the_field_takes_none(write: Callable[[str], str]) -> None:
+    assert job("--config", write("input: none")).input == Path("none")
+
+
+def test_none_from_elsewhere() -> None:
+    assert validate_settings(Job, {"input": "a", "label": "None"}, where="kpray.json").label is None
 
 
 def test_values_from_elsewhere() -> None:
@@ -292,14 +313,14 @@ def test_help_shows_every_field(capsys: pytest.CaptureFixture[str], shipped: Non
     shown = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
     assert "Does a job." in shown
     for option, text in [
-        ("--config FILE", "one of: large, small"),
+        ("--config FILE", "options, or one of: small."),
         ("--input PATH", "File to read. (required)"),
         ("--dry-run, --no-dry-run", "start nothing. (default: False)"),
         ("--optim.lr FLOAT", "Peak learning rate. (default: 1e-05)"),
         ("--optim.amp, --optim.no-amp", "Compute in bfloat16. (default: False)"),
         ("--optim.stage {0,1,2,3}", "ZeRO stage. (default: 1)"),
         ("--samrank.mode {both,global,proportional}", "Which scores to add. (default: both)"),
-        ("--samrank.names [STR [STR ...]]", "both from 1. (default: 4-12)"),
+        ("--samrank.names STR ...", "both from 1. (default: 4-12)"),
     ]:
         assert option in shown
         assert text in shown

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
+from kpray.batch.config import BatchConfig
+from kpray.batch.extract import BatchRun, check_manifest, predict_files
 from kpray.cluster.job import STATE_FOLDER
 from kpray.cluster.session import ray_session
 from kpray.corpus.limits import Limits

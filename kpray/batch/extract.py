@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import ray
-from pydantic import Field
 from ray.data import ActorPoolStrategy
 
 from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, Counts, process_chunks
+from kpray.batch.config import BatchConfig
 from kpray.cluster.job import STATE_FOLDER, bind_output, writing
 from kpray.cluster.preflight import check_room, node_resources
 from kpray.corpus.limits import Limits
@@ -23,19 +23,7 @@ from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument
 from kpray.predictor import Predictor
 from kpray.registry import KINDS, open_predictor, pin_config
-from kpray.settings import Settings
 from kpray.storage import Location, absolute
-
-
-class BatchConfig(Settings):
-    """How a batch job spreads over a cluster."""
-
-    chunk_records: Annotated[int, Field(ge=1)] = 200
-    """Records that are predicted and committed together: one output file each."""
-    actors: Annotated[int, Field(ge=1)] | None = None
-    """Most processes with a model; null: one for each core, or as many as fit on the GPUs."""
-    gpu_fraction: Annotated[float, Field(gt=0, le=1)] = 0.25
-    """Share of a GPU that one actor takes, where there are GPUs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,12 +28,13 @@ VERSIONS_FILE = "_versions.json"
 
 
 class JobSettings(Settings):
-    """What every job takes."""
+    """Settings of every job."""
 
     address: str | None = None
-    """Ray cluster to run on (auto, host:6379); null: the one submitted to, else a local Ray."""
+    """Address of a Ray cluster, such as auto or host:6379. If null, use the cluster that the job was submitted to, or
+    start a local Ray."""
     dry_run: bool = False
-    """Print the resolved configuration, the resources and the data, and start nothing."""
+    """Print the resolved configuration, the resources and the input data, and do nothing else."""
 
 
 Folder = Annotated[str, BeforeValidator(str)]

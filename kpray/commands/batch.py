@@ -1,4 +1,4 @@
-"""Keyphrases for any number of documents, on Ray Data: `kpray batch --input PATH --output DIR`."""
+"""`kpray batch`: keyphrases for any number of documents, on Ray Data."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
+from kpray.batch.config import BatchConfig
 from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
-from kpray.cluster.session import ray_session
 from kpray.corpus.sources import find_sources
 from kpray.corpus.writing import REJECTS_FILE
 from kpray.printing import print_result
@@ -17,28 +16,43 @@ from kpray.registry import PredictionSettings, section_of
 from kpray.settings import parse_settings
 from kpray.storage import location
 
+DESCRIPTION = (
+    "Extract keyphrases from any number of documents, on one machine or a Ray cluster. "
+    "The same command continues a run that was interrupted."
+)
+EXAMPLES = (
+    "--input papers/ --output keyphrases/",
+    "--input s3://corpus/ --output s3://keyphrases/ --address auto",
+)
+USUAL = ("predictor", "top", "lang", "address", "dry_run")
+
 
 class BatchCommand(PredictionSettings, JobSettings):
-    """What the command takes."""
+    """Settings of `kpray batch`."""
 
     input: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files and folders, also s3:// and gs://: JSON lines (also .gz), Parquet, CSV, text, Markdown, PDF."""
+    """Files and folders of documents: JSON lines (also gzipped), Parquet, CSV, text, Markdown or PDF. s3:// and gs://
+    also work."""
     output: str
-    """Folder for the predictions (Parquet) and _rejects.jsonl; may be one in object storage (s3://, gs://)."""
+    """Output folder for the keyphrases (Parquet) and the rejected records (_rejects.jsonl). s3:// and gs:// also
+    work."""
     predictor: str = "samrank"
-    """samrank, or the folder of a saved predictor."""
+    """Predictor: samrank, or the folder of a saved predictor."""
     top: Annotated[int, Field(ge=1)] = 10
-    """Most keyphrases of a document."""
+    """Maximum number of keyphrases per document."""
     batch: BatchConfig = BatchConfig()
 
 
 def main(arguments: Sequence[str], prog: str) -> int:
     """Run the command."""
-    job = parse_settings(BatchCommand, arguments, prog=prog, description=str(__doc__))
+    job = parse_settings(BatchCommand, arguments, prog=prog, description=DESCRIPTION, usual=USUAL, examples=EXAMPLES)
     sources = find_sources(job.input)
     if job.dry_run:
         print_plan(job, describe_sources(sources, job.limits))
         return 0
+    from kpray.batch.extract import BatchRun, check_manifest, predict_files
+    from kpray.cluster.session import ray_session
+
     output, config = location(job.output), section_of(job.predictor, job)
     run = BatchRun.pinned(output, job.predictor, config, job.top, job.lang, job.limits, job.batch)
     check_manifest(run, sources)

@@ -1,4 +1,4 @@
-"""Fetch the data of NLTK's tagger for English: `kpray download-nltk`."""
+"""`kpray download-nltk`: the data of NLTK's tagger for English."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from kpray.errors import UserError
 from kpray.settings import Settings, parse_settings
 from kpray.text.tagging import NLTK_TAGGER
 
+DESCRIPTION = "Download the data of NLTK's part-of-speech tagger for English."
+
 
 class DownloadCommand(Settings):
-    """What the command takes: nothing."""
+    """Settings of `kpray download-nltk`, which has none."""
 
 
 def main(arguments: Sequence[str], prog: str) -> int:
     """Run the command."""
-    parse_settings(DownloadCommand, arguments, prog=prog, description=str(__doc__))
+    parse_settings(DownloadCommand, arguments, prog=prog, description=DESCRIPTION, examples=("",))
     import nltk
 
     if not nltk.download(NLTK_TAGGER):
-        raise UserError("the download failed", fix=f"fetch {NLTK_TAGGER} elsewhere and set NLTK_DATA to its folder")
+        raise UserError("the download failed", fix=f"download {NLTK_TAGGER} elsewhere and set NLTK_DATA to its folder")
     return 0

@@ -1,16 +1,15 @@
-"""Score keyphrases: `kpray evaluate --input PATH (--predictions DIR | --predictor P) --protocol samrank`."""
+"""`kpray evaluate`: scores of predicted keyphrases."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
 from pydantic import Field
 
-from kpray.batch.evaluation import DataSet, evaluate_systems, predict_data_sets, read_data_sets
-from kpray.batch.extract import BatchConfig, BatchRun
+from kpray.batch.config import BatchConfig
 from kpray.cluster.job import JobSettings, describe_sources, print_plan, writing
 from kpray.corpus.sources import find_sources, short_names
 from kpray.corpus.writing import write_text
@@ -20,50 +19,63 @@ from kpray.metrics.runs import comparison_tables, console_tables, draw_figures, 
 from kpray.printing import print_result, print_tables
 from kpray.registry import PredictionSettings, kind_of, open_predictor, section_of
 from kpray.report.relation import distance_rows, draw_relation, pair_distances
-from kpray.samrank.heads import draw_f1_of_heads
 from kpray.settings import parse_settings
 from kpray.versions import versions
 
+if TYPE_CHECKING:
+    from kpray.batch.evaluation import DataSet
+
+DESCRIPTION = "Score keyphrases against gold keyphrases: those that `kpray batch` wrote, or those of a predictor."
+EXAMPLES = (
+    "--input test.jsonl --predictions keyphrases/ --protocol meng",
+    "--input test.jsonl --predictor samrank --protocol samrank",
+)
+USUAL = ("predictions", "predictor", "output", "tables", "compare", "lang", "address", "dry_run")
 FIGURE_DOCUMENTS = 50  # of a data set; their tokens make far more than the 2,000 pairs that are drawn
 
 
 class EvaluateCommand(PredictionSettings, JobSettings):
-    """What the command takes."""
+    """Settings of `kpray evaluate`."""
 
     input: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Documents with gold keyphrases: each file or folder is a data set, with scores of its own."""
+    """Files and folders of documents with gold keyphrases. Each is a dataset with separate scores."""
     predictions: tuple[Path, ...] = ()
-    """Systems: output folder of an extract job each; a data set's own are in DIR/NAME where there is such a folder."""
+    """Output folders of `kpray batch`, one per system. If DIR/NAME exists, it holds the predictions for the dataset
+    NAME."""
     predictor: tuple[str, ...] = ()
-    """Instead of predictions: samrank, folders of saved predictors, to run over the documents first."""
+    """Predictors to run on the documents first, instead of --predictions: samrank, or folders of saved predictors."""
     protocol: Literal["samrank", "meng", "ramkg"]
-    """How predictions are held against gold."""
+    """Evaluation protocol: the rules for comparing predicted and gold keyphrases."""
     output: Path | None = None
-    """File for the reports, per-document scores included: JSON, a line for each system and data set."""
+    """JSON file for the reports with the scores of each document, one line per system and dataset."""
     tables: Path | None = None
-    """Markdown file for tables as in papers: a row for each system, columns for each data set."""
+    """Markdown file for tables as in papers, with one row per system and columns for each dataset."""
     figures: Path | None = None
-    """Folder for figures: UniKeyphrase's representations (its Fig. 3), losses (Fig. 4), bag-of-words errors (5)."""
+    """Folder for figures of UniKeyphrase: its representations (Fig. 3), losses (Fig. 4) and bag-of-words errors
+    (Fig. 5)."""
     compare: Path | None = None
-    """Reports of another run on the same data, for a paired test."""
+    """Reports (--output) of another run on the same data, for a paired significance test."""
     heat_map: Path | None = None
-    """PNG file: score every head of SAMRank's model by itself, and draw them (the paper's Fig. 3)."""
+    """PNG file for a heat map of the scores of each single head of SAMRank's model (Fig. 3 of its paper)."""
     top: Annotated[int, Field(ge=1)] | None = None
-    """Most keyphrases of a document, with --predictor; null: what the protocol needs, 50 where it scores all (@M)."""
+    """Maximum number of keyphrases per document, with --predictor. If null, the number that the protocol needs: 50
+    where it scores all (@M)."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Random seed of the bootstrap."""
     batch: BatchConfig = BatchConfig()
 
 
 def main(arguments: Sequence[str], prog: str) -> int:
     """Run the command."""
-    job = parse_settings(EvaluateCommand, arguments, prog=prog, description=str(__doc__))
+    job = parse_settings(EvaluateCommand, arguments, prog=prog, description=DESCRIPTION, usual=USUAL, examples=EXAMPLES)
     if bool(job.predictions) == bool(job.predictor):
         raise UserError("either --predictions or --predictor is needed", fix="give one of the two")
     sources = find_sources(job.input)
     if job.dry_run:
         print_plan(job, describe_sources(sources, job.limits))
         return 0
+    from kpray.batch.evaluation import evaluate_systems, read_data_sets
+
     protocol = get_protocol(job.protocol)
     others = read_runs(job.compare) if job.compare else []
     data_sets = read_data_sets(job.input, job.lang, job.limits)
@@ -74,6 +86,8 @@ def main(arguments: Sequence[str], prog: str) -> int:
         runs = evaluate_systems(dict(zip(systems, folders, strict=True)), data_sets, protocol, job.seed)
     heads = {}
     if job.heat_map:
+        from kpray.samrank.heads import draw_f1_of_heads
+
         with writing(job.heat_map):
             heads = draw_f1_of_heads(job.samrank, {data.name: data.records for data in data_sets}, job.heat_map)
     tables = {**console_tables(runs), **comparison_tables(runs, others, str(job.compare), job.seed)}
@@ -97,14 +111,17 @@ def main(arguments: Sequence[str], prog: str) -> int:
 
 
 def predict(job: EvaluateCommand, data_sets: list[DataSet], top: int, folder: Path) -> list[Path]:
-    """Run each predictor over the data sets; returns where the predictions of each are."""
+    """Run each predictor over the data sets; returns the output folder of each."""
+    from kpray.batch.evaluation import predict_data_sets
+    from kpray.batch.extract import BatchRun
+
     configs = [section_of(name, job, job.predictor) for name in job.predictor]
     runs = [
-        BatchRun.pinned(folder / str(place), name, config, top, job.lang, job.limits, job.batch)
-        for place, (name, config) in enumerate(zip(job.predictor, configs, strict=True))
+        BatchRun.pinned(folder / str(index), name, config, top, job.lang, job.limits, job.batch)
+        for index, (name, config) in enumerate(zip(job.predictor, configs, strict=True))
     ]
     predict_data_sets(runs, data_sets, job.batch, job.address)
-    return [folder / str(place) for place in range(len(runs))]
+    return [folder / str(index) for index in range(len(runs))]
 
 
 def draw_distances(predictors: dict[str, str], data_sets: list[DataSet], folder: Path) -> list[Path]:

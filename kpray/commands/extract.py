@@ -1,4 +1,4 @@
-"""Keyphrases at the command line, in this process, without Ray: `kpray extract FILE...`."""
+"""`kpray extract`: keyphrases at the command line, in this process, without Ray."""
 
 from __future__ import annotations
 
@@ -20,26 +20,31 @@ from kpray.printing import Printer, write_file
 from kpray.registry import PredictionSettings, open_predictor, section_of
 from kpray.settings import parse_settings
 
+DESCRIPTION = "Print the keyphrases of documents, in this process, without Ray."
+EXAMPLES = ("paper.pdf", "notes/ --top 5 --format jsonl", "paper.pdf --explain")
+USUAL = ("predictor", "top", "format", "lang", "explain", "rejects")
 _DOCUMENTS_AT_ONCE = 64
 
 
 class ExtractCommand(PredictionSettings):
-    """What `kpray extract` takes."""
+    """Settings of `kpray extract`."""
 
     files: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files and folders: JSON lines, Parquet, CSV, text, Markdown, PDF; - is standard input."""
+    """Files and folders of documents: JSON lines (also gzipped), Parquet, CSV, text, Markdown or PDF. `-` is standard
+    input."""
     predictor: str = "samrank"
-    """samrank, or the folder of a saved predictor."""
+    """Predictor: samrank, or the folder of a saved predictor."""
     top: Annotated[int, Field(ge=1)] = 10
-    """Most keyphrases of a document."""
+    """Maximum number of keyphrases per document."""
     format: Literal["table", "json", "jsonl"] = "table"
-    """A table to read, one JSON array, or one JSON object a line."""
+    """Output format: a table, one JSON object for all documents (`json`), or one JSON object per line and document
+    (`jsonl`)."""
     explain: bool = False
-    """Print each text with its tokens shaded by score, and write the same as a page."""
+    """Print each text with its tokens shaded by score, and write the same to an HTML page."""
     explain_page: Path = Path("kpray-explain.html")
-    """Where --explain writes the page."""
+    """File for the HTML page of --explain."""
     rejects: Path | None = None
-    """Write records that could not be processed to this file; null: name them on standard error."""
+    """File for the records that could not be processed. If null, they are reported on standard error."""
 
 
 def main(arguments: Sequence[str], prog: str) -> int:
@@ -48,8 +53,10 @@ def main(arguments: Sequence[str], prog: str) -> int:
         ExtractCommand,
         arguments,
         prog=prog,
-        description="Print the keyphrases of documents.",
+        description=DESCRIPTION,
         positional="files",
+        usual=USUAL,
+        examples=EXAMPLES,
     )
 
     records = read_records(settings.files, settings.lang, settings.limits)

@@ -1,4 +1,4 @@
-"""Find translations among documents: `kpray mine --passages PATH --english PATH --output DIR`."""
+"""`kpray mine`: retrieval of pairs of documents that are translations of each other."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from typing import Annotated
 
 from pydantic import Field
 
-from kpray.batch.extract import BatchConfig
+from kpray.batch.config import BatchConfig
 from kpray.cluster.job import Folder, JobSettings, describe_inputs, print_plan, write_configuration, writing
 from kpray.cluster.mirror import mirrored, working_folder
-from kpray.cluster.session import ray_session
 from kpray.corpus.limits import ReadingSettings
-from kpray.corpus.store import PassageStore
 from kpray.printing import print_result
-from kpray.ramkg.bitext import margin_pairs
 from kpray.ramkg.config import BitextConfig
-from kpray.rgit.corpora import write_documents
-from kpray.rgit.passage_stores import english_store
-from kpray.rgit.retrieval import embed_bitext, read_vectors
-from kpray.rgit.steps import RGITSteps
 from kpray.settings import parse_settings
+
+DESCRIPTION = (
+    "Find pairs of documents that are translations of each other, by the margin of their embeddings "
+    "(Artetxe & Schwenk, ACL 2019)."
+)
+EXAMPLES = ("--passages german.jsonl --english english.jsonl --output pairs/",)
+USUAL = ("lang", "bitext.model", "bitext.margin", "address", "dry_run")
 
 
 class MineCommand(ReadingSettings, JobSettings):
-    """What the command takes."""
+    """Settings of `kpray mine`."""
 
     passages: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files of documents in other languages."""
+    """Files and folders of documents in other languages."""
     english: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files of English documents."""
+    """Files and folders of English documents."""
     output: Folder
-    """Folder for pairs.jsonl: the documents that have a translation, with its id as `english_ids`."""
+    """Output folder for pairs.jsonl: the documents that have a translation, whose id is in the field `english_ids`."""
     bitext: BitextConfig = BitextConfig()
     batch: BatchConfig = BatchConfig()
 
 
 def main(arguments: Sequence[str], prog: str) -> int:
     """Run the command."""
-    job = parse_settings(MineCommand, arguments, prog=prog, description=str(__doc__))
+    job = parse_settings(MineCommand, arguments, prog=prog, description=DESCRIPTION, usual=USUAL, examples=EXAMPLES)
     if job.dry_run:
         given = {"--passages:": job.passages, "--english:": job.english}
         print_plan(job, describe_inputs(given, job.limits))
@@ -52,7 +52,15 @@ def main(arguments: Sequence[str], prog: str) -> int:
 
 
 def _mine(job: MineCommand, output: Path) -> tuple[int, int, int]:
-    """Write the pairs; returns how many there are, and of how many documents on both sides."""
+    """Write the pairs; returns their number and the numbers of documents in other languages and in English."""
+    from kpray.cluster.session import ray_session
+    from kpray.corpus.store import PassageStore
+    from kpray.ramkg.bitext import margin_pairs
+    from kpray.rgit.corpora import write_documents
+    from kpray.rgit.passage_stores import english_store
+    from kpray.rgit.retrieval import embed_bitext, read_vectors
+    from kpray.rgit.steps import RGITSteps
+
     write_configuration(job, output)
     english = PassageStore(english_store(job.english, output, job.limits))
     passages = PassageStore(english_store(job.passages, output, job.limits, "passages", job.lang))

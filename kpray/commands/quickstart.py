@@ -1,4 +1,4 @@
-"""A small real run of the whole system on this machine: `kpray quickstart`, `make quickstart`."""
+"""`kpray quickstart`, `make quickstart`: a small real run of the whole system on this machine."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
+from kpray.batch.config import BatchConfig
 from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
-from kpray.cluster.session import ray_session
 from kpray.corpus.limits import Limits
 from kpray.corpus.quickstart import quickstart_records, quickstart_text
 from kpray.corpus.sources import find_sources
@@ -21,17 +20,16 @@ from kpray.printing import print_result, print_tables
 from kpray.registry import MethodSections, open_predictor, section_of
 from kpray.report.heat_map import draw_heads
 from kpray.report.rounds import round_rows, score_rows
-from kpray.rgit.job import RGITSettings, run_rgit
-from kpray.samrank.heads import f1_of_heads
+from kpray.rgit.config import RGITSettings
 from kpray.settings import parse_settings
-from kpray.train.job import TrainSettings, train
+from kpray.train.config import TrainSettings
 from kpray.training import OptimConfig, RunConfig
 from kpray.unikeyphrase.config import ModelConfig, TaskConfig
-from kpray.unikeyphrase.task import UniKeyphraseTask
 
+DESCRIPTION = "Run a small example of the whole system on this machine: extraction, evaluation and two trainings."
 NEXT = """
 What to do next:
-  kpray extract FILE...                                           keyphrases of your own documents
+  kpray extract FILE...                                           keyphrases of your documents
   kpray batch --input PATH --output DIR                           of very many, on one machine or a cluster
   kpray evaluate --input PATH --predictions DIR --protocol samrank
   kpray train unikeyphrase --config small --train PATH --valid PATH --output DIR
@@ -45,15 +43,26 @@ OPTIM, RUN = OptimConfig(lr=5e-4, epochs=6, batch=8), RunConfig(zero=0, micro_to
 
 
 class QuickstartCommand(MethodSections, JobSettings):
-    """What the command takes."""
+    """Settings of `kpray quickstart`."""
 
     output: Path = Path("quickstart")
-    """Folder for everything it writes."""
+    """Output folder."""
 
 
 def main(arguments: Sequence[str], prog: str) -> int:
     """Write the corpus, run the batch job over it, evaluate, draw the heads, print the table."""
-    job = parse_settings(QuickstartCommand, arguments, prog=prog, description=str(__doc__))
+    job = parse_settings(
+        QuickstartCommand,
+        arguments,
+        prog=prog,
+        description=DESCRIPTION,
+        usual=("output", "address", "dry_run"),
+        examples=("", "--output example/"),
+    )
+    from kpray.batch.extract import BatchRun, check_manifest, predict_files
+    from kpray.cluster.session import ray_session
+    from kpray.samrank.heads import f1_of_heads
+
     job.output.mkdir(parents=True, exist_ok=True)
     corpus = job.output / "corpus.jsonl"
     write_text(quickstart_text(), corpus)
@@ -93,6 +102,9 @@ def main(arguments: Sequence[str], prog: str) -> int:
 
 def train_tiny(job: QuickstartCommand, corpus: str, record: Record) -> None:
     """Train a UniKeyphrase on the corpus, open it, use it on a document that it has learnt by heart."""
+    from kpray.train.job import train
+    from kpray.unikeyphrase.task import UniKeyphraseTask
+
     print_result("\ntraining a UniKeyphrase on the same texts, for a minute: it shows that it works, not how well\n")
     output = job.output / "unikeyphrase"
     settings = TrainSettings(
@@ -106,6 +118,8 @@ def train_tiny(job: QuickstartCommand, corpus: str, record: Record) -> None:
 
 def run_two_rounds(job: QuickstartCommand) -> None:
     """Let a retriever and a generator train each other on a corpus with a known answer."""
+    from kpray.rgit.job import run_rgit
+
     print_result(
         "\ntwo rounds of RGIT on a made-up bilingual corpus, for four minutes: it shows that it works, not how well\n"
     )
@@ -116,7 +130,7 @@ def run_two_rounds(job: QuickstartCommand) -> None:
 
 
 def show(record: Record, keyphrases: list[Keyphrase]) -> None:
-    """Print one document beside its keyphrases."""
+    """Print one document with its predicted and its gold keyphrases."""
     present = [keyphrase.text for keyphrase in keyphrases[:8] if keyphrase.present]
     absent = [keyphrase.text for keyphrase in keyphrases[:8] if not keyphrase.present]
     print_result(record.document.title)

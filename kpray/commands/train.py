@@ -1,78 +1,93 @@
-"""Training of a method's models on Ray Train with DeepSpeed: `kpray train unikeyphrase|retriever|generator`."""
+"""`kpray train`: training of UniKeyphrase and of RAMKG's retriever and generator."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from kpray.errors import UserError
 from kpray.ramkg.config import GENERATOR_OPTIM, RETRIEVER_OPTIM, GenerateConfig, GeneratorConfig, RetrieverConfig
-from kpray.ramkg.generator_task import GeneratorTask
-from kpray.ramkg.retriever_task import RetrieverTask
-from kpray.rgit.passage_stores import english_store
 from kpray.settings import parse_settings
-from kpray.train.job import TrainSettings, run_train_job, train
+from kpray.train.config import TrainSettings
 from kpray.training import OptimConfig
-from kpray.unikeyphrase.config import TaskConfig
-from kpray.unikeyphrase.pretrain import PretrainConfig, PretrainTask
-from kpray.unikeyphrase.task import UniKeyphraseTask
+from kpray.unikeyphrase.config import PretrainConfig, TaskConfig
+
+if TYPE_CHECKING:
+    from kpray.ramkg.generator_task import GeneratorTask
+
+_CONTINUES = "The same command continues a training that was interrupted."
+_USUAL = ("optim.epochs", "optim.batch", "optim.lr", "run.workers", "run.precision", "local", "address", "dry_run")
 
 
 class UniKeyphraseCommand(TrainSettings):
-    """What `kpray train unikeyphrase` takes."""
+    """Settings of `kpray train unikeyphrase`."""
 
     task: TaskConfig = TaskConfig()
     pretrain: PretrainConfig = PretrainConfig()
 
 
 class RetrieverCommand(TrainSettings):
-    """What `kpray train retriever` takes."""
+    """Settings of `kpray train retriever`."""
 
     english: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files and folders of English documents; --train and --valid name those that belong to theirs."""
+    """Files and folders of English documents. The documents of --train and --valid name their English passages."""
     task: RetrieverConfig = RetrieverConfig()
     optim: OptimConfig = RETRIEVER_OPTIM
 
 
 class GeneratorCommand(TrainSettings):
-    """What `kpray train generator` takes."""
+    """Settings of `kpray train generator`."""
 
     english: tuple[str, ...] = ()
-    """Files and folders of English documents; --train and --valid name those whose keyphrases they are given."""
+    """Files and folders of English documents. The documents of --train and --valid name the English passages whose
+    keyphrases they receive."""
     langs: tuple[str, ...] | None = None
-    """Train and validate on documents of these languages only; null: of all."""
+    """Languages of the documents to train and validate on. If null, all languages."""
     task: GeneratorConfig = GeneratorConfig()
     generate: GenerateConfig = GenerateConfig(beams=1)
-    """How validation generates: with one beam, for speed."""
+    """Generation during validation, which uses one beam for speed."""
     optim: OptimConfig = GENERATOR_OPTIM
 
 
 def unikeyphrase(arguments: Sequence[str], prog: str) -> int:
     """Train UniKeyphrase."""
-    description = f"Train UniKeyphrase: `{prog} --config small --train PATH --valid PATH --output DIR`."
-    job = parse_settings(UniKeyphraseCommand, arguments, prog=prog, description=description)
+    job = parse_settings(
+        UniKeyphraseCommand,
+        arguments,
+        prog=prog,
+        description=f"Train UniKeyphrase on documents with keyphrases. {_CONTINUES}",
+        usual=("task.model.backbone", *_USUAL),
+        examples=("--config small --train train.jsonl --valid valid.jsonl --output model/",),
+    )
+    from kpray.train.job import run_train_job
+    from kpray.unikeyphrase.task import UniKeyphraseTask
+
     return run_train_job(job, lambda folder: UniKeyphraseTask(pretrain(job, folder)))
 
 
 def pretrain(job: UniKeyphraseCommand, folder: Path) -> TaskConfig:
-    """Pretrain the backbone where that is asked for.
+    """Pretrain the backbone if `pretrain.epochs` is not 0.
 
     Args:
-        job: what is asked for.
-        folder: working folder of the training; the pretraining's is `pretrain` in it.
+        job: settings of the command.
+        folder: working folder of the training. The pretraining uses its subfolder `pretrain`.
 
     Returns:
-        What is trained then, with the backbone that was pretrained.
+        Configuration of the training, with the pretrained backbone.
     """
     if not job.pretrain.epochs:
         return job.task
+    from kpray.train.job import train
+    from kpray.unikeyphrase.pretrain import PretrainTask
+
     output = folder / "pretrain"
     train(
         PretrainTask(job.task.model, job.pretrain),
         job.model_copy(update={"output": str(output), "optim": job.pretrain}),
+        token_sets=folder,
     )
     model = job.task.model.model_copy(update={"backbone": str(output / "best")})
     return job.task.model_copy(update={"model": model})
@@ -80,8 +95,18 @@ def pretrain(job: UniKeyphraseCommand, folder: Path) -> TaskConfig:
 
 def retriever(arguments: Sequence[str], prog: str) -> int:
     """Train RAMKG's retriever."""
-    description = f"Train RAMKG's retriever: `{prog} --train PATH --valid PATH --english PATH --output DIR`."
-    job = parse_settings(RetrieverCommand, arguments, prog=prog, description=description)
+    job = parse_settings(
+        RetrieverCommand,
+        arguments,
+        prog=prog,
+        description=f"Train RAMKG's retriever of English passages. {_CONTINUES}",
+        usual=("task.backbone", *_USUAL),
+        examples=("--train de.jsonl --valid valid.jsonl --english en.jsonl --output retriever/",),
+    )
+    from kpray.ramkg.retriever_task import RetrieverTask
+    from kpray.rgit.passage_stores import english_store
+    from kpray.train.job import run_train_job
+
     return run_train_job(
         job,
         lambda folder: RetrieverTask(job.task, english_store(job.english, folder, job.limits)),
@@ -91,13 +116,23 @@ def retriever(arguments: Sequence[str], prog: str) -> int:
 
 def generator(arguments: Sequence[str], prog: str) -> int:
     """Train RAMKG's generator."""
-    description = f"Train RAMKG's generator: `{prog} --train PATH --valid PATH --english PATH --output DIR`."
-    job = parse_settings(GeneratorCommand, arguments, prog=prog, description=description)
+    job = parse_settings(
+        GeneratorCommand,
+        arguments,
+        prog=prog,
+        description=f"Train RAMKG's generator of keyphrases. {_CONTINUES}",
+        usual=("english", "langs", "task.backbone", "task.passages", *_USUAL),
+        examples=("--train de.jsonl --valid valid.jsonl --english en.jsonl --output generator/",),
+    )
     if job.task.passages and not job.english:
         raise UserError("--english is required", fix="give it, or --task.passages 0 for a generator without retrieval")
     english = job.english if job.task.passages else ()
+    from kpray.train.job import run_train_job
 
     def make_task(folder: Path) -> GeneratorTask:
+        from kpray.ramkg.generator_task import GeneratorTask
+        from kpray.rgit.passage_stores import english_store
+
         store = english_store(english, folder, job.limits) if english else None
         return GeneratorTask(job.task, job.generate, store, langs=job.langs)
 

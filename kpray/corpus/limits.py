@@ -8,17 +8,17 @@ from kpray.settings import Settings
 
 
 class Limits(Settings):
-    """Sizes beyond which a record is rejected instead of read, so that one bad file cannot fill the memory."""
+    """Limits on the size of a record. Larger records are rejected, so that one bad file cannot fill the memory."""
 
     max_record_bytes: PositiveInt = 16 * 1024 * 1024
-    """Largest record in bytes: a line, a row, or a whole text, Markdown or PDF file."""
+    """Maximum size of a record in bytes. A record is a line, a row, or a whole text, Markdown or PDF file."""
     max_characters: PositiveInt = 2_000_000
-    """Longest text of one document, title and body, in characters."""
+    """Maximum length of a document, title and body, in characters."""
 
 
 class ReadingSettings(Settings):
-    """What every command takes that reads documents."""
+    """Settings of every command that reads documents."""
 
     lang: str = "en"
-    """Language of records that name none."""
+    """Language of documents whose record has no `lang` field."""
     limits: Limits = Limits()

@@ -18,24 +18,25 @@ GENERATOR, RETRIEVER, INDEX, ENGLISH = "generator", "retriever", "index", "engli
 
 
 class RetrieverConfig(Settings):
-    """The shared encoder of passages and queries (Sec. 4.1), and what it is trained with."""
+    """The shared encoder of queries and passages, and its training data (Sec. 4.1)."""
 
     backbone: Backbone = "google-bert/bert-base-multilingual-cased"
-    """A transformers encoder to start from: folder or hub id."""
+    """Folder or hub id of the pretrained transformers encoder."""
     pooling: Literal["cls", "mean"] = "cls"
-    """A text's vector: the first token's, or the mean of all tokens'."""
+    """Vector of a text: the vector of the first token (`cls`), or the mean over all tokens."""
     marks: tuple[str, str] | None = ("[unused1]", "[unused2]")
-    """Tokens before the title and before the rest; null: none."""
+    """Tokens before the title and before the body. If null, there are none."""
     passage_tokens: Annotated[int, Field(ge=8)] = 512
-    """Most tokens of a text; the tail of a longer one is cut."""
+    """Maximum number of tokens in a text. Longer texts are truncated."""
     target: Literal["P2P", "P2K", "P2PK"] = "P2P"
-    """What of an English document is retrieved: the passage, its keyphrases, or both (App. A.2, Table 6)."""
+    """Part of an English document to retrieve: the passage (P2P), its keyphrases (P2K), or both (P2PK; App. A.2, Table
+    6)."""
     negatives: Annotated[int, Field(ge=0)] = 4
-    """Random English passages that each pair brings as negatives, for all pairs of its step."""
+    """Number of random English passages that each pair adds as negatives for all pairs of its step."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Random seed for sampling negatives."""
     valid_passages: Annotated[int, Field(ge=1)] = 10_000
-    """Most English passages that validation searches, beside those that belong to its documents."""
+    """Maximum number of English passages that validation searches, in addition to those of its documents."""
 
 
 RETRIEVER_OPTIM = OptimConfig(lr=2e-5, epochs=15, batch=32)  # App. A.1
@@ -45,41 +46,43 @@ class IndexConfig(Settings):
     """The index of English passages."""
 
     kind: Literal["exact", "ivfpq"] = "exact"
-    """Exact inner products, or an approximation whose recall is measured (for tens of millions of passages)."""
+    """Kind of index: exact inner products, or an approximation for tens of millions of passages (`ivfpq`), whose recall
+    is measured."""
     storage: Literal["float16", "float32"] = "float16"
-    """Of the vectors of an exact index."""
+    """Floating-point format of the vectors in an exact index."""
     lists: Annotated[int, Field(ge=1)] = 1024
-    """Cells of `ivfpq`."""
+    """Number of cells in an `ivfpq` index."""
     probes: Annotated[int, Field(ge=1)] = 32
-    """Cells of `ivfpq` that a search looks into."""
+    """Number of cells that a search in an `ivfpq` index visits."""
     codes: Annotated[int, Field(ge=1)] = 64
-    """Bytes of a vector in `ivfpq`; they divide the vector's size."""
+    """Number of bytes per vector in an `ivfpq` index. It must divide the dimension of the vectors."""
 
 
 class BitextConfig(Settings):
-    """Mining of seed pairs (Artetxe & Schwenk, ACL 2019)."""
+    """Retrieval of translation pairs (Artetxe & Schwenk, ACL 2019)."""
 
     model: str = "sentence-transformers/LaBSE"
-    """A sentence-transformers model: folder or hub id."""
+    """Folder or hub id of a sentence-transformers model."""
     neighbors: Annotated[int, Field(ge=1)] = 4
-    """k of the margin."""
+    """Number of nearest neighbours in the margin, k."""
     margin: Annotated[float, Field(gt=0)] = 1.03
-    """Least ratio margin of a pair."""
+    """Minimum ratio margin of a pair."""
 
 
 class GeneratorConfig(Settings):
     """The sequence-to-sequence model and its code-mixed input (Sec. 4.2)."""
 
     backbone: Backbone = "facebook/mbart-large-cc25"
-    """A transformers sequence-to-sequence model to start from: folder or hub id."""
+    """Folder or hub id of the pretrained transformers sequence-to-sequence model."""
     passages: Annotated[int, Field(ge=0)] = 1
-    """Retrieved English passages whose keyphrases are given, m; 0: the generator without retrieval."""
+    """Number of retrieved English passages whose keyphrases the input includes, m. 0 means no retrieval."""
     source_tokens: Annotated[int, Field(ge=16)] = 512
-    """Most tokens of the input."""
+    """Maximum number of tokens in the input."""
     keyphrase_tokens: Annotated[int, Field(ge=1)] = 64
-    """Tokens of English keyphrases for which the passage always makes room; they take what it leaves free, too."""
+    """Number of input tokens that are reserved for English keyphrases. They can also use what the passage leaves
+    free."""
     target_tokens: Annotated[int, Field(ge=4)] = 128
-    """Most tokens of the keyphrases, in training and in generation."""
+    """Maximum number of tokens in the keyphrases, in training and in generation."""
 
     @model_validator(mode="after")
     def _passage_has_room(self) -> Self:
@@ -95,35 +98,36 @@ class GenerateConfig(Settings):
     """Beam search."""
 
     beams: Annotated[int, Field(ge=1)] = 5
-    """Beams of the search; a hypothesis is ranked by its mean log-probability of a token."""
+    """Number of beams. Hypotheses are ranked by the mean log-probability of their tokens."""
 
 
 class RGITConfig(Settings):
     """Rounds of retriever-generator iterative training (Sec. 4.3, Algorithm 1)."""
 
     rounds: Annotated[int, Field(ge=0)] = 3
-    """Most rounds, T; 0: RAMKG without RGIT."""
+    """Maximum number of rounds, T. 0 trains RAMKG without RGIT."""
     tau: Annotated[float, Field(ge=0, lt=100)] = 5.0
-    """F1, in percent points, that retrieved keyphrases must add for a pair to be taken."""
+    """F1 gain, in percentage points, that a pair's retrieved keyphrases must bring for the pair to be accepted."""
     schedule: Literal["union", "sequential"] = "union"
-    """A round's retriever learns from pseudo and parallel pairs together (the paper), or first from the ones and then
-    from the others (its code)."""
+    """Training data of each round's retriever: pseudo and parallel pairs together (`union`, as in the paper), or first
+    pseudo and then parallel pairs (`sequential`, as in its code)."""
     mining: Literal["gain", "random"] = "gain"
-    """Pairs that help generation (Algorithm 1), or, as a control, as many of passages and English ones at random."""
+    """Choice of pseudo pairs: those that improve generation (`gain`, Algorithm 1), or, as a control, an equal number of
+    random pairs."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of `mining: random`."""
+    """Random seed of `mining: random`."""
     patience: Annotated[int, Field(ge=1)] = 1
-    """Rounds without a better retrieval recall on the validation pairs after which the rounds stop."""
+    """Stop after this number of rounds without better retrieval recall on the validation pairs."""
 
 
 class RAMKGOptions(TrainedOptions):
-    """How a saved RAMKG predicts: what a user may set."""
+    """Options of a saved RAMKG."""
 
     generate: GenerateConfig = GenerateConfig()
 
 
 class RAMKGConfig(RAMKGOptions, TrainedConfig):
-    """A saved RAMKG, and how it predicts."""
+    """A saved RAMKG and its options."""
 
     @override
     def weights_sha256(self) -> str:

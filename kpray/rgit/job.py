@@ -6,88 +6,32 @@ import json
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Any
 
-from pydantic import Field, model_validator
-
-from kpray.batch.extract import BatchConfig
-from kpray.cluster.job import Folder, JobSettings, describe_inputs, write_configuration, writing
+from kpray.cluster.job import describe_inputs, write_configuration, writing
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.session import ray_session
-from kpray.corpus.limits import ReadingSettings
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.pretrained import load_tokenizer
 from kpray.ramkg.codemix import load_mixer
 from kpray.ramkg.config import (
-    GENERATOR_OPTIM,
-    RETRIEVER_OPTIM,
-    GenerateConfig,
     GeneratorConfig,
-    IndexConfig,
     RetrieverConfig,
-    RGITConfig,
 )
 from kpray.ramkg.encoder import TextEncoder
 from kpray.ramkg.rgit import NO_PAIRS, Round
 from kpray.report.rounds import RoundRow, rounds_report
+from kpray.rgit.config import RGITSettings
 from kpray.rgit.corpora import Corpora, CorpusFiles, read_answers, read_corpora
-from kpray.rgit.planted import PlantedSettings, PlantedSize, describe_planted, plant
+from kpray.rgit.planted import PlantedSize, describe_planted, plant
 from kpray.rgit.rounds import Models, Retrieved, RoundSteps, logged_rounds
-from kpray.rgit.systems import System, evaluate_system, final_retriever, save_predictor
+from kpray.rgit.systems import evaluate_system, final_retriever, save_predictor
 from kpray.storage import absolute
-from kpray.training import OptimConfig, RunConfig
 from kpray.versions import versions
 
 CORPORA = ("parallel", "passages", "english", "valid", "test", "answers")  # fields of `RGITSettings` with files
 _CHECKED = 1000  # number of English documents that are checked for keyphrases
-
-
-class RGITSettings(ReadingSettings, JobSettings):
-    """What the job takes."""
-
-    parallel: tuple[str, ...] = ()
-    """Files of documents with keyphrases whose English passage is known: `english_ids`, or else their own id."""
-    passages: tuple[str, ...] = ()
-    """Files of documents with keyphrases whose English passage, if there is one, is not known."""
-    english: tuple[str, ...] = ()
-    """Files of English documents with keyphrases."""
-    valid: tuple[str, ...] = ()
-    """More documents like those of --parallel, to choose models by; none: every tenth of --parallel is held out."""
-    test: tuple[str, ...] = ()
-    """Documents with keyphrases to predict and report on; none: those of --valid."""
-    answers: tuple[str, ...] = ()
-    """Records that name the English passage (`english_ids`) of documents of --passages: read by the report alone."""
-    plant: PlantedSize | None = None
-    """Instead of files: make a corpus of this size with a known answer, and small random models for it."""
-    planted: PlantedSettings = PlantedSettings()
-    output: Folder
-    """Folder for the predictor, the predictions, the report and the steps: one that all nodes see, or s3://, gs://."""
-    steps: Path | None = None
-    """Folder of finished steps, which runs may share; null: `steps` in the output folder."""
-    systems: Annotated[tuple[System, ...], Field(min_length=1)] = ("rgit",)
-    """What is trained at the end on --parallel and --passages, and compared; the last one is the predictor."""
-    compare: tuple[Path, ...] = ()
-    """Output folders of finished runs, which stand beside this one in the report."""
-    retriever: RetrieverConfig = RetrieverConfig()
-    index: IndexConfig = IndexConfig()
-    generator: GeneratorConfig = GeneratorConfig()
-    generate: GenerateConfig = GenerateConfig()
-    rgit: RGITConfig = RGITConfig()
-    train_retriever: OptimConfig = RETRIEVER_OPTIM
-    train_generator: OptimConfig = GENERATOR_OPTIM
-    run: RunConfig = RunConfig()
-    batch: BatchConfig = BatchConfig()
-
-    @model_validator(mode="after")
-    def _documents(self) -> Self:
-        given = [name for name in ("parallel", "passages", "english") if getattr(self, name)]
-        if self.plant and given:
-            raise ValueError(f"{given[0]} and plant cannot be combined")
-        if not self.plant and len(given) < 3:
-            missing = next(name for name in ("parallel", "passages", "english") if name not in given)
-            raise ValueError(f"{missing} is needed: give --{missing} PATH, or --config planted")
-        return self
 
 
 def describe_documents(job: RGITSettings, planted: str) -> str:

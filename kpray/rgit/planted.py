@@ -42,12 +42,12 @@ _MODELS: dict[PlantedSize, BackboneSizes] = {
 
 
 class PlantedSettings(Settings):
-    """What can be chosen of a planted corpus beside its size."""
+    """Options of the synthetic corpus, apart from its size."""
 
     seed: Annotated[int, Field(ge=0)] = 0
     """Random seed of the corpus, its invented language and the weights of its models."""
     parallel: Annotated[int, Field(ge=1)] | None = None
-    """Seed pairs: documents whose English passage is given; null: 300 of the full corpus, 48 of the small one."""
+    """Number of documents whose English passage is known. If null, 300 in the full corpus and 48 in the small one."""
 
 
 @dataclass(frozen=True, slots=True)

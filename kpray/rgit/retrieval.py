@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kpray.batch.chunks import ChunkActor, process_parts
-from kpray.batch.extract import BatchConfig, placement
+from kpray.batch.config import BatchConfig
+from kpray.batch.extract import placement
 from kpray.cluster.job import STATE_FOLDER
 from kpray.cluster.step_cache import Step, StepCache
 from kpray.corpus.store import PassageStore

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kpray.batch.extract import BatchConfig
+from kpray.batch.config import BatchConfig
 from kpray.cluster.job import writing
 from kpray.cluster.meters import show
 from kpray.cluster.step_cache import Step
@@ -35,7 +35,8 @@ from kpray.ramkg.rgit import Round, can_qualify, run_rounds
 from kpray.rgit import retrieval
 from kpray.rgit.corpora import Corpora, record_fields, write_documents
 from kpray.rgit.steps import RGITSteps
-from kpray.train.job import TrainSettings, train
+from kpray.train.config import TrainSettings
+from kpray.train.job import train
 from kpray.training import OptimConfig, RunConfig, TrainingTask
 
 PROTOCOL = PROTOCOLS["ramkg"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -15,10 +15,10 @@ from kpray.metrics.evaluate import evaluate
 from kpray.ramkg.config import ENGLISH, GENERATOR, INDEX, RETRIEVER, GenerateConfig, RAMKGConfig
 from kpray.ramkg.predictor import make_keyphrases, save_parts
 from kpray.ramkg.rgit import NO_PAIRS, Round, final_pairs
+from kpray.rgit.config import System
 from kpray.rgit.rounds import PROTOCOL, Retrieved, RoundSteps
 from kpray.text.stems import stemmed_words
 
-System = Literal["generator", "ramkg", "rgit"]
 _NAMES = {"generator": "generator without retrieval", "ramkg": "RAMKG", "rgit": "RAMKG + RGIT"}
 
 

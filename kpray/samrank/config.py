@@ -58,10 +58,10 @@ def _check_head(head: str) -> str:
 
 
 class SAMRankConfig(PredictorConfig):
-    """SAMRank as the paper has it, with the named options where kpray's default goes beyond it."""
+    """SAMRank, an unsupervised extractor. `--config samrank-paper` gives all options the values of the paper."""
 
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
-    """A transformers model of BERT, GPT-2 or Llama type: folder or hub id."""
+    """Folder or hub id of a transformers model of type BERT, GPT-2 or Llama."""
     heads: Annotated[tuple[Annotated[str, AfterValidator(_check_head)], ...], Field(min_length=1)] = (
         "6-11",
         "5-5",
@@ -72,29 +72,32 @@ class SAMRankConfig(PredictorConfig):
         "6-2",
         "6-4",
     )
-    """Layer-head pairs counted from 1; with several, each head's scores are divided by their maximum and averaged."""
+    """Attention heads as layer-head pairs, counted from 1. The scores of several heads are divided by their maximum and
+    averaged."""
     score: Literal["both", "global", "proportional"] = "both"
-    """Eq. 6 (`both`), or one of its two parts (Table 4)."""
+    """Score of a token: Eq. 6 (`both`), or one of its two parts (Table 4)."""
     redistribution: Literal["backward", "forward"] = "backward"
     """Direction in which the global score is redistributed (Table 5)."""
     weighting: Literal["unit", "global"] = "global"
-    """What an important token hands out: a mass of 1 (`unit`, the paper's Eq. 4) or its global score."""
+    """Weight that a token redistributes: 1 (`unit`, Eq. 4 of the paper) or its global score (`global`)."""
     candidates: Literal["paper", "extended"] = "extended"
-    """English candidate phrases: EmbedRank's noun phrases (`paper`), or kpray's."""
+    """Rule for English candidate phrases: EmbedRank's noun phrases (`paper`), or kpray's rule (`extended`)."""
     position_scale: Annotated[float, Field(gt=0)] | None = 300.0
-    """A phrase first seen after this many words counts half, 1 / (1 + words / scale); null: as the paper."""
+    """Scale of the position weight 1 / (1 + words / scale), where `words` is the number of words before the first
+    occurrence of a phrase. If null, positions have no weight, as in the paper."""
     merge_stems: bool = True
-    """Add up the scores of phrases with the same stems; otherwise each is ranked, as in the paper."""
+    """Add the scores of phrases with the same stems. If false, each phrase is ranked separately, as in the paper."""
     tagger: Literal["auto", "nltk", "textblob"] = "auto"
-    """Tagger of English; `auto` is NLTK's where its data is found, else TextBlob's."""
+    """Part-of-speech tagger for English. `auto` is NLTK's if its data is installed, and TextBlob's otherwise."""
     segment_tokens: Annotated[int, Field(ge=8)] | None = None
-    """Most tokens of a segment of a long document; null: what the model takes."""
+    """Maximum number of tokens in a segment of a long document. If null, the maximum of the model."""
     batch_tokens: Annotated[int, Field(ge=1)] | None = None
-    """Most tokens of one forward pass, padding included; null: 1,024 on a CPU, 65,536 on a GPU."""
+    """Maximum number of tokens in one forward pass, including padding. If null, 1,024 on a CPU and 65,536 on a GPU."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Precision of the model; `auto`: float32 on a CPU, float16 on a GPU. Attention scores are float32 always."""
+    """Floating-point format of the model. `auto` is float32 on a CPU and float16 on a GPU. Attention scores are always
+    float32."""
     device: str = "auto"
-    """Where the model runs: `cpu`, `cuda`, `cuda:1`; `auto`: a GPU if there is one."""
+    """Device of the model: `cpu`, `cuda`, `cuda:1`. `auto` uses a GPU if there is one."""
 
     @property
     def layer_heads(self) -> tuple[tuple[int, int], ...]:

@@ -28,12 +28,12 @@ _PROXY_SECONDS = 10.0  # Serve's proxy gives up this much later than the ingress
 
 
 class ServeCommand(ServeConfig):
-    """What `kpray serve` takes."""
+    """Settings of `kpray serve`."""
 
     host: str = "127.0.0.1"
-    """Address to listen at; 0.0.0.0: every one that this machine has."""
+    """Address to listen on. 0.0.0.0 listens on all addresses of this machine."""
     port: Annotated[int, Field(ge=1, le=65535)] = 8000
-    """Port to listen at."""
+    """Port to listen on."""
 
 
 def run_server(command: ServeCommand) -> None:

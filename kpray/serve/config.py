@@ -20,23 +20,23 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
 
 
 class RequestLimits(Settings):
-    """What one request may ask for. A request beyond them is refused; of documents beyond them, each by itself."""
+    """Limits on one request. Too large requests are refused as a whole; too large documents are refused one by one."""
 
     body_bytes: PositiveInt = 1024 * 1024
-    """Largest body of a request."""
+    """Maximum size of a request body in bytes."""
     documents: PositiveInt = 64
-    """Most documents of a request."""
+    """Maximum number of documents per request."""
     characters: PositiveInt = 50_000
-    """Longest text of a document, title and body."""
+    """Maximum length of a document, title and body, in characters."""
     tokens: PositiveInt = 8192
-    """Most tokens of a document that the model reads."""
+    """Maximum number of tokens per document that the model reads."""
     top: PositiveInt = 100
-    """Most keyphrases of a document."""
+    """Maximum number of keyphrases per document."""
     seconds: PositiveFloat = 30.0
-    """Deadline of a request, from its first byte; then the work for it stops."""
+    """Time limit of a request in seconds, from its first byte. Work on it stops then."""
     documents_per_minute: PositiveInt | None = None
-    """Most documents a minute of one API key, or of one address where there are no keys, at each ingress replica;
-    null: any number."""
+    """Maximum number of documents per minute for one API key, or for one address without keys, at each ingress replica.
+    If null, no limit."""
 
     @model_validator(mode="after")
     def _rate_allows_a_request(self) -> RequestLimits:
@@ -46,58 +46,62 @@ class RequestLimits(Settings):
 
 
 class BatchingConfig(Settings):
-    """Which documents, of whatever requests, go through a model together; results do not depend on it."""
+    """Batching of documents from several requests. It does not change results."""
 
     tokens: PositiveInt = 4096
-    """Most tokens of a batch, or one document; within it the predictor itself puts together what is of like length."""
+    """Maximum number of tokens in a batch. A longer document is processed alone. Within a batch, the predictor groups
+    documents of similar length."""
     documents: PositiveInt = 32
-    """Most documents of a batch; 1: no batching."""
+    """Maximum number of documents in a batch. 1 turns batching off."""
     wait_ms: Annotated[float, Field(ge=0)] = 2.0
-    """How long an idle model waits for more documents, in milliseconds."""
+    """Time that an idle model waits for more documents, in milliseconds."""
 
 
 class ReplicasConfig(Settings):
-    """Processes with a model, of each kind of predictor."""
+    """Replicas, the processes that hold a model, for each kind of predictor."""
 
     min_replicas: PositiveInt = 1
-    """Fewest replicas."""
+    """Minimum number of replicas."""
     max_replicas: PositiveInt = 2
-    """Most replicas."""
+    """Maximum number of replicas."""
     target_ongoing_requests: PositiveFloat = 16.0
-    """Requests that a replica is to have at a time; with more, replicas are added."""
+    """Target number of concurrent requests per replica. Replicas are added when there are more."""
     upscale_delay_s: Annotated[float, Field(ge=0)] = 10.0
-    """Seconds for which it must be more before a replica is added."""
+    """Seconds above the target before a replica is added."""
     downscale_delay_s: Annotated[float, Field(ge=0)] = 120.0
-    """Seconds for which it must be fewer before one is taken away."""
+    """Seconds below the target before a replica is removed."""
     max_ongoing_requests: PositiveInt = 64
-    """Most requests that a replica has at a time; at least a batch."""
+    """Maximum number of concurrent requests per replica. It must be at least the documents of a batch."""
     max_queued_requests: PositiveInt = 64
-    """Most requests that wait for a replica; others are refused with 503."""
+    """Maximum number of requests that wait for a replica. Further requests are refused with status 503."""
     ingress_replicas: PositiveInt = 1
-    """Processes that read requests and write answers."""
+    """Number of processes that read requests and write responses."""
     cpus: Annotated[float, Field(gt=0)] = 0.5
-    """Cores that Ray sets aside for a replica."""
+    """Number of CPU cores that Ray reserves for each replica."""
     gpus: Annotated[float, Field(ge=0)] = 0.0
-    """GPUs that Ray sets aside for a replica: 0.25 puts four on one; 0: CPU."""
+    """Number of GPUs that Ray reserves for each replica. 0.25 puts four replicas on one GPU; 0 runs the model on the
+    CPU."""
     threads: PositiveInt = 1
-    """Threads of the model on a CPU."""
+    """Number of threads of the model on a CPU."""
 
 
 class ServeConfig(MethodSections):
-    """What is served, and how."""
+    """Settings of the service."""
 
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("samrank",)
-    """Each `NAME=PREDICTOR`: the `model` of a request, and samrank or the folder of a saved predictor (all nodes see it
-    under the same path); `samrank` alone is its own name. The first is the default."""
+    """Models to serve, each as NAME=PREDICTOR. Requests choose a model by NAME. PREDICTOR is samrank, or the folder of
+    a saved predictor that all nodes see. `samrank` is short for samrank=samrank. The first model is the default."""
     lang: str = "en"
-    """Language of documents that name none."""
+    """Language of documents without a `lang` field."""
     api_keys: Path | None = None
-    """File of API keys, a line `name:key` each, read again when it changes. Those of the environment variable
-    KPRAY_API_KEYS, with commas between them, count too. Where there is neither, no key is asked for."""
+    """File of API keys, one `name:key` per line. It is read again when it changes. The environment variable
+    KPRAY_API_KEYS adds keys, separated by commas. Without any keys, requests need none."""
     cors_origins: tuple[str, ...] = ()
-    """Origins whose pages may ask (`https://example.org`); none: no page of another origin."""
+    """Origins whose web pages may send requests, such as https://example.org. Without them, pages of other origins may
+    not."""
     version: str = ""
-    """Any text: when it changes, a new deployment opens its models anew, though the paths are the same."""
+    """Any text that identifies the deployment. When it changes, the models are reloaded even if their paths are the
+    same."""
     limits: RequestLimits = RequestLimits()
     batch: BatchingConfig = BatchingConfig()
     replicas: ReplicasConfig = ReplicasConfig()

@@ -12,99 +12,38 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain, product
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field, model_validator
 
+from kpray.batch.config import BatchConfig
 from kpray.batch.evaluation import DataSet, read_data_sets
-from kpray.batch.extract import BatchConfig
-from kpray.cluster.job import Folder, JobSettings, describe_inputs, print_plan
+from kpray.cluster.job import describe_inputs, print_plan
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
-from kpray.corpus.limits import Limits, ReadingSettings
+from kpray.corpus.limits import Limits
 from kpray.corpus.sources import find_sources
 from kpray.document import Record
 from kpray.errors import UserError
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.protocols import PROTOCOLS
-from kpray.pretrained import absolute_if_folder
 from kpray.printing import print_result
 from kpray.samrank.combine import all_scorings, make_table, save_table
 from kpray.samrank.config import SAMRankConfig
-from kpray.samrank.heads import Mode, all_heads, score_documents
+from kpray.samrank.heads import all_heads, score_documents
 from kpray.samrank.predictor import SAMRank
-from kpray.settings import Settings, validate_settings
+from kpray.settings import validate_settings
 from kpray.storage import absolute
+from kpray.sweep.config import HeadSweepSettings
 from kpray.sweep.head_report import HeadData, HeadReport, write_head_report
-from kpray.sweep.search import SearchConfig, SweepConfig, describe_limit
+from kpray.sweep.search import SearchConfig, describe_limit
 from kpray.sweep.sweep import Demand, Sweep, begin, run_sweep, trials_at_once
 from kpray.sweep.trials import Outcome, SweepFolder, Trial
 
 TABLE_FILE = "heads.npz"
-
-
-class HeadSpace(Settings):
-    """What is looked at, each with all others; all heads are, always."""
-
-    model: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Models; null: that of `samrank`."""
-    candidates: Annotated[tuple[Literal["paper", "extended"], ...], Field(min_length=1)] = ("paper", "extended")
-    """Rules of candidate phrases."""
-    score: Annotated[tuple[Literal["both", "global", "proportional"], ...], Field(min_length=1)] = (
-        "both",
-        "global",
-        "proportional",
-    )
-    """Eq. 6, or one of its parts."""
-    redistribution: Annotated[tuple[Literal["backward", "forward"], ...], Field(min_length=1)] = ("backward", "forward")
-    """Directions."""
-    weighting: Annotated[tuple[Literal["unit", "global"], ...], Field(min_length=1)] | None = None
-    """What a token hands out; null: that of `samrank`."""
-
-
-class HeadSweepSettings(ReadingSettings, JobSettings):
-    """What the job takes."""
-
-    valid: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files and folders of documents with keyphrases that heads are chosen on; each counts alike."""
-    test: tuple[str, ...] = ()
-    """Files and folders of documents with keyphrases for the comparison; nothing is chosen on them."""
-    output: Folder
-    """Folder for the report, the best configuration and the trials; all nodes must see it."""
-    samrank: SAMRankConfig = SAMRankConfig()
-    """All that is not looked at; its `heads` are not used."""
-    space: HeadSpace = HeadSpace()
-    most_heads: Annotated[int, Field(ge=1)] = 10
-    """Most heads together."""
-    cutoff: Literal[5, 10, 15] = 15
-    """Heads are chosen by F1 at this cutoff."""
-    shard_documents: Annotated[int, Field(ge=1)] = 100
-    """Documents of a trial."""
-    seed: int = 0
-    """Of the bootstrap."""
-    sweep: SweepConfig = SweepConfig()
-
-    @model_validator(mode="after")
-    def _different_data(self) -> HeadSweepSettings:
-        both = {absolute(path) for path in self.valid} & {absolute(path) for path in self.test}
-        if both:
-            raise ValueError(f"{sorted(both)[0]} is in valid and in test: use different documents")
-        return self
-
-    @property
-    def modes(self) -> list[Mode]:
-        """Ways to redistribute global scores."""
-        return list(product(self.space.redistribution, self.space.weighting or (self.samrank.weighting,)))
-
-    @property
-    def models(self) -> tuple[str, ...]:
-        """Hub ids or absolute folders of the models."""
-        names = self.space.model or (self.samrank.model,)
-        return tuple(map(absolute_if_folder, names))
 
 
 def run_head_sweep(job: HeadSweepSettings) -> int:

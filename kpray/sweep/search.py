@@ -23,24 +23,24 @@ class SweepConfig(Settings):
     """How trials are run."""
 
     hours: Annotated[float, Field(gt=0)] | None = None
-    """Hours by the clock that a sweep may take, earlier runs in its folder included; null: no limit."""
+    """Time limit of the sweep in hours of wall time, including earlier runs in its folder. If null, no limit."""
     at_once: Annotated[int, Field(ge=1)] | None = None
-    """Most trials at the same time; null: as many as the cluster has room for."""
+    """Maximum number of concurrent trials. If null, as many as the cluster can run."""
     retries: Annotated[int, Field(ge=0)] = 1
-    """Times that a trial which crashed is tried again."""
+    """Number of times that a crashed trial is tried again."""
 
 
 class SearchConfig(SweepConfig):
     """Which settings are tried."""
 
     search: Literal["grid", "random", "optuna"] = "grid"
-    """All settings of the space; some at random; or those that Optuna's TPE takes for promising."""
+    """Search algorithm: all settings of the space (`grid`), random ones, or those that Optuna's TPE chooses."""
     settings: Annotated[int, Field(ge=1)] | None = None
-    """Settings to try, of a search that is not the grid's."""
+    """Number of settings to try in a random or Optuna search. The grid tries all."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 1, 2)
-    """Each setting is tried with each of these seeds."""
+    """Random seeds. Each setting is tried with each of them."""
     search_seed: Annotated[int, Field(ge=0)] = 0
-    """Of the search itself."""
+    """Random seed of the search."""
 
     @model_validator(mode="after")
     def _number_of_settings(self) -> SearchConfig:

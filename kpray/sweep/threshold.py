@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Any, Self
-
-from pydantic import Field, model_validator
+from typing import Any
 
 from kpray.cluster.job import print_plan
 from kpray.cluster.mirror import working_folder
@@ -23,43 +21,19 @@ from kpray.corpus.sources import find_sources
 from kpray.report.page import Section
 from kpray.report.sweep_figures import draw_two_measures
 from kpray.report.trials import Setting, TrialRow
-from kpray.rgit.job import CORPORA, RGITSettings, describe_documents, run_rgit
-from kpray.settings import Settings, validate_settings
+from kpray.rgit.config import RGITSettings
+from kpray.rgit.job import CORPORA, describe_documents, run_rgit
+from kpray.settings import validate_settings
 from kpray.storage import absolute
+from kpray.sweep.config import RGITSweepSettings
 from kpray.sweep.reports import SweepReport, write_sweep_report
-from kpray.sweep.search import SearchConfig, describe_limit, describe_search, with_setting
+from kpray.sweep.search import describe_limit, describe_search, with_setting
 from kpray.sweep.sweep import DRIVER_CPUS, Demand, Sweep, begin, fixed_values, run_sweep
 from kpray.sweep.trials import Outcome, SweepFolder, Trial
 from kpray.train.placement import placement
 
 _TAU = "rgit.tau"
 _RECALL, _PAIRS = "recall@1", "pseudo pairs"
-
-
-class ThresholdSpace(Settings):
-    """The values that are tried."""
-
-    tau: Annotated[tuple[Annotated[float, Field(ge=0, lt=100)], ...], Field(min_length=1)] = (0.0, 5.0, 10.0, 15.0)
-    """F1, in percent points, that retrieved keyphrases must add for a pair to be taken."""
-
-
-class RGITSweepSettings(RGITSettings):
-    """What the job takes: all that the RGIT job takes, and the space.
-
-    A trial's seed takes the place of `train_retriever.seed` and `train_generator.seed`, and with `plant` also that of
-    `planted.seed`: each seed is another corpus, then.
-    """
-
-    space: ThresholdSpace = ThresholdSpace()
-    sweep: SearchConfig = SearchConfig(seeds=(0,), at_once=1)
-
-    @model_validator(mode="after")
-    def _one_at_a_time(self) -> Self:
-        if self.sweep.at_once != 1:
-            raise ValueError("sweep.at_once should be 1: trials share their steps")
-        if "rgit" not in self.systems:
-            raise ValueError("systems should include rgit: the others do not use tau")
-        return self
 
 
 def run_rgit_sweep(job: RGITSweepSettings) -> int:

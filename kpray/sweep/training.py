@@ -8,9 +8,8 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field
 from ray.tune.integration.ray_train import TuneReportCallback
 
 from kpray.cluster.job import describe_inputs, print_plan
@@ -22,35 +21,20 @@ from kpray.errors import UserError
 from kpray.report.trials import Setting, setting_text
 from kpray.settings import Settings, validate_settings
 from kpray.storage import absolute
+from kpray.sweep.config import TrainingSweepSettings
 from kpray.sweep.ray_tune import Rungs
 from kpray.sweep.reports import SweepReport, write_sweep_report
-from kpray.sweep.search import SearchConfig, Space, describe_limit, describe_search, expand, with_setting
+from kpray.sweep.search import Space, describe_limit, describe_search, expand, with_setting
 from kpray.sweep.sweep import DRIVER_CPUS, Demand, Sweep, begin, fixed_values, run_sweep, trials_at_once
 from kpray.sweep.trials import Outcome, SweepFolder, Trial
-from kpray.train.job import TrainSettings, train
+from kpray.train.config import TrainSettings
+from kpray.train.job import train
 from kpray.train.loop import CHECKPOINTS
 from kpray.train.placement import NODE_CPUS, placement
 from kpray.train.tokenize import TokenRun, tokenize_files
 from kpray.training import RunConfig, TrainingTask
 
 _LEAST_CPUS = 0.1  # cores of a worker, if neither `run.cpus` nor the cluster determines them
-
-
-class TrainingSweepConfig(SearchConfig):
-    """What is tried, how, and how long."""
-
-    asha: bool = False
-    """Stop trials early that are worse than others were after as many steps (ASHA)."""
-    grace: Annotated[int, Field(ge=1)] = 2
-    """Validations of a trial before ASHA may stop it."""
-    reduction: Annotated[int, Field(ge=2)] = 3
-    """Of so many trials one goes on at each of ASHA's looks, which are so many times further apart each time."""
-
-
-class TrainingSweepSettings(TrainSettings):
-    """What every sweep over trainings takes, beside what the training job takes."""
-
-    sweep: TrainingSweepConfig = TrainingSweepConfig()
 
 
 @dataclass(frozen=True, slots=True)

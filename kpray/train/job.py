@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from kpray import __version__
 from kpray.cluster.job import (
-    Folder,
-    JobSettings,
     bind_output,
     describe_inputs,
     print_plan,
@@ -20,7 +16,6 @@ from kpray.cluster.job import (
     writing,
 )
 from kpray.cluster.mirror import mirrored, working_folder
-from kpray.corpus.limits import ReadingSettings
 from kpray.corpus.overlap import read_fingerprints
 from kpray.corpus.records import Reject, read_records
 from kpray.corpus.sources import find_sources
@@ -30,32 +25,14 @@ from kpray.log import say
 from kpray.printing import print_result
 from kpray.storage import location
 from kpray.train.checkpoint import State, find_checkpoint, tidy_checkpoints
+from kpray.train.config import TrainSettings
 from kpray.train.loop import CHECKPOINTS, Plan
 from kpray.train.tokenize import TokenRun
-from kpray.training import OptimConfig, RunConfig, TrainingTask
+from kpray.training import TrainingTask
 from kpray.versions import versions
 
 if TYPE_CHECKING:
     from ray.train import UserCallback
-
-
-class TrainSettings(ReadingSettings, JobSettings):
-    """What every training job takes."""
-
-    train: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files and folders of documents with keyphrases to train on."""
-    valid: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files and folders of documents with keyphrases to choose the best model on."""
-    output: Folder
-    """Folder for the best and the last model, the metrics and the checkpoints: one that all nodes see, or s3://, gs://."""
-    train_documents: Annotated[int, Field(ge=1)] | None = None
-    """Train on the first so many records only; null: on all."""
-    exclude: tuple[str, ...] = ()
-    """Files and folders of documents that must not be trained on, such as test sets; found by title and first words."""
-    local: bool = False
-    """Train in this process with plain PyTorch, on one GPU or the CPU: needs neither Ray nor DeepSpeed."""
-    optim: OptimConfig = OptimConfig()
-    run: RunConfig = RunConfig()
 
 
 def run_train_job(

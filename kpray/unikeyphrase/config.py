@@ -10,74 +10,76 @@ from typing_extensions import override
 from kpray.predictor_config import TrainedConfig, TrainedOptions
 from kpray.pretrained import Backbone, weights_sha256
 from kpray.settings import Settings
+from kpray.training import OptimConfig
 
 
 class ModelConfig(Settings):
-    """The model, its inputs and its labels: all that a prediction depends on, apart from the weights."""
+    """The model, its inputs and its labels."""
 
     backbone: Backbone = "microsoft/unilm-base-cased"
-    """A transformers model of BERT type (UniLM, BERT, MiniLM) to start from: folder or hub id."""
+    """Folder or hub id of the pretrained model: a transformers model of type BERT (UniLM, BERT, MiniLM)."""
     relation_layers: Annotated[int, Field(ge=0)] = 2
-    """Stacked relation layers, L (Sec. 3.2)."""
+    """Number of stacked relation layers, L (Sec. 3.2)."""
     relation_mask: Literal["backbone", "none"] = "backbone"
-    """What co-attention may see: what the backbone's rows see, or, as Eq. 5-6 are written, every token."""
+    """Mask of the co-attention: the backbone's attention mask (`backbone`), or no mask (`none`, as in Eq. 5-6)."""
     relation_scale: Literal["one", "inverse_sqrt"] = "one"
-    """Factor of the co-attention scores: 1 as in Eq. 5-6, or 1 / sqrt(hidden size)."""
+    """Factor of the co-attention scores: 1 (`one`, as in Eq. 5-6), or 1 / sqrt(hidden size)."""
     relation_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    """Dropout on the output of each relation layer (App. B)."""
+    """Dropout rate of the output of each relation layer (App. B)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Dropout of the backbone's hidden states."""
+    """Dropout rate of the backbone's hidden states."""
     attention_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
-    """Dropout of the backbone's attention weights; 0 lets a CPU use its fused attention."""
+    """Dropout rate of the backbone's attention weights. 0 allows fused attention on a CPU."""
     source_tokens: Annotated[int, Field(ge=8)] = 320
-    """Most tokens of [CLS] X [SEP]; the tail of a longer document is cut."""
+    """Maximum number of tokens in [CLS] X [SEP]. Longer documents are truncated."""
     target_tokens: Annotated[int, Field(ge=2)] = 64
-    """Most tokens of K [SEP]; whole phrases that do not fit are left out."""
+    """Maximum number of tokens in K [SEP]. Phrases that do not fit are left out."""
     label_match: Literal["stemmed", "exact"] = "stemmed"
-    """How a gold phrase is found in the text: by stemmed words, or by lower-cased words (the paper). A phrase that is
-    found is labelled, any other one is generated."""
+    """How gold phrases are found in the text: by stemmed words, or by lower-cased words (`exact`, as in the paper).
+    Phrases that are found are labelled; the others are generated."""
     target: Literal["absent", "all"] = "absent"
-    """Phrases of the target sequence: the absent ones (the paper), or the present ones and then the absent ones."""
+    """Phrases of the target sequence: the absent ones (as in the paper), or first the present and then the absent ones
+    (`all`)."""
 
 
 class LossConfig(Settings):
-    """Eq. 9-15."""
+    """The losses of training (Eq. 9-15)."""
 
     mask_probability: Annotated[float, Field(gt=0, le=1)] = 0.7
-    """Share of target tokens that are masked, and then predicted (App. B)."""
+    """Fraction of target tokens to mask and predict (App. B)."""
     masking: Literal["mask", "bert"] = "mask"
-    """What a masked target token becomes: always [MASK], or as BERT does it [MASK] (80%), a random token (10%), or
-    itself (10%)."""
+    """Replacement of a masked target token: always [MASK] (`mask`); or, as in BERT, [MASK] (80%), a random token (10%)
+    or the token itself (10%)."""
     positive_weight: Annotated[float, Field(gt=0)] = 5.0
-    """w_c of Eq. 13 for the labels B, I and X; O has 1."""
+    """Weight w_c in Eq. 13 of the labels B, I and X. Label O has weight 1."""
     bow_weight: Annotated[float, Field(ge=0)] = 1.0
-    """w_m of Eq. 12, the bag-of-words constraint's weight at the end of training; 0: without the constraint."""
+    """Weight w_m in Eq. 12 of the bag-of-words constraint at the end of training. 0 turns the constraint off."""
     reduction: Literal["sum", "mean"] = "sum"
-    """A document's Eq. 13 and 14 as sums over its tokens, as written, or divided by the (weighted) number of them."""
+    """Reduction of Eq. 13 and 14 over a document's tokens: their sum (as in the paper), or their weighted mean."""
 
 
 class DecodeConfig(Settings):
-    """How keyphrases are read off a trained model."""
+    """Decoding of keyphrases from a trained model."""
 
     beams: Annotated[int, Field(ge=1)] = 5
-    """Beams of the search for absent keyphrases."""
+    """Number of beams in the search for absent keyphrases."""
     length_penalty: Annotated[float, Field(ge=0)] = 0.0
-    """A hypothesis of n tokens is ranked by log-probability / n ** penalty; 0: by log-probability."""
+    """Exponent of the length normalization. A hypothesis of n tokens is ranked by log-probability / n ** penalty."""
     empty: bool = True
-    """Whether a document may have no absent keyphrase; false: the search gives at least one. A model that has learnt
-    little finds ending at once more probable than any phrase."""
+    """Allow documents without absent keyphrases. If false, the search returns at least one, which helps a model that
+    was trained little."""
     outside_bias: float = 0.0
-    """Added to the logit of label O before labels are read; training chooses it on its validation documents."""
+    """Bias that is added to the logit of label O before decoding. Training chooses it on the validation documents."""
 
 
 class UniKeyphraseOptions(TrainedOptions):
-    """How a saved UniKeyphrase predicts: what a user may set."""
+    """Options of a saved UniKeyphrase."""
 
     decode: DecodeConfig = DecodeConfig()
 
 
 class UniKeyphraseConfig(UniKeyphraseOptions, TrainedConfig):
-    """A saved UniKeyphrase, and how it predicts."""
+    """A saved UniKeyphrase and its options."""
 
     @override
     def weights_sha256(self) -> str:
@@ -85,17 +87,30 @@ class UniKeyphraseConfig(UniKeyphraseOptions, TrainedConfig):
 
 
 class TaskConfig(Settings):
-    """What is trained: the model, its losses, and how validation decodes."""
+    """The model to train, its losses and the decoding during validation."""
 
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
     decode: DecodeConfig = DecodeConfig(beams=1)
-    """How validation reads keyphrases off the model: one beam, for speed."""
+    """Decoding during validation, which uses one beam for speed."""
     tune_outside_bias: bool = True
-    """Choose the bias of label O on the validation documents; false: the bias stays `decode.outside_bias`."""
+    """Choose the bias of label O on the validation documents. If false, the bias is `decode.outside_bias`."""
 
     @model_validator(mode="after")
     def _target_leaves_room(self) -> TaskConfig:
         if self.model.target_tokens >= self.model.source_tokens:
             raise ValueError("model.target_tokens must be less than model.source_tokens")
         return self
+
+
+class PretrainConfig(OptimConfig):
+    """Pretraining of the backbone and its language-model head on titles and bodies, without keyphrases."""
+
+    epochs: Annotated[int, Field(ge=0)] = 0
+    """Number of passes over the documents; 0 skips the pretraining."""
+    lr: Annotated[float, Field(gt=0)] = 5e-4
+    """Peak learning rate of AdamW, at the end of the warm-up."""
+    mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Probability of masking a token of the body (80% [MASK], 10% random, 10% unchanged)."""
+    title_mask_probability: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """Probability of masking a token of the title."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -55,6 +56,7 @@ class Encoder:
         cls_id, sep_id, mask_id, pad_id: ids of the special tokens.
         delimiter_ids: ids of " ; ", which stands between absent phrases (App. C).
         vocabulary_size: number of token ids.
+        checksum: of all that the tokenizer does.
     """
 
     def __init__(self, name: str) -> None:
@@ -81,6 +83,7 @@ class Encoder:
         self._backend.no_truncation()
         self._backend.no_padding()
         self._backend.encode_special_tokens = True  # a document that says "[SEP]" has no such token
+        self.checksum: str = hashlib.sha256(self._backend.to_str().encode()).hexdigest()[:16]
         self.delimiter_ids: list[int] = self._encode(" ; ").ids
         if not self.delimiter_ids or tokenizer.unk_token_id in self.delimiter_ids:
             raise UserError(f'the tokenizer of {name!r} does not know ";"', where="model", fix="choose another model")
@@ -159,8 +162,8 @@ def load_encoder(name: str) -> Encoder:
 def row_schema() -> pa.Schema:
     """Columns of a training row.
 
-    `source` has [CLS] and [SEP]; `labels`, as many, -100 for these two; `target` the final [SEP]; `length` counts the
-    tokens of both.
+    `source` has [CLS] and [SEP]; `labels`, as many, -100 for these two; `target` the final [SEP]; `title` counts the
+    tokens of the title, which follow [CLS]; `length` counts the tokens of source and target.
     """
     import pyarrow as pa
 
@@ -171,9 +174,20 @@ def row_schema() -> pa.Schema:
             ("source", pa.list_(pa.int32())),
             ("labels", pa.list_(pa.int8())),
             ("target", pa.list_(pa.int32())),
+            ("title", pa.int32()),
             ("length", pa.int32()),
         ]
     )
+
+
+def describe_rows(config: ModelConfig) -> dict[str, Any]:
+    """All that `make_row` depends on, as JSON values; the backbone counts by its tokenizer only."""
+    names = {"source_tokens", "target_tokens", "label_match", "target"}
+    return {
+        "rows": "unikeyphrase",
+        "tokenizer": load_encoder(config.backbone).checksum,
+        **config.model_dump(mode="json", include=names),
+    }
 
 
 def make_row(record: Record, encoder: Encoder, config: ModelConfig) -> dict[str, Any] | str:
@@ -204,6 +218,7 @@ def make_row(record: Record, encoder: Encoder, config: ModelConfig) -> dict[str,
         "source": source.ids,
         "labels": labels,
         "target": target,
+        "title": int(np.searchsorted(spans[:, 1], len(document.title), side="right")) if document.body else 0,
         "length": len(source.ids) + len(target),
     }
 

@@ -10,39 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch.nn.functional import cross_entropy
 from typing_extensions import override
 
 from kpray.document import Record
-from kpray.errors import RejectedDocument
 from kpray.pretrained import save_model
-from kpray.training import OptimConfig, TrainingTask, Validation, unwrap
-from kpray.unikeyphrase.config import ModelConfig
-from kpray.unikeyphrase.inputs import NO_LABEL, Encoder, collate, load_encoder, row_schema
+from kpray.training import TrainingTask, Validation, unwrap
+from kpray.unikeyphrase.config import ModelConfig, PretrainConfig
+from kpray.unikeyphrase.inputs import NO_LABEL, Encoder, collate, describe_rows, load_encoder, make_row, row_schema
 from kpray.unikeyphrase.model import UniKeyphraseModel, from_backbone
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _VALIDATION_BATCH = 16
-
-
-class PretrainConfig(OptimConfig):
-    """Pretraining of the backbone and its language-model head on titles and bodies, without keyphrases."""
-
-    epochs: Annotated[int, Field(ge=0)] = 0
-    """Number of passes over the documents; 0 skips the pretraining."""
-    lr: Annotated[float, Field(gt=0)] = 5e-4
-    """Peak learning rate of AdamW, at the end of the warm-up."""
-    mask_probability: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Probability of masking a token of the body (80% [MASK], 10% random, 10% unchanged)."""
-    title_mask_probability: Annotated[float, Field(gt=0, le=1)] = 0.7
-    """Probability of masking a token of the title."""
 
 
 class PretrainTask(TrainingTask):
@@ -69,8 +54,7 @@ class PretrainTask(TrainingTask):
 
     @override
     def describe_tokens(self) -> dict[str, Any]:
-        names = {"backbone", "source_tokens", "target_tokens"}
-        return {"kind": self.kind, **self.model.model_dump(mode="json", include=names)}
+        return describe_rows(self.model)  # those of the training that follows
 
     @override
     def schema(self) -> pa.Schema:
@@ -78,24 +62,7 @@ class PretrainTask(TrainingTask):
 
     @override
     def tokenize(self, records: Sequence[Record]) -> list[dict[str, Any] | str]:
-        return [self._row(record) for record in records]
-
-    def _row(self, record: Record) -> dict[str, Any] | str:
-        document = record.document
-        body, title = (document.body, document.title) if document.body else (document.title, "")
-        try:
-            source = self.encoder.encode_source(body, self.model.source_tokens).ids
-            target = self.encoder.encode_target([title], self.model.target_tokens)
-        except RejectedDocument as error:
-            return error.reason
-        return {
-            "id": document.id,
-            "lang": document.lang,
-            "source": source,
-            "labels": np.full(len(source), NO_LABEL, dtype=np.int8),
-            "target": target,
-            "length": len(source) + len(target),
-        }
+        return [make_row(record, self.encoder, self.model) for record in records]
 
     @override
     def build(self) -> torch.nn.Module:
@@ -111,8 +78,12 @@ class PretrainTask(TrainingTask):
             int64.
         """
         encoder = self.encoder
-        masked = [self._mask_body(row["source"], seed) for row, seed in zip(rows, seeds, strict=True)]
-        replaced = [{**row, "source": source} for row, (source, _) in zip(rows, masked, strict=True)]
+        split = [_split_title(row, encoder) for row in rows]
+        masked = [self._mask_body(body, seed) for (body, _), seed in zip(split, seeds, strict=True)]
+        replaced = [
+            {"source": source, "target": title, "labels": np.full(len(source), NO_LABEL)}
+            for (source, _), (_, title) in zip(masked, split, strict=True)
+        ]
         batch = collate(
             replaced,
             seeds,
@@ -122,7 +93,7 @@ class PretrainTask(TrainingTask):
         )
         tokens = batch["input_ids"].shape[1]
         body_rows = np.concatenate([index * tokens + positions for index, (_, positions) in enumerate(masked)])
-        body_ids = np.concatenate([row["source"][positions] for row, (_, positions) in zip(rows, masked, strict=True)])
+        body_ids = np.concatenate([body[positions] for (body, _), (_, positions) in zip(split, masked, strict=True)])
         counted = batch.pop("target_masked")
         return {
             "input_ids": batch["input_ids"],
@@ -192,6 +163,12 @@ class PretrainTask(TrainingTask):
         """Write a folder that can be `ModelConfig.backbone`, without the untrained extraction head."""
         save_model(unwrap(model, UniKeyphraseModel), folder, leave_out=("extraction.",))
         self.encoder.save(folder)
+
+
+def _split_title(row: Mapping[str, np.ndarray], encoder: Encoder) -> tuple[np.ndarray, np.ndarray]:
+    """A training row as body and title: [CLS] body [SEP] and title [SEP], int32 each."""
+    source, title = np.asarray(row["source"]), int(row["title"])
+    return np.delete(source, np.s_[1 : 1 + title]), np.append(source[1 : 1 + title], encoder.sep_id).astype(np.int32)
 
 
 def _document_means(

@@ -23,7 +23,7 @@ from kpray.text.stems import contains_phrase, stemmed_words
 from kpray.training import TrainingTask, Validation, unwrap
 from kpray.unikeyphrase.config import DecodeConfig, TaskConfig, UniKeyphraseConfig
 from kpray.unikeyphrase.decode import label_probabilities, read_documents
-from kpray.unikeyphrase.inputs import Encoder, collate, load_encoder, make_row, row_schema
+from kpray.unikeyphrase.inputs import Encoder, collate, describe_rows, load_encoder, make_row, row_schema
 from kpray.unikeyphrase.loss import uni_losses
 from kpray.unikeyphrase.model import UniKeyphraseModel, from_backbone
 from kpray.unikeyphrase.predictor import (
@@ -68,8 +68,7 @@ class UniKeyphraseTask(TrainingTask):
 
     @override
     def describe_tokens(self) -> dict[str, Any]:
-        names = {"backbone", "source_tokens", "target_tokens", "label_match", "target"}
-        return {"kind": self.kind, **self.config.model.model_dump(mode="json", include=names)}
+        return describe_rows(self.config.model)
 
     @override
     def schema(self) -> pa.Schema:

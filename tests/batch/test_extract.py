@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from kpray.batch.chunks import read_source
-from kpray.batch.extract import BatchConfig, BatchRun, _PredictChunk, check_manifest, placement
+from kpray.batch.config import BatchConfig
+from kpray.batch.extract import BatchRun, _PredictChunk, check_manifest, placement
 from kpray.corpus.limits import Limits
 from kpray.corpus.sources import Source, find_sources
 from kpray.errors import UserError

@@ -58,4 +58,6 @@ def test_twice_the_gpus_take_half_the_time() -> None:
 
 def test_every_rate_says_where_it_is_from() -> None:
     for name, field in Rates.model_fields.items():
-        assert any(source in (field.description or "") for source in ("measured", "data sheet", "assumption")), name
+        assert any(
+            source in (field.description or "").lower() for source in ("measured", "data sheet", "assumption")
+        ), name

@@ -13,7 +13,7 @@ import torch
 import benchmarks.gpu_ramkg
 import benchmarks.gpu_samrank
 import benchmarks.gpu_unikeyphrase
-from benchmarks import gpu
+from benchmarks import gpu, run
 from benchmarks.gpu_ramkg import NEIGHBORS, best_of
 
 
@@ -57,7 +57,8 @@ def test_a_failed_row_stops_nothing(
         for name in names:
             monkeypatch.setattr(module, name, fail if name == "training_base" else work)
     threads = torch.get_num_threads()
-    assert gpu.main(["--tiny", "--seconds", "1", "--output", str(tmp_path / "rows.json")]) == 1
+    options = ["gpu", "--tiny", "--seconds", "1", "--output", str(tmp_path / "rows.json")]
+    assert run.main(options, "benchmarks/run.py") == 1
     torch.set_num_threads(threads)
     printed = capsys.readouterr().out
     assert "FAILED OutOfMemoryError: out of memory" in printed

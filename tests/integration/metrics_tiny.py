@@ -9,7 +9,8 @@ from pathlib import Path
 
 import ray
 
-from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
+from kpray.batch.config import BatchConfig
+from kpray.batch.extract import BatchRun, check_manifest, predict_files
 from kpray.cluster.meters import COUNTERS, GAUGES, show, show_training
 from kpray.cluster.session import ray_session
 from kpray.corpus.limits import Limits

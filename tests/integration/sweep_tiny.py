@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from kpray.settings import Settings, parse_settings, run_main
-from kpray.sweep.training import TrainingKind, TrainingSweepSettings, run_training_sweep
+from kpray.sweep.config import TrainingSweepSettings
+from kpray.sweep.training import TrainingKind, run_training_sweep
 from tests.train.tiny_task import TinyConfig, TinyTask
 
 

@@ -95,8 +95,14 @@ def test_ray_compat_takes_neither_ray_nor_deepspeed() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        *("kpray.cluster.session", "kpray.batch.extract", "kpray.train.job", "kpray.rgit.job", "kpray.sweep.sweep"),
-        *("kpray.serve.deployment", "kpray.commands.mine", "benchmarks.run"),
+        *(
+            "kpray.cluster.session",
+            "kpray.batch.extract",
+            "kpray.train.ray_train",
+            "kpray.rgit.job",
+            "kpray.sweep.sweep",
+        ),
+        *("kpray.serve.deployment", "kpray.rgit.retrieval", "benchmarks.run, benchmarks.ray_overhead"),
     ],
 )
 def test_token_authentication_is_on_before_ray_is_imported(module: str) -> None:

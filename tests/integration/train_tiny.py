@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 
 from kpray.settings import parse_settings, run_main
-from kpray.train.job import TrainSettings, run_train_job
+from kpray.train.config import TrainSettings
+from kpray.train.job import run_train_job
 from tests.train.tiny_task import TinyConfig, TinyTask
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from kpray.corpus.limits import Limits
 from kpray.errors import UserError
+from kpray.rgit.config import RGITSettings
 from kpray.rgit.corpora import Corpora, CorpusFiles, read_answers, read_corpora
-from kpray.rgit.job import RGITSettings
 from kpray.settings import validate_settings
 
 ENGLISH = [{"id": f"e{index}", "text": f"a graph of {index}", "keyphrases": ["graph"]} for index in range(12)]

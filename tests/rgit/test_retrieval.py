@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from kpray.batch.chunks import ChunkActor
-from kpray.batch.extract import BatchConfig
+from kpray.batch.config import BatchConfig
 from kpray.cluster.step_cache import Step, StepCache
 from kpray.corpus.store import PassageStore
 from kpray.pretrained import load_tokenizer

@@ -9,7 +9,8 @@ import pytest
 
 from kpray.document import Document, Record
 from kpray.errors import UserError
-from kpray.rgit.job import RGITSettings, run_rgit
+from kpray.rgit.config import RGITSettings
+from kpray.rgit.job import run_rgit
 from kpray.rgit.rounds import document_f1, model_identity
 from tests.ramkg import tiny_generator
 from tests.ramkg.tiny_retriever import make_pairs, save_backbone, write_records

@@ -50,7 +50,7 @@ def test_port_that_is_taken(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 def test_help_describes_each_option(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = serve(monkeypatch, capsys, "--help")
+    code, out, _ = serve(monkeypatch, capsys, "--help-all")
     assert code == 0
     for option in ("--host", "--models", "--api-keys", "--limits.seconds", "--batch.tokens", "--replicas.gpus"):
         assert option in out

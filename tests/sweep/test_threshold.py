@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from kpray.rgit.job import RGITSettings
+from kpray.rgit.config import RGITSettings
 from kpray.settings import validate_settings
-from kpray.sweep.threshold import RGITSweepSettings, outcome_of, rgit_values, trial_values
+from kpray.sweep.config import RGITSweepSettings
+from kpray.sweep.threshold import outcome_of, rgit_values, trial_values
 from kpray.sweep.trials import Trial
 
 TRIAL = Trial({"rgit.tau": 10.0}, 7)

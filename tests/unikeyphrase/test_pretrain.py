@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from kpray.registry import open_predictor
-from kpray.unikeyphrase.config import ModelConfig
+from kpray.unikeyphrase.config import ModelConfig, PretrainConfig, TaskConfig
 from kpray.unikeyphrase.model import UniKeyphraseModel, from_backbone
-from kpray.unikeyphrase.pretrain import PretrainConfig, PretrainTask
+from kpray.unikeyphrase.pretrain import PretrainTask, _split_title
+from kpray.unikeyphrase.task import UniKeyphraseTask
 from tests.commands import RunHere
 from tests.unikeyphrase.tiny_model import RECORDS, SOURCE_TOKENS, TARGET_TOKENS, write_records
 
@@ -25,13 +26,23 @@ def task(backbone: str) -> PretrainTask:
     return PretrainTask(ModelConfig(backbone=backbone, dropout=0, attention_dropout=0, **LIMITS), PretrainConfig())
 
 
-def test_rows_are_body_and_title_and_never_gold(task: PretrainTask) -> None:
+def test_body_and_title_of_a_row(task: PretrainTask) -> None:
     rows: list[Any] = task.tokenize(RECORDS)
     encoder = task.encoder
     for record, row in zip(RECORDS, rows, strict=True):
-        assert row["source"].tolist() == encoder.encode_source(record.document.body, SOURCE_TOKENS).ids.tolist()
-    assert encoder.decode_target(rows[1]["target"]) == ["noun phrases"]
-    assert rows[2]["target"].tolist() == [encoder.sep_id]  # it has no title
+        body, title = _split_title(row, encoder)
+        assert [*title[:-1], *body[1:-1]] == row["source"][1:-1].tolist()
+        assert (body[0], body[-1], title[-1]) == (encoder.cls_id, encoder.sep_id, encoder.sep_id)
+        assert encoder.decode_target(title) == ([record.document.title.lower()] if record.document.title else [])
+
+
+def test_training_takes_the_same_rows(task: PretrainTask, backbone: str, tmp_path: Path) -> None:
+    config = TaskConfig(model=ModelConfig(backbone=backbone, **LIMITS))
+    assert UniKeyphraseTask(config).describe_tokens() == task.describe_tokens()
+    torch.manual_seed(0)
+    task.save(task.build(), tmp_path, {})
+    after = TaskConfig(model=ModelConfig(backbone=str(tmp_path), **LIMITS))
+    assert UniKeyphraseTask(after).describe_tokens() == task.describe_tokens()
 
 
 def test_masks(task: PretrainTask) -> None:
@@ -42,9 +53,8 @@ def test_masks(task: PretrainTask) -> None:
         batch = task.collate(rows, [seed * 4 + index for index in range(4)])
         flat = batch["input_ids"].flatten()
         width = batch["input_ids"].shape[1]
-        original = np.concatenate(
-            [np.pad(np.concatenate([row["source"], row["target"]]), (0, width - row["length"])) for row in rows]
-        )
+        texts = [np.concatenate(_split_title(row, encoder)) for row in rows]
+        original = np.concatenate([np.pad(text, (0, width - len(text))) for text in texts])
         body, title = batch["body_rows"], batch["title_rows"]
         assert (original[body] == batch["body_ids"].numpy()).all()
         assert (original[title] == batch["title_ids"].numpy()).all()
@@ -53,7 +63,7 @@ def test_masks(task: PretrainTask) -> None:
         others = np.setdiff1d(np.arange(len(flat)), torch.cat([body, title]).numpy())
         assert (original[others] == flat[others].numpy()).all()
         masked += len(body)
-        tokens += sum(len(row["source"]) - 2 for row in rows)
+        tokens += sum(len(_split_title(row, encoder)[0]) - 2 for row in rows)
         kept += int((flat[body] == batch["body_ids"]).sum())
     assert masked / tokens == pytest.approx(0.15, abs=0.01)
     assert kept / masked == pytest.approx(0.1, abs=0.03)
@@ -109,6 +119,7 @@ def test_pretraining_and_training_in_one_command(backbone: str, tmp_path: Path, 
     about = json.loads((output / "best/training.json").read_text("utf-8"))
     assert about["configuration"]["task"]["model"]["backbone"] == str(output / "pretrain/best")
     assert open_predictor(str(output / "best")).predict([RECORDS[0].document]) is not None
+    assert len(list(output.glob("**/tokens-*"))) == 1  # both read the same rows
     again = run_here(*command)
     assert again.code == 0, again.err
     assert "step" not in again.err  # it was finished

@@ -1,0 +1,119 @@
+"""Settings of the benchmarks, apart from what needs PyTorch and Ray."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+
+from kpray.pretrained import MINILM
+from kpray.ramkg.config import GenerateConfig, RetrieverConfig
+from kpray.samrank.config import SAMRankConfig
+from kpray.serve.config import ReplicasConfig
+from kpray.settings import Settings
+from kpray.training import OptimConfig, RunConfig
+from kpray.unikeyphrase.config import ModelConfig, TaskConfig
+
+
+class Benchmark(Settings):
+    """Settings of every benchmark that takes documents."""
+
+    input: tuple[str, ...] = ()
+    """Files and folders of English documents with gold keyphrases. Without them, those of the quickstart's corpus."""
+    documents: Annotated[int, Field(ge=1)] = 200
+    """Maximum number of documents."""
+    rounds: Annotated[int, Field(ge=1)] = 3
+    """Number of times that each contestant is timed. The best time counts."""
+    output: Path | None = None
+    """Markdown file for the table of results."""
+
+
+class SAMRankBenchmark(Benchmark):
+    """Settings of the benchmark of SAMRank."""
+
+    samrank: SAMRankConfig = SAMRankConfig(
+        heads=("4-12",), weighting="unit", candidates="paper", position_scale=None, merge_stems=False
+    )
+
+
+class UniKeyphraseBenchmark(Benchmark):
+    """Settings of the benchmark of UniKeyphrase."""
+
+    task: TaskConfig = TaskConfig(model=ModelConfig(backbone=MINILM, attention_dropout=0.0, target_tokens=48))
+    optim: OptimConfig = OptimConfig(batch=32)
+    run: RunConfig = RunConfig(micro_tokens=4096)
+    predictor: str | None = None
+    """Folder of a trained UniKeyphrase, to time its prediction as well."""
+    workers: tuple[int, ...] = ()
+    """Numbers of workers, such as `1 2`, to time training with Ray Train as well."""
+
+
+class RGITBenchmark(Benchmark):
+    """Settings of the benchmark of RGIT, which measures wall time because the work is in Ray's processes."""
+
+    retriever: RetrieverConfig = RetrieverConfig(backbone=MINILM, marks=None, passage_tokens=64)
+    """Encoder that embeds the documents. A useful measurement takes some thousands of documents."""
+    generate: GenerateConfig = GenerateConfig()
+
+
+class ServeBenchmark(Benchmark):
+    """Settings of the benchmark of serving."""
+
+    samrank: SAMRankConfig = SAMRankConfig()
+    replicas: ReplicasConfig = ReplicasConfig(max_replicas=1)
+    users: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (1, 4, 16, 64)
+    """Numbers of concurrent users, in increasing order."""
+    seconds: PositiveInt = 20
+    """Duration of each measurement in seconds."""
+    words: PositiveInt | None = None
+    """Number of words after which each document is cut. If null, documents are not cut."""
+    request_documents: PositiveInt = 1
+    """Number of documents per request."""
+    trace: bool = False
+    """Print what autoscaling does, `seconds` each, with one user, with the last number of `users`, and with one user
+    again, instead of the measurements."""
+
+
+class SchedulingConfig(Settings):
+    """Settings of the benchmark of Ray's overhead."""
+
+    nodes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (1, 2, 4, 8)
+    """Numbers of simulated nodes with one core each, in addition to a head node without work."""
+    tasks: Annotated[int, Field(ge=1)] = 2000
+    """Number of empty tasks."""
+    chunks: Annotated[int, Field(ge=1)] = 400
+    """Number of chunks of the batch job's pipeline, each of which only writes an empty file."""
+
+
+class GPUBenchmark(Settings):
+    """Settings of the benchmark of one GPU."""
+
+    seconds: Annotated[float, Field(gt=0)] = 110.0
+    """Time limit of all rows together, in seconds."""
+    model: str | None = None
+    """Folder of all-MiniLM-L6-v2, for the row that reads real texts. If null, its package."""
+    tiny: bool = False
+    """Run on the CPU with small shapes, to test the benchmark."""
+    output: Path | None = None
+    """JSON file for the results."""
+
+
+class AblationSettings(Settings):
+    """Settings of the ablations of UniKeyphrase."""
+
+    train: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files and folders of documents with keyphrases for training."""
+    valid: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files and folders of documents with keyphrases for the scores."""
+    output: Path
+    """Output folder for the trainings and their scores (results.jsonl). Finished trainings are not repeated."""
+    train_documents: Annotated[int, Field(ge=1)] | None = None
+    """Train on the first N records only. If null, train on all."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
+    """Random seeds. Each variant is trained with each of them."""
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    """Time limit in seconds, after which no training begins. If null, no limit."""
+    task: TaskConfig = TaskConfig()
+    optim: OptimConfig = OptimConfig()
+    run: RunConfig = RunConfig()
