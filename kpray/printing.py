@@ -16,7 +16,7 @@ import numpy as np
 from kpray.errors import UserError
 from kpray.log import say
 from kpray.report.render import render
-from kpray.report.tables import Cell, console_table
+from kpray.report.tables import Cell, fitting_table
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -114,12 +114,13 @@ def print_result(text: str) -> None:
 
 
 def print_tables(tables: Mapping[str, Sequence[Mapping[str, Cell]]]) -> None:
-    """Print title -> rows, each as a `console_table`; titles without rows are left out."""
+    """Print each title with its rows as a table; titles without rows are left out."""
     from rich.console import Console
 
+    console = Console()
     for title, rows in tables.items():
         if rows:
-            Console().print(console_table(rows, title=title))
+            console.print(fitting_table(rows, console, title=title))
 
 
 def write_file(text: str, path: Path) -> None:

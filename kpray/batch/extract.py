@@ -157,6 +157,7 @@ def _absolute(source: Source) -> str:
 class _PredictChunk(ChunkActor[BatchRun]):
     """An actor: one model, one chunk after the other."""
 
+    activity = "predicting keyphrases"
     predictor: Predictor[Any]
 
     def open(self) -> None:

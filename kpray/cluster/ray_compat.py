@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,14 +39,14 @@ def no_standard_error() -> Iterator[None]:
     Needed: while `ray.init` connects, its C++ side reports there what ends as an exception anyway. Replaced by:
     `ray.init(logging_level=...)`, once it holds for C++ too; RAY_BACKEND_LOG_LEVEL would be for all that follows.
     """
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
+    with os.fdopen(os.dup(2), "w") as kept, open(os.devnull, "w", encoding="utf-8") as null:
+        own = kept if sys.stderr is sys.__stderr__ else sys.stderr  # progress goes on, but nothing else
+        os.dup2(null.fileno(), 2)
+        try:
+            with redirect_stderr(own):
+                yield
+        finally:
+            os.dup2(kept.fileno(), 2)
 
 
 # --- Ray Data

@@ -19,6 +19,7 @@ from kpray.metrics.protocols import get_protocol
 from kpray.metrics.runs import comparison_tables, console_tables, draw_figures, markdown_report, notes, read_runs
 from kpray.printing import print_result, print_tables
 from kpray.registry import PredictionSettings, kind_of, open_predictor, section_of
+from kpray.report.progress import Activity
 from kpray.report.relation import distance_rows, draw_relation, pair_distances
 from kpray.samrank.heads import draw_f1_of_heads
 from kpray.settings import parse_settings
@@ -66,12 +67,14 @@ def main(arguments: Sequence[str], prog: str) -> int:
         return 0
     protocol = get_protocol(job.protocol)
     others = read_runs(job.compare) if job.compare else []
-    data_sets = read_data_sets(job.input, job.lang, job.limits)
+    with Activity("reading the documents"):
+        data_sets = read_data_sets(job.input, job.lang, job.limits)
     # What a training wrote to DIR/best goes by the name of DIR.
     systems = short_names([str(Path(given)).removesuffix("/best") for given in job.predictor or job.predictions])
     with tempfile.TemporaryDirectory() as scratch:
         folders = job.predictions or predict(job, data_sets, job.top or protocol.top, Path(scratch))
-        runs = evaluate_systems(dict(zip(systems, folders, strict=True)), data_sets, protocol, job.seed)
+        with Activity("scoring the predictions"):
+            runs = evaluate_systems(dict(zip(systems, folders, strict=True)), data_sets, protocol, job.seed)
     heads = {}
     if job.heat_map:
         with writing(job.heat_map):

@@ -18,6 +18,7 @@ from kpray.corpus.store import PassageStore
 from kpray.printing import print_result
 from kpray.ramkg.bitext import margin_pairs
 from kpray.ramkg.config import BitextConfig
+from kpray.report.progress import Activity
 from kpray.rgit.corpora import write_documents
 from kpray.rgit.passage_stores import english_store
 from kpray.rgit.retrieval import embed_bitext, read_vectors
@@ -54,14 +55,16 @@ def main(arguments: Sequence[str], prog: str) -> int:
 def _mine(job: MineCommand, output: Path) -> tuple[int, int, int]:
     """Write the pairs; returns how many there are, and of how many documents on both sides."""
     write_configuration(job, output)
-    english = PassageStore(english_store(job.english, output, job.limits))
-    passages = PassageStore(english_store(job.passages, output, job.limits, "passages", job.lang))
+    with Activity("reading the documents"):
+        english = PassageStore(english_store(job.english, output, job.limits))
+        passages = PassageStore(english_store(job.passages, output, job.limits, "passages", job.lang))
     with ray_session(job.address, output, (job.bitext.model,)):
         steps = RGITSteps(output / "steps")
         queries, targets = (
             read_vectors(embed_bitext(steps, store, job.bitext, job.batch)) for store in (passages, english)
         )
-    pairs = margin_pairs(queries, targets, job.bitext.neighbors, job.bitext.margin)
+    with Activity("matching the documents"):
+        pairs = margin_pairs(queries, targets, job.bitext.neighbors, job.bitext.margin)
     records = (
         replace(passages.record(query), english_ids=(english.record(row).document.id,)) for query, row, _ in pairs
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    import rich.console
     import rich.table
 
 Cell = str | int | float | None
@@ -59,7 +60,7 @@ def console_table(rows: Sequence[Mapping[str, Cell]], *, title: str = "", digits
 
     Args:
         rows: as for `markdown_table`.
-        title: stands above the table; none when empty.
+        title: text above the table; none if empty.
         digits: decimals of floats.
     """
     import rich.box
@@ -70,10 +71,42 @@ def console_table(rows: Sequence[Mapping[str, Cell]], *, title: str = "", digits
     table = Table(title=Text(title) if title else None, title_justify="left", box=rich.box.SIMPLE_HEAD, pad_edge=False)
     texts = table_texts(rows, digits)
     for column, numeric in zip(texts.columns, texts.numeric, strict=True):
-        table.add_column(Text(column), justify="right" if numeric else "left")
+        # A long name continues on the next line; rich would cut it off with an ellipsis.
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for cells in texts.rows:
         table.add_row(*map(Text, cells))
     return table
+
+
+def fitting_table(
+    rows: Sequence[Mapping[str, Cell]], console: rich.console.Console, *, title: str = ""
+) -> rich.table.Table:
+    """A `console_table` that fits the console.
+
+    Where the columns are too many for its width, each row becomes a block of lines: one line for each column.
+
+    Args:
+        rows: as for `markdown_table`.
+        console: where the table will be printed.
+        title: text above the table; none if empty.
+    """
+    import rich.box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = console_table(rows, title=title)
+    if console.measure(table, options=console.options.update(width=10_000)).minimum <= console.width:
+        return table
+    blocks = Table(title=table.title, title_justify="left", box=rich.box.SIMPLE, pad_edge=False, show_header=False)
+    blocks.add_column(overflow="fold")
+    blocks.add_column(overflow="fold")
+    texts = table_texts(rows)
+    for number, cells in enumerate(texts.rows):
+        if number:
+            blocks.add_section()
+        for column, cell in zip(texts.columns, cells, strict=True):
+            blocks.add_row(Text(column), Text(cell))
+    return blocks
 
 
 def markdown_tables(tables: Mapping[str, Sequence[Mapping[str, Cell]]]) -> str:

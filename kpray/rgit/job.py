@@ -30,6 +30,7 @@ from kpray.ramkg.config import (
 )
 from kpray.ramkg.encoder import TextEncoder
 from kpray.ramkg.rgit import NO_PAIRS, Round
+from kpray.report.progress import Activity
 from kpray.report.rounds import RoundRow, rounds_report
 from kpray.rgit.corpora import Corpora, CorpusFiles, read_answers, read_corpora
 from kpray.rgit.planted import PlantedSettings, PlantedSize, describe_planted, plant
@@ -121,7 +122,8 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
         run=job.run,
         batch=job.batch,
     )
-    corpora = read_corpora(files, output)
+    with Activity("reading the documents"):
+        corpora = read_corpora(files, output)
     _check(corpora, job.retriever, job.generator)
     write_configuration(job.model_copy(update={"output": given}), output)
     with ray_session(job.address, output, (job.retriever.backbone, job.generator.backbone)):

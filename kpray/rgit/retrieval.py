@@ -218,6 +218,8 @@ def read_vectors(vectors: Step) -> np.ndarray:
 
 
 class _Tokenize(ChunkActor[MineRun]):
+    activity = "tokenizing"
+
     def open(self) -> None:
         from kpray.pretrained import load_tokenizer
         from kpray.ramkg.encoder import TextEncoder
@@ -235,6 +237,8 @@ class _Tokenize(ChunkActor[MineRun]):
 
 
 class _Embed(ChunkActor[MineRun]):
+    activity = "embedding passages"
+
     def open(self) -> None:
         from kpray.pretrained import choose_device, choose_dtype
         from kpray.ramkg.encoder import open_retriever
@@ -249,6 +253,8 @@ class _Embed(ChunkActor[MineRun]):
 
 
 class _EmbedBitext(ChunkActor[MineRun]):
+    activity = "embedding documents"
+
     def open(self) -> None:
         self.store = PassageStore(self.run.input)
 
@@ -260,6 +266,8 @@ class _EmbedBitext(ChunkActor[MineRun]):
 
 
 class _Search(_Embed):
+    activity = "searching passages"
+
     def open(self) -> None:
         import faiss
 
@@ -278,6 +286,8 @@ class _Search(_Embed):
 
 
 class _Generate(ChunkActor[MineRun]):
+    activity = "generating keyphrases"
+
     def open(self) -> None:
         from kpray.ramkg.generator import open_generator
 

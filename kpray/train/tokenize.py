@@ -182,6 +182,8 @@ def _tokenize(run: TokenRun, local: bool) -> dict[str, int]:
 class _TokenizeChunk(ChunkActor[TokenRun]):
     """An actor: records to rows, one chunk after the other."""
 
+    activity = "tokenizing"
+
     def open(self) -> None:
         self.files = {source.name: place for place, source in enumerate(self.run.sources)}
 

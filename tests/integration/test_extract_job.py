@@ -47,8 +47,9 @@ def test_each_record_is_in_the_output_or_rejected_once(uninterrupted: tuple[Path
 
 def test_standard_error_has_progress_at_most(uninterrupted: tuple[Path, Finished]) -> None:
     # TextBlob's tagger is announced where NLTK's data is missing.
-    known = ("documents/s", "TextBlob's tagger is used")
-    assert [line for line in uninterrupted[1].err.splitlines() if not any(part in line for part in known)] == []
+    known = ("starting Ray, ", "checking the nodes, ", "predicting keyphrases", "TextBlob's tagger is used")
+    starts = tuple(f"kpray: {text}" for text in known)
+    assert [line for line in uninterrupted[1].err.splitlines() if not line.startswith(starts)] == []
 
 
 def test_configuration_and_versions_stand_beside_the_output(

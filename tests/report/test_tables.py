@@ -9,6 +9,7 @@ from rich.console import Console
 from kpray.report.tables import (
     Cell,
     console_table,
+    fitting_table,
     markdown_table,
     markdown_tables,
     with_interval,
@@ -81,3 +82,26 @@ def test_interval_stands_below_its_mean() -> None:
     [place] = [number for number, line in enumerate(lines) if "samrank" in line]
     assert lines[place].split() == ["samrank", "39.07"]
     assert lines[place + 1].split() == ["32.0", "to", "46.2"]
+
+
+def test_a_console_without_room_for_the_columns_gets_a_line_for_each() -> None:
+    console = Console(width=40, color_system=None)
+    wide: list[dict[str, Cell]] = [
+        {"system": f"system {row}", **{f"metric_{k}": 12.345 for k in range(6)}} for row in (1, 2)
+    ]
+    with console.capture() as capture:
+        console.print(fitting_table(ROWS[:1], console))
+        console.print(fitting_table(wide, console, title="Scores"))
+    lines = [line.split() for line in capture.get().splitlines() if line.strip(" ─")]
+    assert lines[:2] == [["data", "F1@5", "documents"], ["Inspec", "33.96", "1,500"]]
+    block = [[f"metric_{k}", "12.35"] for k in range(6)]
+    assert lines[2:] == [["Scores"], ["system", "system", "1"], *block, ["system", "system", "2"], *block]
+
+
+def test_console_cuts_nothing_off() -> None:
+    path = "/data/" + "folder/" * 20
+    console = Console(width=40, color_system=None)
+    for table in (console_table([{"path": path, "n": 1}]), fitting_table([{"path": path, "n": 1}], console)):
+        with console.capture() as capture:
+            console.print(table)
+        assert path in "".join(capture.get().split()).replace("1", "")
