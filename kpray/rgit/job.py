@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from kpray.batch.extract import BatchConfig
-from kpray.cluster.job import Folder, JobSettings, describe_inputs, write_configuration, writing
+from kpray.cluster.job import Folder, JobSettings, describe_inputs, run_details, write_configuration, writing
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.session import ray_session
 from kpray.corpus.limits import ReadingSettings
@@ -30,8 +31,9 @@ from kpray.ramkg.config import (
 )
 from kpray.ramkg.encoder import TextEncoder
 from kpray.ramkg.rgit import NO_PAIRS, Round
+from kpray.report.page import write_pages
 from kpray.report.progress import Activity
-from kpray.report.rounds import RoundRow, rounds_report
+from kpray.report.rounds import RoundRow, rounds_sections
 from kpray.rgit.corpora import Corpora, CorpusFiles, read_answers, read_corpora
 from kpray.rgit.planted import PlantedSettings, PlantedSize, describe_planted, plant
 from kpray.rgit.rounds import Models, Retrieved, RoundSteps, logged_rounds
@@ -107,6 +109,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     Raises:
         UserError: a mistake of the user; what is in the output folder is still good.
     """
+    started = time.monotonic()
     others = {str(folder): _read_report(folder) for folder in job.compare}
     output, given = working_folder(job.output), absolute(job.output)
     if job.plant:
@@ -153,7 +156,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     with writing(output):
         write_text(json.dumps(report, indent=2) + "\n", output / "report.json")
         runs = {given: report, **others} if others else {}
-        write_text(rounds_report(report, runs), output / "report.md")
+        write_pages(output, "RGIT", run_details(job, started), rounds_sections(report, runs))
     return report
 
 

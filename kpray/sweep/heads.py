@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 from kpray.batch.evaluation import DataSet, read_data_sets
 from kpray.batch.extract import BatchConfig
-from kpray.cluster.job import Folder, JobSettings, describe_inputs, print_plan
+from kpray.cluster.job import Folder, JobSettings, describe_inputs, print_plan, run_details
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
@@ -113,6 +113,7 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
         plan = f"all heads of {len(job.models)} models in one pass over each data set; {describe_limit(job.sweep)}"
         print_plan(job, f"{data}\n# sweep: {plan}")
         return 0
+    started = time.monotonic()
     for model in job.models:
         all_heads(model)  # where there is no such model, that is found here
     paths = [absolute(path) for path in (*job.valid, *job.test)]
@@ -150,6 +151,7 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
         for data, own in zip(data_sets, shards, strict=True)
     ]
     report = HeadReport(
+        run=run_details(job, started),
         samrank=job.samrank,
         modes=job.modes,
         rules=job.space.candidates,
