@@ -116,11 +116,13 @@ def print_result(text: str) -> None:
 def print_tables(tables: Mapping[str, Sequence[Mapping[str, Cell]]]) -> None:
     """Print each title with its rows as a table; titles without rows are left out."""
     from rich.console import Console
+    from rich.text import Text
 
     console = Console()
     for title, rows in tables.items():
         if rows:
-            console.print(fitting_table(rows, console, title=title))
+            console.print(Text(title, style="bold"), soft_wrap=True)  # a table would break it at its own width
+            console.print(fitting_table(rows, console))
 
 
 def write_file(text: str, path: Path) -> None:

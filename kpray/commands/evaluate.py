@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, cast
@@ -11,14 +13,23 @@ from pydantic import Field
 
 from kpray.batch.evaluation import DataSet, evaluate_systems, predict_data_sets, read_data_sets
 from kpray.batch.extract import BatchConfig, BatchRun
-from kpray.cluster.job import JobSettings, describe_sources, print_plan, writing
+from kpray.cluster.job import JobSettings, describe_sources, print_plan, run_details, writing
 from kpray.corpus.sources import find_sources, short_names
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.metrics.protocols import get_protocol
-from kpray.metrics.runs import comparison_tables, console_tables, draw_figures, markdown_report, notes, read_runs
+from kpray.metrics.runs import (
+    comparison_tables,
+    console_tables,
+    draw_figures,
+    notes,
+    read_runs,
+    report_sections,
+    report_title,
+)
 from kpray.printing import print_result, print_tables
 from kpray.registry import PredictionSettings, kind_of, open_predictor, section_of
+from kpray.report.page import write_page
 from kpray.report.progress import Activity
 from kpray.report.relation import distance_rows, draw_relation, pair_distances
 from kpray.samrank.heads import draw_f1_of_heads
@@ -42,13 +53,13 @@ class EvaluateCommand(PredictionSettings, JobSettings):
     output: Path | None = None
     """File for the reports, per-document scores included: JSON, a line for each system and data set."""
     tables: Path | None = None
-    """Markdown file for tables as in papers: a row for each system, columns for each data set."""
+    """Report with tables as in papers and the figures: HTML where the name ends in .html, else Markdown."""
     figures: Path | None = None
     """Folder for figures: UniKeyphrase's representations (its Fig. 3), losses (Fig. 4), bag-of-words errors (5)."""
     compare: Path | None = None
     """Reports of another run on the same data, for a paired test."""
     heat_map: Path | None = None
-    """PNG file: score every head of SAMRank's model by itself, and draw them (the paper's Fig. 3)."""
+    """SVG or PNG file: a heat map of the scores of each head of SAMRank's model by itself (the paper's Fig. 3)."""
     top: Annotated[int, Field(ge=1)] | None = None
     """Most keyphrases of a document, with --predictor; null: what the protocol needs, 50 where it scores all (@M)."""
     seed: int = 0
@@ -58,6 +69,7 @@ class EvaluateCommand(PredictionSettings, JobSettings):
 
 def main(arguments: Sequence[str], prog: str) -> int:
     """Run the command."""
+    started = time.monotonic()
     job = parse_settings(EvaluateCommand, arguments, prog=prog, description=str(__doc__))
     if bool(job.predictions) == bool(job.predictor):
         raise UserError("either --predictions or --predictor is needed", fix="give one of the two")
@@ -88,14 +100,17 @@ def main(arguments: Sequence[str], prog: str) -> int:
         lines = [run.to_json({"heads": heads.get(run.data, []), **extra}) for run in runs]
         with writing(job.output):
             write_text("\n".join(lines) + "\n", job.output)
-    if job.tables:
-        with writing(job.tables):
-            write_text(markdown_report(runs), job.tables)
+    images = {job.heat_map: "F1@15 of each attention head by itself"} if job.heat_map else {}
     if job.figures:
         with writing(job.figures):
             drawn = draw_figures(runs, job.figures)
             drawn += draw_distances(dict(zip(systems, job.predictor, strict=False)), data_sets, job.figures)
+        images |= dict.fromkeys(drawn, "")
         print_result(f"figures: {', '.join(map(str, drawn)) or 'there is nothing to draw'}")
+    if job.tables:
+        with writing(job.tables):
+            relative = {os.path.relpath(path, job.tables.parent): text for path, text in images.items()}
+            write_page(job.tables, report_title(runs), run_details(job, started), report_sections(runs, relative))
     return 0
 
 
@@ -123,6 +138,6 @@ def draw_distances(predictors: dict[str, str], data_sets: list[DataSet], folder:
             distances[system] = pair_distances(*task_representations(predictor, documents))
     if not distances:
         return []
-    draw_relation(distances, folder / "representations.png")
+    draw_relation(distances, folder / "representations.svg")
     print_tables({"distance of the two tasks' representations": distance_rows(distances)})
-    return [folder / "representations.png"]
+    return [folder / "representations.svg"]

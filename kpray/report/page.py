@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -67,7 +68,7 @@ class Section:
         title: heading.
         text: a paragraph for each line.
         rows: a table, column -> cell.
-        images: file, relative to the page's folder -> description.
+        images: SVG or PNG file, absolute or relative to the page's folder -> description.
         code: preformatted text.
     """
 
@@ -114,14 +115,25 @@ def html_page(title: str, run: RunDetails, sections: Sequence[Section], folder: 
     return str(render("report.html", title=title, run=run, sections=parts))
 
 
+def write_page(path: Path, title: str, run: RunDetails, sections: Sequence[Section]) -> None:
+    """Write a report as HTML where the file's name ends in `.html`, else as Markdown.
+
+    Raises:
+        OSError: the file cannot be written, or an image cannot be read.
+    """
+    is_html = path.suffix.lower() == ".html"
+    page = html_page(title, run, sections, path.parent) if is_html else markdown_page(title, run, sections)
+    path.write_text(page, encoding="utf-8", newline="\n")
+
+
 def write_pages(folder: Path, title: str, run: RunDetails, sections: Sequence[Section]) -> None:
     """Write `report.md` and `report.html`.
 
     Raises:
         OSError: a file cannot be written, or an image cannot be read.
     """
-    (folder / "report.md").write_text(markdown_page(title, run, sections), encoding="utf-8", newline="\n")
-    (folder / "report.html").write_text(html_page(title, run, sections, folder), encoding="utf-8", newline="\n")
+    for name in ("report.md", "report.html"):
+        write_page(folder / name, title, run, sections)
 
 
 def command_line(arguments: Sequence[str]) -> str:
@@ -152,8 +164,10 @@ def duration(seconds: float) -> str:
 
 
 def _inline(path: Path) -> Markup:
-    """An SVG file of `kpray.report.figures` as an element of an HTML page."""
+    """A figure that `kpray.report.figures` wrote as an element of an HTML page."""
     from markupsafe import Markup
 
+    if path.suffix.lower() != ".svg":
+        return Markup(f'<img alt="" src="data:image/png;base64,{b64encode(path.read_bytes()).decode()}">')
     element = _XML_HEAD.sub("", path.read_text("utf-8"))
     return Markup(_UNUSED_ID.sub("<g", element))  # several figures have groups with the same ids

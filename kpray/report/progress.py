@@ -124,10 +124,12 @@ class Progress(Activity):
 
     Args:
         name: what happens to the documents, such as `predicting keyphrases`.
-        total: size of the input in bytes.
+        total: size of the input in bytes, or in any other unit.
+        first: what happens before the first documents are done, for a log.
     """
 
-    def __init__(self, name: str, total: int) -> None:
+    def __init__(self, name: str, total: int, first: str = "starting the workers") -> None:
+        self.before = first
         self.total, self.done, self.documents = total, 0, 0
         self.new = self.new_done = 0  # documents and bytes that this run did since `first`
         self.first: float | None = None  # when its first documents were done: the workers start before that
@@ -165,7 +167,7 @@ class Progress(Activity):
         """The line for a log, and its values."""
         if self.first is None:
             text, values = super().state()
-            return f"{text}: starting the workers", values
+            return f"{text}: {self.before}", values
         share = self.done / max(self.total, 1)
         text = f"{self.name}: {self.documents:,} documents, {100 * share:.0f}% of the input"
         values = {"activity": self.name, "documents": self.documents, "share": share}

@@ -109,11 +109,6 @@ def fitting_table(
     return blocks
 
 
-def markdown_tables(tables: Mapping[str, Sequence[Mapping[str, Cell]]]) -> str:
-    """Title -> rows, each as a section of Markdown with its table; titles without rows are left out."""
-    return "\n".join(f"## {title}\n\n{markdown_table(rows)}" for title, rows in tables.items() if rows)
-
-
 def with_interval(mean: float, low: float, high: float) -> str:
     """A cell of two lines for the console: a mean, and its interval below."""
     return f"{mean:.2f}\n{low:.1f} to {high:.1f}"

@@ -152,7 +152,7 @@ def f1_by_head(predictor: SAMRank, records: Iterable[Record]) -> np.ndarray:
     modes = [(scoring.redistribution, scoring.weighting)]
     records = [record for record in records if record.keyphrases]
     documents = []
-    with Progress("scoring attention heads", total=len(records)) as progress:
+    with Progress("scoring attention heads", total=len(records), first="the first documents") as progress:
         for document in score_documents(predictor, records, [scoring.candidates], modes):
             scored = document[scoring.candidates]
             documents.append(scored.f1(scored.scores(scoring, modes), merge))

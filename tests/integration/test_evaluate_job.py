@@ -116,7 +116,7 @@ def test_systems_on_data_sets_as_tables_of_a_paper(
     full = [int(number) for number in re.findall(r"output on packed: (\d+) documents have 10 keyphrases", finished.out)]
     assert full == [reports[0]["full"]]
     assert 0 < full[0] < 120
-    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["bag_of_words_error.png"]
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["bag_of_words_error.svg"]
 
 
 @pytest.mark.parametrize(

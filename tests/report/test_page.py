@@ -17,6 +17,7 @@ from kpray.report.page import (
     duration,
     html_page,
     markdown_page,
+    write_page,
     write_pages,
 )
 from kpray.report.render import render
@@ -146,6 +147,19 @@ def test_attributes_are_escaped(drawn: Path) -> None:
     page = html_page("a", RUN, [Section("b", images={"figures/x.svg": 'a "curve" <i>'})], drawn)
     assert 'aria-label="a &#34;curve&#34; &lt;i&gt;"' in page
     assert "<figcaption>a &#34;curve&#34; &lt;i&gt;</figcaption>" in page
+
+
+def test_a_png_is_within_the_page(drawn: Path) -> None:
+    draw_two_measures([(0, 50, 400)], drawn / "x.png", "", "tau", ("recall", "pairs"))
+    page = html_page("a", RUN, [Section("b", images={str(drawn / "x.png"): "recall"})], drawn / "elsewhere")
+    assert '<img alt="" src="data:image/png;base64,iVBORw0KGgo' in page
+
+
+def test_the_suffix_of_a_page_decides(drawn: Path) -> None:
+    write_page(drawn / "a.html", "Sweep", RUN, SECTIONS)
+    write_page(drawn / "a.md", "Sweep", RUN, SECTIONS)
+    assert (drawn / "a.html").read_text("utf-8") == html_page("Sweep", RUN, SECTIONS, drawn)
+    assert (drawn / "a.md").read_text("utf-8") == markdown_page("Sweep", RUN, SECTIONS)
 
 
 def test_a_value_that_a_template_lacks_is_an_error() -> None:

@@ -11,7 +11,6 @@ from kpray.report.tables import (
     console_table,
     fitting_table,
     markdown_table,
-    markdown_tables,
     with_interval,
 )
 
@@ -68,13 +67,6 @@ def test_console_shows_brackets_as_they_are() -> None:
     assert "[CLS]" in text
     assert "token [b]" in text
     assert "heads [7]" in text
-
-
-def test_sections_of_markdown() -> None:
-    tables: dict[str, list[dict[str, Cell]]] = {"numbers": [{"a": 1}], "nothing": [], "more": [{"b": "x"}]}
-    assert markdown_tables(tables) == (
-        "## numbers\n\n|   a |\n| --: |\n|   1 |\n\n## more\n\n| b   |\n| --- |\n| x   |\n"
-    )
 
 
 def test_interval_stands_below_its_mean() -> None:
