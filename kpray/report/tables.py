@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 Cell = str | int | float | None
 
+_MAX_WORD = 24  # characters: a longer word, such as a path, is broken rather than the table
+
 
 class TableTexts(NamedTuple):
     """A table as texts.
@@ -81,9 +83,9 @@ def console_table(rows: Sequence[Mapping[str, Cell]], *, title: str = "", digits
 def fitting_table(
     rows: Sequence[Mapping[str, Cell]], console: rich.console.Console, *, title: str = ""
 ) -> rich.table.Table:
-    """A `console_table` that fits the console.
+    """A `console_table` that fits the console, with lines broken between words.
 
-    Where the columns are too many for its width, each row becomes a block of lines: one line for each column.
+    If the columns are too many for the width, each row becomes a block of lines: one line for each column.
 
     Args:
         rows: as for `markdown_table`.
@@ -94,19 +96,51 @@ def fitting_table(
     from rich.table import Table
     from rich.text import Text
 
-    table = console_table(rows, title=title)
-    if console.measure(table, options=console.options.update(width=10_000)).minimum <= console.width:
+    table, texts = console_table(rows, title=title), table_texts(rows)
+    widths = _column_widths(texts, console.width - 3 * len(texts.columns) + 1)
+    if widths:
+        # rich by itself narrows the widest columns first, and breaks their words.
+        for column, width in zip(table.columns, widths, strict=True):
+            column.width = width
         return table
     blocks = Table(title=table.title, title_justify="left", box=rich.box.SIMPLE, pad_edge=False, show_header=False)
     blocks.add_column(overflow="fold")
     blocks.add_column(overflow="fold")
-    texts = table_texts(rows)
     for number, cells in enumerate(texts.rows):
         if number:
             blocks.add_section()
         for column, cell in zip(texts.columns, cells, strict=True):
             blocks.add_row(Text(column), Text(cell))
     return blocks
+
+
+def _column_widths(texts: TableTexts, room: int) -> list[int] | None:
+    """Widths with which every column shows whole words.
+
+    Args:
+        texts: the table.
+        room: characters for all columns together.
+
+    Returns:
+        Characters for each column; None if there is not enough room.
+    """
+    from rich.cells import cell_len
+
+    columns = list(zip(texts.columns, *texts.rows, strict=True))
+    lines = [max(cell_len(line) for text in column for line in text.split("\n")) for column in columns]
+    words = [max((cell_len(word) for text in column for word in text.split()), default=0) for column in columns]
+    words = [min(width, _MAX_WORD) for width in words]
+    spare = room - sum(words)
+    if spare < 0:
+        return None
+    widths = [max(1, width) for width in words]
+    # Short lines first: they remain whole, and long ones are broken.
+    columns_left = sorted(range(len(widths)), key=lambda column: lines[column] - widths[column])
+    for done, column in enumerate(columns_left):
+        more = min(lines[column] - widths[column], spare // (len(columns_left) - done))
+        widths[column] += max(0, more)
+        spare -= max(0, more)
+    return widths
 
 
 def with_interval(mean: float, low: float, high: float) -> str:

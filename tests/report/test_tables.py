@@ -97,3 +97,14 @@ def test_console_cuts_nothing_off() -> None:
         with console.capture() as capture:
             console.print(table)
         assert path in "".join(capture.get().split()).replace("1", "")
+
+
+def test_words_stay_whole_where_they_can() -> None:
+    console = Console(width=60, color_system=None)
+    row: dict[str, Cell] = {"redistribution": "forward", "seeds": "3 of 3", "what": "a long text of many words " * 4}
+    with console.capture() as capture:
+        console.print(fitting_table([row], console))
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert any(line.split()[:5] == ["forward", "3", "of", "3", "a"] for line in lines)
+    assert any("redistribution" in line for line in lines)
