@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -94,7 +95,9 @@ def test_html_says_the_same_and_is_well_formed(drawn: Path) -> None:
     for text in ("Sweep <1>", "First & last.", "Second <line>.", "a|b <i>", "1.23", "–", "a: <b>"):
         assert text in tags.texts
     # How to run it again comes first.
-    assert tags.texts.index(RUN.command) < tags.texts.index("First & last.")
+    assert tags.texts.index("kpray") < tags.texts.index("First & last.")
+    command = page.partition('<pre class="command">')[2].partition("</pre>")[0]
+    assert unescape(re.sub(r"</?span>", "", command)) == RUN.command
     assert "address: null\nname: <x>" in tags.texts
     assert "python 3.11, kpray 1.2.3, numpy 2.0" in tags.texts
 

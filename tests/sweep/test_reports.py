@@ -61,7 +61,7 @@ def test_the_report_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str
     html = (tmp_path / "report.html").read_text("utf-8")
     assert html.count("<svg ") == 2
     for shown in (page, html):  # how to run it again comes first
-        assert shown.index("python jobs/sweep.py") < shown.index("2026-01-02") < shown.index("Best by the mean")
+        assert shown.index("jobs/sweep.py") < shown.index("2026-01-02") < shown.index("Best by the mean")
         assert "address: null" in shown
 
 
