@@ -1,4 +1,4 @@
-"""Try kpray on this machine: `kpray quickstart`, or `make quickstart` in a clone of the repository."""
+"""`kpray quickstart`, or `make quickstart` in a clone of the repository: a small example on this machine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
 from kpray.cluster.job import (
     JobSettings,
     describe_sources,
@@ -15,7 +14,6 @@ from kpray.cluster.job import (
     write_configuration,
     writing,
 )
-from kpray.cluster.session import ray_session
 from kpray.corpus.limits import Limits
 from kpray.corpus.quickstart import quickstart_records, quickstart_text
 from kpray.corpus.sources import find_sources
@@ -30,15 +28,18 @@ from kpray.report.progress import Activity
 from kpray.report.tables import Cell
 from kpray.settings import parse_settings
 
-# The main job needs neither PyTorch nor the trainings in this process: what imports them is imported later, so that the
-# first table comes some seconds earlier.
+# Ray, PyTorch and the trainings are imported only before they are used, so that the first table comes seconds earlier.
 
+DESCRIPTION = (
+    "Try kpray on this machine: extract keyphrases from 60 short texts in five languages, score them, and draw a heat "
+    "map of the attention heads."
+)
 Rows = list[dict[str, Cell]]
 
 _SHOWN = 3  # keyphrases of a document in the first table
 _HEADS = 5  # best heads in the report
 _NEXT = (
-    ("kpray extract FILE...", "keyphrases of your own documents"),
+    ("kpray extract FILE...", "keyphrases of your documents"),
     ("kpray batch --input FOLDER --output DIR", "keyphrases of a whole folder, with Ray"),
 )
 _MORE = ("kpray quickstart --all", "also train tiny models, in six minutes")
@@ -46,18 +47,18 @@ _SERVE = ("kpray serve", "an HTTP endpoint, with a page to try it")
 
 
 class QuickstartCommand(MethodSections, JobSettings):
-    """Options of the command."""
+    """Settings of `kpray quickstart`."""
 
     output: Path = Path("quickstart")
-    """Folder for everything that it writes."""
+    """Output folder."""
     all: bool = False
-    """Also train a tiny UniKeyphrase and run two rounds of RGIT; takes about six minutes more on two cores."""
+    """Also train a tiny UniKeyphrase and run two rounds of RGIT, which takes about six minutes more on two cores."""
 
 
 def main(arguments: Sequence[str], prog: str) -> int:
     """Extract keyphrases from a small corpus with the batch job, score them, and draw the heat map of all heads."""
     started = time.monotonic()
-    job = parse_settings(QuickstartCommand, arguments, prog=prog, description=str(__doc__))
+    job = parse_settings(QuickstartCommand, arguments, prog=prog, description=DESCRIPTION)
     with writing(job.output):
         job.output.mkdir(parents=True, exist_ok=True)
     corpus = job.output / "corpus.jsonl"
@@ -103,6 +104,10 @@ def main(arguments: Sequence[str], prog: str) -> int:
 
 def extract(job: QuickstartCommand, corpus: Path) -> Mapping[tuple[str, str], list[Keyphrase]]:
     """Run the batch job over the corpus. Returns the predictions by language and id."""
+    with Activity("loading Ray"):
+        from kpray.batch.extract import BatchConfig, BatchRun, check_manifest, predict_files
+        from kpray.cluster.session import ray_session
+
     # One process with a model: two would start more slowly than one predicts 60 short texts.
     batch = BatchConfig(chunk_records=20, actors=1)
     sources = find_sources([str(corpus)])

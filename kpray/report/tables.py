@@ -1,4 +1,4 @@
-"""Rows of numbers as a table, for Markdown and for the console."""
+"""Tables for Markdown, for the console and for pages, from rows of cells."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _MAX_WORD = 24  # characters: a longer word, such as a path, is broken rather th
 
 
 class TableTexts(NamedTuple):
-    """A table as texts.
+    """The texts of a table.
 
     Attributes:
-        columns: in the order in which they first appear.
-        numeric: of each column, whether it has numbers only, and some.
-        rows: the cells; None and NaN are a dash.
+        columns: names, in the order in which they first appear.
+        numeric: for each column, whether all its cells are numbers; False if it has no cells.
+        rows: the cells. None and NaN are a dash.
     """
 
     columns: list[str]
@@ -30,14 +30,14 @@ class TableTexts(NamedTuple):
 
 
 def markdown_table(rows: Sequence[Mapping[str, Cell]], *, digits: int = 2) -> str:
-    """A GitHub Markdown table, its columns padded so that the source reads well too; columns of numbers right-aligned.
+    """A GitHub Markdown table. Columns are padded, so that the source is readable too; numbers are right-aligned.
 
     Args:
-        rows: column -> cell; columns stand in the order in which they first appear, and may be missing from a row.
-        digits: decimals of floats. None and NaN become a dash.
+        rows: column -> cell. Columns are in the order in which they first appear; a row may lack columns.
+        digits: number of decimals of floats. None and NaN become a dash.
 
     Returns:
-        The table with a final newline; empty when there is no row.
+        The table with a final newline; empty without rows.
     """
     table = table_texts(rows, digits)
     if not table.columns:
@@ -58,12 +58,12 @@ def markdown_table(rows: Sequence[Mapping[str, Cell]], *, digits: int = 2) -> st
 
 
 def console_table(rows: Sequence[Mapping[str, Cell]], *, title: str = "", digits: int = 2) -> rich.table.Table:
-    """The same rows as a table to print with `rich.console.Console().print`.
+    """A table to print with `rich.console.Console().print`.
 
     Args:
         rows: as for `markdown_table`.
         title: text above the table; none if empty.
-        digits: decimals of floats.
+        digits: number of decimals of floats.
     """
     import rich.box
     from rich.table import Table
@@ -100,8 +100,8 @@ def fitting_table(
     widths = _column_widths(texts, console.width - 3 * len(texts.columns) + 1)
     if widths:
         # rich by itself narrows the widest columns first, and breaks their words.
-        for column, width in zip(table.columns, widths, strict=True):
-            column.width = width
+        for shown, width in zip(table.columns, widths, strict=True):
+            shown.width = width
         return table
     blocks = Table(title=table.title, title_justify="left", box=rich.box.SIMPLE, pad_edge=False, show_header=False)
     blocks.add_column(overflow="fold")
@@ -144,16 +144,16 @@ def _column_widths(texts: TableTexts, room: int) -> list[int] | None:
 
 
 def with_interval(mean: float, low: float, high: float) -> str:
-    """A cell of two lines for the console: a mean, and its interval below."""
+    """A console cell of two lines: the mean, and its interval below it."""
     return f"{mean:.2f}\n{low:.1f} to {high:.1f}"
 
 
 def table_texts(rows: Sequence[Mapping[str, Cell]], digits: int = 2) -> TableTexts:
-    """What a table says, however it is shown.
+    """Format the cells of a table.
 
     Args:
         rows: as for `markdown_table`.
-        digits: decimals of floats.
+        digits: number of decimals of floats.
     """
     columns = list(dict.fromkeys(column for row in rows for column in row))
     numeric = []
@@ -165,7 +165,7 @@ def table_texts(rows: Sequence[Mapping[str, Cell]], digits: int = 2) -> TableTex
 
 
 def _cell_text(cell: Cell, digits: int) -> str:
-    """A cell as tables show it; None and NaN are a dash."""
+    """Format a cell. None and NaN become a dash."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return "–"
     if isinstance(cell, float):
