@@ -92,7 +92,7 @@ def run_rows(reports: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Cell]]:
     return rows
 
 
-def rounds_sections(report: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]] | None = None) -> list[Section]:
+def rounds_report(report: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]] | None = None) -> list[Section]:
     """All these tables as sections of a page.
 
     Args:

@@ -33,7 +33,7 @@ from kpray.ramkg.encoder import TextEncoder
 from kpray.ramkg.rgit import NO_PAIRS, Round
 from kpray.report.page import write_pages
 from kpray.report.progress import Activity
-from kpray.report.rounds import RoundRow, rounds_sections
+from kpray.report.rounds import RoundRow, rounds_report
 from kpray.rgit.corpora import Corpora, CorpusFiles, read_answers, read_corpora
 from kpray.rgit.planted import PlantedSettings, PlantedSize, describe_planted, plant
 from kpray.rgit.rounds import Models, Retrieved, RoundSteps, logged_rounds
@@ -156,7 +156,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     with writing(output):
         write_text(json.dumps(report, indent=2) + "\n", output / "report.json")
         runs = {given: report, **others} if others else {}
-        write_pages(output, "RGIT", run_details(job, started), rounds_sections(report, runs))
+        write_pages(output, "RGIT", run_details(job, started), rounds_report(report, runs))
     return report
 
 

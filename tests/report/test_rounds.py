@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kpray.report.rounds import RoundRow, recall_rows, round_rows, rounds_sections, run_rows, score_rows
+from kpray.report.rounds import RoundRow, recall_rows, round_rows, rounds_report, run_rows, score_rows
 
 
 def score(f1: float) -> dict[str, list[float]]:
@@ -60,7 +60,7 @@ def test_runs_side_by_side() -> None:
 
 
 def test_page() -> None:
-    sections = rounds_sections(REPORT, {"tau 5": REPORT})
+    sections = rounds_report(REPORT, {"tau 5": REPORT})
     assert [section.title for section in sections] == [
         "Rounds (Table 5: recall@k on the validation documents, in percent)",
         "Retrieval (Table 4: recall@k on the validation documents, in percent)",
@@ -73,4 +73,4 @@ def test_page() -> None:
         score_rows(REPORT),
         run_rows({"tau 5": REPORT}),
     ]
-    assert len(rounds_sections(REPORT)) == 3  # without other runs
+    assert len(rounds_report(REPORT)) == 3  # without other runs
