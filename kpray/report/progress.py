@@ -207,6 +207,7 @@ class TrainingProgress(Activity):
         self.first: tuple[float, int] | None = None  # when this run had its first line, and its step
         self.latest = self.started  # when it had its last line
         self.text, self.values = "", dict[str, Any]()
+        self.left: float | None = None  # seconds after `latest`
 
     def show(self, values: Mapping[str, Any]) -> None:
         """Show a line of `metrics.jsonl`."""
@@ -229,8 +230,8 @@ class TrainingProgress(Activity):
         is_first = self.first is None
         self.first = self.first or (now, step)
         done = step - self.first[1]
-        left = f", about {(now - self.first[0]) * (steps - step) / done:.0f} s left" if done else ""
-        self.text, self.values, self.latest = f"step {step:,} of {steps:,}  {losses}{left}", dict(values), now
+        self.left = (now - self.first[0]) * (steps - step) / done if done else None
+        self.text, self.values, self.latest = f"step {step:,} of {steps:,}  {losses}", dict(values), now
         if is_first and not self.is_live:
             _LOG.print_if_due(now=True)
 
@@ -238,10 +239,11 @@ class TrainingProgress(Activity):
         """The line for a log, and its values."""
         if not self.text:
             text, values = super().state()
-            return f"{text}: starting the workers", values
+            return f"{text}: no step is reported yet", values
         seconds = time.monotonic() - self.latest
-        since = f" ({seconds:.0f} s ago)" if seconds > _SECONDS_BETWEEN_LINES else ""  # it validates, for one
-        return self.text + since, self.values
+        since = f" ({seconds:.0f} s ago)" if seconds > _SECONDS_BETWEEN_LINES else ""  # a validation takes time
+        left = "" if self.left is None else f", about {max(0.0, self.left - seconds):.0f} s left"
+        return self.text + since + left, self.values
 
 
 def _wrapped(text: str) -> TextColumn:
