@@ -1,7 +1,8 @@
 """Measure kpray: `python benchmarks/run.py NAME --help`, where NAME is that of a file beside this one.
 
-samrank, unikeyphrase, rgit and serve time kpray beside its floor and other tools. ray_overhead measures what Ray costs
-a task and a chunk on simulated nodes. capacity measures nothing: it estimates how long jobs will take.
+samrank, unikeyphrase, rgit and serve time kpray beside its floor and other tools. gpu measures the hot paths on one GPU
+beside what the card can do. ablations trains UniKeyphrase without each of its parts. ray_overhead measures what Ray
+costs a task and a chunk on simulated nodes. capacity measures nothing: it estimates how long jobs will take.
 """
 
 from __future__ import annotations
@@ -17,6 +18,13 @@ if ROOT not in sys.path:  # run as a script
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))  # for Ray's workers
 
 # ruff: noqa: E402
+if __name__ == "__main__" and sys.argv[1:2] in (["gpu"], ["ablations"]):  # these run where Ray is not installed
+    from benchmarks import ablations as ablations_file
+    from benchmarks import gpu as gpu_file
+    from kpray.settings import run_main
+
+    run_main(lambda: {"gpu": gpu_file, "ablations": ablations_file}[sys.argv[1]].main(sys.argv[2:]))
+
 from typing import Annotated, Any
 
 from pydantic import Field, PositiveInt

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +21,11 @@ from kpray.errors import RejectedDocument, UserError
 from kpray.pretrained import find_model, load_pretrained, load_tokenizer, save_model
 from kpray.ramkg.config import RetrieverConfig
 from kpray.settings import validate_settings
+from kpray.transfer import start_copy, to_device
 
 SETTINGS_FILE = "retriever.json"
 BATCH_TOKENS = BatchTokens()
+_BATCHES_AHEAD = 2  # that a GPU is given before the vectors of an earlier one are read
 _DELIMITER = " ; "  # between keyphrases
 _VECTOR_FIELDS = {"pooling", "marks", "passage_tokens", "target"}  # of the configuration, that vectors depend on
 _UNSEEN_IN_WEIGHTS = ("model_type", "num_attention_heads", "hidden_act", "layer_norm_eps")
@@ -60,9 +63,10 @@ class PassageEncoder(nn.Module):
         Returns:
             Float32 [N, D].
         """
-        hidden_NTD: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state.float()
+        hidden_NTD: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
         if self.pooling == "cls":
-            return hidden_NTD[:, 0]
+            return hidden_NTD[:, 0].float()
+        hidden_NTD = hidden_NTD.float()
         weights_NT1 = attention_mask[:, :, None].to(hidden_NTD.dtype)
         return (hidden_NTD * weights_NT1).sum(1) / weights_NT1.sum(1)
 
@@ -200,9 +204,15 @@ def embed(
     vectors = np.empty((len(rows), encoder.size), dtype=dtype)
     was_training = encoder.training
     encoder.eval()
+    waiting: deque[tuple[list[int], Callable[[], np.ndarray]]] = deque()
     for batch in batches_by_length([len(row) for row in rows], batch_tokens):
         ids, mask = pad([rows[index] for index in batch], pad_id)
-        vectors[batch] = encoder(ids.to(device), mask.to(device)).cpu().numpy()
+        waiting.append((batch, start_copy(encoder(to_device(ids, device), to_device(mask, device)))))
+        if len(waiting) > _BATCHES_AHEAD:
+            done, wait = waiting.popleft()
+            vectors[done] = wait()
+    for done, wait in waiting:
+        vectors[done] = wait()
     encoder.train(was_training)
     return vectors
 

@@ -7,7 +7,7 @@ attention. After the last layer with a chosen head the forward pass stops.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +22,7 @@ from transformers.masking_utils import sdpa_mask
 from kpray.batches import batches_by_length
 from kpray.errors import UserError
 from kpray.samrank.scores import Redistribution, Weighting, attention_maps, global_scores, proportional_scores
+from kpray.transfer import start_copy, to_device
 
 ATTENTION_NAME = "kpray_samrank"
 
@@ -123,16 +124,12 @@ def head_scores(
     by_layer: dict[int, list[int]] = {}
     for layer, head in heads:
         by_layer.setdefault(layer, []).append(head)
-    heads_by_layer = {
-        layer: torch.tensor(sorted(set(found)), device=device) for layer, found in sorted(by_layer.items())
-    }
-    rows = {
-        head: row
-        for row, head in enumerate((layer, int(head)) for layer, found in heads_by_layer.items() for head in found)
-    }
-    order = [rows[head] for head in heads]
+    by_layer = {layer: sorted(set(found)) for layer, found in sorted(by_layer.items())}
+    rows = {head: row for row, head in enumerate((layer, head) for layer, found in by_layer.items() for head in found)}
+    heads_by_layer = {layer: torch.tensor(found, device=device) for layer, found in by_layer.items()}
+    order = torch.tensor([rows[head] for head in heads], device=device)
 
-    results: list[HeadScores | None] = [None] * len(sequences)
+    waiting: list[tuple[list[int], Callable[[], np.ndarray], Callable[[], np.ndarray]]] = []
     for batch in batches_by_length([len(sequence) for sequence in sequences], batch_tokens):
         lengths = [len(sequences[index]) for index in batch]
         ids = np.zeros((len(batch), max(lengths)), dtype=np.int64)
@@ -142,12 +139,13 @@ def head_scores(
             ids[row, :length] = sequences[index]
             real[row, :length] = 1
             muted_positions[row, muted % length] = 1
-        real_BN = torch.from_numpy(real).to(device)
-        collector = _Collector(heads_by_layer, real_BN, torch.from_numpy(muted_positions).to(device), modes)
+        real_BN = to_device(torch.from_numpy(real), device)
+        muted_BN = to_device(torch.from_numpy(muted_positions), device)
+        collector = _Collector(heads_by_layer, real_BN, muted_BN, modes)
         padded = min(lengths) < max(lengths)
         with suppress(_Finished):  # the way out of `_attend` once the last chosen head is scored
             model(
-                input_ids=torch.from_numpy(ids).to(device),
+                input_ids=to_device(torch.from_numpy(ids), device),
                 attention_mask=real_BN.long() if padded else None,
                 use_cache=False,
                 kpray_collector=collector,
@@ -158,10 +156,14 @@ def head_scores(
                 where="model",
                 fix="take one of BERT, GPT-2 or Llama type",
             )
-        global_BHN = torch.cat([collector.found[layer][0] for layer in heads_by_layer], dim=1)[:, order].cpu().numpy()
-        proportional_MBHN = (
-            torch.cat([collector.found[layer][1] for layer in heads_by_layer], dim=2)[:, :, order].cpu().numpy()
-        )
-        for row, (index, length) in enumerate(zip(batch, lengths, strict=True)):
-            results[index] = HeadScores(global_BHN[row, :, :length], proportional_MBHN[:, row, :, :length])
-    return [result for result in results if result is not None]
+        global_BHN = torch.cat([collector.found[layer][0] for layer in heads_by_layer], dim=1)[:, order]
+        proportional_MBHN = torch.cat([collector.found[layer][1] for layer in heads_by_layer], dim=2)[:, :, order]
+        waiting.append((batch, start_copy(global_BHN), start_copy(proportional_MBHN)))
+
+    results: dict[int, HeadScores] = {}
+    for batch, wait_global, wait_proportional in waiting:  # by now a GPU has been given all batches
+        global_, proportional = wait_global(), wait_proportional()
+        for row, index in enumerate(batch):
+            length = len(sequences[index])
+            results[index] = HeadScores(global_[row, :, :length], proportional[:, row, :, :length])
+    return [results[index] for index in range(len(sequences))]

@@ -1,0 +1,134 @@
+"""What each part of UniKeyphrase is worth: Table 4 of the paper with both readings of Eq. 13-14, over several seeds.
+
+    python benchmarks/run.py ablations --train train.jsonl --valid valid.jsonl --output DIR --seeds 0 1 2
+
+Every training is a real one (`--local`), so one GPU does. Finished trainings are kept: the same command goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import statistics
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from scipy import stats
+
+from kpray.printing import print_tables
+from kpray.settings import Settings, parse_settings
+from kpray.train.job import TrainSettings, train
+from kpray.training import OptimConfig, RunConfig
+from kpray.unikeyphrase.config import TaskConfig
+from kpray.unikeyphrase.task import UniKeyphraseTask
+
+METRICS = ("present_f1@5", "present_f1@M", "absent_f1@5", "absent_f1@M", "total_f1@M", "#PK", "#AK")
+# What differs from `task`, by the name of its section and field.
+VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "mean": {"loss": {"reduction": "mean"}},
+    "mean, no BWC": {"loss": {"reduction": "mean", "bow_weight": 0.0}},
+    "mean, no SRL": {"loss": {"reduction": "mean"}, "model": {"relation_layers": 0}},
+    "mean, no SRL, no BWC": {"loss": {"reduction": "mean", "bow_weight": 0.0}, "model": {"relation_layers": 0}},
+    "sum": {"loss": {"reduction": "sum"}},
+    "sum, no BWC": {"loss": {"reduction": "sum", "bow_weight": 0.0}},
+    "mean, all phrases in the target": {"loss": {"reduction": "mean"}, "model": {"target": "all"}},
+    "mean, BERT masking": {"loss": {"reduction": "mean", "masking": "bert"}},
+}
+
+
+class AblationSettings(Settings):
+    """What the ablations take."""
+
+    train: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Documents with keyphrases to train on."""
+    valid: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Documents with keyphrases to score on."""
+    output: Path
+    """Folder for the trainings; one line of results.jsonl for each."""
+    train_documents: Annotated[int, Field(ge=1)] | None = None
+    """Number of documents to train on; null: all."""
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
+    """Random seeds; each variant is trained with each of them."""
+    seconds: Annotated[float, Field(gt=0)] | None = None
+    """Time after which no training begins; null: no limit."""
+    task: TaskConfig = TaskConfig()
+    optim: OptimConfig = OptimConfig()
+    run: RunConfig = RunConfig()
+
+
+def main(arguments: list[str]) -> int:
+    """Train and score the variants, and print the table."""
+    settings = parse_settings(
+        AblationSettings, arguments, prog="benchmarks/run.py ablations", description=str(__doc__).partition("\n")[0]
+    )
+    print_tables({"UniKeyphrase, F1 in percent, with 95% intervals over the seeds": ablations(settings)})
+    return 0
+
+
+def ablations(settings: AblationSettings) -> list[dict[str, Any]]:
+    """Train and score the variants of UniKeyphrase; one row each."""
+    start = time.monotonic()
+    results = settings.output / "results.jsonl"
+    settings.output.mkdir(parents=True, exist_ok=True)
+    lines = results.read_text("utf-8").splitlines() if results.exists() else []
+    done = [json.loads(line) for line in lines]
+    for seed in settings.seeds:
+        for name, changes in VARIANTS.items():
+            late = settings.seconds is not None and time.monotonic() - start > settings.seconds
+            if late or any((one["variant"], one["seed"]) == (name, seed) for one in done):
+                continue
+            done.append({"variant": name, "seed": seed, **_train(settings, name, changes, seed)})
+            with results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(done[-1]) + "\n")
+    return _rows(done)
+
+
+def _train(settings: AblationSettings, name: str, changes: Mapping[str, Any], seed: int) -> dict[str, float]:
+    """Metrics of the last validation, in percent, and the seconds that the training took."""
+    task = settings.task.model_dump()
+    for section, values in changes.items():
+        task[section] |= values
+    output = settings.output / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
+    job = TrainSettings(
+        train=settings.train,
+        valid=settings.valid,
+        output=str(output),
+        train_documents=settings.train_documents,
+        local=True,
+        optim=settings.optim.model_copy(update={"seed": seed}),
+        run=settings.run.model_copy(update={"validate_every": 10**9}),
+    )
+    start = time.monotonic()
+    train(UniKeyphraseTask(TaskConfig.model_validate(task)), job, token_sets=settings.output)
+    seconds = time.monotonic() - start
+    metrics: dict[str, float] = json.loads((output / "last/training.json").read_text("utf-8"))["metrics"]
+    shutil.rmtree(output)
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return {**metrics, "seconds": seconds}
+
+
+def _rows(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    rows = []
+    for name in VARIANTS:
+        found = [one for one in done if one["variant"] == name]
+        if found:
+            row: dict[str, Any] = {"variant": name, "seeds": len(found)}
+            for metric in METRICS:
+                values = [one[metric] for one in found]
+                row[metric] = f"{statistics.mean(values):.2f}{_interval(values)}"
+            rows.append(row)
+    return rows
+
+
+def _interval(values: list[float]) -> str:
+    """Half of Student's 95% interval of the mean."""
+    if len(values) < 2:
+        return ""
+    half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return f" ± {half:.2f}"
