@@ -51,7 +51,12 @@ class Activity:
         self.is_live = is_live(console)
         shown = columns or (SpinnerColumn(), TextColumn("{task.description}", markup=False))
         self.live = Live(
-            *shown, TimeElapsedColumn(), console=console, transient=not columns, disable=not self.is_live, expand=False
+            *shown,
+            TimeElapsedColumn(),
+            console=console,
+            transient=not columns,
+            disable=not self.is_live,
+            redirect_stdout=False,  # results, which may go to a file
         )
         if not columns:
             self.live.add_task(name, total=None)

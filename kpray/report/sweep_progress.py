@@ -36,7 +36,7 @@ class SweepProgress(Activity):
         self.cost = (0.0, 0.0)
         self.ended_here = 0  # trials that ended in this run, not in an earlier one
         self.last = 0.0
-        self.trials = Live(console=Console(stderr=True), auto_refresh=False, transient=False)
+        self.trials = Live(console=Console(stderr=True), auto_refresh=False, redirect_stdout=False)
 
     def __enter__(self) -> Self:
         if self.is_live:

@@ -32,6 +32,7 @@ from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.pretrained import absolute_if_folder
 from kpray.printing import print_result
+from kpray.report.progress import Activity
 from kpray.samrank.combine import all_scorings, make_table, save_table
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import Mode, all_heads, score_documents
@@ -165,7 +166,8 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
         trials=trials,
         spent=folder.spent(),
     )
-    write_head_report(report, folder.path)
+    with Activity("choosing the heads"):
+        write_head_report(report, folder.path)
     output = absolute(job.output)
     print_result(f"best: kpray extract --config {output}/best.yaml FILE...; the report: {output}/report.html")
     return 0

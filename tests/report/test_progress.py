@@ -208,6 +208,9 @@ def test_waiting_on_a_terminal_is_a_live_line(
     monkeypatch.setenv("FORCE_COLOR", "1")
     with Activity("starting Ray [x]"):
         say("note", "a line besides")
-    err = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", capsys.readouterr().err)
+        print("a result")
+    out, err = capsys.readouterr()
+    assert out == "a result\n"
+    err = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", err)
     assert "starting Ray [x] 0:00:0" in err
     assert "kpray: a line besides\n" in err
