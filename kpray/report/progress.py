@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     ProgressColumn,
@@ -20,6 +20,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as Live
 from rich.table import Column
+from rich.text import Text
 
 from kpray.log import as_json, say
 
@@ -31,6 +32,14 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 def is_live(console: Console) -> bool:
     """Whether the console can show something live: it is a terminal, and no program reads JSON from it."""
     return console.is_terminal and not as_json()
+
+
+class _Lines(Live):
+    """A live display in which a task may have a text above its line, of any length."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from (Text(task.fields["above"]) for task in self.tasks if task.fields.get("above"))
+        yield from super().get_renderables()
 
 
 class Activity:
@@ -50,7 +59,7 @@ class Activity:
         console = Console(stderr=True)
         self.is_live = is_live(console)
         shown = columns or (SpinnerColumn(), TextColumn("{task.description}", markup=False))
-        self.live = Live(
+        self.live = _Lines(
             *shown,
             TimeElapsedColumn(),
             console=console,
@@ -202,7 +211,6 @@ class TrainingProgress(Activity):
     def __init__(self) -> None:
         super().__init__(
             "training",
-            _wrapped("{task.description}"),
             BarColumn(bar_width=20),
             TextColumn("step {task.completed:,.0f} of {task.total:,.0f},"),
             TimeRemainingColumn(),
@@ -230,8 +238,8 @@ class TrainingProgress(Activity):
         parts = [f"{name} {values[name]:.4g}" for name in values if name not in self._OTHERS]
         losses = "  ".join([*parts, f"{values['tokens_per_second']:,.0f} tokens/s"])
         if self.task is None:
-            self.task = self.live.add_task(losses, total=steps)
-        self.live.update(self.task, completed=step, description=losses)
+            self.task = self.live.add_task(self.name, total=steps, above=losses)
+        self.live.update(self.task, completed=step, above=losses)
         is_first = self.first is None
         self.first = self.first or (now, step)
         done = step - self.first[1]
