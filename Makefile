@@ -4,17 +4,18 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.kpray-setup
-EXTRAS := cluster,cpu,bitext,offline,dev
+EXTRAS := cluster,cpu,bitext,offline,dev,docs
 
 .DELETE_ON_ERROR:
-.PHONY: help setup quickstart test test-fast check bench submission
+.PHONY: help setup quickstart test test-fast check docs bench submission
 
 help:
 	@echo "make setup       create $(VENV) with everything that the jobs and the tests need"
 	@echo "make quickstart  a small real run of the whole system, ending in a table"
 	@echo "make test        run all the tests"
 	@echo "make test-fast   those that start no Ray and no other process"
-	@echo "make check       lint, types, and which module may import which"
+	@echo "make check       lint, types, which module may import which, and the documentation"
+	@echo "make docs        build/docs: the documentation as web pages"
 	@echo "make bench       speed and F1 beside other tools"
 	@echo "make submission  build/submission: what ray job submit takes along, a wheel and the jobs"
 
@@ -41,6 +42,12 @@ check: $(STAMP)
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Strict: a link to a page, a heading or a name in the code that does not exist is an error. The variable silences a notice
+# that Material for MkDocs prints about its successor.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/run.py samrank

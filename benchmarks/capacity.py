@@ -1,6 +1,6 @@
 """How long jobs take, and what limits them, on machines that one has not got yet: arithmetic from stated rates.
 
-Sources of the rates: "measured" is in the README's "Speed"; "data sheet" is a maker's figure; "assumption" is nobody's
+Sources of the rates: "measured" is in docs/results/; "data sheet" is a maker's figure; "assumption" is nobody's
 measurement, and is to be set to one's own as soon as there is one.
 """
 

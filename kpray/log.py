@@ -1,4 +1,4 @@
-"""Log lines of commands and jobs on standard error: the logger `kpray`, for people or for what collects logs."""
+"""The logger `kpray`: log lines of commands and jobs on standard error, as text or as JSON."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _LOGGER = logging.getLogger("kpray")
 
 
 def as_json() -> bool:
-    """Whether lines are JSON: where the variable KPRAY_LOG is `json`."""
+    """Whether log lines are JSON, that is, whether the environment variable KPRAY_LOG is `json`."""
     return os.environ.get("KPRAY_LOG") == "json"
 
 
 def say(event: str, text: str, **fields: Any) -> None:
-    """Log a line of an event with its fields.
+    """Log one line.
 
     Args:
-        event: what kind of line it is, for who filters them: `step`, `round`; `warning` and `error` are levels too.
-        text: for people.
-        fields: the values in the text that a program may want.
+        event: kind of the line, for filters, such as `step` or `round`. `warning` and `error` also set the level.
+        text: the message for people.
+        fields: values in the message, for programs. Only the JSON form has them.
     """
     _LOGGER.log(_LEVELS.get(event, logging.INFO), text, extra={"event": event, "fields": fields})
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as a JSON object: `time` (UTC), `event` (else the level), `message` and the fields."""
+    """Formats a record as a JSON object: `time` (UTC), `event` (default: the level), `message` and the fields."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The object, on one line."""
+        """Return the object on one line."""
         values = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "event": getattr(record, "event", record.levelname.lower()),
@@ -46,9 +46,9 @@ class JsonFormatter(logging.Formatter):
 
 
 class _StandardError(logging.Handler):
-    """Writes to what `sys.stderr` is at that moment, since rich replaces it while a live line stands there.
+    """Writes to the current `sys.stderr`, which rich replaces while it shows a live line.
 
-    An error of writing goes on to the caller: the end of a pipe ends the command (`run_main`).
+    A write error is raised to the caller: a closed pipe ends the command (`run_main`).
     """
 
     text, json = logging.Formatter("kpray: %(message)s"), JsonFormatter()
@@ -61,7 +61,7 @@ class _StandardError(logging.Handler):
         sys.stderr.flush()
 
 
-if not _LOGGER.handlers:  # a program that uses kpray may have set its own
+if not _LOGGER.handlers:  # a program that imports kpray may have added a handler
     _LOGGER.addHandler(_StandardError())
     _LOGGER.setLevel(logging.INFO)
-    _LOGGER.propagate = False  # else a handler of the root logger writes each line again
+    _LOGGER.propagate = False  # otherwise the root logger's handlers would repeat each line

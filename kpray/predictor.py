@@ -59,7 +59,8 @@ class Predictor(ABC, Generic[Prepared]):
     `predict_prepared` is the work of the model on many documents at once.
     """
 
-    kind: ClassVar[str]  #: name in the registry and in the saved folder
+    kind: ClassVar[str]
+    """Name of the method in the registry and in the saved folder."""
 
     @abstractmethod
     def prepare(self, document: Document) -> Prepared:

@@ -1,4 +1,4 @@
-"""From a name or a folder to a predictor, and the settings of every method that a command takes."""
+"""Opens predictors by name or folder, and collects the settings of all methods for the commands."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A kind of predictor; classes are named as `module:class`.
+    """A kind of predictor. Classes are given as `module:class`.
 
     Attributes:
-        predictor: the `Predictor`. It is imported when one is opened, since that takes torch.
-        config: its `PredictorConfig`. Where that is a `TrainedConfig`, the weights lie in the saved folder.
-        options: the part of the configuration that a user may set; empty: all of it.
+        predictor: the `Predictor` class. It is imported when a predictor is opened, because it imports torch.
+        config: its `PredictorConfig`. If that is a `TrainedConfig`, the saved folder contains the weights.
+        options: class with the fields of the configuration that a user may set; empty: all fields.
     """
 
     predictor: str
@@ -50,11 +50,11 @@ class Method:
 
     @property
     def trained(self) -> bool:
-        """Whether there is a predictor only where one was trained."""
+        """Whether a predictor of this kind must be trained before it can be opened."""
         return issubclass(self.config_class, TrainedConfig)
 
 
-# A line here makes a method known to every command, the configuration files, evaluation and serving.
+# An entry here makes a method available to all commands, configuration files, evaluation and serving.
 METHODS = {
     "samrank": Method("kpray.samrank.predictor:SAMRank", "kpray.samrank.config:SAMRankConfig"),
     "unikeyphrase": Method(
@@ -91,11 +91,11 @@ def open_predictor(name: str, config: Mapping[str, Any] | None = None) -> Predic
     """Open a predictor.
 
     Args:
-        name: a kind that needs no training (`samrank`), or a folder that `Predictor.save` or a training wrote.
-        config: fields of the predictor's configuration to set otherwise than its defaults, or than the folder has them.
+        name: a kind that needs no training (`samrank`), or a folder that `Predictor.save` or a training job wrote.
+        config: configuration fields that override the defaults, or the values saved in the folder.
 
     Raises:
-        UserError: there is no such predictor, or its configuration is wrong.
+        UserError: the predictor does not exist, or its configuration is wrong.
     """
     method, settings = _configure(name, config or {})
     predictor: Predictor[Any] = resolve_name(method.predictor)(settings)
@@ -106,35 +106,38 @@ def kind_of(name: str) -> str:
     """The kind of a predictor, without opening it.
 
     Raises:
-        UserError: there is no such predictor.
+        UserError: the predictor does not exist.
     """
     return _read(name)[0]
 
 
 def pin_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field of a predictor's configuration, with what depends on the machine decided here, for all workers.
+    """Resolve all fields of a predictor's configuration on this machine, so that all workers use the same values.
 
     Args:
-        name: as `open_predictor`.
-        config: as `open_predictor`.
+        name: as in `open_predictor`.
+        config: as in `open_predictor`.
+
+    Returns:
+        The configuration as JSON values. Fields such as `auto` are replaced by what this machine chooses.
 
     Raises:
-        UserError: there is no such predictor, its configuration is wrong, or cannot be met on this machine.
+        UserError: the predictor does not exist, its configuration is wrong, or this machine cannot provide it.
     """
     _, settings = _configure(name, config)
     return settings.pinned().model_dump(mode="json")
 
 
 def section_of(name: str, settings: MethodSections, others: Sequence[str] = ()) -> dict[str, Any]:
-    """What a user set in the section of a predictor's kind, for `open_predictor`.
+    """The fields that a user set in the section of a predictor's kind, for `open_predictor`.
 
     Args:
-        name: as `open_predictor`.
-        settings: of a command, with a section for each kind.
-        others: names of the predictors that run besides, which have sections too.
+        name: as in `open_predictor`.
+        settings: settings of a command, with a section for each kind.
+        others: names of the other predictors of the same command. Their sections may be set too.
 
     Raises:
-        UserError: there is no such predictor, or something is set in a section that no predictor has.
+        UserError: a predictor does not exist, or a field is set in the section of a kind that is not used.
     """
     kind = kind_of(name)
     kinds = {kind, *map(kind_of, others)}
@@ -145,32 +148,32 @@ def section_of(name: str, settings: MethodSections, others: Sequence[str] = ()) 
         if fields and section not in kinds:
             raise UserError(
                 f"{section}.{next(iter(fields))} is set, but the predictor {name!r} is of the kind {kind}",
-                fix=f"leave out what is of {section}",
+                fix=f"remove the options of {section}",
             )
     return given[kind]
 
 
 def _configure(name: str, config: Mapping[str, Any]) -> tuple[Method, PredictorConfig]:
-    """The method and the validated configuration of a predictor."""
+    """Method and validated configuration of a predictor."""
     kind, saved, where = _read(name)
     method = METHODS[kind]
     return method, validate_settings(method.config_class, merge_sections(saved, config), where=where)
 
 
 def _read(name: str) -> tuple[str, dict[str, Any], str]:
-    """Kind and saved configuration of a predictor, and where they come from."""
+    """Kind and saved configuration of a predictor, and the file or name that they come from (for errors)."""
     untrained = [kind for kind, method in METHODS.items() if not method.trained]
     if name in untrained:
         return name, {}, name
     file = Path(local_folder(name)) / PREDICTOR_FILE
     if not file.is_file():
-        what = f"{name!r} must be trained first" if name in KINDS else f"{name!r} is no predictor"
+        what = f"{name!r} must be trained first" if name in KINDS else f"{name!r} is not a predictor"
         raise UserError(what, where="predictor", fix=f"use {', '.join(untrained)}, or a folder with {PREDICTOR_FILE}")
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
         kind, config = str(saved["kind"]), dict(saved["config"])
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"not a saved predictor: {error}", where=str(file), fix="save it anew") from error
+        raise UserError(f"not a saved predictor: {error}", where=str(file), fix="save it again") from error
     if kind not in KINDS:
         raise UserError(f"unknown kind of predictor {kind!r}", where=str(file), fix=f"known: {', '.join(KINDS)}")
     return kind, {**config, "model": name} if METHODS[kind].trained else config, str(file)

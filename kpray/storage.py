@@ -1,11 +1,11 @@
-"""Files in folders and in object storage (`s3://`, `gs://`), by the few calls of pathlib that kpray needs.
+"""Local folders and object storage (`s3://`, `gs://`) behind one interface: the pathlib methods that kpray needs.
 
-A `Location` is a `Path`, or an `ObjectPath` that answers to the same calls through pyarrow's file systems. In object
-storage a file appears whole when its upload ends, and there are no renames: what is written is made on this machine's
-disk first, and uploaded in one piece (`whole_file`).
+A `Location` is a `Path` or an `ObjectPath`. `ObjectPath` implements the same methods on pyarrow's file systems. Object
+storage has no renames, and a file appears there when its upload ends. `whole_file` therefore writes to the local disk
+first and uploads the file in one request.
 
-They are pyarrow's file systems and not fsspec's: pyarrow brings S3 and GCS with it, where fsspec needs s3fs and gcsfs
-with the cloud's SDK in fixed versions; and Ray Data reads Parquet by the same ones.
+kpray uses pyarrow's file systems instead of fsspec's. pyarrow includes S3 and GCS, and Ray Data reads Parquet with the
+same file systems. fsspec would need s3fs and gcsfs, which pin the versions of the cloud SDKs.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ from uuid import uuid4
 from kpray.errors import UserError
 
 _SCHEMES = ("s3", "gs")
-_SECONDS_TO_ANSWER = 60.0  # Arrow itself gives up after three
+_SECONDS_TO_ANSWER = 60.0  # Arrow's default is 3
 _SMALL = 1 << 24  # bytes
-#: Where a store other than the provider's own is, as other tools read it, too; every node needs the same.
+#: Environment variables that select a store other than the provider's. Every node needs the same values.
 VARIABLES = ("AWS_ENDPOINT_URL", "AWS_REGION", "STORAGE_EMULATOR_HOST")
 
 
 def is_object(name: str | os.PathLike[str]) -> bool:
-    """Whether a name is one in object storage."""
+    """Whether a name is a URI in object storage."""
     return str(name).partition("://")[0] in _SCHEMES and "://" in str(name)
 
 
 def location(name: str | os.PathLike[str] | ObjectPath) -> Location:
-    """The place of a name: `s3://bucket/key`, `gs://bucket/key`, or a path.
+    """Parse `s3://bucket/key`, `gs://bucket/key` or a local path.
 
     Raises:
-        UserError: it is a URI of another kind, or of no bucket.
+        UserError: the URI has another scheme or no bucket.
     """
     text = str(name)
     if not is_object(text):
         scheme, separator, _ = text.partition("://")
         if separator and scheme.isalnum():
-            raise UserError(f"there is no storage of the kind {scheme}://", where=text, fix="known: s3:// and gs://")
+            raise UserError(f"{scheme}:// is not supported", where=text, fix="use s3://, gs:// or a local path")
         return Path(text)
     if not urlsplit(text).netloc:
         raise UserError("the bucket is missing", where=text, fix="write s3://BUCKET/FOLDER")
@@ -60,10 +60,10 @@ def location(name: str | os.PathLike[str] | ObjectPath) -> Location:
 
 @dataclass(frozen=True, slots=True, order=True)
 class ObjectPath:
-    """A name in object storage, with as much of pathlib's interface as kpray uses.
+    """A file or folder in object storage, with the pathlib methods that kpray uses.
 
     Attributes:
-        uri: `scheme://bucket/key`, without a slash at its end.
+        uri: `scheme://bucket/key`, without a trailing slash.
     """
 
     uri: str
@@ -76,53 +76,57 @@ class ObjectPath:
 
     @property
     def name(self) -> str:
-        """The last part."""
+        """The last part of the key."""
         return self.uri.rpartition("/")[2]
 
     @property
     def key(self) -> str:
-        """`bucket/key`, as pyarrow's file systems name it."""
+        """`bucket/key`, the form that pyarrow's file systems take."""
         return self.uri.partition("://")[2]
 
     def with_name(self, name: str) -> ObjectPath:
-        """The same place with another last part."""
+        """The same location with another last part."""
         return ObjectPath(f"{self.uri.rpartition('/')[0]}/{name}")
 
     def resolve(self) -> ObjectPath:
-        """Itself: it is the same on every machine."""
+        """Return itself: a URI is the same on every machine."""
         return self
 
     def mkdir(self, parents: bool = True, exist_ok: bool = True) -> None:
-        """Nothing: there are no folders, only names with slashes."""
+        """Do nothing: object storage has no folders, only keys with slashes."""
 
     def exists(self) -> bool:
-        """Whether there is a file or a folder of the name."""
+        """Whether a file or folder has this name."""
         return _info(self) is not None
 
     def is_file(self) -> bool:
-        """Whether there is a file of the name."""
+        """Whether a file has this name."""
         info = _info(self)
         return info is not None and bool(info.is_file)
 
     def is_dir(self) -> bool:
-        """Whether there are names that begin with this one and a slash."""
+        """Whether any key begins with this one and a slash."""
         info = _info(self)
         return info is not None and not info.is_file
 
     def size(self) -> int:
-        """Bytes of the file."""
+        """Size of the file in bytes.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+        """
         info = _info(self)
         if info is None or not info.is_file:
             raise FileNotFoundError(2, "no such object", self.uri)
         return int(info.size)
 
     def open(self, mode: str = "rb") -> BinaryIO:
-        """Open the file for reading; ranges of it are read as they are needed."""
-        assert mode == "rb", "writing is whole_file's"
+        """Open the file for reading. Byte ranges are fetched when they are read."""
+        assert mode == "rb", "write with whole_file"
         return cast(BinaryIO, io.BufferedReader(_file_system(self).open_input_file(self.key)))
 
     def read_text(self, encoding: str = "utf-8") -> str:
-        """All of the file."""
+        """Read the whole file."""
         with self.open() as file:
             return file.read().decode(encoding)
 
@@ -132,18 +136,22 @@ class ObjectPath:
             file.write(text.encode(encoding))
 
     def upload(self, file: Path) -> None:
-        """Upload a file of this machine; it appears when all of it has arrived."""
+        """Upload a local file. It appears in the storage when the upload is complete."""
         from pyarrow import memory_map
 
-        # Not pyarrow's copy_files, which lets an upload fail without a word. One write: a stream that is closed between
-        # two would make half a file whole. A small file may be one that others append to, or cut, meanwhile.
-        # What is called .gz is not to be compressed again.
+        # pyarrow's copy_files hides failed uploads. There is only one write: if the stream were closed between two
+        # writes, half a file would appear as a whole one. Small files are read, not mapped, because another process may
+        # append to them or truncate them meanwhile. compression=None: pyarrow would compress a .gz file again.
         contents = memory_map(str(file)).read_buffer() if file.stat().st_size > _SMALL else file.read_bytes()
         with _file_system(self).open_output_stream(self.key, compression=None) as stream:
             stream.write(contents)
 
     def unlink(self, missing_ok: bool = False) -> None:
-        """Remove the file."""
+        """Remove the file.
+
+        Raises:
+            FileNotFoundError: there is no such file, and `missing_ok` is false.
+        """
         try:
             _file_system(self).delete_file(self.key)
         except FileNotFoundError:
@@ -151,11 +159,11 @@ class ObjectPath:
                 raise
 
     def glob(self, pattern: str) -> Iterator[ObjectPath]:
-        """Files directly in the folder whose name fits, in order."""
+        """Files in the folder itself whose name matches the pattern, sorted."""
         return (file for file in self._files(recursive=False) if fnmatch(file.name, pattern))
 
     def rglob(self, pattern: str) -> Iterator[ObjectPath]:
-        """Files in the folder and below whose name fits, in order."""
+        """Files in the folder and its subfolders whose name matches the pattern, sorted."""
         return (file for file in self._files(recursive=True) if fnmatch(file.name, pattern))
 
     def _files(self, recursive: bool) -> list[ObjectPath]:
@@ -166,39 +174,40 @@ Location = Path | ObjectPath
 
 
 def file_sizes(folder: ObjectPath) -> list[tuple[ObjectPath, int]]:
-    """Files in a folder and below, in order, each with its bytes."""
+    """Files in a folder and its subfolders, sorted, each with its size in bytes."""
     return [(file, int(info.size)) for file, info in _list(folder, recursive=True)]
 
 
 def local_folder(name: str) -> str:
-    """A folder's name; of one in object storage that of its copy on this machine (`near`)."""
-    place = location(name) if is_object(name) else None
-    return str(near(place)) if isinstance(place, ObjectPath) else name
+    """The path of a folder on this machine. A folder in object storage is copied first (`local_copy`)."""
+    folder = location(name) if is_object(name) else None
+    return str(local_copy(folder)) if isinstance(folder, ObjectPath) else name
 
 
 def absolute(name: str) -> str:
-    """A name for workers, which have other current folders: an absolute path, or one in object storage as it is."""
+    """The absolute path of a name, for workers, whose current folder differs. A URI is returned unchanged."""
     return name if is_object(name) else str(Path(name).resolve())
 
 
-def near(folder: ObjectPath) -> Path:
-    """A copy of a folder on this machine's disk, made once for all processes that ask for the same contents.
+def local_copy(folder: ObjectPath) -> Path:
+    """Copy a folder to this machine's disk, once for all processes that ask for the same contents.
 
-    It stands below `KPRAY_CACHE` (`~/.cache/kpray`), under a checksum of the names, sizes and times of the files.
+    The copy is in `KPRAY_CACHE` (default `~/.cache/kpray`), in a folder named after a checksum of the file names, sizes
+    and modification times.
 
     Raises:
-        UserError: there is no such folder, or it cannot be read.
+        UserError: the folder does not exist or cannot be read.
     """
     with reading_objects(folder):
         files = _list(folder, recursive=True)
     if not files:
-        raise UserError("there is no such folder", where=str(folder))
+        raise UserError("the folder does not exist or is empty", where=str(folder), fix="check the bucket and the key")
     listing = [(str(file), info.size, info.mtime_ns) for file, info in files]
     copies = cache_folder() / "folders"
     copy = copies / f"{folder.name}-{hashlib.sha256(repr(listing).encode()).hexdigest()[:16]}"
     copies.mkdir(parents=True, exist_ok=True)
     with (copies / f"{copy.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # the first process of the machine fetches it, the others wait
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the first process on this machine copies, the others wait
         if not copy.exists():
             with whole_folder(copy) as unfinished, reading_objects(folder):
                 _copy(folder, [file for file, _ in files], unfinished)
@@ -206,15 +215,15 @@ def near(folder: ObjectPath) -> Path:
 
 
 def cache_folder() -> Path:
-    """Folder of this machine for what can be fetched again: `KPRAY_CACHE`, or `~/.cache/kpray`."""
+    """Local folder for files that can be downloaded again: `KPRAY_CACHE`, or `~/.cache/kpray`."""
     return Path(os.environ.get("KPRAY_CACHE") or Path.home() / ".cache/kpray").resolve()
 
 
 def copy_folder(folder: ObjectPath, target: Path) -> None:
-    """Copy all files of a folder, and of those below, to this machine.
+    """Copy all files of a folder and its subfolders to this machine.
 
     Raises:
-        OSError: the storage or this machine refuses.
+        OSError: a file cannot be read or written.
     """
     _copy(folder, [file for file, _ in _list(folder, recursive=True)], target)
 
@@ -229,15 +238,15 @@ def _copy(folder: ObjectPath, files: Sequence[ObjectPath], target: Path) -> None
 
 @contextmanager
 def whole_file(path: Location) -> Iterator[Path]:
-    """Give a hidden name beside `path`, which becomes `path` when all went well and vanishes otherwise.
+    """Yield a hidden temporary path next to `path`. It is renamed to `path` on success and removed on an error.
 
-    For a file in object storage it is one on this machine's disk, which is uploaded in the end.
+    For a file in object storage the temporary path is on the local disk, and it is uploaded on success.
     """
     if isinstance(path, ObjectPath):
         with tempfile.TemporaryDirectory(prefix="kpray-") as folder:
-            made = Path(folder) / path.name
-            yield made
-            path.upload(made)
+            temporary = Path(folder) / path.name
+            yield temporary
+            path.upload(temporary)
         return
     unfinished = _hidden(path)
     try:
@@ -250,10 +259,10 @@ def whole_file(path: Location) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Give a new hidden folder beside `folder`, which becomes `folder` when all went well and vanishes otherwise.
+    """Yield a new hidden folder next to `folder`. It is renamed to `folder` on success and removed on an error.
 
-    A folder that has the name already is as it was until then, and is replaced. After a kill between the two renames
-    of that, `recover_folder` has it back. One process at a time writes a folder.
+    An existing `folder` stays unchanged until then and is replaced. Replacing it takes two renames; `recover_folder`
+    repairs the result of a kill between them. Only one process may write a folder at a time.
     """
     recover_folder(folder)
     unfinished, old = _hidden(folder), _old(folder)
@@ -272,16 +281,16 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def recover_folder(folder: Path) -> None:
-    """Make good what a kill in `whole_folder` left: the folder has its name again, and nothing unfinished is left."""
+    """Repair what a kill in `whole_folder` left behind: restore the folder's name and remove unfinished folders."""
     old = _old(folder)
     if old.exists() and not folder.exists():
         old.rename(folder)
-    for left in (old, *folder.parent.glob(f".{glob.escape(folder.name)}.*.tmp")):
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in (old, *folder.parent.glob(f".{glob.escape(folder.name)}.*.tmp")):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def sync_file(path: Path) -> None:
-    """Wait until a file is on the disk: its name must not outlive its contents when the machine goes down."""
+    """Flush a file to the disk. Otherwise a crash of the machine could keep its new name but lose its contents."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 
@@ -295,27 +304,27 @@ def _old(folder: Path) -> Path:
 
 
 @contextmanager
-def reading_objects(place: ObjectPath) -> Iterator[None]:
-    """Turn the refusal of object storage to be read into a `UserError`."""
+def reading_objects(path: ObjectPath) -> Iterator[None]:
+    """Turn an error of reading object storage into a `UserError`."""
     try:
         yield
     except OSError as error:
         raise UserError(
             f"cannot be read: {reason_of(error)}",
-            where=str(place),
-            fix="see to the credentials, AWS_REGION, and AWS_ENDPOINT_URL if the store is not AWS",
+            where=str(path),
+            fix="check the credentials, AWS_REGION, and AWS_ENDPOINT_URL if the store is not AWS",
         ) from error
 
 
 def reason_of(error: OSError) -> str:
-    """What the system or the store says, without the number of the request."""
+    """The message of the operating system or the store, without the request id."""
     return (error.strerror or str(error)).partition(" (Request ID")[0]
 
 
-def _info(place: ObjectPath) -> Any:
+def _info(path: ObjectPath) -> Any:
     from pyarrow import fs
 
-    info = _file_system(place).get_file_info(place.key)
+    info = _file_system(path).get_file_info(path.key)
     return None if info.type == fs.FileType.NotFound else info
 
 
@@ -328,8 +337,8 @@ def _list(folder: ObjectPath, recursive: bool) -> list[tuple[ObjectPath, Any]]:
     return sorted(found, key=lambda pair: pair[0])
 
 
-def _file_system(place: ObjectPath) -> Any:
-    parts = urlsplit(place.uri)
+def _file_system(path: ObjectPath) -> Any:
+    parts = urlsplit(path.uri)
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     return _connect(parts.scheme, parts.netloc, os.environ.get("AWS_ENDPOINT_URL"), region)
 
@@ -342,7 +351,7 @@ def _connect(scheme: str, bucket: str, endpoint: str | None, region: str | None)
         return fs.FileSystem.from_uri(f"gs://{bucket}")[0]
     if not region:
         region = "us-east-1" if endpoint else fs.resolve_s3_region(bucket)
-    # A small file is then one request, and no upload in parts that a kill could leave behind.
+    # With allow_delayed_open a small file is one request, not a multipart upload that a kill could leave behind.
     return fs.S3FileSystem(
         endpoint_override=endpoint,
         region=region,

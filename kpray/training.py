@@ -104,7 +104,8 @@ class TrainingTask(ABC):
     documents of the whole step, so that the split into micro-batches and over workers does not change the result.
     """
 
-    kind: ClassVar[str]  #: of the predictor that comes out
+    kind: ClassVar[str]
+    """Kind of the predictor that training writes."""
 
     whole_steps: ClassVar[bool] = False
     """The loss of a document depends on the others of its step: each worker takes its share of a step in one

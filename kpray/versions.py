@@ -1,4 +1,4 @@
-"""Versions of what results depend on."""
+"""Versions of Python, kpray and the libraries that results depend on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DISTRIBUTIONS = (
 
 @cache
 def versions() -> dict[str, str]:
-    """Return the versions of Python, kpray and the installed libraries that results depend on; imports none of them."""
+    """Map each installed library (and `python`, `kpray`) to its version. This imports none of the libraries."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": platform.python_version(), "kpray": __version__}
@@ -25,5 +25,5 @@ def versions() -> dict[str, str]:
         try:
             found[distribution] = version(distribution)
         except PackageNotFoundError:
-            continue  # an extra that is not installed has no version
+            continue  # it belongs to an extra that is not installed
     return found

@@ -24,7 +24,7 @@ def normal(name: str) -> str:
 
 
 def declared() -> set[str]:
-    extras = [extra for name, extra in PROJECT["optional-dependencies"].items() if name != "dev"]
+    extras = [extra for name, extra in PROJECT["optional-dependencies"].items() if name not in ("dev", "docs")]
     found = [PROJECT["dependencies"], *extras]
     return {normal(re.split(r"[\[<>=!~ ;]", requirement)[0]) for group in found for requirement in group}
 

@@ -1,4 +1,4 @@
-"""Lines on standard error, for people and as JSON."""
+"""Log lines on standard error, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from kpray.report.progress import TrainingProgress
 from kpray.settings import run_main
 
 
-def test_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_lines(capsys: pytest.CaptureFixture[str]) -> None:
     say("step", "embed ab12", step="embed")
     assert capsys.readouterr().err == "kpray: embed ab12\n"
 
 
-def test_for_programs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KPRAY_LOG", "json")
     say("step", "naïve\nline", step="embed", reused=False)
 
@@ -37,7 +37,7 @@ def test_for_programs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     assert (training["event"], training["step"], training["loss"]) == ("progress", 1, 0.5)
 
 
-def test_other_loggers_of_kpray_write_the_same_lines(
+def test_child_loggers_write_the_same_lines(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logger = logging.getLogger("kpray.text.tagging")

@@ -1,4 +1,4 @@
-"""Opening a predictor by name or folder, and each way in which that is a user's mistake."""
+"""Opening a predictor by name or folder, and the error for each mistake that a user can make."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DOCUMENTS = [
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Folder of a small BERT; skips where there is no tagger of English."""
+    """Folder of a small BERT. Skips the test if no English tagger is installed."""
     try:
         load_tagger("auto")
     except UserError as error:
@@ -53,7 +53,7 @@ def copy_of(folder: str, to: Path) -> Path:
 
 
 def message(name: str, config: dict[str, Any] | None = None) -> str:
-    """The one line that a user gets for what is wrong."""
+    """The error message, which must be one line."""
     with pytest.raises(UserError) as caught:
         open_predictor(name, config)
     line = str(caught.value)
@@ -79,7 +79,7 @@ def test_saved_predictor_predicts_the_same(bert: str, tmp_path: Path) -> None:
     assert opened.predict(DOCUMENTS) == expected
 
 
-def test_fields_of_a_saved_predictor_can_be_set_otherwise(bert: str, tmp_path: Path) -> None:
+def test_fields_of_a_saved_predictor_can_be_overridden(bert: str, tmp_path: Path) -> None:
     open_predictor("samrank", {"model": bert, "heads": ["3-1"], "score": "global"}).save(tmp_path)
     opened = open_predictor(str(tmp_path), {"heads": ["1-1"]})
     assert opened.describe()["config"]["heads"] == ["1-1"]
@@ -88,7 +88,7 @@ def test_fields_of_a_saved_predictor_can_be_set_otherwise(bert: str, tmp_path: P
 
 def test_unknown_predictor(tmp_path: Path) -> None:
     assert message("samrnk") == (
-        f"predictor: 'samrnk' is no predictor (use samrank, or a folder with {PREDICTOR_FILE})"
+        f"predictor: 'samrnk' is not a predictor (use samrank, or a folder with {PREDICTOR_FILE})"
     )
     assert str(tmp_path) in message(str(tmp_path))
 
@@ -107,7 +107,7 @@ def test_unknown_predictor(tmp_path: Path) -> None:
         ('{"kind": "textrank", "config": {}}', "unknown kind of predictor 'textrank' (known: samrank"),
         ('{"kind": "samrank", "config": {"head": ["1-1"]}}', "unknown field head"),
         ('{"kind": "samrank", "config": {"heads": ["1"]}}', "like 4-12"),
-        ("\udcff", "not a saved predictor"),  # no UTF-8
+        ("\udcff", "not a saved predictor"),  # not UTF-8
     ],
 )
 def test_broken_saved_predictor(contents: str, part: str, tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_broken_saved_predictor(contents: str, part: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("heads", "head"), [(["4-1"], "4-1"), (["1-1", "1-5"], "1-5")])
-def test_head_that_the_model_has_not(heads: list[str], head: str, bert: str) -> None:
+def test_head_that_does_not_exist(heads: list[str], head: str, bert: str) -> None:
     assert message("samrank", {"model": bert, "heads": heads}) == (
         f"heads: the model has no head {head} (it has 3 layers of 4 heads: 1-1 to 3-4)"
     )
@@ -149,7 +149,7 @@ def test_weights_that_are_a_pickle(bert: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])
 @pytest.mark.parametrize("share", [0.0, 0.5])
-def test_file_that_was_not_copied_whole(file: str, share: float, bert: str, tmp_path: Path) -> None:
+def test_truncated_file(file: str, share: float, bert: str, tmp_path: Path) -> None:
     folder = copy_of(bert, tmp_path)
     whole = (folder / file).read_bytes()
     (folder / file).write_bytes(whole[: int(share * len(whole))])
@@ -171,7 +171,7 @@ def test_model_without_a_tokenizer(bert: str, tmp_path: Path) -> None:
     assert "tokenizer" in message("samrank", {"model": str(folder), "heads": ["1-1"]})
 
 
-def test_file_in_place_of_a_folder(bert: str) -> None:
+def test_file_instead_of_a_folder(bert: str) -> None:
     assert "cannot load model" in message("samrank", {"model": str(Path(bert) / "config.json"), "heads": ["1-1"]})
 
 
@@ -192,7 +192,7 @@ def test_pinned_configuration_of_a_saved_predictor(bert: str, tmp_path: Path) ->
     open_predictor("samrank", {"model": bert, "heads": ["1-1"], "tagger": "auto"}).save(tmp_path)
     pinned = pin_config(str(tmp_path), {})
     assert (pinned["model"], pinned["heads"], pinned["tagger"]) == (bert, ["1-1"], load_tagger("auto").name)
-    with pytest.raises(UserError, match="no predictor"):
+    with pytest.raises(UserError, match="is not a predictor"):
         pin_config(str(tmp_path / "absent"), {})
 
 
@@ -201,7 +201,7 @@ def test_predictors_of_other_types_open_too(bert: str, tmp_path: Path) -> None:
     assert len(open_predictor(str(tmp_path / "saved")).predict(DOCUMENTS)) == len(DOCUMENTS)
 
 
-def test_method_that_must_be_trained_is_no_name() -> None:
+def test_method_that_must_be_trained_first() -> None:
     assert message("unikeyphrase") == (
         f"predictor: 'unikeyphrase' must be trained first (use samrank, or a folder with {PREDICTOR_FILE})"
     )
@@ -213,7 +213,7 @@ def test_trained_folder_without_weights(tmp_path: Path) -> None:
 
 
 class Command(MethodSections):
-    """Settings with a section for each kind, as jobs have them."""
+    """Settings with a section for each kind, like those of a job."""
 
     top: int = 5
 

@@ -1,4 +1,4 @@
-"""Names of locations; files and folders that are whole or as they were. With a server: in tests/integration."""
+"""Parsing of locations; files and folders are written whole or not at all. tests/integration has tests on a server."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def test_name_without_a_bucket(name: str) -> None:
         location(name)
 
 
-def test_other_storage() -> None:
-    with pytest.raises(UserError, match="no storage of the kind hdfs://"):
+def test_unsupported_scheme() -> None:
+    with pytest.raises(UserError, match="hdfs:// is not supported"):
         location("hdfs://host/folder")
 
 
-def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_file_unchanged(tmp_path: Path) -> None:
     def write(text: str, fails: bool) -> None:
         with whole_file(tmp_path / "file") as unfinished:
             unfinished.write_text(text)
-            assert unfinished.name.startswith(".")  # readers of folders pass over it
+            assert unfinished.name.startswith(".")  # readers of folders skip hidden files
             if fails:
                 raise OSError(28, "No space left on device")
 
@@ -55,8 +55,8 @@ def write_folder(folder: Path, text: str, fails: bool = False) -> None:
             raise OSError(28, "No space left on device")
 
 
-def test_a_folder_is_whole_or_as_it_was(tmp_path: Path) -> None:
-    folder = tmp_path / "best [1]"  # nor is its name a pattern
+def test_a_failed_write_leaves_the_folder_unchanged(tmp_path: Path) -> None:
+    folder = tmp_path / "best [1]"  # the name must not be read as a pattern
     for text in ("1", "2"):
         write_folder(folder, text)
         assert (folder / "below/weights").read_text() == text
@@ -66,20 +66,20 @@ def test_a_folder_is_whole_or_as_it_was(tmp_path: Path) -> None:
     assert (folder / "below/weights").read_text() == "2"
     assert list(tmp_path.iterdir()) == [folder]
     write_folder(folder, "4")
-    assert not (folder / "more").exists()  # it is replaced, not added to
+    assert not (folder / "more").exists()  # the folder was replaced, not merged
 
 
 def test_a_folder_is_recovered_after_a_kill(tmp_path: Path) -> None:
     folder, other = tmp_path / "best [1]", tmp_path / ".best [1]more.ab.tmp"
     other.mkdir()
     write_folder(folder, "2")
-    folder.rename(tmp_path / f".{folder.name}.old")  # it was killed between two renames
+    folder.rename(tmp_path / f".{folder.name}.old")  # a kill between the two renames
     (tmp_path / f".{folder.name}.12ab.tmp").mkdir()
     recover_folder(folder)
     assert {*tmp_path.iterdir()} == {folder, other}
     assert (folder / "below/weights").read_text() == "2"
 
-    (tmp_path / f".{folder.name}.old").mkdir()  # it was killed after both
+    (tmp_path / f".{folder.name}.old").mkdir()  # a kill after both renames
     (tmp_path / f".{folder.name}.12ab.tmp").mkdir()
     write_folder(folder, "3")
     assert {*tmp_path.iterdir()} == {folder, other}

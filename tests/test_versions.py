@@ -1,4 +1,4 @@
-"""Versions that stand beside every output."""
+"""The versions that are written next to every output."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Work on any number of records on Ray Data: streaming, in chunks that are each committed once.
+"""Streaming work on any number of records with Ray Data, in chunks. The result of each chunk is written exactly once.
 
-Reading tasks turn every file into chunks of raw records; an actor does the work of a chunk and writes its result as one
-Parquet file under a name that the chunk alone decides. A file that is there is finished work: after a kill, a lost
-worker or a full disk the same command passes over it, so no record is written twice and none is missed.
+Reading tasks split every file into chunks of raw records. An actor processes a chunk and writes the result as one
+Parquet file. The file name depends only on the chunk, and an existing file means that the chunk is finished. After a
+kill, a lost worker or a full disk, the same command skips finished chunks. No record is lost or written twice.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ if TYPE_CHECKING:
     import ray
 
 READER_CPUS = 0.1
-ACTOR_CPUS = 0.9  # so that every actor on a core leaves room for a reader
-_BYTES_A_PROCESS = 500_000  # of the files: in the seconds that another process takes to start, one reads as much
-_READS_AT_ONCE = 32  # an object store takes some 20 ms for each, however small
+ACTOR_CPUS = 0.9  # an actor on a core leaves room for one reader
+_BYTES_PER_PROCESS = 500_000  # another process takes as long to start as one process needs for so much input
+_CONCURRENT_READS = 32  # an object store needs about 20 ms per read, even of a small file
 
 
 class PartRun(Protocol):
-    """What the actors are told."""
+    """Description of a run that every actor receives."""
 
     @property
     def output(self) -> Location:
-        """Folder of the parts, as an absolute path that all nodes see."""
+        """Folder of the parts, as an absolute path that all nodes share."""
 
     @property
     def state(self) -> Location:
-        """Folder of what the work needs to go on; has a folder `rejects` where records can be rejected."""
+        """Folder with the state for resuming. It contains the folder `rejects` if records can be rejected."""
 
 
 class ChunkRun(PartRun, Protocol):
-    """What the reading tasks are told, too."""
+    """Description of a run that every actor and every reading task receives."""
 
     def part(self, source: Source) -> str:
-        """Start of the names of the parts that are made of a file."""
+        """Prefix of the names of a file's parts."""
 
     def chunks(self, source: Source) -> Iterator[Chunk]:
-        """The same chunks every time."""
+        """Chunks of a file. Every call yields the same chunks."""
 
 
 Run = TypeVar("Run", bound=PartRun)
@@ -71,7 +71,7 @@ FileRun = TypeVar("FileRun", bound=ChunkRun)
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Records of finished work."""
+    """Numbers of records of finished chunks."""
 
     written: int
     rejected: int
@@ -80,25 +80,28 @@ class Counts:
 def process_chunks(
     run: FileRun, sources: Sequence[Source], size: int, actor: type[ChunkActor[FileRun]], placement: Mapping[str, Any]
 ) -> Counts:
-    """Do the work of every chunk of the files, and go on where an earlier run stopped.
+    """Process every chunk of the files, and resume where an earlier run stopped.
 
     Args:
-        run: told to every worker.
+        run: sent to every worker.
         sources: the files.
-        size: bytes of them that will be read, for the progress line.
-        actor: does the work of a chunk.
+        size: number of bytes that will be read, for the progress line.
+        actor: processes the chunks.
         placement: arguments of `map_batches` for the actors.
 
+    Returns:
+        Counts of all records, including those of earlier runs.
+
     Raises:
-        UserError: a worker met a mistake of the user, or could not write.
+        UserError: a worker found a user's mistake or could not write.
     """
     import ray
 
-    with _chunk_a_block():
+    with _one_chunk_per_block():
         chunks = ray.data.from_items([{"source": pickle.dumps(source)} for source in sources]).map_batches(
             partial(read_source, run=run), batch_size=1, batch_format="pyarrow", num_cpus=READER_CPUS
         )
-        counts = _follow(_tables(_map(chunks, run, actor, placement)), actor.activity, size)
+        counts = _consume(_tables(_map(chunks, run, actor, placement)), actor.activity, size)
     merge_rejects(run)
     return counts
 
@@ -106,27 +109,32 @@ def process_chunks(
 def process_chunks_locally(
     run: FileRun, sources: Sequence[Source], size: int, actor: type[ChunkActor[FileRun]]
 ) -> Counts:
-    """Do the same as `process_chunks` on this machine without Ray: in other processes, or in this one if it is little.
+    """Process every chunk of the files on this machine without Ray.
+
+    Large inputs are processed by one process per core, small ones in this process.
 
     Args:
-        run: passed to every process.
+        run: sent to every process.
         sources: the files.
-        size: bytes of them that will be read, for the progress line and the number of processes.
-        actor: does the work of a chunk.
+        size: number of bytes that will be read, for the progress line and the number of processes.
+        actor: processes the chunks.
+
+    Returns:
+        Counts of all records, including those of earlier runs.
 
     Raises:
-        UserError: as `process_chunks`.
+        UserError: as in `process_chunks`.
     """
     chunks = (table for source in sources for table in read_source(pa.table({"source": [pickle.dumps(source)]}), run))
-    processes = min(len(os.sched_getaffinity(0)), -(-size // _BYTES_A_PROCESS))
+    processes = min(len(os.sched_getaffinity(0)), -(-size // _BYTES_PER_PROCESS))
     if processes < 2:
-        counts = _follow(map(actor(run), chunks), actor.activity, size)
+        counts = _consume(map(actor(run), chunks), actor.activity, size)
     else:
-        # A new interpreter each: a forked one would inherit the threads and the GPU of this one.
+        # Spawned, because a forked process would inherit the threads and the GPU of this one.
         with ProcessPoolExecutor(
             processes, multiprocessing.get_context("spawn"), initializer=_start_actor, initargs=(actor, run)
         ) as pool:
-            counts = _follow(_bounded_map(pool, _process_chunk, chunks, 4 * processes), actor.activity, size)
+            counts = _consume(_bounded_map(pool, _process_chunk, chunks, 4 * processes), actor.activity, size)
     merge_rejects(run)
     return counts
 
@@ -144,7 +152,7 @@ def _bounded_map(
         yield waiting.popleft().result()
 
 
-_ACTORS: list[ChunkActor[Any]] = []  # the one of this process, which `process_chunks_locally` started
+_ACTORS: list[ChunkActor[Any]] = []  # in a process that `process_chunks_locally` started: its actor
 
 
 def _start_actor(actor: type[ChunkActor[Any]], run: Any) -> None:
@@ -158,20 +166,21 @@ def _process_chunk(table: pa.Table) -> pa.Table:
 def process_parts(
     run: Run, parts: Sequence[tuple[Any, int]], actor: type[ChunkActor[Run]], placement: Mapping[str, Any]
 ) -> None:
-    """Do work that is cut into parts beforehand, and go on where an earlier run stopped.
+    """Process work that is already divided into parts, and resume where an earlier run stopped.
 
     Args:
-        run: told to every worker.
-        parts: what the actor's `process` is given, and its number of documents, in an order that is always the same.
-        actor: does the work of a part.
+        run: sent to every worker.
+        parts: for each part, the argument of the actor's `process` and its number of documents. The order must be the
+            same in every run.
+        actor: processes the parts.
         placement: arguments of `map_batches` for the actors.
 
     Raises:
-        UserError: as `process_chunks`.
+        UserError: as in `process_chunks`.
     """
     import ray
 
-    names = [f"part-{place:06d}" for place in range(len(parts))]
+    names = [f"part-{index:06d}" for index in range(len(parts))]
     left = [name for name in names if not (run.output / f"{name}.parquet").exists()]
     if not left:
         return
@@ -179,21 +188,20 @@ def process_parts(
         {"part": name, "chunk": pickle.dumps(work) if name in set(left) else b"", "bytes": documents, "error": ""}
         for name, (work, documents) in zip(names, parts, strict=True)
     ]
-    with _chunk_a_block():
+    with _one_chunk_per_block():
         chunks = ray.data.from_items(rows, override_num_blocks=len(rows))
-        _follow(_tables(_map(chunks, run, actor, placement)), actor.activity, sum(documents for _, documents in parts))
+        _consume(_tables(_map(chunks, run, actor, placement)), actor.activity, sum(documents for _, documents in parts))
 
 
 @contextmanager
-def _chunk_a_block() -> Iterator[None]:
-    """Ray Data without progress lines, which would drown ours, and with one chunk a block.
+def _one_chunk_per_block() -> Iterator[None]:
+    """Make Ray Data use blocks of one chunk, so that read-ahead is counted in chunks and spreads evenly.
 
-    Read-ahead is then bounded in chunks, and spreads evenly.
+    This also turns off Ray Data's warnings and progress lines, which would interfere with kpray's progress line.
     """
     from ray.data import DataContext
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    # Nor is it a mistake to have fewer chunks than actors.
     warnings.filterwarnings("ignore", message=FEW_CHUNKS, category=UserWarning)
     context = DataContext.get_current().copy()
     context.enable_progress_bars = False
@@ -211,17 +219,17 @@ def _map(
 
 
 def _tables(results: ray.data.Dataset) -> Iterator[pa.Table]:
-    """The actors' answers, as they come."""
+    """The results of the actors, in the order in which they finish."""
     for table in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         assert isinstance(table, pa.Table)
         yield table
 
 
-def _follow(answers: Iterable[pa.Table], activity: str, size: int) -> Counts:
-    """Count what the actors do, as they do it."""
+def _consume(results: Iterable[pa.Table], activity: str, size: int) -> Counts:
+    """Iterate over the results of the actors, and update the counts, the progress line and the metrics."""
     written = rejected = done = 0
     with Progress(activity, total=size) as progress:
-        for table in answers:
+        for table in results:
             for row in table.to_pylist():
                 if row["error"]:
                     raise UserError(row["error"])
@@ -237,8 +245,8 @@ def _follow(answers: Iterable[pa.Table], activity: str, size: int) -> Counts:
 
 
 def read_source(table: pa.Table, run: ChunkRun) -> Iterator[pa.Table]:
-    """Chunks of one file; of a chunk whose output is there, the name alone."""
-    source: Source = pickle.loads(table["source"][0].as_py())  # made by this job, never a file of the user's
+    """Yield the chunks of one file. A finished chunk is empty and has only its name and size."""
+    source: Source = pickle.loads(table["source"][0].as_py())  # this job pickled it, not the user
     start = run.part(source)
     try:
         for chunk in run.chunks(source):
@@ -250,7 +258,7 @@ def read_source(table: pa.Table, run: ChunkRun) -> Iterator[pa.Table]:
 
 
 class ChunkActor(ABC, Generic[Run]):
-    """A process that does the work of one chunk after the other. A mistake of the user goes to the driver as a row."""
+    """A process that handles one chunk after another. It returns user errors to the driver as rows."""
 
     activity: ClassVar[str] = "processing documents"  # what progress lines call the work
 
@@ -258,26 +266,26 @@ class ChunkActor(ABC, Generic[Run]):
         import torch
 
         self.run = run
-        torch.set_num_threads(1)  # the actors share the cores among them, one each
+        torch.set_num_threads(1)  # each actor has one core
         self.error = ""
         try:
             self.open()
         except UserError as error:
-            self.error = str(error)  # an exception here would arrive as a traceback
+            self.error = str(error)  # the driver would print an exception as a traceback
 
     @abstractmethod
     def open(self) -> None:
-        """Load what the work needs."""
+        """Load models and data, once per process."""
 
     @abstractmethod
     def process(self, chunk: Any, part: str) -> None:
-        """Write the rejects of a chunk (`write_rejects`), if any, and then its part, `output/part.parquet`.
+        """Process a chunk: write its rejects (`write_rejects`) and then its part, `output/part.parquet`.
 
-        The part comes last: it is the mark that the chunk is finished.
+        The part must be written last, because its existence marks the chunk as finished.
         """
 
     def write_rejects(self, rejects: Sequence[Reject], part: str) -> None:
-        """Write the rejects of a chunk; most chunks have none, and no file of them."""
+        """Write the rejects of a chunk to a file. A chunk without rejects has no such file."""
         if rejects:
             write_rejects(rejects, self._rejects(part))
 
@@ -285,7 +293,7 @@ class ChunkActor(ABC, Generic[Run]):
         return self.run.state / "rejects" / f"{part}.jsonl"
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Do the work of a chunk, unless it is done, and count its records."""
+        """Process a chunk unless it is finished, and return its counts or its error as a row."""
         row = table.to_pylist()[0]
         error, written, rejected, new = row["error"] or self.error, 0, 0, bool(row["chunk"])
         if not error:
@@ -303,12 +311,12 @@ class ChunkActor(ABC, Generic[Run]):
 
 
 def merge_rejects(run: ChunkRun) -> None:
-    """Put the rejects of all chunks into `output/_rejects.jsonl`."""
+    """Merge the rejects of all chunks into `output/_rejects.jsonl`."""
     parts: list[Location] = sorted((run.state / "rejects").glob("*.jsonl"))
     with (
         whole_file(run.output / REJECTS_FILE) as unfinished,
         unfinished.open("w", encoding="utf-8", newline="\n") as file,
-        ThreadPoolExecutor(_READS_AT_ONCE) as readers,
+        ThreadPoolExecutor(_CONCURRENT_READS) as readers,
     ):
         file.writelines(readers.map(lambda part: part.read_text(encoding="utf-8"), parts))
 

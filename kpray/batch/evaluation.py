@@ -1,4 +1,4 @@
-"""Predictions of any number of systems on any number of data sets, and their scores."""
+"""Predicts with several systems on several data sets, and scores the predictions."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class DataSet:
     """Documents with gold keyphrases: one file, or all files of one folder.
 
     Attributes:
-        name: in tables, and of the folder of its predictions.
-        path: of the file or folder.
-        records: those that can be read.
+        name: name in tables, and of the folder with its predictions.
+        path: path of the file or folder.
+        records: the readable records.
     """
 
     name: str
@@ -43,10 +43,10 @@ class DataSet:
 
 
 def read_data_sets(paths: Sequence[str], lang: str, limits: Limits) -> list[DataSet]:
-    """Read each path as a data set; records that cannot be read are left out, as they are by a predictor.
+    """Read each path as a data set. Unreadable records are skipped, as in prediction.
 
     Raises:
-        UserError: as `find_sources`.
+        UserError: as in `find_sources`.
     """
     return [
         DataSet(name, path, [record for record in read_records([path], lang, limits) if not isinstance(record, Reject)])
@@ -57,16 +57,17 @@ def read_data_sets(paths: Sequence[str], lang: str, limits: Limits) -> list[Data
 def predict_data_sets(
     runs: Sequence[BatchRun], data_sets: Sequence[DataSet], batch: BatchConfig, address: str | None
 ) -> None:
-    """Run predictors over data sets in one Ray session: the predictions of each pair to a folder of its own.
+    """Run every predictor on every data set in one Ray session.
 
     Args:
-        runs: one for each predictor; those of a data set go to the folder `name` in its output.
-        data_sets: every predictor runs over each.
-        batch: how they spread over the cluster.
-        address: as `ray_session`.
+        runs: one run for each predictor. The predictions for a data set go to the subfolder `data_set.name` of the
+            run's output.
+        data_sets: the data sets.
+        batch: how the work is distributed over the cluster.
+        address: as in `ray_session`.
 
     Raises:
-        UserError: as `check_manifest`, before anything is started, and `predict_files`.
+        UserError: as in `check_manifest` (before the work starts) and `predict_files`.
     """
     work = [
         (replace(run, output=run.output / data.name), find_sources([data.path])) for run in runs for data in data_sets
@@ -84,30 +85,31 @@ def evaluate_systems(
     """Score the predictions of every system on every data set.
 
     Args:
-        folders: system, as tables name it -> its predictions. Those of a data set are read from the folder `name` in
-            it where there is one, else from the folder itself, which then may hold those of several data sets.
-        data_sets: each is scored by itself.
+        folders: name of a system -> folder of its predictions. Predictions for a data set are read from the subfolder
+            `data_set.name` if it exists. Otherwise they are read from the folder itself, which may contain predictions
+            for several data sets.
+        data_sets: the data sets. Each is scored separately.
         protocol: from `get_protocol`.
-        seed: of the bootstrap.
+        seed: random seed of the bootstrap.
 
     Raises:
         UserError: there are no predictions, they do not fit the data sets, or one folder has predictions for two data
-            sets that share ids.
+            sets with a common id.
     """
     runs = []
     for (system, folder), data in product(folders.items(), data_sets):
-        own, predictions = _read_own(folder, data, data_sets)
+        source, predictions = _read_data_set(folder, data, data_sets)
         report = evaluate(data.records, predictions, protocol, seed)
-        predictor, top = _read_manifest(own)
+        predictor, top = _read_manifest(source)
         full = sum(len(predictions.get(key, ())) == top for key in report.keys)
-        runs.append(Run(system, data.name, report, read_made_by(own), predictor, top, full))
+        runs.append(Run(system, data.name, report, read_made_by(source), predictor, top, full))
     return runs
 
 
-def _read_own(
+def _read_data_set(
     folder: Path, data: DataSet, data_sets: Sequence[DataSet]
 ) -> tuple[Path, dict[DocumentKey, list[Keyphrase]]]:
-    """Folder of a data set's predictions, and they without those of the other data sets there."""
+    """Read the predictions for one data set. Returns their folder, and the predictions by document."""
     if (folder / data.name).is_dir():
         return folder / data.name, read_predictions(folder / data.name)
     predictions = read_predictions(folder)
@@ -119,16 +121,16 @@ def _read_own(
     }
     for lang, id_ in data.document_keys() & others.keys() & predictions.keys():
         raise UserError(
-            f"the id {id_!r} of language {lang} is in {data.name} and in {others[lang, id_]}, and the folder has one "
+            f"both {data.name} and {others[lang, id_]} contain the id {id_!r} ({lang}), but the folder has one "
             "prediction for it",
             where=str(folder),
-            fix=f"put the predictions of each into a folder of its own: {folder / data.name}",
+            fix=f"put the predictions for each data set into a subfolder: {folder / data.name}",
         )
     return folder, {key: keyphrases for key, keyphrases in predictions.items() if key not in others}
 
 
 def _read_manifest(folder: Path) -> tuple[str, int | None]:
-    """Predictor and most keyphrases of a document in predictions of `predict_files`; of others they are not known."""
+    """Predictor and maximum number of keyphrases in the manifest of `predict_files`; ("", None) without a manifest."""
     path = folder / STATE_FOLDER / "manifest.json"
     manifest = json.loads(path.read_text("utf-8")) if path.exists() else {}
     return manifest.get("predictor", ""), manifest.get("top")

@@ -1,4 +1,4 @@
-"""Predictions for any number of documents: the predictor's work on every chunk of records (`kpray.batch.chunks`)."""
+"""Predicts keyphrases for any number of documents, chunk by chunk (`kpray.batch.chunks`)."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class BatchConfig(Settings):
 
 @dataclass(frozen=True, slots=True)
 class BatchRun:
-    """All that the output of a batch job depends on; every worker gets it.
+    """Everything that the output of a batch job depends on. Every worker receives it.
 
     Attributes:
-        output: folder, as an absolute path that all nodes see.
-        predictor: what `open_predictor` opens; a folder as an absolute path.
-        config: its configuration, without a choice left to the machine.
-        top: most keyphrases of a document.
-        lang: language of records that name none.
-        limits: sizes beyond which a record is rejected.
+        output: output folder, as an absolute path that all nodes share.
+        predictor: argument of `open_predictor`. A folder is an absolute path.
+        config: its resolved configuration (`pin_config`).
+        top: maximum number of keyphrases per document.
+        lang: language of records that do not name one.
+        limits: maximum sizes of a record. Larger records are rejected.
         chunk_records: see `BatchConfig`.
     """
 
@@ -71,7 +71,7 @@ class BatchRun:
         limits: Limits,
         batch: BatchConfig,
     ) -> BatchRun:
-        """The run that a job's settings describe, with what depends on the machine decided here, for all workers."""
+        """Make a run from a job's settings. The configuration is resolved on this machine, for all workers."""
         pinned = pin_config(predictor, config)
         if predictor not in KINDS:
             predictor = absolute(predictor)
@@ -79,53 +79,56 @@ class BatchRun:
 
     @property
     def state(self) -> Location:
-        """Folder of what the job needs to go on."""
+        """Folder with the state for resuming the job."""
         return self.output / STATE_FOLDER
 
     def models(self) -> tuple[str, ...]:
-        """Folder or hub id of the model that every node reads."""
+        """Folder or hub id of the model that every node loads; empty if the predictor has none."""
         return (str(self.config["model"]),) if "model" in self.config else ()
 
     def part(self, source: Source) -> str:
-        """Start of the names of the parts that are made of a file."""
+        """Prefix of the names of a file's parts."""
         return f"part-{hashlib.sha256(_absolute(source).encode()).hexdigest()[:12]}"
 
     def chunks(self, source: Source) -> Iterator[Chunk]:
-        """The same chunks every time."""
+        """Chunks of a file. Every call yields the same chunks."""
         return read_chunks(source, self.chunk_records, self.limits)
 
     def manifest(self) -> dict[str, Any]:
-        """What must be the same for a second run to go on in the folder."""
+        """Values that must be the same for a later run to resume in the output folder."""
         fields = ("predictor", "config", "top", "lang", "chunk_records")
         return {**{name: getattr(self, name) for name in fields}, "limits": self.limits.model_dump()}
 
 
 def predict_files(run: BatchRun, sources: Sequence[Source], batch: BatchConfig) -> Counts:
-    """Predict keyphrases for every record of the files, into `run.output`; goes on where an earlier run stopped.
+    """Predict keyphrases for every record of the files, into `run.output`. Resumes where an earlier run stopped.
 
     Raises:
-        UserError: a worker met a mistake of the user, or could not write.
+        UserError: a worker found a user's mistake or could not write, or not even one actor fits on the cluster.
     """
-    if batch.actors is None:  # else as many as there is room for, and an autoscaling cluster may grow
+    if batch.actors is None:  # with a given maximum, the pool may wait for an autoscaling cluster to grow
         gpu = {"GPU": batch.gpu_fraction} if ray.cluster_resources().get("GPU") else {}
         check_room(1, {"CPU": ACTOR_CPUS, **gpu}, node_resources(), "batch")
     size = sum(source.bytes for source in sources)
     return process_chunks(run, sources, size, _PredictChunk, placement(batch))
 
 
-def placement(batch: BatchConfig, resources: dict[str, float] | None = None, most: int | None = None) -> dict[str, Any]:
-    """Arguments of `map_batches` for the actors that hold a model.
+def placement(
+    batch: BatchConfig, resources: dict[str, float] | None = None, chunks: int | None = None
+) -> dict[str, Any]:
+    """Arguments of `map_batches` for actors that hold a model.
 
     Args:
-        resources: of the cluster; None asks Ray.
-        most: chunks that there are: the pool has a fixed size, and no more actors than these; None: any number.
+        batch: the number of actors, and their share of a GPU.
+        resources: resources of the cluster; None: ask Ray.
+        chunks: number of chunks. The pool then has a fixed size of at most one actor per chunk; None: not known.
     """
     resources = ray.cluster_resources() if resources is None else resources
     gpus = resources.get("GPU", 0)
-    # An actor's share lies on one GPU: of 0.4 there are two to a GPU, not five to two GPUs.
+    # An actor's share cannot span two GPUs: with a share of 0.4, two actors fit on a GPU, and four on two GPUs.
     fitting = int(gpus) * int(1 / batch.gpu_fraction) if gpus else int(resources.get("CPU", 1))
-    if most is not None:
-        pool = ActorPoolStrategy(size=max(1, min(batch.actors or fitting, most)))
+    if chunks is not None:
+        pool = ActorPoolStrategy(size=max(1, min(batch.actors or fitting, chunks)))
     elif batch.actors is None:
         pool = ActorPoolStrategy(size=max(1, fitting))
     else:
@@ -134,20 +137,20 @@ def placement(batch: BatchConfig, resources: dict[str, float] | None = None, mos
 
 
 def check_manifest(run: BatchRun, sources: list[Source]) -> None:
-    """Make the output folder, or see that what it holds was begun with the same configuration and inputs.
+    """Make the output folder, or check that its output was made with the same configuration and inputs.
 
     Raises:
-        UserError: it was not, or the folder cannot be written.
+        UserError: the configuration or an input differs, or the folder cannot be written.
     """
     begun = any(run.output.glob("*.parquet"))
     inputs = {_absolute(source): source.bytes for source in sources}
-    goes_on = bind_output(run.output, run.manifest(), begun, inputs)
+    resumed = bind_output(run.output, run.manifest(), begun, inputs)
     rejects = run.state / "rejects"
     with writing(run.output):
         rejects.mkdir(parents=True, exist_ok=True)
-        if not goes_on:
-            for left in rejects.glob("*.jsonl"):  # by another configuration these may be none
-                left.unlink()
+        if not resumed:
+            for leftover in rejects.glob("*.jsonl"):  # another configuration may accept these records
+                leftover.unlink()
 
 
 def _absolute(source: Source) -> str:
@@ -155,7 +158,7 @@ def _absolute(source: Source) -> str:
 
 
 class _PredictChunk(ChunkActor[BatchRun]):
-    """An actor: one model, one chunk after the other."""
+    """Holds one predictor and processes one chunk after another."""
 
     activity = "predicting keyphrases"
     predictor: Predictor[Any]
@@ -171,7 +174,7 @@ class _PredictChunk(ChunkActor[BatchRun]):
                 rejects.append(parsed)
                 continue
             try:
-                prepared.append(self.predictor.prepare(parsed.document))  # the gold of the record stays here
+                prepared.append(self.predictor.prepare(parsed.document))  # the predictor never sees the gold keyphrases
                 documents.append(parsed.document)
             except RejectedDocument as error:
                 rejects.append(Reject(parsed.source, parsed.line, error.reason))

@@ -1,4 +1,4 @@
-"""What every job has in common: where it runs, the dry run, and the record of its configuration."""
+"""Code that all jobs share: common settings, the dry run, and the record of the configuration."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from kpray.settings import Settings, dump_settings
 from kpray.storage import Location, reason_of
 from kpray.versions import versions
 
-# In an output folder, beside the results. Readers of Parquet folders pass over names that begin with an underscore.
-STATE_FOLDER = "_kpray"  # what a job needs to resume
+# Names in an output folder, next to the results. Readers of Parquet folders skip names that begin with an underscore.
+STATE_FOLDER = "_kpray"  # files that a job needs to resume
 CONFIG_FILE = "_config.yaml"
 VERSIONS_FILE = "_versions.json"
 
@@ -39,24 +39,24 @@ class JobSettings(Settings):
 
 
 Folder = Annotated[str, BeforeValidator(str)]
-"""Where a job writes: a folder that all nodes see, or one in object storage (`kpray.cluster.mirror`)."""
+"""Output folder of a job: a folder that all nodes share, or one in object storage (`kpray.cluster.mirror`)."""
 
 
 def print_plan(job: JobSettings, data: str) -> None:
-    """What a dry run prints: the resolved configuration, the resources, the data."""
+    """Print the resolved configuration, the resources and the data, for a dry run."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     resources = f"Ray at {job.address}" if job.address else f"this machine: {os.cpu_count()} cores, {memory:.0f} GiB"
     print_result(f"{dump_settings(job)}\n# resources: {resources}\n# data: {data}")
 
 
 def describe_inputs(inputs: Mapping[str, Sequence[str]], limits: Limits) -> str:
-    """A line for each input that is given: its name, and what its files hold."""
+    """One line for each given input: its name, and the counts of `describe_sources`."""
     lines = [f"{name} {describe_sources(find_sources(paths), limits)}" for name, paths in inputs.items() if paths]
     return "\n#       ".join(lines)
 
 
 def write_configuration(job: JobSettings, output: Location) -> None:
-    """Write the resolved configuration and the versions beside the output.
+    """Write the resolved configuration and the library versions into the output folder.
 
     Raises:
         UserError: the folder cannot be written.
@@ -79,64 +79,66 @@ def run_details(job: JobSettings, started: float) -> RunDetails:
 
 @contextmanager
 def writing(path: Location) -> Iterator[None]:
-    """Turn the system's refusal to write at a path into a `UserError`."""
+    """Turn an `OSError` of writing to a path into a `UserError`."""
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot write: {reason_of(error)}", where=str(path), fix="choose another place") from error
+        raise UserError(f"cannot write: {reason_of(error)}", where=str(path), fix="choose another path") from error
 
 
 def bind_output(
     output: Location, values: Mapping[str, Any], begun: bool, inputs: Mapping[str, int] | None = None
 ) -> bool:
-    """Write down what all that an output folder holds is made with, or see that it was begun with the same.
+    """Record the values that an output folder is made with, or check that an earlier run recorded the same values.
 
-    The version of kpray is one of the values. A run that failed before it had any output binds nothing.
+    The version of kpray is one of the values. If an earlier run failed before it had any output, its values are
+    replaced.
 
     Args:
-        output: the folder, which is made.
-        values: what must be the same for a run to go on in it, as JSON values.
-        begun: whether there is some output.
-        inputs: bytes of files by their names, where later runs may leave out some and add others.
+        output: the output folder. It is created.
+        values: values that must not change between runs, as JSON values.
+        begun: whether the folder already contains output.
+        inputs: size in bytes of each input file, by name. Later runs may add files and leave files out.
 
     Returns:
-        Whether the folder has output of an earlier run with these values.
+        Whether the folder contains output of an earlier run with these values.
 
     Raises:
-        UserError: names the first value that differs, or an input whose size does; or the folder cannot be written.
+        UserError: a value or the size of an input differs (the error names the first one), or the folder cannot be
+            written.
     """
     path = output / STATE_FOLDER / "manifest.json"
     with writing(output):
         (output / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
     now = json.loads(json.dumps({"kpray": __version__, **values}))
     known = dict(inputs or {})
-    goes_on = begun and path.exists()
-    if goes_on:
+    resumed = begun and path.exists()
+    if resumed:
         before = json.loads(path.read_text(encoding="utf-8"))
         check_same(before, now, output)
         for name, size in before.get("inputs", {}).items():
             if known.setdefault(name, size) != size:
                 raise UserError(
-                    f"the input has changed since this output was begun ({size} bytes then, {known[name]} now)",
+                    f"the input has changed since this output was started ({size} bytes then, {known[name]} now)",
                     where=name,
                     fix="give another --output",
                 )
     with writing(output):
         about = {**({"inputs": known} if known else {}), "versions": versions()}
         write_text(json.dumps({**now, **about}, indent=2) + "\n", path)
-    return goes_on
+    return resumed
 
 
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Location) -> None:
-    """See that what a folder holds was made with the same values.
+    """Check that the output in a folder was made with the same values.
 
     Args:
-        before: of its manifest.
-        now: of this run, as JSON values.
-        folder: for the message.
+        before: the values in the folder's manifest.
+        now: the values of this run, as JSON values.
+        folder: the folder, for the error message.
 
     Raises:
-        UserError: names the first value that differs.
+        UserError: a value differs. The error names the first one.
     """
     for name, value in now.items():
         if before.get(name) != value:
@@ -148,7 +150,7 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Locati
 
 
 def describe_sources(sources: Sequence[Source], limits: Limits) -> str:
-    """Count what there is to read: one line for each format."""
+    """Count the files, records and MiB to read, one line for each format."""
     lines = []
     for form in sorted({source.format for source in sources}):
         files = [source for source in sources if source.format == form]

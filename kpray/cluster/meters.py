@@ -1,6 +1,6 @@
-"""What an operator sees of a job while it runs: numbers that Ray exports for Prometheus, with `ray_` before each name.
+"""Prometheus metrics of a running job. Ray exports them and puts `ray_` before each name.
 
-All of them are told by the driver, which hears of everything. `deploy/grafana.json` draws them.
+Only the driver sets them. `deploy/grafana.json` is a dashboard that shows them.
 """
 
 from __future__ import annotations
@@ -14,46 +14,46 @@ if TYPE_CHECKING:
     from ray.util.metrics import Counter, Gauge
 
 COUNTERS = {
-    "kpray_job_documents": ("Documents that the job finished, by outcome: written or rejected.", ("outcome",)),
+    "kpray_job_documents": ("Documents that the job has finished, by outcome: written or rejected.", ("outcome",)),
     "kpray_job_steps": (
-        "Steps of RGIT, by name and whether an earlier run had done them (cache hits).",
+        "Steps of RGIT, by name and whether their result came from the step cache.",
         ("step", "reused"),
     ),
 }
 GAUGES = {
-    "kpray_job_left": ("Share of the job's input that is still in the queue, in [0, 1].", ()),
-    "kpray_training_step": ("Optimizer steps that are done.", ()),
-    "kpray_training_steps": ("Optimizer steps in all.", ()),
-    "kpray_training_loss": ("Mean loss of a document since the last report.", ()),
-    "kpray_training_tokens_per_second": ("Tokens that all workers together train on in a second.", ()),
-    "kpray_training_skipped": ("Steps that fp16 skipped for overflow since the training began.", ()),
+    "kpray_job_left": ("Share of the job's input that is not processed yet, in [0, 1].", ()),
+    "kpray_training_step": ("Completed optimizer steps.", ()),
+    "kpray_training_steps": ("Optimizer steps of the whole training.", ()),
+    "kpray_training_loss": ("Mean loss per document since the last report.", ()),
+    "kpray_training_tokens_per_second": ("Training tokens per second, over all workers.", ()),
+    "kpray_training_skipped": ("Optimizer steps skipped because of fp16 overflow, since the training began.", ()),
     "kpray_training_score": ("Score of the last validation.", ()),
-    "kpray_rgit_round": ("Round of RGIT that is done, from 1.", ()),
-    "kpray_rgit_stage": ("1 for the step of RGIT that runs, 0 for those that ran.", ("step",)),
+    "kpray_rgit_round": ("Last completed round of RGIT, counted from 1.", ()),
+    "kpray_rgit_stage": ("1 for the running step of RGIT, 0 for completed steps.", ("step",)),
 }
 
 
 def count(name: str, number: float, **tags: str) -> None:
-    """Add to a counter; outside of Ray nothing."""
+    """Add to a counter. Does nothing when Ray is not initialized."""
     if number and _connected():
         _counter(name).inc(number, tags=tags)
 
 
 def show(name: str, number: float, **tags: str) -> None:
-    """Set a gauge; outside of Ray nothing."""
+    """Set a gauge. Does nothing when Ray is not initialized."""
     if _connected():
         _gauge(name).set(number, tags=tags)
 
 
 def show_training(values: Mapping[str, Any]) -> None:
-    """Set the gauges of which a line of metrics.jsonl has a number."""
+    """Set the training gauges from a line of metrics.jsonl. Fields without a number are skipped."""
     for field in ("step", "steps", "loss", "tokens_per_second", "skipped", "score"):
         if isinstance(values.get(field), (int, float)):
             show(f"kpray_training_{field}", values[field])
 
 
 def _connected() -> bool:
-    """Whether this process uses Ray; one that never imported it, such as a training with --local, does not."""
+    """Whether this process is connected to Ray. Ray is not imported to find out: `--local` runs without it."""
     ray = sys.modules.get("ray")
     return ray is not None and ray.is_initialized()
 

@@ -1,8 +1,9 @@
-"""A job's output folder in object storage: the job works in a folder of this machine, whose files are uploaded.
+"""Output folders in object storage: the job works in a local folder, and its files are uploaded.
 
-Trainings, rounds and sweeps rename folders, append to files and read them again, which object storage does not do. What
-appears there is always something to go on from: files are uploaded in the order in which they were written, so that
-whatever names others (a checkpoint's manifest, `finished.json`) comes after them; what is gone here goes there last.
+Trainings, rounds and sweeps rename folders and append to files, which object storage cannot do. A job can resume from
+the storage at any time, because files are uploaded in the order in which they were written. A file that refers to
+others (a checkpoint's manifest, `finished.json`) therefore arrives after them. Files that were deleted locally are
+deleted from the storage last.
 """
 
 from __future__ import annotations
@@ -21,38 +22,38 @@ from kpray.errors import UserError
 from kpray.log import say
 from kpray.storage import ObjectPath, cache_folder, copy_folder, location, reading_objects, reason_of
 
-_SECONDS_BETWEEN_LOOKS = 5.0
+_SECONDS_BETWEEN_UPLOADS = 5.0
 
 
 def working_folder(output: str) -> Path:
-    """Where a job with this output folder writes, as an absolute path: workers have other current folders.
+    """The local folder that a job writes to, as an absolute path, because the current folder of workers differs.
 
-    It is the output folder itself, or for one in object storage a folder below `KPRAY_CACHE` (`~/.cache/kpray`), which
-    on several nodes must be a folder that all of them see.
+    For a local output folder, it is the same folder. For one in object storage, it is a folder in `KPRAY_CACHE`
+    (default `~/.cache/kpray`), which all nodes of a cluster must share.
     """
-    place = location(output)
-    if isinstance(place, Path):
-        return place.resolve()
-    return cache_folder() / "work" / f"{place.name}-{hashlib.sha256(place.uri.encode()).hexdigest()[:16]}"
+    target = location(output)
+    if isinstance(target, Path):
+        return target.resolve()
+    return cache_folder() / "work" / f"{target.name}-{hashlib.sha256(target.uri.encode()).hexdigest()[:16]}"
 
 
 @contextmanager
 def mirrored(output: str, dry_run: bool = False) -> Iterator[None]:
-    """Keep an output folder in object storage like the working folder, from the block's begin to its end.
+    """Mirror the working folder to the output folder in object storage while the block runs.
 
-    What the storage has is fetched first, and a job goes on from there, on whatever machine. Afterwards the working
-    folder is removed. For a folder that is none in object storage nothing is done.
+    The contents of the storage are downloaded first, so that a job can resume on any machine. The working folder is
+    removed at the end. Nothing happens for a local output folder.
 
     Args:
-        output: a job's output folder.
-        dry_run: nothing is done either.
+        output: output folder of the job.
+        dry_run: do nothing.
 
     Raises:
-        UserError: the storage cannot be read or written (at the end, then the working folder is left), or another job
-            on this machine writes to the same place.
+        UserError: the storage cannot be read or written, or another job on this machine writes to the same output. If
+            the upload at the end fails, the working folder is kept.
     """
-    place = location(output)
-    if isinstance(place, Path) or dry_run:
+    target = location(output)
+    if isinstance(target, Path) or dry_run:
         yield
         return
     folder = working_folder(output)
@@ -61,78 +62,79 @@ def mirrored(output: str, dry_run: bool = False) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError("another job writes there", where=output, fix="wait for it, or stop it") from error
-        shutil.rmtree(folder, ignore_errors=True)  # of a job that was killed: the storage may have gone on elsewhere
+            raise UserError("another job is writing there", where=output, fix="wait for it, or stop it") from error
+        shutil.rmtree(folder, ignore_errors=True)  # left by a killed job; the storage may be newer
         folder.mkdir()
-        with reading_objects(place):
-            copy_folder(place, folder)
-        with writing(place):  # what refuses a small file now would refuse the result after hours
-            (place / ".writable").write_text("kpray")
-            (place / ".writable").unlink()
-        mirror = _Mirror(folder, place)
+        with reading_objects(target):
+            copy_folder(target, folder)
+        with writing(target):  # fail now rather than after hours of work
+            (target / ".writable").write_text("kpray")
+            (target / ".writable").unlink()
+        mirror = _Mirror(folder, target)
         mirror.start()
         try:
             yield
         finally:
             mirror.stop()
-            with writing(place):
+            with writing(target):
                 mirror.upload()
         shutil.rmtree(folder)
 
 
 class _Mirror(threading.Thread):
-    """Uploads what changes in a folder.
+    """Uploads the changes in a folder.
 
     Args:
-        folder: of this machine, in which all that the place has is found.
-        place: in object storage.
+        folder: local folder. It starts as a copy of `target`.
+        target: folder in object storage.
     """
 
-    def __init__(self, folder: Path, place: ObjectPath) -> None:
+    def __init__(self, folder: Path, target: ObjectPath) -> None:
         super().__init__(daemon=True)
-        self.folder, self.place = folder, place
-        self.uploaded = self._look()
+        self.folder, self.target = folder, target
+        self.uploaded = self._scan()
         self.stopped = threading.Event()
 
     def run(self) -> None:
-        """Upload from time to time; what the storage refuses is tried again."""
-        while not self.stopped.wait(_SECONDS_BETWEEN_LOOKS):
+        """Upload every few seconds. A failed upload is logged and tried again."""
+        while not self.stopped.wait(_SECONDS_BETWEEN_UPLOADS):
             try:
                 self.upload()
             except OSError as error:
                 reason = reason_of(error)
-                say("not_uploaded", f"{self.place}: not uploaded yet: {reason}", place=str(self.place), reason=reason)
+                text = f"{self.target}: the upload failed and will be retried: {reason}"
+                say("not_uploaded", text, place=str(self.target), reason=reason)
 
     def stop(self) -> None:
-        """Wait for what is being uploaded."""
+        """Stop after the upload that is running."""
         self.stopped.set()
         self.join()
 
     def upload(self) -> None:
-        """Upload what has changed since the last time, oldest first, then remove what is gone.
+        """Upload the files that changed since the last call, oldest first. Then delete files that no longer exist.
 
         Raises:
-            OSError: the storage refuses something; what was uploaded by then is not uploaded again.
+            OSError: the storage refuses a file. The next call skips the files that were already uploaded.
         """
-        found = self._look()
+        found = self._scan()
         changed = [name for name, stamp in found.items() if self.uploaded.get(name) != stamp]
         for name in sorted(changed, key=lambda name: found[name]):
             try:
-                (self.place / name).upload(self.folder / name)
+                (self.target / name).upload(self.folder / name)
             except FileNotFoundError:
                 if (self.folder / name).exists():
-                    raise  # it is the bucket that is not there
-                continue  # renamed meanwhile: the next look finds it
+                    raise  # the bucket does not exist
+                continue  # renamed meanwhile; the next scan finds it under its new name
             self.uploaded[name] = found[name]
         for name in self.uploaded.keys() - found.keys():
-            (self.place / name).unlink(missing_ok=True)
+            (self.target / name).unlink(missing_ok=True)
             del self.uploaded[name]
 
-    def _look(self) -> dict[str, tuple[int, int]]:
-        """Time of the last change, in nanoseconds, and bytes of each finished file, by its name in the folder."""
+    def _scan(self) -> dict[str, tuple[int, int]]:
+        """Map the relative path of each finished file to its modification time in nanoseconds and its size in bytes."""
         found: dict[str, tuple[int, int]] = {}
         for parent, folders, files in os.walk(self.folder):
-            folders[:] = [name for name in folders if not name.startswith(".")]  # hidden: unfinished
+            folders[:] = [name for name in folders if not name.startswith(".")]  # hidden names are unfinished
             for name in files:
                 path = os.path.join(parent, name)
                 try:

@@ -1,4 +1,4 @@
-"""What a cluster must offer before a job starts its work: asked of every node at once, answered in seconds."""
+"""Checks of the whole cluster before a job starts. All nodes are checked at the same time, which takes seconds."""
 
 from __future__ import annotations
 
@@ -19,67 +19,67 @@ from kpray.storage import Location, is_object, location, reason_of
 from kpray.versions import versions
 
 SAME_VERSIONS = ("python", "kpray", "ray", "torch", "transformers")
-_SECONDS_TO_ANSWER = 120.0  # a worker process must start first, which takes seconds where a node is not busy
+_SECONDS_TO_ANSWER = 120.0  # includes the start of a worker process, which takes seconds on an idle node
 
 
 def preflight(output: Location | None, models: Sequence[str] = ()) -> None:
-    """See that every node of the cluster can do its part; on a cluster of several, a line for each answer.
+    """Check versions, the output folder and the models on every node. Logs the results if there are several nodes.
 
     Args:
-        output: an absolute path to write to, which all nodes must see as the same folder; None: nothing is written.
-        models: folders or hub ids of models that the nodes will read.
+        output: absolute path of the output folder, which all nodes must share; None: the job writes no output.
+        models: folders or hub ids of the models that the nodes will load.
 
     Raises:
-        UserError: the first thing that is wrong, on which node, and how to mend it.
+        UserError: a check failed. The error names the first problem, the node and the fix.
     """
     here = ray.get_runtime_context().get_node_id()
     nodes = _alive()
     others = {id: address for id, address in nodes.items() if id != here}
     with _shared_file(output) as shared:
         if not others:
-            return  # what this machine lacks, it says itself when it gets there
+            return  # problems of this machine are reported when the job meets them
         answers = _ask(others, shared, tuple(models))
     for id, answer in answers.items():
         _check_answer(answer, others[id], output)
     total = {name: sum(resources.get(name, 0) for resources in node_resources()) for name in _UNITS}
     _say(f"{len(nodes)} nodes, {_amounts(total)}")
-    _say("the same versions on all: " + ", ".join(f"{name} {versions()[name]}" for name in SAME_VERSIONS))
+    _say("all nodes have the same versions: " + ", ".join(f"{name} {versions()[name]}" for name in SAME_VERSIONS))
     if output is not None:
-        _say(f"{output}: written by all, and the same for all")
+        _say(f"{output}: all nodes share it and can write to it")
     if models:
-        _say(f"{', '.join(models)}: read by all")
+        _say(f"{', '.join(models)}: all nodes can read it")
 
 
 def _alive() -> dict[str, str]:
-    """Addresses of the nodes, by their ids."""
+    """Map the id of each living node to its address."""
     return {node["NodeID"]: node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
 
 
 def node_resources() -> list[Mapping[str, float]]:
-    """Resources of each living node of the cluster that Ray is connected to."""
+    """Resources of each living node of the connected cluster."""
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def check_room(workers: int, needs: Mapping[str, float], nodes: Sequence[Mapping[str, float]], where: str) -> None:
-    """See that workers fit on the nodes, each as a whole on one.
+    """Check that the workers fit on the nodes. A worker cannot be split between nodes.
 
     Args:
-        workers: how many.
-        needs: resources of each.
-        nodes: resources of each.
-        where: the field that asks for them.
+        workers: number of workers.
+        needs: resources that each worker needs.
+        nodes: resources of each node.
+        where: the settings field that asks for the workers, for the error message.
 
     Raises:
-        UserError: they do not; says what there is, node by node. Ray would wait for it forever.
+        UserError: they do not fit. The error lists the resources of each node. Ray itself would wait forever.
     """
     fitting = sum(min(int(node.get(name, 0) / need + 1e-9) for name, need in needs.items() if need) for node in nodes)
     if fitting < workers:
         there = "; ".join(_amounts(node) for node in nodes) or "none"
         raise UserError(
             f"{workers} workers of {_amounts(needs)} each need {_amounts(needs, workers)}, and "
-            f"{fitting} fit on the nodes there are ({there})",
+            f"{fitting} fit on the nodes of the cluster ({there})",
             where=where,
-            fix="ask for less, or wait for more nodes: `ray status` names those that are coming",
+            fix="ask for less, or wait for more nodes: `ray status` lists the nodes that are starting",
         )
 
 
@@ -96,7 +96,7 @@ def _say(answer: str) -> None:
 
 @contextmanager
 def _shared_file(output: Location | None) -> Iterator[Location | None]:
-    """A file in the output folder that only this job can know of; gone at the end."""
+    """Write a file with a random name into the output folder, for the nodes to look for, and remove it at the end."""
     if output is None:
         yield None
         return
@@ -112,7 +112,7 @@ def _shared_file(output: Location | None) -> Iterator[Location | None]:
 
 
 def _ask(nodes: Mapping[str, str], shared: Location | None, models: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    """Answers of the nodes, by their ids; without those that were lost meanwhile."""
+    """Map the id of each node to its answer. Nodes that die meanwhile are left out."""
     questions = {
         id: _answer.options(scheduling_strategy=NodeAffinitySchedulingStrategy(id, soft=False)).remote(shared, models)
         for id in nodes
@@ -128,28 +128,33 @@ def _ask(nodes: Mapping[str, str], shared: Location | None, models: tuple[str, .
                 where=nodes[id],
                 fix="see `ray status`, and the node's logs in `ray logs`",
             ) from error
-        except ray.exceptions.RayError as error:  # kpray is not there, or another Python
+        except ray.exceptions.RayError as error:  # for example, kpray is not installed or Python differs
             if id not in _alive():
-                continue  # a spot machine goes when it goes, which the work itself survives
+                continue  # a spot machine was taken away; the job itself survives that, too
             *_, reason = str(error).strip().splitlines()
             raise UserError(
                 f"the node cannot run kpray: {reason}",
                 where=nodes[id],
-                fix="install the same kpray on every node, or submit it with the job's runtime environment",
+                fix="install the same version of kpray on every node, or submit kpray in the job's runtime environment",
             ) from error
     return answers
 
 
 @ray.remote(num_cpus=0, max_retries=0)
 def _answer(shared: Location | None, models: tuple[str, ...]) -> dict[str, Any]:
-    """What a node can do: its versions, and why it cannot write or read where it cannot."""
+    """Check the node that runs this task.
+
+    Returns:
+        `versions`: versions of its libraries. `write`: why it cannot write to the output folder; empty: it can.
+        `shared`: whether it sees the shared file. `models`: model -> why it cannot be read; empty: it can.
+    """
     found: dict[str, Any] = {"versions": versions(), "write": "", "shared": True, "models": {}}
     if shared is not None:
         try:
             found["shared"] = shared.exists()
-            own = shared.with_name(f".preflight-{uuid4().hex}.tmp")
-            own.write_text("kpray", encoding="utf-8")
-            own.unlink()
+            file = shared.with_name(f".preflight-{uuid4().hex}.tmp")
+            file.write_text("kpray", encoding="utf-8")
+            file.unlink()
         except OSError as error:
             found["write"] = reason_of(error)
     for model in models:
@@ -158,10 +163,10 @@ def _answer(shared: Location | None, models: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _unreadable(model: str) -> str:
-    """Why a model cannot be read here; empty where it can. Of a folder every file is opened, of a hub id the first."""
+    """Why this node cannot read a model; empty if it can. Opens every file of a folder, or the config of a hub id."""
     try:
         if is_object(model):
-            return "" if location(model).is_dir() else "no such folder"
+            return "" if location(model).is_dir() else "the folder does not exist or is empty"
         if os.path.isabs(model):
             files = [file for file in Path(model).iterdir() if file.is_file()]
             for file in files:
@@ -181,21 +186,21 @@ def _unreadable(model: str) -> str:
 
 def _check_answer(answer: Mapping[str, Any], address: str, output: Location | None) -> None:
     for name in SAME_VERSIONS:
-        # Without what follows a +, which says for which GPU torch was built.
+        # The part after the + names the device that torch was built for. It may differ.
         here, there = (found.get(name, "none").partition("+")[0] for found in (versions(), answer["versions"]))
         if there != here:
             raise UserError(
-                f"the node has {name} {there}, this one {here}",
+                f"the node has {name} {there}, but this machine has {here}",
                 where=address,
-                fix="give every node the same image, or the job the runtime environment that `make submission` writes",
+                fix="use the same image on every node, or the runtime environment that `make submission` writes",
             )
     if answer["write"]:
-        fix = "mount it there, or choose an --output that every node can write to"
+        fix = "mount the folder on the node, or choose an --output that every node can write to"
         raise UserError(f"the node cannot write to {output}: {answer['write']}", where=address, fix=fix)
     if not answer["shared"]:
-        fix = "choose an --output that all nodes share: a network mount, or s3:// or gs:// where the job takes it"
-        raise UserError(f"on the node {output} is another folder", where=address, fix=fix)
+        fix = "choose an --output that all nodes share: a network mount, or s3:// or gs:// if the job supports it"
+        raise UserError(f"the node does not share the folder {output} with this machine", where=address, fix=fix)
     for model, reason in answer["models"].items():
         if reason:
-            fix = "put it at the same path on every node, or into a folder that all share"
+            fix = "put the model at the same path on every node, or into a shared folder"
             raise UserError(f"the node cannot read the model {model}: {reason}", where=address, fix=fix)

@@ -1,8 +1,8 @@
-"""Whatever kpray uses of Ray and DeepSpeed that they do not document: private names, patches, texts, behaviour.
+"""All uses of undocumented parts of Ray and DeepSpeed: private names, patches, message texts, behaviour.
 
-Nothing else in kpray does so. Each entry says why it is needed and which public call would replace it;
-`tests/cluster/test_ray_compat.py` fails where Ray or DeepSpeed changes it. Both are imported where they are used: the
-checks before a job starts do without them, and a cluster that does not train has no DeepSpeed.
+No other module of kpray uses such parts. Each entry says why it is needed and what would replace it.
+`tests/cluster/test_ray_compat.py` fails if Ray or DeepSpeed changes one of them. Ray and DeepSpeed are imported inside
+the functions: some callers run without Ray, and a cluster that does not train has no DeepSpeed.
 """
 
 from __future__ import annotations
@@ -23,27 +23,29 @@ if TYPE_CHECKING:
 # --- Ray Core
 
 LOCAL_VARIABLES: Mapping[str, str] = {
-    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # how soon it sees that a training has ended; on clusters 2
-    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # a process more, to hear that the cloud takes back a node
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # Ray Train notices sooner that a training has ended; the default is 2
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",  # saves a process that watches for preempted cloud nodes
 }
-"""Environment of a Ray on this machine only, which is to start and end soon.
+"""Environment variables of a local Ray, so that it starts and ends quickly.
 
-Needed: Ray takes a variable that it does not know without a word. Replaced by: arguments of `ray.train.RunConfig`.
+Needed: Ray ignores unknown variables silently, so a renamed one would go unnoticed. Replaced by: arguments of
+`ray.train.RunConfig`.
 """
 
 
 @contextmanager
 def no_standard_error() -> Iterator[None]:
-    """Drop what is written to file descriptor 2 in the block.
+    """Discard everything that is written to file descriptor 2 in the block.
 
-    Needed: while `ray.init` connects, its C++ side reports there what ends as an exception anyway. Replaced by:
-    `ray.init(logging_level=...)`, once it holds for C++ too; RAY_BACKEND_LOG_LEVEL would be for all that follows.
+    Needed: while `ray.init` connects, its C++ code prints errors there that it also raises as exceptions. Replaced by:
+    `ray.init(logging_level=...)`, once it applies to the C++ code. RAY_BACKEND_LOG_LEVEL would hide later errors too.
     """
     with os.fdopen(os.dup(2), "w") as kept, open(os.devnull, "w", encoding="utf-8") as null:
-        own = kept if sys.stderr is sys.__stderr__ else sys.stderr  # progress goes on, but nothing else
+        # Lines of progress are written to `sys.stderr`, and must still appear.
+        visible = kept if sys.stderr is sys.__stderr__ else sys.stderr
         os.dup2(null.fileno(), 2)
         try:
-            with redirect_stderr(own):
+            with redirect_stderr(visible):
                 yield
         finally:
             os.dup2(kept.fileno(), 2)
@@ -52,34 +54,35 @@ def no_standard_error() -> Iterator[None]:
 # --- Ray Data
 
 FEW_CHUNKS = "The minimum number of concurrent actors"
-"""Start of the warning that there are fewer chunks than actors, which is no mistake.
+"""Start of Ray Data's warning that there are fewer chunks than actors, which is fine here.
 
-Needed: it is a `UserWarning` like any other. Replaced by: a category of its own.
+Needed: the warning is a plain `UserWarning`. Replaced by: a separate warning category.
 """
 
 # --- Ray Train
 
-_GROUP = "placement_group"  # beside the metrics that Ray Train is told
+_GROUP = "placement_group"  # extra key among the metrics that workers report to Ray Train
 _SNAPSHOT = "checkpoint_manager_snapshot.json"
 
 
 def forget_checkpoints(run: Path) -> None:
-    """Remove what Ray Train noted about the checkpoints of a run.
+    """Remove Ray Train's record of the checkpoints of a run.
 
-    Needed: it does not start where a checkpoint is missing that it noted, or another Ray noted them; kpray finds
-    checkpoints by itself. Replaced by: an argument of `ray.train.RunConfig` to begin anew in the same folder.
+    Needed: Ray Train does not start if a recorded checkpoint is missing, or if another version of Ray wrote the record.
+    kpray finds checkpoints itself. Replaced by: an argument of `ray.train.RunConfig` that ignores earlier runs in the
+    same folder.
 
     Args:
-        run: `storage_path/name` of its `ray.train.RunConfig`.
+        run: `storage_path/name` of the run's `ray.train.RunConfig`.
     """
     (run / _SNAPSHOT).unlink(missing_ok=True)
 
 
 def with_worker_group(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """In a worker: the metrics that it reports, and beside them the placement group of the workers.
+    """Add the placement group of this worker to the metrics that it reports.
 
-    Needed: for `WorkerGroups`, in another process; Ray's table of placement groups does not say whose they are.
-    Replaced by: whatever replaces `WorkerGroups`.
+    Needed: `WorkerGroups`, in another process, must know the group of each trial. Ray's table of placement groups does
+    not name their owners. Replaced by: whatever replaces `WorkerGroups`.
     """
     from ray.util import get_current_placement_group
 
@@ -88,85 +91,87 @@ def with_worker_group(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class WorkerGroups:
-    """Placement groups of the workers of Tune's trials; those of killed trials are removed.
+    """Removes the placement groups of the workers of killed Tune trials.
 
-    Needed: a trial that is killed leaves the group of its workers behind, and the next trial waits forever for the
-    same cores. Ray Train has an actor that removes the group, but it asks the dashboard whether the trial lives: a
-    local Ray has none here, and where several run on a machine it may be another one's. Replaced by: a cleaner of Ray
-    Train that asks the GCS.
+    Needed: a killed trial leaves its placement group behind, and the next trial waits forever for the same cores. Ray
+    Train has an actor that removes such groups, but it asks the dashboard whether the trial is alive. kpray's local Ray
+    has no dashboard, and with several Rays on a machine the dashboard may belong to another one. Replaced by: a cleaner
+    in Ray Train that asks the GCS.
 
     Args:
-        seconds: after its end, for which a trial may still be alive; it would ask for another group.
+        seconds: how long a trial may stay alive after its end. A living trial would request a new group.
     """
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
-        self._held: dict[str, str | None] = {}  # trial -> its group in hexadecimal digits
-        self._ended: list[tuple[float, str]] = []  # when, and the group
+        self._held: dict[str, str | None] = {}  # trial -> hexadecimal id of its group
+        self._ended: list[tuple[float, str]] = []  # (time of the end, hexadecimal id of the group)
 
     def note(self, trial: str, metrics: Mapping[str, Any]) -> None:
-        """Take a trial's group out of what it reported (`with_worker_group`)."""
+        """Record the group of a trial from its reported metrics (`with_worker_group`)."""
         self._held[trial] = metrics.get(_GROUP)
 
     def end(self, trial: str) -> None:
-        """Note that a trial has ended, in whatever way."""
+        """Record that a trial has ended, for whatever reason."""
         if group := self._held.pop(trial, None):
             self._ended.append((time.monotonic(), group))
 
     def free(self) -> None:
-        """Remove the groups of the trials that are surely gone; to be called again and again."""
+        """Remove the groups of trials that ended more than `seconds` ago. Call this regularly."""
         while self._ended and time.monotonic() - self._ended[0][0] > self._seconds:
             _remove_group(self._ended.pop(0)[1])
 
 
-def _remove_group(digits: str) -> None:
+def _remove_group(hex_id: str) -> None:
     import ray
     from ray.util import remove_placement_group
     from ray.util.placement_group import PlacementGroup
 
-    remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(digits))))
+    remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(hex_id))))
 
 
 # --- Ray Tune
 
 
 class HiddenFromTune:
-    """Base of what Tune is given and shall not save.
+    """Base class of searchers, stoppers and callbacks whose state Tune must not save.
 
-    Needed: Tune pickles searchers, stoppers and callbacks again and again, for a way to go on that is not kpray's, and
-    refuses those that hold a lock, as a terminal's does. Replaced by: an option of `tune.RunConfig` not to save.
+    Needed: Tune pickles these objects regularly to resume from them, which kpray does not use. Pickling fails for
+    objects that hold a lock, such as the progress display. Replaced by: an option of `tune.RunConfig` that turns saving
+    off.
     """
 
     def __getstate__(self) -> dict[str, Any]:
-        """Nothing."""
+        """Return an empty state."""
         return {}
 
 
 def replay_trial(scheduler: TrialScheduler, trial: str, reports: Iterable[Mapping[str, Any]]) -> None:
-    """Let a scheduler of Tune know a trial that ran before this run.
+    """Tell a Tune scheduler about a trial of an earlier run.
 
-    Needed: ASHA compares trials with all that came before, whenever that was. Schedulers are called by Tune only, with
-    its controller, which ASHA does not look at. Replaced by: a method of schedulers that takes earlier results.
+    Needed: ASHA compares a trial with all earlier trials, including those of earlier runs. Only Tune calls schedulers,
+    and it passes its controller, which ASHA does not use. Replaced by: a method of schedulers that takes earlier
+    results.
 
     Args:
-        scheduler: new.
-        trial: any id of it.
-        reports: what it reported, in order.
+        scheduler: a new scheduler.
+        trial: any unique id of the trial.
+        reports: the results that the trial reported, in order.
     """
     from ray.tune.experiment import Trial
 
-    nobody: Any = None  # where Tune's controller would be
-    before = Trial("", stub=True, trial_id=trial)
-    scheduler.on_trial_add(nobody, before)
+    controller: Any = None
+    earlier = Trial("", stub=True, trial_id=trial)
+    scheduler.on_trial_add(controller, earlier)
     for report in reports:
-        scheduler.on_trial_result(nobody, before, dict(report))
+        scheduler.on_trial_result(controller, earlier, dict(report))
 
 
-def crash_of(trial: Trial) -> str:
-    """The last line of what a trial crashed with; empty where nothing is known.
+def crash_message(trial: Trial) -> str:
+    """The last line of the error of a crashed trial; empty if there is none.
 
-    Needed: callbacks are called before Tune copies the file to where `Trial.get_error` looks. Replaced by: an argument
-    of `Callback.on_trial_error` and `on_trial_recover`.
+    Needed: Tune calls the callbacks before it copies the error file to the folder that `Trial.get_error` reads.
+    Replaced by: an argument of `Callback.on_trial_error` and `on_trial_recover`.
     """
     file = Path(trial.error_file or "")
     lines = file.read_text(encoding="utf-8").strip().splitlines() if file.is_file() else []
@@ -176,25 +181,26 @@ def crash_of(trial: Trial) -> str:
 # --- Ray Serve
 
 PROXY_VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
-"""Variable of Serve's proxy that names a function without arguments, which gives its Starlette middlewares.
+"""Environment variable with the import path of a function. Serve's proxy calls it to get its Starlette middlewares.
 
-Needed: for what must come before Serve's proxy. Replaced by: `http_options.middlewares`, which Serve now refuses.
+Needed: some requests must be handled before Serve's proxy sees them. Replaced by: `http_options.middlewares`, which
+Serve rejects today.
 """
 
 STEERING_HEADERS = frozenset(
     {b"x-request-timeout-seconds", b"x-request-disconnect-disabled", b"serve-multiplexed-model-id", b"x-session-id"}
 )
-"""Headers of a request, in lower case and with hyphens, that Serve's proxy obeys.
+"""Request headers that Serve's proxy obeys, in lower case and with hyphens.
 
-Needed: with them a client would lift Serve's time limit, or choose the replica. Replaced by: an option of the proxy to
-pass over them.
+Needed: with these headers a client could lift Serve's time limit or choose the replica. Replaced by: an option of the
+proxy that ignores them.
 """
 
 
-def is_answer_of_serve(status: int, content_type: str) -> bool:
-    """Whether an answer is an error of Serve itself: its queue is full, or the ingress died or is not there.
+def is_serve_error(status: int, content_type: str) -> bool:
+    """Whether a response is an error of Serve itself: its queue is full, or the ingress died or does not exist.
 
-    Needed: it is plain text, while kpray's errors are JSON. Replaced by: a handler of the proxy's errors.
+    Needed: these errors are plain text, while kpray's errors are JSON. Replaced by: an error handler in the proxy.
     """
     return status >= 500 and content_type.startswith("text/plain")
 
@@ -203,10 +209,10 @@ def is_answer_of_serve(status: int, content_type: str) -> bool:
 
 
 def skip_shared_memory() -> None:
-    """Keep DeepSpeed from compiling its all-reduce within one machine.
+    """Keep DeepSpeed from compiling its shared-memory all-reduce.
 
-    Needed: every worker would run a compiler at its first start, for half a minute, and some machines have none.
-    Replaced by: a key of its configuration, or an argument of `deepspeed.init_distributed`.
+    Needed: the compiler takes half a minute in every worker, and some machines have no compiler. Replaced by: a key in
+    DeepSpeed's configuration, or an argument of `deepspeed.init_distributed`.
     """
     import deepspeed.ops
 
@@ -214,57 +220,62 @@ def skip_shared_memory() -> None:
 
 
 def skipped_steps(engine: Any) -> int:
-    """Steps that fp16 skipped for overflow since the training began.
+    """Number of optimizer steps that were skipped because of fp16 overflow since the training began.
 
-    Needed: `engine.step()` does not say that it skipped. Replaced by: a documented method.
+    Needed: `engine.step()` does not report a skipped step. Replaced by: a documented method.
     """
     skipped: int = engine.skipped_steps
     return skipped
 
 
 def zero_stage(engine: Any) -> int:
-    """The stage of ZeRO, 0 to 3.
+    """ZeRO stage of an engine, 0 to 3.
 
-    Needed: at 3 no worker has whole parameters. Replaced by: a documented method.
+    Needed: at stage 3, no worker has whole parameters. Replaced by: a documented method.
     """
     stage: int = engine.zero_optimization_stage()
     return stage
 
 
 def is_scale_exhausted(error: Exception) -> bool:
-    """Whether `engine.step()` raised since fp16 overflowed at the lowest loss scale.
+    """Whether `engine.step()` raised an error because fp16 overflowed at the lowest loss scale.
 
-    Needed: it raises a bare `Exception`. Replaced by: a class of its own.
+    Needed: DeepSpeed raises a bare `Exception`. Replaced by: a separate exception class.
     """
     return "loss scale already at minimum" in str(error)
 
 
 @contextmanager
-def noting_files(engine: Any, is_noted: Callable[[Exception], bool]) -> Iterator[tuple[list[str], list[Exception]]]:
-    """Note the files that `engine.save_checkpoint` writes in the block, and what kept it from writing them.
+def recording_saves(
+    engine: Any, is_recorded: Callable[[Exception], bool]
+) -> Iterator[tuple[list[str], list[Exception]]]:
+    """Record the files that `engine.save_checkpoint` writes in the block, and its write errors.
 
-    Needed: for their checksums; and `save_checkpoint` has collective calls between its files, so an error that left it
-    in the midst of them would leave the other workers waiting. Replaced by: a list of the files in what it returns,
-    and errors raised in all workers.
+    Needed: kpray stores a checksum of each file. And `save_checkpoint` makes collective calls between its files: an
+    exception between them would leave the other workers waiting. Replaced by: `save_checkpoint` returning its files and
+    raising errors in all workers.
 
     Args:
-        engine: DeepSpeed's.
-        is_noted: whether an error is noted; others are raised.
+        engine: DeepSpeed engine.
+        is_recorded: whether an error is recorded and suppressed. Other errors are raised.
+
+    Yields:
+        The paths of the written files, and the recorded errors. Both lists fill while the block runs.
     """
     files: list[str] = []
     errors: list[Exception] = []
     save = engine.checkpoint_engine.save
 
-    def noting(state_dict: Any, path: str) -> None:  # names by which DeepSpeed calls it
+    def recorded(state_dict: Any, path: str) -> None:  # DeepSpeed passes these by keyword
         try:
             save(state_dict, path)
             files.append(path)
         except Exception as error:
-            if not is_noted(error):
+            if not is_recorded(error):
                 raise
             errors.append(error)
 
-    engine.checkpoint_engine.save = noting
+    engine.checkpoint_engine.save = recorded
     try:
         yield files, errors
     finally:
@@ -272,22 +283,22 @@ def noting_files(engine: Any, is_noted: Callable[[Exception], bool]) -> Iterator
 
 
 def convert_checkpoint(source: Path, target: Path) -> str:
-    """Write a checkpoint of DeepSpeed in the form that any number of workers can load ("universal").
+    """Convert a DeepSpeed checkpoint to the universal format, which any number of workers can load.
 
-    Needed: the converter is a script only, which ends with a traceback; `--inject_missing_state` adds a section that
-    Megatron's trainings write and it asks for. Replaced by: a function.
+    Needed: the converter is only a script, and it fails with a traceback. `--inject_missing_state` adds a section that
+    the script requires and that only Megatron trainings write. Replaced by: a function.
 
     Args:
         source: folder of the checkpoint's tag.
         target: folder to write.
 
     Returns:
-        The last line of its error; empty where there was none.
+        The last line of the script's error; empty on success.
     """
     command = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal", "--inject_missing_state"]
     folders = ["--input_folder", str(source), "--output_folder", str(target)]
     finished = subprocess.run([*command, *folders], capture_output=True, text=True, check=False)
     if not finished.returncode:
         return ""
-    *_, reason = finished.stderr.strip().splitlines() or ["no reason given"]
+    *_, reason = finished.stderr.strip().splitlines() or ["the converter gave no reason"]
     return reason

@@ -1,4 +1,4 @@
-"""Connecting to Ray, or starting a local one."""
+"""Connects to a Ray cluster, or starts a local Ray."""
 
 from __future__ import annotations
 
@@ -21,54 +21,54 @@ from kpray.storage import VARIABLES, Location
 
 _SECONDS_TO_ANSWER = 10.0
 _LOCAL = {
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # what its C++ side warns of says nothing to a user
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # warnings of Ray's C++ code do not help a user
     **LOCAL_VARIABLES,
 }
 
 
 @contextmanager
 def ray_session(address: str | None, output: Location | None = None, models: Sequence[str] = ()) -> Iterator[None]:
-    """Be connected to Ray inside the block, after a look at what the cluster offers (`kpray.cluster.preflight`).
+    """Connect to Ray for the block, and check the nodes (`kpray.cluster.preflight`).
 
-    A block within another one uses its connection.
+    A nested block reuses the connection.
 
     Args:
-        address: of a cluster (`auto`, `host:6379`); None: the cluster that this process was
-            submitted to, if any, else a Ray of its own on this machine that ends with the block.
-        output: where the job will write; None: to no place that all nodes must see.
-        models: folders or hub ids of models that the nodes will read.
+        address: address of a cluster (`auto`, `host:6379`). None: the cluster that this process was submitted to;
+            otherwise a local Ray that ends with the block.
+        output: output folder that all nodes must share; None: the job has none.
+        models: folders or hub ids of the models that the nodes will load.
 
     Raises:
-        UserError: there is no cluster at the address, it refuses us, or a node lacks something.
+        UserError: no cluster answers at the address, it refuses the connection, or a node fails a check.
     """
     if ray.is_initialized():
         yield
         return
     where = address or os.environ.get("RAY_ADDRESS") or "local"
-    own: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if where == "local":
         for name, value in _LOCAL.items():
             os.environ.setdefault(name, value)
-        own["include_dashboard"] = False  # nine processes more, for a page that ends with the job
+        options["include_dashboard"] = False  # saves nine processes
     else:
-        # A Ray of its own inherits them; for any other environment than its own it would start each worker anew.
+        # A local Ray inherits these variables. With a runtime environment it would restart each worker.
         names = [name for name in ("NLTK_DATA", "KPRAY_CACHE", *VARIABLES) if name in os.environ]
-        own["runtime_env"] = {"env_vars": {name: os.environ[name] for name in names}}
+        options["runtime_env"] = {"env_vars": {name: os.environ[name] for name in names}}
     try:
         _check_reachable(where)
         with no_standard_error(), Activity("starting Ray" if where == "local" else f"connecting to Ray at {where}"):
-            ray.init(address=where, logging_level=logging.WARNING, log_to_driver=False, **own)
+            ray.init(address=where, logging_level=logging.WARNING, log_to_driver=False, **options)
     except UserError:
         raise
-    except Exception as error:  # the bare class is what Ray raises when a node does not come up in time
+    except Exception as error:  # Ray raises a bare Exception when a node does not start in time
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"cannot connect to Ray: {reason}",
             where=where,
-            fix="start one with `ray start --head`, set RAY_AUTH_TOKEN to its token if it has one, "
-            "or leave --address out for a local Ray",
+            fix="start a cluster with `ray start --head`, set RAY_AUTH_TOKEN to its token if it has one, "
+            "or omit --address to use a local Ray",
         ) from error
-    with redirect_stdout(sys.stderr):  # where Ray tells of lost workers and nodes; standard output is for results
+    with redirect_stdout(sys.stderr):  # Ray prints lost workers and nodes; standard output is for results
         try:
             with Activity("checking the nodes"):
                 preflight(output, models)
@@ -78,10 +78,15 @@ def ray_session(address: str | None, output: Location | None = None, models: Seq
 
 
 def _check_reachable(address: str) -> None:
-    """Raise what a socket raises where nothing listens at host:port; Ray would try again for many minutes."""
+    """Connect to host:port once, because Ray would retry for many minutes.
+
+    Raises:
+        OSError: nothing listens there.
+        UserError: the address is of Ray Client, or TLS is set on one side only.
+    """
     if address.startswith("ray://"):
         raise UserError(
-            "Ray Data does not run through a Ray Client",
+            "Ray Data does not work through Ray Client (ray://)",
             where=address,
             fix="give host:6379 on a machine of the cluster, or use `ray job submit`",
         )
@@ -92,7 +97,11 @@ def _check_reachable(address: str) -> None:
 
 
 def _check_encryption(connection: socket.socket, host: str, address: str) -> None:
-    """Raise where the cluster and this process do not agree on TLS; Ray would wait for minutes, and not say why."""
+    """Check that the cluster and this process agree on TLS. Ray would wait for minutes without a reason.
+
+    Raises:
+        UserError: only one of them uses TLS, or a certificate is wrong.
+    """
     wanted = os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.set_alpn_protocols(["h2"])
@@ -106,15 +115,15 @@ def _check_encryption(connection: socket.socket, host: str, address: str) -> Non
     except (OSError, TypeError) as error:
         if wanted:
             raise UserError(
-                f"cannot connect to Ray by TLS: {error}",
+                f"cannot connect to Ray with TLS: {error}",
                 where=address,
-                fix="RAY_TLS_SERVER_CERT, RAY_TLS_SERVER_KEY and RAY_TLS_CA_CERT are files, of one authority for all "
-                "nodes; a node's certificate names the address that `ray start` shows",
+                fix="set RAY_TLS_SERVER_CERT, RAY_TLS_SERVER_KEY and RAY_TLS_CA_CERT to files; all nodes need "
+                "certificates of the same authority, for the address that `ray start` shows",
             ) from error
-        return  # what it answers is no TLS
+        return  # the cluster does not use TLS
     if not wanted:
         raise UserError(
             "the cluster uses TLS",
             where=address,
-            fix="set RAY_USE_TLS=1, RAY_TLS_SERVER_CERT, RAY_TLS_SERVER_KEY and RAY_TLS_CA_CERT, as on its nodes",
+            fix="set RAY_USE_TLS=1, RAY_TLS_SERVER_CERT, RAY_TLS_SERVER_KEY and RAY_TLS_CA_CERT as on its nodes",
         )

@@ -1,8 +1,8 @@
-"""Work that is done once: each step has a folder named after all that its result depends on, complete or absent.
+"""A cache of finished steps. The folder of a step is named after a checksum of everything that its result depends on.
 
-Steps of a long job, token sets, stores of passages and the trials of a sweep are such steps. A step whose inputs are
-those of an earlier one, of this run or of another one in the same folder, is that step. After a kill the same command
-passes over what is finished, and goes on inside the rest.
+The steps of a long job, token sets, passage stores and the trials of a sweep are kept here. A step with the same inputs
+as a finished step reuses its result, also when another run finished it. After a kill, the same command skips the
+finished steps and continues the unfinished ones.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Step:
     """A finished step.
 
     Attributes:
-        folder: of its files.
-        key: of its inputs; a step that depends on this one has it among its own.
-        outcome: what its work gave, JSON values.
-        reused: whether it had been finished before.
+        folder: folder with its files.
+        key: checksum of its inputs. A step that depends on this one has the key among its inputs.
+        outcome: the result of its work, JSON values.
+        reused: whether an earlier call had finished it.
     """
 
     folder: Path
@@ -39,38 +39,38 @@ class Step:
 
 
 def step_key(name: str, inputs: Mapping[str, Any]) -> str:
-    """Checksum of all that a step depends on: the version of kpray, its name, its inputs as JSON values."""
+    """Checksum of everything that a step depends on: the version of kpray, its name, and its inputs (JSON values)."""
     return hashlib.sha256(json.dumps(_contents(name, inputs), sort_keys=True).encode()).hexdigest()[:16]
 
 
 class StepCache:
-    """The steps that share a folder. `do` is what most need; the other methods are for work that others call.
+    """The steps in one folder. Most callers need only `do`. `begin` and `finish` are for work that Ray Tune starts.
 
     Attributes:
-        folder: an absolute path that all nodes see.
+        folder: absolute path of a folder that all nodes share.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def do(self, name: str, inputs: Mapping[str, Any], work: Callable[[Path], Mapping[str, Any]]) -> Step:
-        """Do a step, or find it finished.
+        """Run a step, or return it if it is already finished.
 
         Args:
-            name: what it does, for the folder's name.
-            inputs: everything that its result depends on, as JSON values.
-            work: does it in the folder that it is given, where it may find its own unfinished work; what it returns is
-                the step's outcome.
+            name: name of the step, part of the folder's name.
+            inputs: everything that the result depends on, as JSON values.
+            work: does the work in the given folder, which may contain unfinished work of an earlier run, and returns
+                the outcome.
 
         Raises:
-            UserError: the folder cannot be written, or as `work`.
+            UserError: the folder cannot be written, or `work` raised it.
         """
         if found := self.find(name, inputs):
             return found
         return self.finish(name, inputs, work(self.begin(name, inputs)))
 
     def find(self, name: str, inputs: Mapping[str, Any]) -> Step | None:
-        """A step that is finished."""
+        """Return a finished step; None if it is not finished."""
         key = step_key(name, inputs)
         path = self.folder_of(name, key) / _FINISHED
         if not path.exists():
@@ -78,10 +78,10 @@ class StepCache:
         return Step(path.parent, key, json.loads(path.read_text(encoding="utf-8")), reused=True)
 
     def begin(self, name: str, inputs: Mapping[str, Any]) -> Path:
-        """Make the folder of a step, which says what it depends on.
+        """Make the folder of a step and record its inputs there.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: the folder cannot be written.
         """
         folder = self.folder_of(name, step_key(name, inputs))
         with writing(folder):
@@ -90,10 +90,10 @@ class StepCache:
         return folder
 
     def finish(self, name: str, inputs: Mapping[str, Any], outcome: Mapping[str, Any]) -> Step:
-        """Mark a step that was begun as finished, with its outcome, JSON values.
+        """Mark a step as finished and record its outcome (JSON values). `begin` must have made its folder.
 
         Raises:
-            UserError: its folder cannot be written.
+            UserError: the folder cannot be written.
         """
         key = step_key(name, inputs)
         folder, text = self.folder_of(name, key), json.dumps(dict(outcome), indent=2)
@@ -102,11 +102,11 @@ class StepCache:
         return Step(folder, key, json.loads(text), reused=False)
 
     def folder_of(self, name: str, key: str) -> Path:
-        """Where the files of a step are, or will be."""
+        """Folder of a step, which may not exist yet."""
         return self.folder / f"{name}-{key}"
 
     def inputs(self, name: str, key: str) -> dict[str, Any]:
-        """What a step depends on that was begun."""
+        """Inputs of a step, read from its folder. `begin` must have made the folder."""
         inputs: dict[str, Any] = json.loads((self.folder_of(name, key) / _INPUTS).read_text(encoding="utf-8"))
         return inputs
 

@@ -1,1 +1,1 @@
-"""RGIT (Algorithm 1 of RAMKG's paper) on Ray Train and Ray Data."""
+"""RGIT (Algorithm 1 of the RAMKG paper) on Ray Train and Ray Data."""

@@ -1,4 +1,4 @@
-"""The documents of an RGIT run: read once into stores in its output folder, where every worker finds them."""
+"""The documents of an RGIT run. They are read once into stores in the output folder, where all workers find them."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from kpray.rgit.passage_stores import english_store
 from kpray.storage import whole_file
 
 _STEP = "documents"
-_HELD_OUT = 10  # without --valid every tenth parallel document is held out
+_HELD_OUT = 10  # without --valid, every tenth parallel document is held out for validation
 
 
 @dataclass(frozen=True, slots=True)
 class CorpusFiles:
-    """The files of a run, and how they are read; each name is an option of the job.
+    """The input files of a run, and how they are read. Each attribute is an option of the job.
 
     Attributes:
-        parallel: documents whose English passage is known.
-        passages: documents whose English passage, if there is one, is not known.
+        parallel: documents with a known English passage.
+        passages: documents whose English passage is unknown or does not exist.
         english: English documents.
-        valid: like `parallel`, to choose models by; none: every tenth of `parallel` is held out.
+        valid: more documents like `parallel`, for validation; empty: every tenth of `parallel` is held out.
         test: documents to predict and report on.
-        answers: records that name the English passage of documents of `passages`.
-        lang: language of records that name none.
-        limits: sizes beyond which a record is rejected.
+        answers: records that name the English passages of documents of `passages`.
+        lang: language of records that do not name one.
+        limits: maximum sizes of a record. Larger records are rejected.
     """
 
     parallel: Sequence[str]
@@ -49,9 +49,9 @@ class CorpusFiles:
     limits: Limits
 
     def documents(self) -> dict[str, Sequence[str]]:
-        """Name of a part of `Corpora.documents` -> its files, where there are some."""
-        paths = {"parallel": self.parallel, "passages": self.passages, "valid": self.valid, "test": self.test}
-        return {name: own for name, own in paths.items() if own}
+        """Name of a part of `Corpora.documents` -> its files. Parts without files are left out."""
+        parts = {"parallel": self.parallel, "passages": self.passages, "valid": self.valid, "test": self.test}
+        return {name: paths for name, paths in parts.items() if paths}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,11 @@ class Corpora:
     """The documents of a run.
 
     Attributes:
-        english: D_LS.
-        documents: all others in one store, so that an id which stands in two of its parts is found.
-        parts: name of a part -> its rows: `parallel` (D_PAR, with its English passages as `english_ids`), `passages`
-            (D_NP), `valid` (whose English passages are known too: retrieval is measured, and models are chosen, on
-            these), and `test` where there are documents to report on.
+        english: the English documents (D_LS).
+        documents: all other documents, in one store, so that duplicate ids are found across the parts.
+        parts: name of a part -> its rows in `documents`. `parallel`: D_PAR, with English passages in `english_ids`.
+            `passages`: D_NP. `valid`: documents with known English passages, to measure retrieval and to select models.
+            `test`: documents to report on; missing if there are none.
     """
 
     english: PassageStore
@@ -71,19 +71,19 @@ class Corpora:
     parts: Mapping[str, range]
 
     def records(self, name: str) -> list[Record]:
-        """The documents of a part."""
+        """Documents of a part."""
         return [self.documents.record(row) for row in self.parts[name]]
 
 
 def read_corpora(files: CorpusFiles, output: Path) -> Corpora:
-    """Read every document into stores in an output folder, or open those of an earlier run.
+    """Read all documents into stores in the output folder, or open the stores of an earlier run.
 
     Raises:
-        UserError: a file cannot be read, has nothing of use, or is another than that of the earlier run.
+        UserError: a file cannot be read, has no usable document, or differs from the earlier run.
     """
-    paths = {**files.documents(), "english": files.english}
+    inputs = {**files.documents(), "english": files.english}
     values = {
-        **{name: [[source.path, source.bytes] for source in find_sources(own)] for name, own in paths.items()},
+        **{name: [[source.path, source.bytes] for source in find_sources(paths)] for name, paths in inputs.items()},
         "lang": files.lang,
         "limits": files.limits.model_dump(),
     }
@@ -94,47 +94,47 @@ def read_corpora(files: CorpusFiles, output: Path) -> Corpora:
         records, parts = _sort_documents(files, english)
         with writing(folder):
             write_documents(records, folder / "documents.jsonl")
-            if not (folder / "store").exists():  # it is whole where a run was killed right after it
+            if not (folder / "store").exists():  # an earlier run may have been killed just after this
                 build_store([str(folder / "documents.jsonl")], folder / "store", limits=files.limits)
-        return {"parts": {name: [own.start, own.stop] for name, own in parts.items()}}
+        return {"parts": {name: [rows.start, rows.stop] for name, rows in parts.items()}}
 
     step = StepCache(output).do(_STEP, values, work)
-    parts = {name: range(*own) for name, own in step.outcome["parts"].items()}
+    parts = {name: range(*bounds) for name, bounds in step.outcome["parts"].items()}
     return Corpora(english, PassageStore(step.folder / "store"), parts)
 
 
 def _sort_documents(files: CorpusFiles, english: PassageStore) -> tuple[list[Record], dict[str, range]]:
-    """The documents of each part, without those that have no gold or whose English passage is not there."""
-    found = {name: _read(own, f"--{name}", files) for name, own in files.documents().items()}
+    """Read the documents and divide them into parts. Documents without gold or without English passage are left out."""
+    found = {name: _read(paths, f"--{name}", files) for name, paths in files.documents().items()}
     for name in ("parallel", "valid"):
         if name in found:
             found[name] = _with_english(found[name], english, f"--{name}")
     found["passages"] = [replace(record, english_ids=()) for record in found["passages"]]
     if "valid" not in found:
         found["valid"] = found["parallel"][::_HELD_OUT]
-        found["parallel"] = [record for place, record in enumerate(found["parallel"]) if place % _HELD_OUT]
+        found["parallel"] = [record for index, record in enumerate(found["parallel"]) if index % _HELD_OUT]
         if not found["parallel"]:
-            raise UserError("one parallel document is too few to hold one out", where="--parallel", fix="give --valid")
+            raise UserError("one document is too few, as it is held out", where="--parallel", fix="give --valid")
     records: list[Record] = []
     parts: dict[str, range] = {}
-    places: dict[tuple[str, str], Record] = {}
-    for name, own in found.items():
-        for record in own:
+    seen: dict[tuple[str, str], Record] = {}
+    for name, members in found.items():
+        for record in members:
             key = (record.document.lang, record.document.id)
-            if key in places:
+            if key in seen:
                 raise UserError(
-                    f"document {key[1]!r} ({key[0]}) is there already: {places[key].source}:{places[key].line}",
+                    f"duplicate document {key[1]!r} ({key[0]}), first seen in {seen[key].source}:{seen[key].line}",
                     where=f"{record.source}:{record.line}",
-                    fix="an id stands once in its language, over all of --parallel, --passages, --valid and --test",
+                    fix="make ids unique per language, across --parallel, --passages, --valid and --test",
                 )
-            places[key] = record
-        parts[name] = range(len(records), len(records) + len(own))
-        records += own
+            seen[key] = record
+        parts[name] = range(len(records), len(records) + len(members))
+        records += members
     return records, parts
 
 
 def _read(paths: Sequence[str], where: str, files: CorpusFiles) -> list[Record]:
-    """Documents with gold; the others are counted on standard error."""
+    """Read the documents that have keyphrases. The number of others is logged."""
     records: list[Record] = []
     rejects = without_gold = 0
     for record in read_records(paths, files.lang, files.limits):
@@ -147,12 +147,12 @@ def _read(paths: Sequence[str], where: str, files: CorpusFiles) -> list[Record]:
     if rejects or without_gold:
         say(
             "left_out",
-            f"{where}: left out {rejects:,} records that cannot be read, {without_gold:,} without keyphrases",
+            f"{where}: skipped {rejects:,} unreadable records and {without_gold:,} without keyphrases",
             rejected=rejects,
             without_keyphrases=without_gold,
         )
     if not records:
-        raise UserError("there is no document with keyphrases", where=where, fix="give other files")
+        raise UserError("no document has keyphrases", where=where, fix="give files with the field keyphrases")
     return records
 
 
@@ -165,43 +165,43 @@ def _with_english(records: list[Record], english: PassageStore, where: str) -> l
     ]
     if not kept:
         raise UserError(
-            f"none of {len(records):,} documents has its English passage in --english, the first none of id {ids[0]!r}",
+            f"none of the {len(records):,} documents has its English passage in --english (the first needs {ids[0]!r})",
             where=where,
-            fix="name it in the field english_ids",
+            fix="give the passage's id in the field english_ids",
         )
     if len(kept) < len(records):
-        left_out = len(records) - len(kept)
-        say("left_out", f"{where}: left out {left_out:,} documents without English passage", without_english=left_out)
+        skipped = len(records) - len(kept)
+        say("left_out", f"{where}: skipped {skipped:,} documents without English passage", without_english=skipped)
     return kept
 
 
 def read_answers(files: CorpusFiles, corpora: Corpora) -> dict[int, int]:
-    """Passage -> English passage that belongs to it, rows, where `files.answers` tells."""
+    """Read `files.answers`: row of a passage in its part -> row of its English passage in `corpora.english`."""
     if not files.answers:
         return {}
-    told = {}
+    english_ids = {}
     for record in read_records(files.answers, files.lang, files.limits):
         if isinstance(record, Record) and record.english_ids:
-            told[record.document.lang, record.document.id] = record.english_ids[0]
+            english_ids[record.document.lang, record.document.id] = record.english_ids[0]
     start = corpora.parts["passages"].start
     answers: dict[int, int] = {}
     for record in corpora.records("passages"):
         key = (record.document.lang, record.document.id)
-        if key in told:
+        if key in english_ids:
             row = int(corpora.documents.rows(key[0], [key[1]])[0]) - start
-            answers[row] = int(corpora.english.rows("en", [told[key]])[0])
+            answers[row] = int(corpora.english.rows("en", [english_ids[key]])[0])
     return answers
 
 
 def write_documents(records: Iterable[Record], path: Path) -> None:
-    """Write records as JSON lines that `read_records` reads back."""
+    """Write records as JSON lines that `read_records` can read."""
     with whole_file(path) as unfinished, unfinished.open("w", encoding="utf-8", newline="\n") as file:
         for record in records:
             file.write(json.dumps(record_fields(record), ensure_ascii=False) + "\n")
 
 
 def record_fields(record: Record) -> dict[str, Any]:
-    """A record as JSON values that `read_records` reads back."""
+    """A record as JSON values that `read_records` can read."""
     document = record.document
     return {
         "id": document.id,

@@ -1,4 +1,4 @@
-"""The RGIT job: its settings, and what it leaves: the rounds, a predictor, predictions, a report."""
+"""The RGIT job: its settings, and its outputs (the rounds, a predictor, predictions, a report)."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ from kpray.storage import absolute
 from kpray.training import OptimConfig, RunConfig
 from kpray.versions import versions
 
-CORPORA = ("parallel", "passages", "english", "valid", "test", "answers")  # fields of `RGITSettings` that are files
-_LOOKED_AT = 1000  # English documents in which there should be some keyphrase
+CORPORA = ("parallel", "passages", "english", "valid", "test", "answers")  # fields of `RGITSettings` with files
+_CHECKED = 1000  # number of English documents that are checked for keyphrases
 
 
 class RGITSettings(ReadingSettings, JobSettings):
@@ -86,7 +86,7 @@ class RGITSettings(ReadingSettings, JobSettings):
     def _documents(self) -> Self:
         given = [name for name in ("parallel", "passages", "english") if getattr(self, name)]
         if self.plant and given:
-            raise ValueError(f"{given[0]} and plant exclude each other")
+            raise ValueError(f"{given[0]} and plant cannot be combined")
         if not self.plant and len(given) < 3:
             missing = next(name for name in ("parallel", "passages", "english") if name not in given)
             raise ValueError(f"{missing} is needed: give --{missing} PATH, or --config planted")
@@ -94,20 +94,20 @@ class RGITSettings(ReadingSettings, JobSettings):
 
 
 def describe_documents(job: RGITSettings, planted: str) -> str:
-    """What a dry run says of the documents; `planted` is what a planted corpus is called."""
+    """Describe the documents for a dry run. `planted` is the name for a planted corpus."""
     if job.plant:
         return f"{planted}: {describe_planted(job.plant, job.planted)}"
     return describe_inputs({f"--{name}:": getattr(job, name) for name in CORPORA}, job.limits)
 
 
 def run_rgit(job: RGITSettings) -> dict[str, Any]:
-    """Do Algorithm 1 and what follows it, or go on where an earlier run in the output folder stopped.
+    """Run Algorithm 1, the final trainings and the evaluation. Resumes where an earlier run in the folder stopped.
 
     Returns:
-        What `report.json` says.
+        The contents of `report.json`.
 
     Raises:
-        UserError: a mistake of the user; what is in the output folder is still good.
+        UserError: the settings or the documents are wrong. A later run can resume from the output folder.
     """
     started = time.monotonic()
     others = {str(folder): _read_report(folder) for folder in job.compare}
@@ -152,7 +152,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
         "steps": steps.steps.log,
         "versions": versions(),
     }
-    report = json.loads(json.dumps(report))  # as who reads the file sees it
+    report = json.loads(json.dumps(report))  # the same values that readers of the file get
     with writing(output):
         write_text(json.dumps(report, indent=2) + "\n", output / "report.json")
         runs = {given: report, **others} if others else {}
@@ -161,7 +161,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
 
 
 def _planted(job: RGITSettings, size: PlantedSize, folder: Path) -> RGITSettings:
-    """The job with a planted corpus and its models in the place of files and models that a user gives."""
+    """Make a planted corpus and its models, and return the job with their paths."""
     planted = plant(size, job.planted, folder)
     files = planted.files
     return job.model_copy(
@@ -185,16 +185,20 @@ def _read_report(folder: Path) -> dict[str, Any]:
         report: dict[str, Any] = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(
-            "is not the report of a finished run",
+            "this is not the report of a finished run",
             where=f"--compare: {path}",
-            fix="give the output folder of one that ended",
+            fix="give the output folder of a finished run",
         ) from error
     return report
 
 
 def _check(corpora: Corpora, retriever: RetrieverConfig, generator: GeneratorConfig) -> None:
-    """Find what would be found hours later."""
-    first = islice(range(len(corpora.english)), _LOOKED_AT)
+    """Check now what would otherwise fail hours later.
+
+    Raises:
+        UserError: the English documents have no keyphrases, or a model does not support a mark or a language.
+    """
+    first = islice(range(len(corpora.english)), _CHECKED)
     if generator.passages and not any(corpora.english.record(row).keyphrases for row in first):
         raise UserError(
             "the English documents have no keyphrases", where="--english", fix="give files with the field keyphrases"

@@ -1,4 +1,4 @@
-"""The English passages of a training job: read once into its output folder, where every worker finds them."""
+"""The English passages of a training job. They are read once into the output folder, where all workers find them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from kpray.corpus.sources import find_sources
 from kpray.corpus.store import PassageStore, build_store
 from kpray.log import say
 
-_STORE = "store"  # in the step's folder: a store is whole or absent, too
+_STORE = "store"  # name in the step's folder; a store, too, is complete or absent
 
 
 def english_store(paths: Sequence[str], output: Path, limits: Limits, name: str = "english", lang: str = "en") -> Path:
-    """Build the `PassageStore` of a job's English passages, or find the one that an earlier run built.
+    """Build the `PassageStore` of a job's English passages, or reuse the store of an earlier run.
 
     Args:
-        paths: files and folders of documents, as --english takes them.
-        output: the job's output folder, which all nodes see; each choice of files has a folder of its own in it.
-        limits: sizes beyond which a record is rejected.
-        name: of the option that names the files.
-        lang: language of records that name none.
+        paths: files and folders of documents, the value of --english.
+        output: the job's output folder, which all nodes share. Each set of files has a subfolder.
+        limits: maximum sizes of a record. Larger records are rejected.
+        name: name of the option that gives the files.
+        lang: language of records that do not name one.
 
     Returns:
         The store's folder, an absolute path.
@@ -39,7 +39,7 @@ def english_store(paths: Sequence[str], output: Path, limits: Limits, name: str 
     }
 
     def work(folder: Path) -> dict[str, Any]:
-        if (folder / _STORE).exists():  # a run was killed just before it was finished
+        if (folder / _STORE).exists():  # an earlier run was killed just before the step was finished
             store = PassageStore(folder / _STORE)
         else:
             say("reading", f"reading --{name}")
@@ -47,5 +47,5 @@ def english_store(paths: Sequence[str], output: Path, limits: Limits, name: str 
                 store = build_store(paths, folder / _STORE, lang, limits)
         return {"sha256": store.sha256, "records": len(store), "rejected": store.rejected}
 
-    # Workers have other current folders.
+    # An absolute path, because the current folder of workers differs.
     return StepCache(output.resolve()).do(name, inputs, work).folder / _STORE

@@ -1,4 +1,4 @@
-"""The planted corpus of a run and its small random models, in the place of files and models that a user gives."""
+"""Planted corpora with small random models, which replace the files and models that a user gives."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from kpray.settings import Settings
 
 PlantedSize = Literal["full", "small"]
 
-# Some twenty minutes of three rounds on two CPU cores; some minutes of two rounds, which show that they work.
+# On two CPU cores, three rounds of `full` take about twenty minutes, and two rounds of `small` a few minutes.
 _CORPORA: dict[PlantedSize, PlantedConfig] = {
     "full": PlantedConfig(topic_phrases=24, parallel=300, passages=800),
     "small": PlantedConfig(
@@ -52,7 +52,7 @@ class PlantedSettings(Settings):
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """What was planted: files of documents, and the folders of an encoder and of a generator."""
+    """A planted corpus: its files, and the folders of an encoder and a generator."""
 
     files: PlantedFiles
     encoder: Path
@@ -60,7 +60,7 @@ class Planted:
 
 
 def plant(size: PlantedSize, settings: PlantedSettings, folder: Path) -> Planted:
-    """Write a planted corpus and its models: the same bytes for the same settings.
+    """Write a planted corpus and its models. The same settings give the same bytes.
 
     Raises:
         UserError: the folder cannot be written.
@@ -71,9 +71,9 @@ def plant(size: PlantedSize, settings: PlantedSettings, folder: Path) -> Planted
 
 
 def describe_planted(size: PlantedSize, settings: PlantedSettings) -> str:
-    """What a dry run says of the documents."""
+    """Describe the planted documents for a dry run."""
     config = _corpus(size, settings)
-    return f"{config.parallel:,} pairs, {config.passages:,} records without"
+    return f"{config.parallel:,} pairs, {config.passages:,} records without a pair"
 
 
 def _corpus(size: PlantedSize, settings: PlantedSettings) -> PlantedConfig:

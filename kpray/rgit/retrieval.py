@@ -1,7 +1,7 @@
-"""Retrieval and generation over any number of documents on Ray Data: what the rounds of RGIT are made of.
+"""Retrieval and generation for any number of documents on Ray Data. The rounds of RGIT consist of these steps.
 
-Each function is a step (`kpray.cluster.step_cache`): cut into parts, each a Parquet file that appears when it is whole.
-Documents are rows of a `PassageStore`; models and indexes are passed by their path.
+Each function is a step (`kpray.cluster.step_cache`). Its work is divided into parts, and each part is a Parquet file
+that appears when it is complete. Documents are rows of a `PassageStore`. Models and indexes are passed by path.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from kpray.storage import whole_file
 
 Side = Literal["query", "passage"]
 
-ROWS = 1000  # of a part of tokens, vectors and neighbours
-_GENERATED = ("row", "phrases", "scores")  # columns
-_POOL = 20  # parts whose documents are sorted by length together before they are cut into parts for generation
+ROWS = 1000  # documents per part of tokens, vectors and neighbours
+_GENERATED = ("row", "phrases", "scores")  # columns of generated phrases
+_POOL = 20  # number of parts whose documents are sorted by length together
 
 
 @dataclass(frozen=True, slots=True)
-class MineRun:
-    """What the actors of a step are told.
+class RetrievalRun:
+    """Description of a step that every actor receives.
 
     Attributes:
         output: folder of the parts.
-        input: folder of what is worked on: a `PassageStore`, tokens, or an index.
-        model: folder or hub id.
-        config: what else the step needs to know.
-        side: whether the documents are searched with or for.
-        english: folder of the `PassageStore` of English documents, where the step needs it.
+        input: folder of the input: a `PassageStore`, tokens, or an index.
+        model: folder or hub id of the model.
+        config: further settings of the step.
+        side: whether the documents are queries or passages of the search.
+        english: folder of the `PassageStore` of English documents, if the step needs it.
     """
 
     output: Path
@@ -52,25 +52,28 @@ class MineRun:
 
     @property
     def state(self) -> Path:
-        """Folder of what the work needs to go on."""
+        """Folder with the state for resuming the step."""
         return self.output / STATE_FOLDER
 
 
 def tokenize(steps: StepCache, store: PassageStore, config: RetrieverConfig, tokenizer: str, side: Side) -> Step:
-    """Token ids of every document of a store, as a retriever reads it.
+    """Tokenize every document of a store for a retriever.
 
     Args:
-        steps: where.
+        steps: cache of the steps.
         store: the documents.
-        config: of the retriever; `backbone` has the tokenizer.
+        config: configuration of the retriever. `config.backbone` has the tokenizer.
         tokenizer: checksum of the tokenizer.
-        side: queries never have anything of their keyphrases; passages are what `config.target` says.
+        side: `query`: text without keyphrases; `passage`: the text that `config.target` names.
+
+    Returns:
+        A step with one list of token ids (int32) per document.
     """
     about = config.model_dump(mode="json", include={"marks", "passage_tokens", "target"})
     inputs = {"store": store.sha256, "tokenizer": tokenizer, "side": side, "config": about}
 
     def work(folder: Path) -> dict[str, Any]:
-        run = MineRun(folder, store.folder, config.backbone, config, side)
+        run = RetrievalRun(folder, store.folder, config.backbone, config, side)
         _process(run, _row_ranges(len(store)), _Tokenize, BatchConfig(), num_cpus=1, num_gpus=0)
         return {"documents": len(store)}
 
@@ -78,25 +81,35 @@ def tokenize(steps: StepCache, store: PassageStore, config: RetrieverConfig, tok
 
 
 def embed_passages(steps: StepCache, tokens: Step, retriever: tuple[Path, str], batch: BatchConfig) -> Step:
-    """Vectors of tokenized passages, float16.
+    """Embed tokenized passages.
 
     Args:
-        steps: where.
+        steps: cache of the steps.
         tokens: from `tokenize`.
-        retriever: folder that training wrote, and its checksum.
-        batch: how the work spreads over the cluster.
+        retriever: folder of the trained retriever, and its checksum.
+        batch: how the work is distributed over the cluster.
+
+    Returns:
+        A step with vectors, float16 [documents, D].
     """
 
     def work(folder: Path) -> dict[str, Any]:
-        run = MineRun(folder, tokens.folder, str(retriever[0]))
+        run = RetrievalRun(folder, tokens.folder, str(retriever[0]))
         _process(run, _parts(tokens.folder), _Embed, batch)
         return dict(tokens.outcome)
 
     return steps.do("embed", {"tokens": tokens.key, "retriever": retriever[1]}, work)
 
 
-def build(steps: StepCache, vectors: Step, config: IndexConfig, sha256: str) -> Step:
-    """The index of embedded passages; the outcome has its recall where it is approximate."""
+def index_passages(steps: StepCache, vectors: Step, config: IndexConfig, sha256: str) -> Step:
+    """Build the index of embedded passages. The outcome has the recall of an approximate index.
+
+    Args:
+        steps: cache of the steps.
+        vectors: from `embed_passages`.
+        config: configuration of the index.
+        sha256: checksum of the retriever.
+    """
     from kpray.ramkg.index import build_index
 
     def work(folder: Path) -> dict[str, Any]:
@@ -109,27 +122,27 @@ def build(steps: StepCache, vectors: Step, config: IndexConfig, sha256: str) -> 
 def search(
     steps: StepCache, index: Step, tokens: Step, retriever: tuple[Path, str], k: int, batch: BatchConfig
 ) -> Step:
-    """The k nearest passages of each tokenized query; see `read_found`.
+    """Find the k nearest passages of each tokenized query; see `read_neighbours`.
 
     Args:
-        steps: where.
-        index: from `build`, of this retriever's vectors.
+        steps: cache of the steps.
+        index: from `index_passages`, with vectors of this retriever.
         tokens: from `tokenize`.
-        retriever: folder that training wrote, and its checksum.
-        k: how many.
-        batch: how the work spreads over the cluster.
+        retriever: folder of the trained retriever, and its checksum.
+        k: number of passages per query.
+        batch: how the work is distributed over the cluster.
     """
 
     def work(folder: Path) -> dict[str, Any]:
-        run = MineRun(folder, index.folder, str(retriever[0]), (k, retriever[1]))
+        run = RetrievalRun(folder, index.folder, str(retriever[0]), (k, retriever[1]))
         _process(run, _parts(tokens.folder), _Search, batch)
         return dict(tokens.outcome)
 
     return steps.do("search", {"index": index.key, "tokens": tokens.key, "k": k}, work)
 
 
-def read_found(found: Step) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the passages found, int64 [documents, k] with -1 where there are fewer, and their scores, float32."""
+def read_neighbours(found: Step) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the found passages, int64 [documents, k], -1 if missing, and their scores, float32 [documents, k]."""
     table = pa.concat_tables([pq.read_table(path) for path, _ in _parts(found.folder)])
     rows, scores = (
         table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False) for name in ("rows", "scores")
@@ -146,16 +159,16 @@ def generate(
     config: GenerateConfig,
     batch: BatchConfig,
 ) -> Step:
-    """Keyphrases of documents, given the English passages found for them; see `read_phrases`.
+    """Generate keyphrases of documents with the help of retrieved English passages; see `read_phrases`.
 
     Args:
-        steps: where.
+        steps: cache of the steps.
         store: the documents.
         english: the English documents.
-        found: rows of documents, int64 [n], and of the English passages of each, int64 [n, m], -1 where there is none.
-        generator: folder that training wrote, and the checksum of what it holds.
-        config: of the beam search.
-        batch: how the work spreads over the cluster; a part has `chunk_records` documents.
+        found: rows of documents, int64 [n], and rows of their English passages, int64 [n, m], -1 for missing ones.
+        generator: folder of the trained generator, and the checksum of its weights.
+        config: settings of the beam search.
+        batch: how the work is distributed over the cluster. A part has `chunk_records` documents.
     """
     rows, passages = found
     inputs = {
@@ -168,9 +181,9 @@ def generate(
     }
 
     def work(folder: Path) -> dict[str, Any]:
-        run = MineRun(folder, store.folder, str(generator[0]), config, english=english.folder)
+        run = RetrievalRun(folder, store.folder, str(generator[0]), config, english=english.folder)
         lengths = [len(store.record(int(row)).document.text) for row in rows]
-        parts = [((rows[places], passages[places]), len(places)) for places in length_parts(lengths, batch)]
+        parts = [((rows[indices], passages[indices]), len(indices)) for indices in length_parts(lengths, batch)]
         _process(run, parts, _Generate, batch)
         return {"documents": len(rows)}
 
@@ -178,20 +191,28 @@ def generate(
 
 
 def length_parts(lengths: Sequence[int], batch: BatchConfig) -> list[np.ndarray]:
-    """Places of documents of like length in one part, so that batches are full.
+    """Divide documents into parts of similar length, so that batches are full.
 
-    Every stretch of `_POOL` parts has parts of all lengths, so that the time that is left can be told.
+    Documents are sorted within pools of `_POOL` parts, not all at once. Each pool then has documents of all lengths, so
+    that the remaining time can be estimated.
+
+    Args:
+        lengths: length of each document, in any unit.
+        batch: `chunk_records` is the number of documents of a part.
+
+    Returns:
+        Indices of the documents of each part, int64 [documents in the part].
     """
     parts = []
     for start in range(0, len(lengths), _POOL * batch.chunk_records):
-        own = np.array(lengths[start : start + _POOL * batch.chunk_records])
-        places = start + np.argsort(own, kind="stable")
-        parts += np.split(places, range(batch.chunk_records, len(places), batch.chunk_records))
+        pool = np.array(lengths[start : start + _POOL * batch.chunk_records])
+        indices = start + np.argsort(pool, kind="stable")
+        parts += np.split(indices, range(batch.chunk_records, len(indices), batch.chunk_records))
     return parts
 
 
 def read_phrases(generated: Step) -> dict[int, list[tuple[str, float]]]:
-    """Row of a document -> the phrases generated for it and their scores, the best first."""
+    """Row of a document -> its generated phrases with their scores, best first."""
     tables = [pq.read_table(path) for path, _ in _parts(generated.folder)]
     found: dict[int, list[tuple[str, float]]] = {}
     for table in tables:
@@ -201,11 +222,11 @@ def read_phrases(generated: Step) -> dict[int, list[tuple[str, float]]]:
 
 
 def embed_bitext(steps: StepCache, store: PassageStore, config: BitextConfig, batch: BatchConfig) -> Step:
-    """Vectors of every document by a sentence-transformers model, float32; see `read_vectors`."""
+    """Embed every document with a sentence-transformers model, float32 [documents, D]; see `read_vectors`."""
     inputs = {"store": store.sha256, "model": config.model}
 
     def work(folder: Path) -> dict[str, Any]:
-        run = MineRun(folder, store.folder, config.model, config)
+        run = RetrievalRun(folder, store.folder, config.model, config)
         _process(run, _row_ranges(len(store)), _EmbedBitext, batch)
         return {"documents": len(store)}
 
@@ -217,7 +238,7 @@ def read_vectors(vectors: Step) -> np.ndarray:
     return np.concatenate(list(_vectors(vectors.folder)))
 
 
-class _Tokenize(ChunkActor[MineRun]):
+class _Tokenize(ChunkActor[RetrievalRun]):
     activity = "tokenizing"
 
     def open(self) -> None:
@@ -236,7 +257,7 @@ class _Tokenize(ChunkActor[MineRun]):
         _write({"ids": pa.array(ids, pa.list_(pa.int32()))}, self.run, part)
 
 
-class _Embed(ChunkActor[MineRun]):
+class _Embed(ChunkActor[RetrievalRun]):
     activity = "embedding passages"
 
     def open(self) -> None:
@@ -252,7 +273,7 @@ class _Embed(ChunkActor[MineRun]):
         _write({"vectors": _lists(embed(self.encoder, _read_ids(chunk), dtype="float16"))}, self.run, part)
 
 
-class _EmbedBitext(ChunkActor[MineRun]):
+class _EmbedBitext(ChunkActor[RetrievalRun]):
     activity = "embedding documents"
 
     def open(self) -> None:
@@ -274,7 +295,7 @@ class _Search(_Embed):
         from kpray.ramkg.index import PassageIndex
 
         super().open()
-        faiss.omp_set_num_threads(1)  # the actors share the cores among them, one each
+        faiss.omp_set_num_threads(1)  # each actor has one core
         self.depth, encoder = self.run.config
         self.index = PassageIndex(self.run.input, encoder)
 
@@ -285,7 +306,7 @@ class _Search(_Embed):
         _write({"rows": _lists(rows), "scores": _lists(scores)}, self.run, part)
 
 
-class _Generate(ChunkActor[MineRun]):
+class _Generate(ChunkActor[RetrievalRun]):
     activity = "generating keyphrases"
 
     def open(self) -> None:
@@ -299,33 +320,38 @@ class _Generate(ChunkActor[MineRun]):
         rows, passages = chunk
         documents = [self.store.record(int(row)).document for row in rows]
         hints: list[list[str]] = [
-            [phrase for row in own if row >= 0 and self.english for phrase in self.english.record(int(row)).keyphrases]
-            for own in passages
+            [
+                phrase
+                for row in found
+                if row >= 0 and self.english
+                for phrase in self.english.record(int(row)).keyphrases
+            ]
+            for found in passages
         ]
         mixer = self.generator.mixer
         langs = [document.lang for document in documents]
         sources = mixer.sources(
             [document.text for document in documents], [mixer.language(lang) for lang in langs], hints
         )
-        readable = [place for place, source in enumerate(sources) if not isinstance(source, str)]
-        found = self.generator.generate(
-            [source for source in sources if not isinstance(source, str)], [langs[place] for place in readable]
+        valid = [index for index, source in enumerate(sources) if not isinstance(source, str)]
+        generated = self.generator.generate(
+            [source for source in sources if not isinstance(source, str)], [langs[index] for index in valid]
         )
-        phrases = dict(zip(readable, found, strict=True))
-        own = [phrases.get(place, []) for place in range(len(documents))]
-        texts = pa.array([[text for text, _ in pairs] for pairs in own], pa.list_(pa.string()))
-        scores = pa.array([[score for _, score in pairs] for pairs in own], pa.list_(pa.float64()))
+        by_index = dict(zip(valid, generated, strict=True))
+        phrases = [by_index.get(index, []) for index in range(len(documents))]
+        texts = pa.array([[text for text, _ in pairs] for pairs in phrases], pa.list_(pa.string()))
+        scores = pa.array([[score for _, score in pairs] for pairs in phrases], pa.list_(pa.float64()))
         _write(dict(zip(_GENERATED, (pa.array(rows), texts, scores), strict=True)), self.run, part)
 
 
 def _process(
-    run: MineRun,
+    run: RetrievalRun,
     parts: Sequence[tuple[Any, int]],
-    actor: type[ChunkActor[MineRun]],
+    actor: type[ChunkActor[RetrievalRun]],
     batch: BatchConfig,
     **resources: float,
 ) -> None:
-    process_parts(run, parts, actor, {**placement(batch, most=len(parts)), **resources})
+    process_parts(run, parts, actor, {**placement(batch, chunks=len(parts)), **resources})
 
 
 def _row_ranges(rows: int) -> list[tuple[tuple[int, int], int]]:
@@ -334,7 +360,7 @@ def _row_ranges(rows: int) -> list[tuple[tuple[int, int], int]]:
 
 
 def _parts(folder: Path) -> list[tuple[str, int]]:
-    """Paths of the parts of a step, in order, and the rows of each."""
+    """Path and number of rows of each part of a step, in order."""
     paths = sorted(folder.glob("part-*.parquet"))
     return [(str(path), pq.read_metadata(path).num_rows) for path in paths]
 
@@ -360,7 +386,7 @@ def _read_vectors(path: Path) -> np.ndarray:
     return values.reshape(len(column), -1)
 
 
-def _write(columns: dict[str, pa.Array], run: MineRun, part: str) -> None:
+def _write(columns: dict[str, pa.Array], run: RetrievalRun, part: str) -> None:
     with whole_file(run.output / f"{part}.parquet") as unfinished:
         pq.write_table(pa.table(columns), unfinished, compression="zstd")
 

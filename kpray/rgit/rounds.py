@@ -1,4 +1,4 @@
-"""The steps of Algorithm 1 on Ray Train and Ray Data, each done once for the same inputs (`step_cache`)."""
+"""The steps of Algorithm 1 on Ray Train and Ray Data. Each runs only once for the same inputs (`step_cache`)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from kpray.ramkg.encoder import open_retriever
 from kpray.ramkg.generator_task import GeneratorTask
 from kpray.ramkg.retriever_task import RetrieverTask
 from kpray.ramkg.rgit import Round, can_qualify, run_rounds
-from kpray.rgit import retrieval as mine
+from kpray.rgit import retrieval
 from kpray.rgit.corpora import Corpora, record_fields, write_documents
 from kpray.rgit.steps import RGITSteps
 from kpray.train.job import TrainSettings, train
@@ -40,12 +40,12 @@ from kpray.training import OptimConfig, RunConfig, TrainingTask
 
 PROTOCOL = PROTOCOLS["ramkg"]
 _NO_WEIGHTS = "give a folder with weights in one safetensors file, or a hub id"
-DEPTH = max(CUTOFFS)  # passages that are retrieved: recall is told up to there
+DEPTH = max(CUTOFFS)  # number of retrieved passages: the largest k of recall@k
 
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """How the models are made and used."""
+    """Configurations of the models, of their training and of their use."""
 
     retriever: RetrieverConfig
     index: IndexConfig
@@ -59,14 +59,14 @@ class Models:
 
 @dataclass(frozen=True, slots=True)
 class Retrieved:
-    """A trained retriever and what it finds.
+    """A trained retriever and its results.
 
     Attributes:
-        step: its training.
-        index: of the English passages.
-        found: for each row of `Corpora.documents` rows of English passages, int64 [documents, DEPTH], -1 where there
-            are fewer.
-        recall: of the validation documents, by k, in percent.
+        step: step of the training.
+        index: step of the index of the English passages.
+        found: rows of English passages for each row of `Corpora.documents`, int64 [documents, DEPTH], -1 for missing
+            ones.
+        recall: k -> recall@k on the validation documents, in percent.
     """
 
     step: Step
@@ -76,20 +76,25 @@ class Retrieved:
 
 
 class RoundSteps:
-    """What `kpray.ramkg.rgit.run_rounds` asks for.
+    """The operations that `kpray.ramkg.rgit.run_rounds` needs. Line numbers refer to Algorithm 1.
 
     Args:
-        folder: for the steps, as an absolute path that all nodes see; runs may share it.
+        folder: folder of the steps, as an absolute path that all nodes share. Several runs may share it.
         corpora: the documents.
         models: the configurations.
-        limits: of documents.
+        limits: maximum sizes of a document.
     """
 
     def __init__(self, folder: Path, corpora: Corpora, models: Models, limits: Limits) -> None:
         self.steps, self.corpora, self.models, self.limits = RGITSteps(folder), corpora, models, limits
 
     def train_retriever(self, pseudo: np.ndarray, schedule: str) -> Retrieved:
-        """Line 8, and the retrieval of lines 11 and 18 for all queries."""
+        """Train a retriever (line 8), and retrieve passages for all documents (lines 11 and 18).
+
+        Args:
+            pseudo: pseudo pairs, int64 [n, 2]: row in the part `passages`, and row of the English passage.
+            schedule: `union`: train on all pairs at once; otherwise on the pseudo pairs, then on the parallel pairs.
+        """
         parallel = self.corpora.records("parallel")
         start = self.corpora.parts["passages"].start
         mined = [self._with_english(start + passage, [english]) for passage, english in pseudo.tolist()]
@@ -110,21 +115,26 @@ class RoundSteps:
         return len(self.corpora.english)
 
     def retrieve(self, retriever: Retrieved) -> np.ndarray:
-        """Line 18: the first passage of each."""
+        """First retrieved passage of each document of `passages` (line 18), int64 [passages]."""
         found: np.ndarray = retriever.found[self._rows("passages"), 0]
         return found
 
     def base_f1(self) -> np.ndarray:
-        """Lines 4 and 21."""
+        """F1 of each document of `passages` without retrieval (lines 4 and 21), in percent, float64 [passages]."""
         generator = self.train_generator(None, ("parallel",))
         return self._f1(generator, self._rows("passages"), None)
 
     def retrieved_f1(self, retriever: Retrieved, rows: np.ndarray) -> np.ndarray:
-        """Lines 10-14, 19 and 22."""
+        """F1 of some documents of `passages` with retrieval (lines 10-14, 19 and 22), in percent, float64 [rows]."""
         return self._f1(self.train_generator(retriever, ("parallel",)), self._rows("passages")[rows], retriever)
 
     def train_generator(self, retriever: Retrieved | None, names: Sequence[str]) -> Step:
-        """A generator of the documents of some corpora, with the keyphrases of what is retrieved, or without any."""
+        """Train a generator.
+
+        Args:
+            retriever: finds the English passages whose keyphrases the generator reads; None: without retrieval.
+            names: parts of the corpora to train on.
+        """
         config = self._generator(retriever)
         task = GeneratorTask(config, self.models.generate.model_copy(update={"beams": 1}), self.corpora.english.folder)
         records = [record for name in names for record in self._with_found(name, retriever)]
@@ -134,15 +144,15 @@ class RoundSteps:
         return step
 
     def predict(self, generator: Step, rows: np.ndarray, retriever: Retrieved | None) -> list[list[tuple[str, float]]]:
-        """Phrases of documents and their scores, the best first.
+        """Generated phrases of documents with their scores, best first.
 
         Args:
             generator: from `train_generator`.
-            rows: of `Corpora.documents`, int64 [n].
-            retriever: as the generator was trained with.
+            rows: rows of `Corpora.documents`, int64 [n].
+            retriever: the retriever that the generator was trained with.
         """
         found = retriever.found if retriever else np.empty((len(self.corpora.documents), 0), np.int64)
-        step = mine.generate(
+        step = retrieval.generate(
             self.steps,
             self.corpora.documents,
             self.corpora.english,
@@ -151,7 +161,7 @@ class RoundSteps:
             self.models.generate,
             self.models.batch,
         )
-        phrases = mine.read_phrases(step)
+        phrases = retrieval.read_phrases(step)
         return [phrases[row] for row in rows.tolist()]
 
     def _rows(self, name: str) -> np.ndarray:
@@ -163,12 +173,12 @@ class RoundSteps:
     def _f1(self, generator: Step, rows: np.ndarray, retriever: Retrieved | None) -> np.ndarray:
         predicted = self.predict(generator, rows, retriever)
         records = (self.corpora.documents.record(row) for row in rows.tolist())
-        phrases = ([text for text, _ in own] for own in predicted)
-        return np.array([document_f1(record, own) for record, own in zip(records, phrases, strict=True)])
+        texts = ([text for text, _ in phrases] for phrases in predicted)
+        return np.array([document_f1(record, phrases) for record, phrases in zip(records, texts, strict=True)])
 
     def _with_english(self, row: int, english: Sequence[int]) -> Record:
-        """A document with these English passages, and no others."""
-        ids = tuple(self.corpora.english.record(place).document.id for place in english if place >= 0)
+        """A document with exactly these English passages; rows of -1 are skipped."""
+        ids = tuple(self.corpora.english.record(passage).document.id for passage in english if passage >= 0)
         return replace(self.corpora.documents.record(row), english_ids=ids)
 
     def _with_found(self, name: str, retriever: Retrieved | None) -> list[Record]:
@@ -184,11 +194,13 @@ class RoundSteps:
 
     def _retrieve(self, trained: Step) -> Retrieved:
         models, retriever = self.models, (trained.folder / "best", trained.outcome["sha256"])
-        passages = mine.tokenize(self.steps, self.corpora.english, models.retriever, self._tokenizer, "passage")
-        vectors = mine.embed_passages(self.steps, passages, retriever, models.batch)
-        index = mine.build(self.steps, vectors, models.index, retriever[1])
-        queries = mine.tokenize(self.steps, self.corpora.documents, models.retriever, self._tokenizer, "query")
-        found, _ = mine.read_found(mine.search(self.steps, index, queries, retriever, DEPTH, models.batch))
+        passages = retrieval.tokenize(self.steps, self.corpora.english, models.retriever, self._tokenizer, "passage")
+        vectors = retrieval.embed_passages(self.steps, passages, retriever, models.batch)
+        index = retrieval.index_passages(self.steps, vectors, models.index, retriever[1])
+        queries = retrieval.tokenize(self.steps, self.corpora.documents, models.retriever, self._tokenizer, "query")
+        found, _ = retrieval.read_neighbours(
+            retrieval.search(self.steps, index, queries, retriever, DEPTH, models.batch)
+        )
         return Retrieved(trained, index, found, self._recall(found[self._rows("valid")]))
 
     def _recall(self, found: np.ndarray) -> dict[int, float]:
@@ -199,14 +211,14 @@ class RoundSteps:
 
     @cached_property
     def _tokenizer(self) -> str:
-        """Checksum of the retriever's tokenizer, which no training changes."""
+        """Checksum of the retriever's tokenizer. Training does not change the tokenizer."""
         backend = load_tokenizer(self.models.retriever.backbone).backend_tokenizer.to_str()
         return hashlib.sha256(backend.encode()).hexdigest()
 
     def _train(
         self, name: str, task: TrainingTask, optim: OptimConfig, records: Sequence[Record], valid: Sequence[Record]
     ) -> Step:
-        """A training step; the documents are written beside it."""
+        """Run a training as a step. Its documents are written into the step's folder."""
         described = task.describe()
         inputs = {
             "task": {**described, "backbone": model_identity(described["backbone"])},
@@ -238,18 +250,18 @@ class RoundSteps:
 
 
 def logged_rounds(steps: RoundSteps, config: RGITConfig, folder: Path) -> Iterator[Round[Retrieved]]:
-    """The rounds; each is logged, and has a manifest in the folder, as it ends.
+    """Run the rounds. Each finished round is logged and gets a manifest in the folder.
 
     Raises:
-        UserError: no passage can be helped by more than tau, or none was.
+        UserError: retrieval cannot improve any passage by more than tau, or did not in a round.
     """
     with writing(folder):
         folder.mkdir(exist_ok=True)
     if not len(can_qualify(steps.base_f1(), config.tau)):
         raise UserError(
-            "no passage can be helped by so much: without retrieval each is above 100 - tau already",
+            "no passage can improve by more than tau: without retrieval, the F1 of each is already above 100 - tau",
             where="rgit.tau",
-            fix="give less",
+            fix="give a smaller value",
         )
     for round_ in run_rounds(steps, config):
         recall = ", ".join(f"@{k} {value:.1f}" for k, value in round_.retriever.recall.items())
@@ -272,25 +284,25 @@ def logged_rounds(steps: RoundSteps, config: RGITConfig, folder: Path) -> Iterat
             write_text(json.dumps(manifest) + "\n", folder / f"{round_.number:02d}.json")
         if round_.mined is not None and not len(round_.mined):
             raise UserError(
-                f"round {round_.number + 1} found no passage that retrieved keyphrases help by more than "
-                f"{config.tau:g} points of F1",
+                f"in round {round_.number + 1}, retrieval improved the F1 of no passage by more than "
+                f"{config.tau:g} points",
                 where="rgit.tau",
-                fix="give less; the finished steps are kept",
+                fix="give a smaller value; finished steps are reused",
             )
         yield round_
 
 
 def document_f1(record: Record, phrases: Sequence[str]) -> float:
-    """F1@M of a document under the protocol `ramkg`, in percent."""
+    """F1@M of a document with the protocol `ramkg`, in percent."""
     predicted = list(unique_phrases(phrases, record.document.lang, PROTOCOL.normalization))
     return 100 * precision_recall_f1(predicted, set(gold_phrases(record, PROTOCOL)), "M").f1
 
 
 def model_identity(name: str) -> str:
-    """A folder's weights by their checksum, wherever it lies; a hub id as it is.
+    """Identify a model: the checksum of its weights for a folder, otherwise the hub id.
 
     Raises:
-        UserError: the folder has no weights in safetensors.
+        UserError: the folder has no weights in safetensors format.
     """
     folder = Path(find_model(name))
     return weights_sha256(folder, _NO_WEIGHTS) if folder.is_dir() else name

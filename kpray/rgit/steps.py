@@ -1,4 +1,4 @@
-"""The steps of an RGIT run: what a user reads of each as it begins, and what Prometheus counts."""
+"""Logs and counts the steps of an RGIT run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from kpray.report.progress import Activity
 
 
 class RGITSteps(StepCache):
-    """Steps that are logged and counted.
+    """A step cache that logs each step, and counts it in the Prometheus metrics.
 
     Attributes:
-        log: a line for each step that was asked for: its name, its key, whether it was reused, its seconds.
+        log: one entry for each call of `do`, with the keys `step` (name), `key`, `reused` and `seconds`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -25,11 +25,11 @@ class RGITSteps(StepCache):
         self.log: list[dict[str, Any]] = []
 
     def do(self, name: str, inputs: Mapping[str, Any], work: Callable[[Path], Mapping[str, Any]]) -> Step:
-        """As `StepCache.do`."""
+        """See `StepCache.do`."""
         key, reused, started = step_key(name, inputs), self.find(name, inputs) is not None, time.monotonic()
         count("kpray_job_steps", 1, step=name, reused=str(reused).lower())
         show("kpray_rgit_stage", 1, step=name)
-        say("step", f"{name} {key}{': finished before' if reused else ''}", step=name, key=key, reused=reused)
+        say("step", f"{name} {key}{' (reused)' if reused else ''}", step=name, key=key, reused=reused)
         with Activity(f"step {name}"):
             step = super().do(name, inputs, work)
         show("kpray_rgit_stage", 0, step=name)

@@ -1,4 +1,4 @@
-"""The systems that a run compares: the final models of each, what they predict, and the predictor that is left."""
+"""The systems that a run compares: their final models, their predictions, and the saved predictor."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ _NAMES = {"generator": "generator without retrieval", "ramkg": "RAMKG", "rgit": 
 def final_retriever(
     system: System, steps: RoundSteps, schedule: str, rounds: Sequence[Round[Retrieved]]
 ) -> Retrieved | None:
-    """None; R_0; or one that learnt from the pseudo pairs and then from the parallel ones (end of Sec. 4.3)."""
+    """Train the final retriever of a system.
+
+    Returns:
+        `generator`: None. `ramkg`: R_0, trained on the parallel pairs. `rgit`: a retriever trained on the pseudo pairs
+        and then on the parallel pairs (end of Sec. 4.3).
+    """
     if system == "generator":
         return None
     if system == "ramkg":
@@ -36,7 +41,11 @@ def final_retriever(
 def evaluate_system(
     system: System, steps: RoundSteps, generator: Step, retriever: Retrieved | None, output: Path
 ) -> dict[str, Any]:
-    """Predict the test documents, write the predictions below an output folder, and score them."""
+    """Predict the test documents (or validation documents), write the predictions, and score them.
+
+    Returns:
+        The name of the system, and its scores by language and metric: mean, lower and upper bound.
+    """
     corpora = steps.corpora
     rows = np.array(corpora.parts["test" if "test" in corpora.parts else "valid"], dtype=np.int64)
     records = [corpora.documents.record(row) for row in rows.tolist()]
@@ -49,15 +58,15 @@ def evaluate_system(
     folder = output / "predictions" / system
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lines = ((id, lang, own) for (lang, id), own in zip(keys, predicted, strict=True))
+        lines = ((id, lang, keyphrases) for (lang, id), keyphrases in zip(keys, predicted, strict=True))
         write_predictions(lines, folder / "part-00000.parquet", {"predictor": _NAMES[system], "step": generator.key})
     report = evaluate(records, dict(zip(keys, predicted, strict=True)), PROTOCOL)
     scores = {"average": report.scores, **report.languages}
     return {
         "name": _NAMES[system],
         "scores": {
-            name: {metric: [score.mean, score.low, score.high] for metric, score in own.items()}
-            for name, own in scores.items()
+            name: {metric: [score.mean, score.low, score.high] for metric, score in by_metric.items()}
+            for name, by_metric in scores.items()
         },
     }
 
@@ -70,15 +79,15 @@ def save_predictor(
     search: GenerateConfig,
     training: Mapping[str, Any],
 ) -> None:
-    """Write a folder that `open_predictor` opens.
+    """Write a folder that `open_predictor` can open.
 
     Args:
-        folder: where to.
+        folder: the folder to write.
         generator: from `RoundSteps.train_generator`.
-        retriever: what it was trained with.
+        retriever: the retriever that the generator was trained with.
         english: folder of the `PassageStore` of English documents.
-        search: how it generates.
-        training: what it was made with, JSON values.
+        search: settings of the beam search.
+        training: settings of the training, JSON values.
     """
     parts = {GENERATOR: generator.folder / "best"}
     if retriever:

@@ -1,4 +1,4 @@
-"""API keys. Keys are compared by digest, in constant time, and never logged."""
+"""API keys. They are compared by digest in constant time, and never logged."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from pathlib import Path
 from kpray.errors import UserError
 
 API_KEYS_VARIABLE = "KPRAY_API_KEYS"
-METRICS_KEY = "metrics"  #: name of the key that reads /metrics, and does nothing else
+METRICS_KEY = "metrics"  #: name of the key that can only read /metrics
 
 _LINE = re.compile(r"([\w.-]{1,64}):([\x21-\x7e]{16,512})", re.ASCII)
-_SECONDS_BETWEEN_LOOKS = 1.0
+_SECONDS_BETWEEN_CHECKS = 1.0
 _logger = logging.getLogger("ray.serve")
 
 
 class Keys:
-    """The valid keys at this moment.
+    """The currently valid keys. The file is read again when it changes.
 
     Args:
-        file: has a `name:key` on each line; empty lines and lines that begin with # are ignored; None: no file.
-        environment: variables, of which KPRAY_API_KEYS has more `name:key`, with commas between them.
+        file: file with one `name:key` per line; empty lines and lines that begin with # are ignored; None: no file.
+        environment: environment variables. KPRAY_API_KEYS contains more `name:key` entries, separated by commas.
 
     Raises:
         UserError: the file cannot be read, a line is wrong, or a name or a key occurs twice.
@@ -37,7 +37,7 @@ class Keys:
         self._file = file
         variable = environment.get(API_KEYS_VARIABLE, "")
         self._fixed = _parse([part.strip() for part in variable.split(",")], API_KEYS_VARIABLE)
-        self._looked, self._stamp = time.monotonic(), self._stamp_now()
+        self._checked, self._stamp = time.monotonic(), self._stamp_now()
         self._names = self._read()
 
     @property
@@ -46,27 +46,27 @@ class Keys:
         return self._file is not None or bool(self._names)
 
     def name_of(self, key: str) -> str | None:
-        """Name of a key; None where the key is not valid."""
-        self._look()
+        """Name of a key; None if the key is not valid."""
+        self._reload_if_changed()
         given, name = hashlib.sha256(key.encode("utf-8", "replace")).digest(), None
-        for digest, known in self._names.items():  # compares all keys, so that the time reveals nothing
+        for digest, known in self._names.items():  # compare with all keys, so that the time reveals nothing
             if hmac.compare_digest(digest, given):
                 name = known
         return name
 
-    def _look(self) -> None:
-        """Read the file again if it has changed; a wrong file leaves the keys as they are."""
-        if self._file is None or time.monotonic() - self._looked < _SECONDS_BETWEEN_LOOKS:
+    def _reload_if_changed(self) -> None:
+        """Read the file again if it has changed. If the file is wrong, the current keys stay valid."""
+        if self._file is None or time.monotonic() - self._checked < _SECONDS_BETWEEN_CHECKS:
             return
-        self._looked, stamp = time.monotonic(), self._stamp_now()
+        self._checked, stamp = time.monotonic(), self._stamp_now()
         if stamp == self._stamp:
             return
         self._stamp = stamp
         try:
             self._names = self._read()
-            _logger.info("API keys were read again: %d are good", len(self._names))
+            _logger.info("reloaded the API keys: %d are valid", len(self._names))
         except UserError as error:
-            _logger.error("API keys stay as they are: %s", error)
+            _logger.error("cannot reload the API keys, the old ones stay valid: %s", error)
 
     def _stamp_now(self) -> tuple[int, ...] | None:
         try:
@@ -84,14 +84,15 @@ class Keys:
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise UserError(f"the API keys cannot be read: {reason}", where=where) from error
-        own = _parse(["" if line.startswith("#") else line.strip() for line in lines], where)
-        if set(own.values()) & set(self._fixed.values()):
-            raise UserError(f"a name stands there and in {API_KEYS_VARIABLE}", where=where, fix="keep one of the two")
-        return {**self._fixed, **own}
+        names = _parse(["" if line.startswith("#") else line.strip() for line in lines], where)
+        if duplicates := set(names.values()) & set(self._fixed.values()):
+            what = f"the name {min(duplicates)!r} is also in {API_KEYS_VARIABLE}"
+            raise UserError(what, where=where, fix="remove one of the two")
+        return {**self._fixed, **names}
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is one that other machines do not reach."""
+    """Whether other machines cannot reach an address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -99,10 +100,10 @@ def is_loopback(host: str) -> bool:
 
 
 def exposure_warning(host: str, keys: Keys) -> str:
-    """A warning where other machines need no key, else an empty string."""
+    """A warning if other machines can use the service without a key, otherwise an empty string."""
     if keys.required or is_loopback(host):
         return ""
-    return f"anybody who reaches {host} may ask: no API keys are set (api_keys, or {API_KEYS_VARIABLE})"
+    return f"anyone who can reach {host} can use the service, because no API key is set (api_keys, {API_KEYS_VARIABLE})"
 
 
 def _parse(lines: list[str], where: str) -> dict[bytes, str]:
@@ -113,11 +114,11 @@ def _parse(lines: list[str], where: str) -> dict[bytes, str]:
             continue
         match = _LINE.fullmatch(line)
         if match is None:
-            fix = "write name:key, the key of 16 characters or more without spaces"
-            raise UserError("not an API key", where=f"{where}:{number}", fix=fix)
+            fix = "write name:key, with a key of at least 16 characters and no spaces"
+            raise UserError("this is not an API key", where=f"{where}:{number}", fix=fix)
         name, key = match.groups()
         digest = hashlib.sha256(key.encode()).digest()
         if digest in names or name in names.values():
-            raise UserError("a name or a key stands there twice", where=f"{where}:{number}", fix="keep one of the two")
+            raise UserError("this name or key occurs twice", where=f"{where}:{number}", fix="remove one of the two")
         names[digest] = name
     return names

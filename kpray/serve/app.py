@@ -1,4 +1,4 @@
-"""The HTTP interface: a FastAPI application over whatever runs the models."""
+"""The HTTP interface: a FastAPI application that passes requests to a backend with the models."""
 
 from __future__ import annotations
 
@@ -45,41 +45,49 @@ from kpray.serve.schemas import (
 PAGE = Path(__file__).parent / "page.html"
 
 _ERRORS = {
-    400: "not JSON",
-    401: "no API key, or a wrong one",
-    403: "an API key that is not for this",
-    408: "the body did not come in time",
-    413: "the body is too large",
-    415: "the body is not application/json",
-    422: "a field is wrong, or beyond a limit",
-    429: "too many documents a minute",
-    500: "a mistake of ours",
-    503: "overloaded, or no replica at the moment",
-    504: "the deadline passed",
+    400: "The body is not valid JSON.",
+    401: "The API key is missing or not valid.",
+    403: "The API key is not valid for this path.",
+    408: "The body did not arrive in time.",
+    413: "The body is too large.",
+    415: "The body is not application/json.",
+    422: "A field is wrong or exceeds a limit.",
+    429: "Too many documents per minute.",
+    500: "An unexpected failure of the service.",
+    503: "The service is overloaded, or a model is not available.",
+    504: "The request took too long.",
 }
 
 
 class Backend(Protocol):
-    """Runs the models."""
+    """What the application needs from the code that runs the models."""
 
     async def predict(self, model: ServedModel, request: KeyphrasesRequest, request_id: str) -> bytes:
-        """JSON of one `Result` for each document, in order.
+        """Return the JSON of a list with one `Result` per document, in order.
 
         Raises:
-            ApiError: overloaded, or there is no replica.
+            ApiError: the service is overloaded, or no replica is available.
         """
 
     async def ready(self) -> bool:
-        """Whether every model can answer."""
+        """Whether all models are ready to answer."""
 
     async def metrics(self) -> list[list[Metric]]:
-        """Metrics of every replica."""
+        """Metrics of all replicas, one list per replica."""
 
 
 def build_app(
     config: ServeConfig, models: Sequence[ServedModel], keys: Keys, metrics: IngressMetrics, backend: Backend
 ) -> ASGIApp:
-    """Make the application."""
+    """Make the application.
+
+    Args:
+        config: configuration of the service.
+        models: the models that a request can name; the first is the default.
+        keys: the valid API keys.
+        metrics: metrics of this ingress.
+        backend: runs the models.
+    """
     app = FastAPIOffline(
         title="kpray",
         version=__version__,
@@ -106,24 +114,24 @@ def _add_keyphrases(
     app: FastAPI, config: ServeConfig, models: Sequence[ServedModel], keys: Keys, backend: Backend
 ) -> None:
     named = {model.name: model for model in models}
-    rate = _Rate(config.limits)
-    # `RequestMiddleware` checks the key, before the body is read; this dependency only describes it in /docs.
+    rate = _RateLimit(config.limits)
+    # `RequestMiddleware` checks the key before the body is read. This dependency only describes the key in /docs.
     key = [Depends(HTTPBearer(auto_error=False))] if keys.required else []
 
-    async def keyphrases(asked: KeyphrasesRequest, request: Request) -> Response:
-        """Keyphrases of one document or several: one result for each, in order, with its own error if it has one."""
-        notes, model = _notes(request), named[asked.model or models[0].name]
-        notes.model, notes.documents = model.name, len(asked.documents)
+    async def keyphrases(body: KeyphrasesRequest, request: Request) -> Response:
+        """Predict the keyphrases of one or several documents. Each document has one result or one error, in order."""
+        notes, model = _notes(request), named[body.model or models[0].name]
+        notes.model, notes.documents = model.name, len(body.documents)
         await rate.take(notes)
-        results = await backend.predict(model, asked, notes.request_id)
+        results = await backend.predict(model, body, notes.request_id)
         return Response(response_json(model.name, model.version, results), media_type="application/json")
 
-    keyphrases.__annotations__["asked"] = request_model(list(named), config.limits.documents, config.limits.top)
+    keyphrases.__annotations__["body"] = request_model(list(named), config.limits.documents, config.limits.top)
     app.post(KEYPHRASES, dependencies=key, response_model=KeyphrasesResponse)(keyphrases)
 
     @app.get("/v1/models", dependencies=key)
     async def list_models() -> ModelsResponse:
-        """The models, the default one first, and what one request may ask for."""
+        """List the models, with the default first, and the limits of a request."""
         messages = [ModelMessage(name=model.name, kind=model.kind, version=model.version) for model in models]
         return ModelsResponse(models=messages, limits=LimitsMessage(**config.limits.model_dump()))
 
@@ -131,19 +139,19 @@ def _add_keyphrases(
 def _add_probes(app: FastAPI, backend: Backend) -> None:
     @app.get("/healthz")
     async def healthz() -> HealthResponse:
-        """Whether the service runs."""
+        """Report that the service is running."""
         return HealthResponse(status="ok")
 
     @app.get("/readyz")
     async def readyz() -> HealthResponse:
-        """Whether every model can answer."""
+        """Report whether all models are ready to answer."""
         if not await backend.ready():
-            raise ApiError(503, "not_ready", "a model is not ready yet", retry_after=2)
+            raise ApiError(503, "not_ready", "A model is not ready yet; try again soon.", retry_after=2)
         return HealthResponse(status="ready")
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     async def metrics() -> Response:
-        """Metrics of all replicas, for Prometheus."""
+        """Return the metrics of all replicas, for Prometheus."""
         return Response(exposition(await backend.metrics()), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -161,7 +169,7 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _digests(page: str, element: str) -> str:
-    """The page's elements of that name, as a content security policy allows them."""
+    """Digests of the page's elements with this name, in the syntax of a content security policy."""
     contents = re.findall(rf"<{element}>(.*?)</{element}>", page, re.DOTALL)
     digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in contents)
     return " ".join(f"'sha256-{digest}'" for digest in digests)
@@ -172,25 +180,30 @@ def _notes(request: Request) -> Notes:
     return notes
 
 
-class _Rate:
-    """Documents a minute of each key, or of each address where there are no keys."""
+class _RateLimit:
+    """Limits the documents per minute of each API key, or of each client address if there are no keys."""
 
     def __init__(self, limits: RequestLimits) -> None:
         self._item = RateLimitItemPerMinute(limits.documents_per_minute) if limits.documents_per_minute else None
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     async def take(self, notes: Notes) -> None:
-        """Raise `ApiError` when it would be too many."""
+        """Count the documents of a request.
+
+        Raises:
+            ApiError: the request exceeds the limit; its documents are not counted.
+        """
         who = f"key {notes.key}" if notes.key else f"address {notes.client}"
         if self._item is None or await self._limiter.hit(self._item, who, cost=notes.documents):
             return
         window = await self._limiter.get_window_stats(self._item, who)
-        message = f"more than {self._item.amount} documents a minute"
+        whose = "API key" if notes.key else "address"
+        message = f"This {whose} has reached the limit of {self._item.amount} documents per minute; try again later."
         raise ApiError(429, "rate_limited", message, retry_after=window.reset_time - time.time())
 
 
 def _add_error_handlers(app: FastAPI, limits: RequestLimits) -> None:
-    """Every error in one form; none repeats what the request said."""
+    """Answer every error with an `ErrorResponse`. Messages never repeat text of the request."""
 
     @app.exception_handler(ApiError)
     async def refused(request: Request, error: ApiError) -> Response:
@@ -203,9 +216,9 @@ def _add_error_handlers(app: FastAPI, limits: RequestLimits) -> None:
     @app.exception_handler(HTTPException)
     async def not_served(request: Request, error: HTTPException) -> Response:
         known = {
-            400: ApiError(400, "bad_request", "the body is not JSON that can be read"),
-            404: ApiError(404, "not_found", "there is nothing here; see /docs"),
-            405: ApiError(405, "method_not_allowed", "not with this method; see /docs"),
+            400: ApiError(400, "bad_request", "The body cannot be read as JSON."),
+            404: ApiError(404, "not_found", "This path does not exist; see /docs."),
+            405: ApiError(405, "method_not_allowed", "This path does not support that method; see /docs."),
             413: too_large(limits.body_bytes),
         }
         other = ApiError(error.status_code, "refused", "This endpoint does not accept that request; see /docs.")
@@ -221,11 +234,11 @@ def _add_error_handlers(app: FastAPI, limits: RequestLimits) -> None:
 def _invalid(request: Request, error: RequestValidationError) -> ApiError:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != "application/json":
-        return ApiError(415, "unsupported_media_type", "send Content-Type: application/json")
+        return ApiError(415, "unsupported_media_type", "Send the body with the header Content-Type: application/json.")
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return ApiError(400, "bad_request", "the body is not JSON")
-    place = [str(part) for part in first["loc"][1:]]
-    if first["type"] == "extra_forbidden":  # its name is the client's, and may be anything
-        return ApiError(422, "invalid", f"{'.'.join(place[:-1]) or 'the body'} has a field that is not known")
-    return ApiError(422, "invalid", f"{'.'.join(place) or 'the body'}: {first['msg']}")
+        return ApiError(400, "bad_request", "The body is not valid JSON.")
+    path = [str(part) for part in first["loc"][1:]]
+    if first["type"] == "extra_forbidden":  # do not repeat its name, which comes from the client
+        return ApiError(422, "invalid", f"{'.'.join(path[:-1]) or 'the body'} has an unknown field; see /docs")
+    return ApiError(422, "invalid", f"{'.'.join(path) or 'the body'}: {first['msg']}")

@@ -1,7 +1,7 @@
 """Batches of documents from different requests.
 
-Ray Serve's own batching forms a batch every few milliseconds, and the batches then queue for the model. Here a batch is
-formed of all waiting documents when the model is free, and the documents of a cancelled request leave the queue.
+Ray Serve's batching forms a batch every few milliseconds, and these batches then wait for the model. Here, a batch is
+formed from all waiting documents when the model becomes free. Documents of cancelled requests leave the queue.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Value = TypeVar("Value")
 
 
 class TooLong(Exception):
-    """A document has more tokens than a request may ask for."""
+    """A document has more characters or tokens than the limits allow."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,12 +30,12 @@ class _Waiting:
     """A document in the queue.
 
     Attributes:
-        document: from the request.
-        top: most keyphrases.
-        future: its explanation; cancelled together with the request.
-        prepared: the output of `Predictor.prepare`.
-        tokens: number of its tokens.
-        error: why it could not be prepared.
+        document: the document.
+        top: maximum number of keyphrases.
+        future: the explanation. It is cancelled together with the request.
+        prepared: result of `Predictor.prepare`.
+        tokens: number of tokens of the document.
+        error: the error of preparing the document; None: no error.
     """
 
     document: Document
@@ -46,7 +46,7 @@ class _Waiting:
     error: Exception | None = None
 
     def finish(self, result: Explanation | Exception) -> None:
-        """Set the future's result, unless it was cancelled."""
+        """Set the result of the future, unless it was cancelled."""
         if self.future.done():
             return
         if isinstance(result, Exception):
@@ -57,16 +57,16 @@ class _Waiting:
 
 @dataclass
 class Batcher:
-    """Explains one document for each call, and runs the documents of concurrent calls in batches.
+    """Explains one document per call, and runs the documents of concurrent calls in batches.
 
-    One thread does all the predictor's work, so that preparing documents does not take the interpreter away from the
-    model. Batches are formed in order of arrival, so no document waits for ever.
+    All work of the predictor runs in one thread, so that preparing documents does not compete with the model for the
+    interpreter. Batches are formed in order of arrival, so that no document waits forever.
 
     Attributes:
-        predictor: the model.
-        config: how large batches are.
-        most_tokens: most tokens of a document.
-        observe: is called with the documents, the tokens and the seconds of each batch.
+        predictor: the predictor.
+        config: limits of a batch.
+        most_tokens: maximum number of tokens of a document.
+        observe: called after each batch with its number of documents, its number of tokens and its seconds.
     """
 
     predictor: Predictor[Any]
@@ -80,11 +80,11 @@ class Batcher:
     _busy_since: float | None = field(default=None, init=False)
 
     async def explain(self, document: Document, top: int) -> Explanation:
-        """What `predictor.predict([document], top=top, explain=True)` gives.
+        """Return the explanation of `predictor.predict([document], top=top, explain=True)`.
 
         Raises:
-            RejectedDocument: it cannot be processed.
-            TooLong: it has too many tokens.
+            RejectedDocument: the document cannot be processed.
+            TooLong: the document has too many tokens.
         """
         waiting = _Waiting(document, top, asyncio.get_running_loop().create_future())
         self._arrived.append(waiting)
@@ -99,11 +99,11 @@ class Batcher:
 
     @property
     def busy_seconds(self) -> float:
-        """Seconds since the model began its present piece of work; 0 when it is idle."""
+        """Seconds since the model started its current work; 0 if it is idle."""
         return 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
 
     async def _work(self) -> None:
-        """Work until no document waits."""
+        """Process batches until no document is waiting."""
         if self.queue < self.config.documents and self.config.wait_ms:
             await asyncio.sleep(self.config.wait_ms / 1000)
         while self.queue:
@@ -127,7 +127,7 @@ class Batcher:
             self._busy_since = None
 
     def _take_fresh(self) -> list[_Waiting]:
-        """Documents that have just arrived, as many as the next batch has room for."""
+        """Take newly arrived documents, at most as many as the next batch has room for."""
         fresh: list[_Waiting] = []
         while self._arrived and len(fresh) + len(self._ready) < self.config.documents:
             waiting = self._arrived.popleft()
@@ -141,12 +141,12 @@ class Batcher:
                 waiting.prepared = self.predictor.prepare(waiting.document)
                 waiting.tokens = self.predictor.tokens(waiting.prepared)
                 if waiting.tokens > self.most_tokens:
-                    raise TooLong(f"the document has {waiting.tokens} tokens, more than {self.most_tokens}")
-            except Exception as error:  # goes to the request of this document
+                    raise TooLong(f"the document has {waiting.tokens} tokens, but the limit is {self.most_tokens}")
+            except Exception as error:  # raised in the request of this document
                 waiting.error = error
 
     def _take_batch(self) -> list[_Waiting]:
-        """Documents in order of arrival, as many as fit, and at least one."""
+        """Take as many documents as fit into a batch, in order of arrival, but at least one."""
         batch: list[_Waiting] = []
         tokens = 0
         while self._ready and len(batch) < self.config.documents:
@@ -167,7 +167,7 @@ class Batcher:
             if len(batch) == 1:
                 batch[0].finish(error)
                 return
-            for waiting in batch:  # a failure of one document must not reach other requests
+            for waiting in batch:  # the failure of one document must not affect other requests
                 await self._predict([waiting])
             return
         self.observe(len(batch), sum(waiting.tokens for waiting in batch), time.monotonic() - started)

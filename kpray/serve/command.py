@@ -1,4 +1,4 @@
-"""`kpray serve`: Ray, Serve and the application on this machine, until it is told to stop."""
+"""`kpray serve`: runs Ray, Ray Serve and the application on this machine until it is stopped."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from kpray.serve.config import ServeConfig, served_models
 from kpray.serve.proxy_middleware import PROXY_MIDDLEWARES
 
 APPLICATION = "kpray"
-_START_SECONDS = 180  # for Serve's proxy to start
-_PROXY_SECONDS = 10.0  # Serve's proxy waits so much longer than a request's deadline, in case the ingress hangs
+_START_SECONDS = 180  # time for Serve's proxy to start
+_PROXY_SECONDS = 10.0  # Serve's proxy gives up this much later than the ingress, which may hang
 
 
 class ServeCommand(ServeConfig):
@@ -37,17 +37,17 @@ class ServeCommand(ServeConfig):
 
 
 def run_server(command: ServeCommand) -> None:
-    """Serve until SIGINT or SIGTERM; requests that run then are finished.
+    """Serve until SIGINT or SIGTERM. Running requests are finished before the service ends.
 
     Raises:
-        UserError: a field is wrong, a model cannot be opened, or the address cannot be listened at.
+        UserError: a field is wrong, a model cannot be opened, or the address is not available.
     """
     from kpray.cluster.session import ray_session
 
     _check_address(command.host, command.port)
-    served_models(command)  # reports errors before Ray starts, which takes a while
+    served_models(command)  # reports errors before Ray starts, because that is slow
     keys = Keys(command.api_keys)
-    # Serve's own limit, of 5 s, is for machines that do nothing else: it would start the proxy again and again.
+    # Serve's default of 5 s is too short for a busy machine: Serve would restart the proxy again and again.
     os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", str(_START_SECONDS))
     os.environ.setdefault(PROXY_VARIABLE, PROXY_MIDDLEWARES)
     with ray_session("local"):
@@ -57,7 +57,7 @@ def run_server(command: ServeCommand) -> None:
         from kpray.serve.deployment import LOG, build
 
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
-        # Only options that were given: the sections of predictors that are not served must stay empty.
+        # Pass only the given options, because sections of predictors that are not served must stay empty.
         application = build(command.model_dump(mode="json", exclude_unset=True, exclude={"host", "port"}))
         warning = exposure_warning(command.host, keys)
         if warning:
@@ -65,7 +65,7 @@ def run_server(command: ServeCommand) -> None:
         seconds = command.limits.seconds + _PROXY_SECONDS
         options = {"host": command.host, "port": command.port, "request_timeout_s": seconds}
         try:
-            with suppress(TimeoutError):  # the proxy still starts
+            with suppress(TimeoutError):  # the proxy is still starting
                 serve.start(proxy_location="HeadOnly", http_options=options, logging_config=LOG)
             serve.run(application, name=APPLICATION, route_prefix="/")
             _wait_until_ready(command.host, command.port)
@@ -74,17 +74,17 @@ def run_server(command: ServeCommand) -> None:
                 signal.signal(number, lambda *_: stop.set())
             say("ready", f"ready at http://{_url_host(command.host)}:{command.port}/")
             stop.wait()
-        except (RuntimeError, TimeoutError, RayError) as error:  # what Serve raises where its processes do not start
-            raise UserError(f"the service does not start: {_last_reason(str(error))}") from error
+        except (RuntimeError, TimeoutError, RayError) as error:  # Serve raises these if its processes do not start
+            raise UserError(f"the service did not start: {_last_reason(str(error))}") from error
         finally:
             serve.shutdown()
 
 
 def _wait_until_ready(host: str, port: int) -> None:
-    """Wait until requests are answered.
+    """Wait until the service answers requests.
 
     Raises:
-        TimeoutError: they are not for long.
+        TimeoutError: it does not answer within `_START_SECONDS`.
     """
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     end = time.monotonic() + _START_SECONDS
@@ -95,11 +95,15 @@ def _wait_until_ready(host: str, port: int) -> None:
             if connection.getresponse().status == HTTPStatus.OK:
                 return
         time.sleep(0.2)
-    raise TimeoutError("its proxy does not answer")
+    raise TimeoutError(f"it does not answer after {_START_SECONDS} seconds")
 
 
 def _check_address(host: str, port: int) -> None:
-    """Raise `UserError` where nothing can listen; Serve would only say that its proxy did not start."""
+    """Check that an address is available. Serve would only report that its proxy did not start.
+
+    Raises:
+        UserError: the address is not available.
+    """
     try:
         [(family, kind, protocol, _, address), *_] = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         with socket.socket(family, kind, protocol) as listener:
@@ -117,6 +121,6 @@ def _url_host(host: str) -> str:
 
 
 def _last_reason(message: str) -> str:
-    """The last line of a traceback, which has the reason."""
+    """The last line of a traceback with an error; otherwise the last line."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "no reason was given")
+    return next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "unknown reason")

@@ -1,4 +1,4 @@
-"""Configuration of serving: the options of `kpray serve` and the `args` of serve_config.yaml alike."""
+"""Configuration of the service: the options of `kpray serve`, and the `args` in serve_config.yaml."""
 
 from __future__ import annotations
 
@@ -114,14 +114,14 @@ class ServeConfig(MethodSections):
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One predictor that is served; every replica gets the same.
+    """A predictor that is served. All replicas have the same one.
 
     Attributes:
-        name: the `model` of a request.
-        kind: of the predictor; replicas of a kind share their deployment.
-        predictor: what `open_predictor` opens; a folder as an absolute path.
-        config: its configuration, without a choice left to the machine.
-        version: digest of all its predictions depend on, to tell which of two versions answered.
+        name: value of `model` in a request.
+        kind: kind of the predictor. All models of a kind are in the same deployment.
+        predictor: argument of `open_predictor`. A folder is an absolute path.
+        config: its resolved configuration (`pin_config`).
+        version: digest of everything that its predictions depend on, to distinguish versions during an update.
     """
 
     name: str
@@ -132,16 +132,16 @@ class ServedModel:
 
 
 def read_config(args: Mapping[str, Any]) -> ServeConfig:
-    """The configuration that stands as `args` in a YAML file of Ray Serve.
+    """Read the configuration from `args` in a YAML file of Ray Serve.
 
     Raises:
-        UserError: names the field, the value and what it should be.
+        UserError: a field is wrong. The error names the field, its value and what it should be.
     """
     return validate_settings(ServeConfig, args, where="args")
 
 
 def served_models(config: ServeConfig) -> tuple[ServedModel, ...]:
-    """The models of a configuration, pinned.
+    """The models of a configuration, with resolved configurations.
 
     Raises:
         UserError: a name or a predictor is wrong.
@@ -152,7 +152,9 @@ def served_models(config: ServeConfig) -> tuple[ServedModel, ...]:
         if not equals and name not in KINDS:
             raise UserError(f"{text!r} has no name", where="models", fix="write NAME=FOLDER")
         if not _NAME.fullmatch(name):
-            raise UserError(f"{name!r} is no name of a model", where="models", fix="use letters, digits, '.', '_', '-'")
+            raise UserError(
+                f"{name!r} is not a valid name of a model", where="models", fix="use letters, digits, '.', '_', '-'"
+            )
         if name in named:
             raise UserError(f"two models are called {name!r}", where="models", fix="give them different names")
         named[name] = predictor or name
@@ -164,7 +166,7 @@ def served_models(config: ServeConfig) -> tuple[ServedModel, ...]:
 
 def _pin(name: str, predictor: str, config: ServeConfig, others: list[str]) -> ServedModel:
     pinned = pin_config(predictor, section_of(predictor, config, others))
-    if predictor not in KINDS:  # replicas have other current folders
+    if predictor not in KINDS:  # the current folder of replicas differs
         predictor = str(Path(predictor).resolve())
     depends_on = json.dumps([kind_of(predictor), predictor, pinned, config.version], sort_keys=True)
     version = hashlib.sha256(depends_on.encode()).hexdigest()[:12]

@@ -1,7 +1,7 @@
-"""Ray Serve: an ingress, and a deployment for each kind of predictor (`serve run serve_config.yaml`, `kpray serve`).
+"""The Ray Serve application: an ingress, and one deployment for each kind of predictor.
 
-A request goes `RequestMiddleware` -> endpoint of `app.py` -> `Ingress.predict` -> `Predictors.predict`, in another
-process -> `Batcher.explain` -> predictor.
+`kpray serve` and `serve run serve_config.yaml` start it. The path of a request is: `RequestMiddleware` -> endpoint in
+`app.py` -> `Ingress.predict` -> `Predictors.predict` (in another process) -> `Batcher.explain` -> predictor.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ from kpray.serve.proxy_middleware import CLOSED_SECONDS
 from kpray.serve.replica import Replica
 from kpray.serve.schemas import KeyphrasesRequest
 
-LOG = {"enable_access_log": False}  # Serve's; `RequestMiddleware` writes a line for each request
-MODELS_PER_REPLICA = 4  # open at a time; opening another one closes the least recently used
+LOG = {"enable_access_log": False}  # `RequestMiddleware` logs requests instead of Serve
+MODELS_PER_REPLICA = 4  # maximum number of open models; opening one more closes the least recently used
 
 _INGRESS = "ingress"
 _INGRESS_CPUS = 0.1
-_ATTEMPTS = 2  # at a request whose replica dies
+_ATTEMPTS = 2  # per request, if its replica dies
 _PROBE_SECONDS = 3.0
-_DRAIN_SECONDS = 5.0  # that a replica which stops has for its requests, beyond their deadline
-_STARTS = 3  # tries to start a replica before the deployment counts as failed
+_DRAIN_SECONDS = 5.0  # extra time, after the deadline of its requests, for a replica that stops
+_STARTS = 3  # attempts to start a replica before the deployment has failed
 _logger = logging.getLogger("ray.serve")
 
 
 @serve.deployment
 class Predictors(Replica):
-    """A replica with several models of one kind; the router prefers a replica that has a request's model open."""
+    """A replica with several models of one kind. The router prefers replicas that have the requested model open."""
 
     async def __init__(self, config: ServeConfig, models: Sequence[ServedModel]) -> None:  # type: ignore[misc]
-        """Open and try the models, as many as a replica holds; it is healthy only after that."""
+        """Open and warm up as many models as a replica can hold. The replica is healthy only after that."""
         super().__init__(config, models)
         torch.set_num_threads(config.replicas.threads)
         for model in models[:MODELS_PER_REPLICA]:
@@ -56,7 +56,7 @@ class Predictors(Replica):
 
     @serve.multiplexed(max_num_models_per_replica=MODELS_PER_REPLICA)  # type: ignore[untyped-decorator]
     async def open_model(self, name: str) -> Batcher:
-        """The open model, or open it: Serve keeps it until `MODELS_PER_REPLICA` others were used since."""
+        """Return the model, and open it if needed. Serve closes the least recently used model."""
         return await super().open_model(name)
 
     async def metrics_of_replica(self) -> list[Metric]:
@@ -67,28 +67,37 @@ class Predictors(Replica):
 @serve.deployment
 @serve.ingress()
 class Ingress(Backend):
-    """Reads requests, asks the predictors, writes answers."""
+    """Reads requests, calls the predictors, and writes responses."""
 
     def __init__(
         self, config: ServeConfig, models: Sequence[ServedModel], predictors: Mapping[str, DeploymentHandle[Any]]
     ) -> None:
         """Read the API keys.
 
+        Args:
+            config: configuration of the service.
+            models: the models that a request can name.
+            predictors: kind of predictor -> handle of its deployment.
+
         Raises:
-            UserError: they cannot be read.
+            UserError: the API keys cannot be read.
         """
         self._config, self._models, self._predictors = config, models, predictors
         self._keys, self._metrics = Keys(config.api_keys), IngressMetrics()
-        self._full: dict[str, float] = {}  # kind -> when its queue was last found full
+        self._full: dict[str, float] = {}  # kind -> time when its queue was last full
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        """What Serve calls with HTTP requests."""
+        """Build the application that Serve calls with HTTP requests."""
         return build_app(self._config, self._models, self._keys, self._metrics, self)
 
     async def predict(self, model: ServedModel, request: KeyphrasesRequest, request_id: str) -> bytes:
-        """Ask a replica; where it dies meanwhile, ask another one, once: a prediction has no side effects."""
+        """Call a replica. If it dies, call another one, because predictions have no side effects.
+
+        Raises:
+            ApiError: the queue is full, or no replica is available.
+        """
         handle = self._predictors[model.kind].options(multiplexed_model_id=model.name)
-        # A subclass that `request_model` made cannot be pickled by reference.
+        # The subclass made by `request_model` cannot be pickled by reference.
         plain = KeyphrasesRequest.model_construct(**dict(request))
         for attempt in range(_ATTEMPTS):
             if attempt:
@@ -97,7 +106,7 @@ class Ingress(Backend):
             try:
                 results: bytes = await response
                 return results
-            except asyncio.CancelledError:  # the deadline, or the client went away
+            except asyncio.CancelledError:  # the deadline has passed, or the client has disconnected
                 response.cancel()  # type: ignore[no-untyped-call]
                 raise
             except BackPressureError:
@@ -109,17 +118,17 @@ class Ingress(Backend):
         raise unavailable()
 
     def _note_full(self, kind: str) -> bool:
-        """Note that the queue of a kind is full; whether those of all kinds are."""
+        """Record that the queue of a kind is full. Returns whether the queues of all kinds are full."""
         now = time.monotonic()
         self._full[kind] = now
         return all(now - self._full.get(each, -math.inf) < CLOSED_SECONDS for each in self._predictors)
 
     async def ready(self) -> bool:
-        """Whether each kind of predictor has a replica that answers."""
+        """Whether every kind of predictor has a replica that answers."""
         return all(await asyncio.gather(*map(_metrics_of, self._predictors.values())))
 
     async def metrics(self) -> list[list[Metric]]:
-        """Metrics of every replica of every deployment."""
+        """Metrics of all replicas of all deployments, one list per replica."""
         ingress = serve.get_deployment_handle(_INGRESS, serve.get_replica_context().app_name)
         answers = await asyncio.gather(*map(_metrics_of, [*self._predictors.values(), ingress]))
         return [metrics for answer in answers for metrics in answer]
@@ -130,7 +139,7 @@ class Ingress(Backend):
 
 
 async def _metrics_of(handle: DeploymentHandle[Any]) -> list[list[Metric]]:
-    """Metrics of each replica that answers in time."""
+    """Metrics of the replicas that answer in time, one list per replica."""
     try:
         response = handle.broadcast("metrics_of_replica")
         answers = await response.results_async(timeout_s=_PROBE_SECONDS, return_exceptions=True)
@@ -140,22 +149,25 @@ async def _metrics_of(handle: DeploymentHandle[Any]) -> list[list[Metric]]:
 
 
 def build(args: dict[str, Any]) -> serve.Application:
-    """Make the application of `args`, the fields of `ServeConfig`: what the `import_path` of a Serve file names.
+    """Make the application. `import_path` in serve_config.yaml names this function.
+
+    Args:
+        args: fields of `ServeConfig`.
 
     Raises:
-        UserError: a field is wrong, or a model is not there.
+        UserError: a field is wrong, or a model does not exist.
     """
     config = read_config(args)
     if config.api_keys is not None:
         config = config.model_copy(update={"api_keys": config.api_keys.resolve()})
-    Keys(config.api_keys)  # a wrong file is said here, not by a replica that does not start
+    Keys(config.api_keys)  # report a wrong file here, not by replicas that fail to start
     models, replicas = served_models(config), config.replicas
     drain = config.limits.seconds + _DRAIN_SECONDS
     kept: dict[str, Any] = {
         "graceful_shutdown_timeout_s": drain,
         "graceful_shutdown_wait_loop_s": 0.5,
         "max_constructor_retry_count": _STARTS,
-        "max_surge_percent": 100,  # a new version is there before the old one goes
+        "max_surge_percent": 100,  # start a new version before the old one stops
         "logging_config": LOG,
     }
     predictors = {
@@ -181,7 +193,7 @@ def build(args: dict[str, Any]) -> serve.Application:
         name=_INGRESS,
         num_replicas=replicas.ingress_replicas,
         ray_actor_options={"num_cpus": _INGRESS_CPUS},
-        max_ongoing_requests=2 * room,  # so that it is the ingress that refuses, and says why
+        max_ongoing_requests=2 * room,  # so that the ingress, not Serve, refuses requests, with a reason
         max_queued_requests=room,
         backpressure_config={"status_code": 503, "retry_after_s": 1.0},
         **kept,

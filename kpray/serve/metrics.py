@@ -1,8 +1,8 @@
-"""Metrics of the service, for Prometheus. No metric has a label that says who asked, or what.
+"""Prometheus metrics of the service. No label contains the client or text of a request.
 
-Each replica has a registry of its own, and the ingress that answers `GET /metrics` asks all replicas: the multiprocess
-mode of prometheus_client merges the files of one node only, and `ray.serve.metrics` leaves each node through another
-port, under other names.
+Each replica has a registry. The ingress that answers `GET /metrics` collects the metrics of all replicas. The
+multiprocess mode of prometheus_client would merge only files of one node, and `ray.serve.metrics` exports each node at
+another port, with other names.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _TOKENS = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 
 
 class IngressMetrics(CollectorRegistry):
-    """Metrics of an ingress."""
+    """Metrics of an ingress replica."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.requests = Counter("kpray_requests", "Answered requests.", ["route", "status"], registry=self)
-        seconds = "From a request's first byte to its answer."
+        self.requests = Counter("kpray_requests", "Requests with a response.", ["route", "status"], registry=self)
+        seconds = "Time from the first byte of a request to its response."
         self.seconds = Histogram("kpray_request_seconds", seconds, ["route"], buckets=_SECONDS, registry=self)
-        self.ongoing = Gauge("kpray_ongoing_requests", "Requests that are not answered yet.", registry=self)
+        self.ongoing = Gauge("kpray_ongoing_requests", "Requests without a response yet.", registry=self)
         self.rejects = Counter("kpray_rejects", "Refused requests, by error code.", ["code"], registry=self)
-        self.retries = Counter("kpray_retries", "Requests that were tried again since a replica died.", registry=self)
+        self.retries = Counter("kpray_retries", "Requests that were retried because a replica died.", registry=self)
 
 
 class ModelMetrics(CollectorRegistry):
@@ -36,19 +36,19 @@ class ModelMetrics(CollectorRegistry):
 
     def __init__(self) -> None:
         super().__init__()
-        outcomes, tokens = "Documents: ok, or the error's code.", "Tokens that the model read."
+        outcomes, tokens = "Documents, by outcome: ok, or the error code.", "Tokens that the model has read."
         self.documents = Counter("kpray_documents", outcomes, ["model", "outcome"], registry=self)
         self.tokens = Counter("kpray_tokens", tokens, ["model"], registry=self)
-        self.batch_documents = self._histogram("kpray_batch_documents", "Documents of a batch.", _DOCUMENTS)
-        self.batch_tokens = self._histogram("kpray_batch_tokens", "Tokens of a batch.", _TOKENS)
-        self.batch_seconds = self._histogram("kpray_batch_seconds", "Time of a batch in the model.", _SECONDS)
-        self.queue = Gauge("kpray_queue_documents", "Documents that wait for the model.", ["model"], registry=self)
+        self.batch_documents = self._histogram("kpray_batch_documents", "Documents per batch.", _DOCUMENTS)
+        self.batch_tokens = self._histogram("kpray_batch_tokens", "Tokens per batch.", _TOKENS)
+        self.batch_seconds = self._histogram("kpray_batch_seconds", "Time of the model per batch.", _SECONDS)
+        self.queue = Gauge("kpray_queue_documents", "Documents waiting for the model.", ["model"], registry=self)
 
     def _histogram(self, name: str, help_text: str, buckets: Sequence[float]) -> Histogram:
         return Histogram(name, help_text, ["model"], buckets=buckets, registry=self)
 
     def observe_batch(self, model: str, documents: int, tokens: int, seconds: float) -> None:
-        """Count a batch that a model has finished."""
+        """Record a finished batch of a model."""
         self.batch_documents.labels(model).observe(documents)
         self.batch_tokens.labels(model).observe(tokens)
         self.batch_seconds.labels(model).observe(seconds)
@@ -56,7 +56,7 @@ class ModelMetrics(CollectorRegistry):
 
 
 def collect(registry: CollectorRegistry, replica: str) -> list[Metric]:
-    """All metrics of a registry, each sample with the label `replica`."""
+    """All metrics of a registry. Each sample gets the label `replica`."""
     metrics = list(registry.collect())
     for metric in metrics:
         metric.samples = [sample._replace(labels={**sample.labels, "replica": replica}) for sample in metric.samples]
@@ -64,7 +64,7 @@ def collect(registry: CollectorRegistry, replica: str) -> list[Metric]:
 
 
 def exposition(replicas: Iterable[Sequence[Metric]]) -> bytes:
-    """Metrics of all replicas in Prometheus' text format, which wants samples of one name together."""
+    """Metrics of all replicas in Prometheus' text format. The format requires samples of one name to be together."""
     merged: dict[str, Metric] = {}
     for metric in chain.from_iterable(replicas):
         if metric.name in merged:

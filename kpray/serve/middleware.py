@@ -1,4 +1,4 @@
-"""The outermost layer of the ingress: API keys, request ids, deadlines, metrics, and a log line for each request."""
+"""The middleware of the ingress: API keys, request ids, deadlines, metrics, and a log line for each request."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from kpray.serve.errors import ApiError, internal, too_large
 from kpray.serve.metrics import IngressMetrics
 from kpray.serve.proxy_middleware import REQUEST_ID
 
-NOTES = "kpray"  #: key of a request's `Notes` in its scope
+NOTES = "kpray"  #: key of a request's `Notes` in its ASGI scope
 
-_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})  # need no key
-_OPEN_FILES = "/static-offline-docs/"  # scripts and styles of /docs
+_PUBLIC = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})  # paths that need no key
+_PUBLIC_FILES = "/static-offline-docs/"  # scripts and styles of /docs
 _METRICS = "/metrics"
 _logger = logging.getLogger("ray.serve")
 
 
 @dataclass(slots=True)
 class Notes:
-    """What is known of a request, for the log and the limits.
+    """Data of a request, for the log and the rate limit.
 
     Attributes:
-        request_id: the client's, if it is harmless, else a new one.
-        key: name of the API key; empty without one.
-        client: its address.
-        model: the requested model, once it is known.
-        documents: number of documents, once it is known.
-        status: of the answer; 0 before it begins.
-        code: of the error, if any.
+        request_id: the client's request id if it is harmless, otherwise a new one.
+        key: name of the API key; empty: no key.
+        client: address of the client.
+        model: name of the requested model; empty until it is known.
+        documents: number of documents; 0 until it is known.
+        status: HTTP status of the response; 0 until it has started.
+        code: error code; empty: no error.
     """
 
     request_id: str
@@ -51,21 +51,21 @@ class Notes:
     code: str = ""
 
     def refuse(self, error: ApiError) -> Response:
-        """The error as an answer."""
+        """Record an error and make its response."""
         self.code = error.code
         return error.response(self.request_id)
 
 
 class RequestMiddleware:
-    """An ASGI application around another one.
+    """An ASGI application that wraps another one.
 
-    Neither the text nor the path of a request is logged: a line has the route that matched.
+    The log never contains the text or the path of a request, only the matched route.
     """
 
     def __init__(self, app: ASGIApp, keys: Keys, limits: RequestLimits, metrics: IngressMetrics) -> None:
         self._app, self._keys, self._metrics = app, keys, metrics
         self._seconds, self._body_bytes = limits.seconds, limits.body_bytes
-        self._warned = keys.required  # there is nothing to warn of
+        self._warned = keys.required  # with keys, no warning is needed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -90,17 +90,17 @@ class RequestMiddleware:
             message = await receive()
             size += len(message.get("body", b""))
             if size > self._body_bytes:
-                raise HTTPException(413)  # the one kind of exception that FastAPI lets through here
+                raise HTTPException(413)  # FastAPI passes no other exception through here
             whole_body = whole_body or not message.get("more_body", False)
             return message
 
         async def send_noted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 notes.status = message["status"]
-                own = MutableHeaders(scope=message)
-                if "x-request-id" not in headers:  # else Ray's proxy writes it into the answer
-                    own["X-Request-ID"] = notes.request_id
-                own["X-Content-Type-Options"] = "nosniff"
+                response_headers = MutableHeaders(scope=message)
+                if "x-request-id" not in headers:  # otherwise Ray's proxy adds it to the response
+                    response_headers["X-Request-ID"] = notes.request_id
+                response_headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
         self._metrics.ongoing.inc()
@@ -109,24 +109,24 @@ class RequestMiddleware:
                 self._admit(scope["path"], headers, notes)
                 await self._app(scope, receive_body, send_noted)
         except asyncio.CancelledError:
-            notes.status = notes.status or 499  # the client went away
+            notes.status = notes.status or 499  # the client has disconnected
             raise
         except Exception as error:
             refusal = self._refusal(error, deadline, whole_body, notes)
-            if not notes.status:  # else the answer has begun, and breaks off
+            if not notes.status:  # otherwise the response has started and is cut off
                 await notes.refuse(refusal)(scope, receive, send_noted)
         finally:
             self._metrics.ongoing.dec()
             self._note(scope, notes, time.monotonic() - started)
 
     def _warn(self, client: str) -> None:
-        """Warn once where another machine asks and no key is needed."""
+        """Log a warning, once, if another machine sends a request and no API key is set."""
         if self._warned or not client or is_loopback(client):
             return
         self._warned = True
         _logger.warning(
-            "requests come from other machines: anybody who reaches this service may ask, since no API keys are set "
-            "(api_keys, or %s)",
+            "requests come from other machines, and anyone who can reach this service can use it, because no API key "
+            "is set (api_keys, %s)",
             API_KEYS_VARIABLE,
         )
 
@@ -134,14 +134,16 @@ class RequestMiddleware:
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length[:20]) > self._body_bytes:
             raise too_large(self._body_bytes)
-        if not self._keys.required or path in _OPEN or path.startswith(_OPEN_FILES):
+        if not self._keys.required or path in _PUBLIC or path.startswith(_PUBLIC_FILES):
             return
         scheme, _, key = headers.get("authorization", "").partition(" ")
         name = self._keys.name_of(key.strip()) if scheme.lower() == "bearer" else None
         if name is None:
-            raise ApiError(401, "no_key", "a valid API key is needed: Authorization: Bearer KEY")
+            message = "A valid API key is required; send it in the header Authorization: Bearer KEY."
+            raise ApiError(401, "no_key", message)
         if (name == METRICS_KEY) != (path == _METRICS):
-            raise ApiError(403, "wrong_key", f"the key called {METRICS_KEY} is for {_METRICS}, others for the rest")
+            message = f"Use the key named {METRICS_KEY} for {_METRICS} only, and another key for all other paths."
+            raise ApiError(403, "wrong_key", message)
         notes.key = name
 
     def _refusal(self, error: Exception, deadline: asyncio.Timeout, whole_body: bool, notes: Notes) -> ApiError:
@@ -151,8 +153,10 @@ class RequestMiddleware:
             return too_large(self._body_bytes)
         if isinstance(error, TimeoutError) and deadline.expired():
             if whole_body:
-                return ApiError(504, "deadline", f"it took more than {self._seconds:g} s; send fewer documents")
-            return ApiError(408, "slow_body", f"the body did not come within {self._seconds:g} s")
+                message = f"The request took more than {self._seconds:g} s; send fewer documents."
+                return ApiError(504, "deadline", message)
+            message = f"The body did not arrive within {self._seconds:g} s; send it faster or send fewer documents."
+            return ApiError(408, "slow_body", message)
         log_failure(_logger, error, notes.request_id)
         return internal()
 
@@ -177,7 +181,7 @@ class RequestMiddleware:
 
 
 def log_failure(logger: logging.Logger, error: BaseException, request_id: str) -> None:
-    """Log the traceback of an unexpected exception without its message, which may have text of a request."""
+    """Log the traceback of an unexpected exception, without its message, which may contain text of a request."""
     while isinstance(error, ExceptionGroup):
         error = error.exceptions[0]
     frames = "".join(traceback.format_tb(error.__traceback__))

@@ -1,7 +1,7 @@
-"""Middleware of Ray Serve's own proxy: it keeps out what would steer it, break it, or be refused anyway.
+"""Middleware of Ray Serve's proxy. It removes dangerous headers, and refuses requests early when all queues are full.
 
-The environment variable RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH of Serve's proxy names `middlewares`; `kpray serve`
-and serve_config.yaml set it.
+Serve's proxy imports `middlewares`, the function that the environment variable
+RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH names. `kpray serve` and serve_config.yaml set the variable.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from kpray.cluster.ray_compat import STEERING_HEADERS, is_answer_of_serve
+from kpray.cluster.ray_compat import STEERING_HEADERS, is_serve_error
 from kpray.serve.errors import FULL, ApiError, overloaded, unavailable
 
 PROXY_MIDDLEWARES = "kpray.serve.proxy_middleware:middlewares"
 REQUEST_ID = re.compile(rb"[A-Za-z0-9_.-]{1,64}")
 KEYPHRASES = "/v1/keyphrases"
 
-CLOSED_SECONDS = 0.1  #: requests are refused for this long after one that found every queue full
+CLOSED_SECONDS = 0.1  #: how long requests are refused after all queues were full
 
 
 class PlainHeaders:
-    """Removes the headers that only Ray reads from a request, and a request id that is not harmless."""
+    """Removes request headers that control Serve's proxy, and request ids with unsafe characters."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
+        """Pass the request on without these headers."""
         if scope["type"] == "http":
             scope = {**scope, "headers": [header for header in scope["headers"] if _is_plain(*header)]}
         await self._app(scope, receive, send)
 
 
 class Refusals:
-    """Refuses requests for a moment after every queue was full, and turns the errors of Serve itself into ours.
+    """Refuses requests for a moment after all queues were full, and turns errors of Serve into errors of kpray.
 
-    A request that is refused here costs no other process anything, and its body is not read; it is in no metric and no
-    log line. Meanwhile the models have enough to do: the queues hold more than they process in that time.
+    A request that is refused here causes no work in other processes. Its body is not read, and it appears in no metric
+    and no log. The models stay busy meanwhile, because the queues hold more work than they process in that time.
 
     Args:
-        app: the application behind it.
+        app: the wrapped application.
         seconds: how long requests are refused.
     """
 
@@ -63,7 +63,7 @@ class Refusals:
             return
         replaced = False
 
-        async def send_ours(message: Message) -> None:
+        async def send_replaced(message: Message) -> None:
             nonlocal replaced
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
@@ -77,7 +77,7 @@ class Refusals:
             if not replaced:
                 await send(message)
 
-        await self._app(scope, receive, send_ours)
+        await self._app(scope, receive, send_replaced)
 
 
 def _is_plain(name: bytes, value: bytes) -> bool:
@@ -88,8 +88,8 @@ def _is_plain(name: bytes, value: bytes) -> bool:
 
 
 def _error_of_serve(status: int, headers: Headers) -> ApiError | None:
-    """Our error for a plain-text error of Serve: its queue is full, or there is no ingress. Ours are JSON."""
-    if not is_answer_of_serve(status, headers.get("content-type", "")):
+    """The error of kpray (JSON) that replaces an error of Serve (plain text); None if it is not an error of Serve."""
+    if not is_serve_error(status, headers.get("content-type", "")):
         return None
     return overloaded() if "retry-after" in headers else unavailable()
 
@@ -101,5 +101,5 @@ def _answer(error: ApiError, request_id: str) -> Response:
 
 
 def middlewares() -> list[Middleware]:
-    """The middlewares of Serve's proxy, which calls this when it starts; the last one is the outermost."""
+    """The middlewares of Serve's proxy, which calls this at its start. The last one is the outermost."""
     return [Middleware(Refusals), Middleware(PlainHeaders)]

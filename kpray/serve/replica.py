@@ -1,4 +1,4 @@
-"""Models in one process: a request in, its results as JSON out. Ray Serve's part is in `deployment.py`."""
+"""The models in one process: they turn a request into results as JSON. `deployment.py` adds Ray Serve."""
 
 from __future__ import annotations
 
@@ -20,46 +20,49 @@ from kpray.serve.schemas import DocumentError, DocumentMessage, KeyphrasesReques
 _WARM_UP = Document(
     id="warm-up", body="Solid-state batteries replace the liquid electrolyte with a ceramic. A thin layer protects it."
 )
-_STUCK_DEADLINES = 4  # a model that works on one batch for longer hangs, since no request waits that long
+_STUCK_DEADLINES = 4  # a model that needs more deadlines than this for one batch hangs; no request waits that long
 _logger = logging.getLogger("ray.serve")
 
 
 class PredictionFailed(Exception):
-    """A predictor failed unexpectedly; the replica's log says where."""
+    """A predictor failed unexpectedly. The replica's log has the traceback."""
 
 
 class Replica:
     """Answers requests with models of one kind.
 
     Args:
-        config: of the service.
-        models: that a request can name.
+        config: configuration of the service.
+        models: the models that a request can name.
     """
 
     def __init__(self, config: ServeConfig, models: Sequence[ServedModel]) -> None:
         self._config, self._models = config, {model.name: model for model in models}
         self._metrics = ModelMetrics()
-        self._open: WeakValueDictionary[str, Batcher] = WeakValueDictionary()  # whoever opened a model keeps it
+        # Weak references: a model is freed when no caller of `open_model` keeps it.
+        self._open: WeakValueDictionary[str, Batcher] = WeakValueDictionary()
 
     async def open_model(self, name: str) -> Batcher:
-        """Open a model, in a thread, since it takes seconds.
+        """Open and warm up a model. This runs in a thread, because it takes seconds.
 
         Raises:
             UserError: the predictor cannot be opened.
         """
         model, config = self._models[name], self._config
         predictor = await asyncio.to_thread(open_predictor, model.predictor, model.config)
-        await asyncio.to_thread(predictor.predict, [_WARM_UP] * 2)  # the first batch takes longer than later ones
+        await asyncio.to_thread(predictor.predict, [_WARM_UP] * 2)  # the first batch is slower than later ones
         batcher = Batcher(predictor, config.batch, config.limits.tokens, partial(self._metrics.observe_batch, name))
         self._open[name] = batcher
         self._metrics.queue.labels(name).set_function(lambda: self._open[name].queue if name in self._open else 0)
         return batcher
 
     async def predict(self, name: str, request: KeyphrasesRequest, request_id: str) -> bytes:
-        """JSON of one `Result` for each document, in order. Cancelling it drops documents that still wait.
+        """Return the JSON of a list with one `Result` per document, in order.
+
+        Cancelling this call removes its waiting documents from the queue.
 
         Raises:
-            PredictionFailed: a document met an error that nobody expected.
+            PredictionFailed: a document caused an unexpected error.
         """
         batcher = await self.open_model(name)
         try:
@@ -70,25 +73,29 @@ class Replica:
             raise PredictionFailed from None
         return results_json([task.result() for task in tasks])
 
-    async def _result(self, name: str, batcher: Batcher, asked: DocumentMessage, request: KeyphrasesRequest) -> Result:
-        lang = asked.lang or request.lang or self._config.lang
-        document = Document(id=asked.id or "", body=asked.text, title=asked.title.strip(), lang=lang)
+    async def _result(self, name: str, batcher: Batcher, given: DocumentMessage, request: KeyphrasesRequest) -> Result:
+        lang = given.lang or request.lang or self._config.lang
+        document = Document(id=given.id or "", body=given.text, title=given.title.strip(), lang=lang)
         length, limit = len(document.text), self._config.limits.characters
         try:
             if not document.text.strip():
                 raise RejectedDocument("the document has no text")
             if length > limit:
-                raise TooLong(f"the document has {length} characters, more than {limit}")
-            result = result_of(asked.id, await batcher.explain(document, request.top), explain=request.explain)
+                raise TooLong(f"the document has {length} characters, but the limit is {limit}")
+            result = result_of(given.id, await batcher.explain(document, request.top), explain=request.explain)
         except RejectedDocument as error:
-            result = Result(id=asked.id, error=DocumentError(code="rejected", message=error.reason))
+            result = Result(id=given.id, error=DocumentError(code="rejected", message=error.reason))
         except TooLong as error:
-            result = Result(id=asked.id, error=DocumentError(code="too_long", message=str(error)))
+            result = Result(id=given.id, error=DocumentError(code="too_long", message=str(error)))
         self._metrics.documents.labels(name, result.error.code if result.error else "ok").inc()
         return result
 
     async def check_health(self) -> None:
-        """Raise `RuntimeError` where a model hangs; Serve calls it, and starts another replica."""
+        """Check whether a model hangs. Serve calls this regularly and replaces the replica if it raises an error.
+
+        Raises:
+            RuntimeError: a model hangs.
+        """
         longest = _STUCK_DEADLINES * self._config.limits.seconds
         if any(batcher.busy_seconds > longest for batcher in self._open.values()):
-            raise RuntimeError(f"a model has been at one batch for more than {longest:g} s")
+            raise RuntimeError(f"a model has worked on one batch for more than {longest:g} s")

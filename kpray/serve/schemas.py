@@ -1,4 +1,4 @@
-"""Messages over HTTP: the request, the answer, and errors. /docs shows the docstrings of the messages."""
+"""The HTTP messages: requests, responses and errors. /docs shows the docstrings of the classes and their fields."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from kpray.predictor import Explanation
 
 
 def _whole(text: str) -> str:
-    text.encode("utf-8")  # a lone surrogate, which JSON can name, could not be sent back
+    text.encode("utf-8")  # fails for lone surrogates, which JSON allows but a response cannot contain
     return text
 
 
 def _integer(value: object) -> object:
-    """JSON has no integers of its own: 5.0 is one."""
+    """Accept 5.0 as an integer, because JSON does not distinguish integers from floats."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -28,35 +28,35 @@ class _Message(BaseModel):
 
 
 class DocumentMessage(_Message):
-    """One text."""
+    """A document."""
 
     text: str
     """The abstract, the full text, or both."""
     title: str = ""
-    """Stands before the text, with ". " between them where it does not end a sentence."""
+    """Title. It is put before the text, with ". " between them if the title does not end a sentence."""
     id: Annotated[str, Field(max_length=200), AfterValidator(_whole)] | None = None
-    """Comes back with the result."""
+    """Any text. It is returned with the result."""
     lang: Lang | None = None
-    """Its language (`en`, `zh_CN`)."""
+    """Language of the document (`en`, `zh_CN`)."""
 
 
 class KeyphrasesRequest(_Message):
-    """Documents to describe."""
+    """A request for the keyphrases of documents."""
 
     documents: Annotated[list[DocumentMessage], Field(min_length=1)]
-    """One or several; `limits` of /v1/models says how long each may be."""
+    """One or several documents. `limits` in /v1/models gives their maximum length."""
     top: Annotated[int, Field(ge=1), BeforeValidator(_integer)] = 10
-    """Most keyphrases of a document."""
+    """Maximum number of keyphrases per document."""
     model: str | None = None
-    """One of /v1/models; left out: the first."""
+    """Name of a model in /v1/models. Default: the first model."""
     lang: Lang | None = None
-    """Language of documents that name none."""
+    """Language of documents that do not name one."""
     explain: bool = False
-    """Also return what led to the keyphrases: the score of each token, and what was retrieved."""
+    """Also return the score of each token, and the retrieved passages."""
 
 
 def request_model(models: Sequence[str], documents: int, top: int) -> type[KeyphrasesRequest]:
-    """`KeyphrasesRequest` with the models and the limits of a service, which /docs then shows."""
+    """Make a subclass of `KeyphrasesRequest` that checks the models and limits of a service. /docs shows them."""
     most_documents = Annotated[list[DocumentMessage], Field(min_length=1, max_length=documents)]
     at_most = Annotated[int, Field(ge=1, le=top), BeforeValidator(_integer)]
     fields: dict[str, Any] = {
@@ -72,69 +72,69 @@ def _described(name: str, **more: Any) -> Any:
 
 
 class KeyphraseMessage(_Message):
-    """One predicted phrase."""
+    """A predicted keyphrase."""
 
     text: str
-    """As it first stands in the document, or as it was generated."""
+    """The phrase as it first occurs in the document, or as it was generated."""
     score: float
-    """Higher is better; comparable within one document only."""
+    """Score; higher is better. Scores are comparable only within a document."""
     present: bool
-    """Whether the phrase's stemmed words stand in the document side by side."""
+    """Whether the stemmed words of the phrase occur in the document next to each other."""
 
 
 class TokenMessage(_Message):
-    """One token of a document."""
+    """A token of a document."""
 
     start: int
-    """Where it begins, in characters (code points) of title and text together."""
+    """Offset of its first character (code point) in the title and text together."""
     end: int
-    """Where it ends."""
+    """Offset after its last character."""
     score: float
-    """Higher is more important; comparable within one document only."""
+    """Score; higher is more important. Scores are comparable only within a document."""
 
 
 class EvidenceMessage(_Message):
-    """An English passage whose keyphrases helped."""
+    """A retrieved English passage whose keyphrases helped the model."""
 
     text: str
     """Title and text of the passage."""
     keyphrases: list[str]
-    """Its own keyphrases."""
+    """Keyphrases of the passage."""
     score: float
-    """Higher is nearer."""
+    """Similarity to the document; higher is more similar."""
 
 
 class DocumentError(_Message):
-    """Why one document has no keyphrases."""
+    """The error of one document."""
 
     code: str
-    """`rejected`: the document cannot be processed; `too_long`: it is beyond a limit."""
+    """`rejected`: the document cannot be processed; `too_long`: it exceeds a limit."""
     message: str
-    """For people."""
+    """Message for people."""
 
 
 class Result(_Message):
     """The keyphrases of one document, or its error."""
 
     id: str | None = None
-    """Of the document."""
+    """Id of the document."""
     keyphrases: list[KeyphraseMessage] = []
-    """In rank order."""
+    """Keyphrases, best first."""
     tokens: list[TokenMessage] | None = None
-    """With `explain`: each token."""
+    """With `explain`: the tokens."""
     evidence: list[EvidenceMessage] | None = None
-    """With `explain`: what was retrieved, the nearest first."""
+    """With `explain`: the retrieved passages, most similar first."""
     error: DocumentError | None = None
-    """Only where there is one."""
+    """The error, if there is one."""
 
 
 class KeyphrasesResponse(_Message):
-    """One result for each document, in their order."""
+    """One result for each document, in the order of the request."""
 
     model: str
-    """Which answered."""
+    """Name of the model."""
     version: str
-    """Of the model; another one may give other keyphrases."""
+    """Version of the model. Other versions may give other keyphrases."""
     results: list[Result]
 
 
@@ -142,27 +142,27 @@ _RESULTS = TypeAdapter(list[Result])
 
 
 def results_json(results: list[Result]) -> bytes:
-    """`KeyphrasesResponse.results`, written where the model is: no process on the way parses it."""
+    """Write `KeyphrasesResponse.results` as JSON. The replica does this, so that the ingress need not parse them."""
     return _RESULTS.dump_json(results, exclude_none=True)
 
 
 def response_json(model: str, version: str, results: bytes) -> bytes:
-    """A `KeyphrasesResponse` around results that are JSON already."""
+    """Write a `KeyphrasesResponse` as JSON, with results that are already JSON."""
     names = KeyphrasesResponse(model=model, version=version, results=[]).model_dump_json(exclude={"results"})
     return b'%b,"results":%b}' % (names[:-1].encode(), results)
 
 
 class ModelMessage(_Message):
-    """One model that can be asked for."""
+    """A model that a request can name."""
 
     name: str
     kind: str
-    """Method: samrank, unikeyphrase, ..."""
+    """Method of the model, such as `samrank`."""
     version: str
 
 
 class LimitsMessage(_Message):
-    """What one request may ask for."""
+    """The limits of a request."""
 
     body_bytes: int
     documents: int
@@ -174,37 +174,37 @@ class LimitsMessage(_Message):
 
 
 class ModelsResponse(_Message):
-    """The models, the default one first, and the limits."""
+    """The models, with the default first, and the limits of a request."""
 
     models: list[ModelMessage]
     limits: LimitsMessage
 
 
 class ErrorDetail(_Message):
-    """What is wrong with a request."""
+    """The error of a request."""
 
     code: str
-    """For programs."""
+    """Error code for programs."""
     message: str
-    """For people."""
+    """Message for people."""
     request_id: str
-    """Stands in the log, and in the header X-Request-ID."""
+    """Id of the request in the log and in the header X-Request-ID."""
 
 
 class ErrorResponse(_Message):
-    """The body of every answer that is no success."""
+    """The body of every error response."""
 
     error: ErrorDetail
 
 
 class HealthResponse(_Message):
-    """Whether the service is up."""
+    """Status of the service."""
 
     status: str
 
 
 def result_of(id: str | None, explanation: Explanation, *, explain: bool) -> Result:
-    """The result of a document that was processed."""
+    """Make the result of a document from its explanation."""
     phrases = [
         KeyphraseMessage(text=phrase.text, score=phrase.score, present=phrase.present)
         for phrase in explanation.keyphrases

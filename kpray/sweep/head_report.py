@@ -1,4 +1,4 @@
-"""What the sweep over heads ends in: the choice, its comparison on the test data, pictures and a configuration."""
+"""The report of the sweep over heads: the chosen heads, their scores on the test data, figures and a configuration."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ Row = dict[str, Cell]
 
 @dataclass(frozen=True, slots=True)
 class HeadData:
-    """A data set that was passed over.
+    """The scores of all heads on a data set.
 
     Attributes:
-        name: in tables.
-        tables: model -> files of its shards, in order.
+        name: name in tables.
+        tables: model -> files with the scores of its shards, in order.
     """
 
     name: str
@@ -51,22 +51,22 @@ class HeadData:
 
 @dataclass(frozen=True, slots=True)
 class HeadReport:
-    """What there is to report.
+    """The data of the report.
 
     Attributes:
         run: how the report was made.
-        samrank: all that was not looked at.
-        modes: ways to hand out global scores.
-        rules: of candidates.
-        scores: parts of Eq. 6.
-        models: all.
-        valid: data that heads are chosen on.
-        test: data that nothing is chosen on.
-        most: heads together.
-        cutoff: that heads are chosen by.
-        seed: of the bootstrap.
-        trials: all.
-        spent: on them.
+        samrank: settings that were the same in all trials.
+        modes: ways to redistribute global scores.
+        rules: rules of candidate phrases.
+        scores: scores of Eq. 6: `both`, or one of its parts.
+        models: all models.
+        valid: data sets to choose heads on.
+        test: data sets for the comparison only.
+        most: maximum number of heads together.
+        cutoff: k of the F1@k that heads are chosen by.
+        seed: random seed of the bootstrap.
+        trials: all trials.
+        spent: time of all trials.
     """
 
     run: RunDetails
@@ -85,17 +85,17 @@ class HeadReport:
 
     @property
     def scorings(self) -> list[Scoring]:
-        """Every way to score that was looked at."""
+        """All scoring methods of the sweep."""
         return all_scorings(self.rules, self.scores, self.modes)
 
     @property
     def column(self) -> int:
-        """Place of the cutoff."""
+        """Index of the cutoff in `CUTOFFS`."""
         return CUTOFFS.index(self.cutoff)
 
 
 def write_head_report(report: HeadReport, folder: Path) -> None:
-    """Choose, and write `report.md`, `report.html`, `report.json`, `figures/` and `best.yaml`.
+    """Choose heads, and write `report.md`, `report.html`, `report.json`, `figures/` and `best.yaml`.
 
     Raises:
         UserError: a file cannot be written.
@@ -116,7 +116,7 @@ def write_head_report(report: HeadReport, folder: Path) -> None:
         sections = [
             Section("Chosen on the validation data", _how(report), rows=choices),
             Section("On the test data", _ORACLE if report.test else "No test data were given.", rows=compared),
-            Section("The best single head of each way to score", _SINGLE, rows=alone),
+            Section("The best single head of each scoring method", _SINGLE, rows=alone),
             Section("Figures", images=_figures(report, model, best.scoring, valid, test, folder / "figures")),
             Section("Cost", rows=_cost(report)),
         ]
@@ -127,19 +127,19 @@ def write_head_report(report: HeadReport, folder: Path) -> None:
         write_text(f"# SAMRank, {names}: chosen by {folder.name}\n{contents}", folder / "best.yaml")
         sections.append(Section("Best configuration", "`kpray extract --config best.yaml FILE...`", code=contents))
         write_pages(folder, "SAMRank: which heads", report.run, sections)
-        told = {"choices": choices, "test": compared, "alone": alone, "cost": _cost(report), "versions": versions()}
-        write_text(json.dumps(told, indent=2) + "\n", folder / "report.json")
+        values = {"choices": choices, "test": compared, "alone": alone, "cost": _cost(report), "versions": versions()}
+        write_text(json.dumps(values, indent=2) + "\n", folder / "report.json")
     print_tables({"chosen on the validation data": choices, "on the test data": [_short(row) for row in compared]})
 
 
 def _short(row: Row) -> Row:
-    """What fits on a terminal of a row of the comparison."""
+    """The columns of a comparison row that fit on a terminal."""
     left_out = ("picked", "model", "candidates", "score", "redistribution", "weighting", "p")
     return {name: value for name, value in row.items() if name not in left_out}
 
 
 def choose(report: HeadReport, valid: Mapping[str, Sequence[HeadTable]]) -> list[tuple[str, Choice]]:
-    """Of all models the best single head and the best several, by the validation data; the best of all first."""
+    """Choose heads by the validation data: for each method of choosing, the best model and its heads, best first."""
     best: dict[str, tuple[str, Choice]] = {}
     for model, tables in valid.items():
         for choice in choose_heads(
@@ -165,7 +165,7 @@ def configure(report: HeadReport, model: str, choice: Choice) -> SAMRankConfig:
 def comparison_rows(
     report: HeadReport, chosen: Sequence[tuple[str, Choice]], test: Mapping[str, Mapping[str, HeadTable]]
 ) -> list[Row]:
-    """What was chosen, and the oracle, on each test data set: F1 with intervals, and minus the chosen single head."""
+    """Scores of the chosen heads and of the oracle on each test data set: F1, intervals, differences to one head."""
     rows: list[Row] = []
     for data in report.test:
         merge = report.samrank.merge_stems
@@ -175,21 +175,21 @@ def comparison_rows(
             100 * f1_of_heads_together(test[model][data.name], choice.scoring, report.modes, choice.heads, merge)
             for _, model, choice in systems
         ]
-        single = f1[next(place for place, (_, _, choice) in enumerate(systems) if choice.how == "one head")]
-        for (where, model, choice), own in zip(systems, f1, strict=True):
-            low, high = bootstrap_interval(own, seed=report.seed)
-            test_ = paired_bootstrap(own, single, seed=report.seed)
+        single = f1[next(index for index, (_, _, choice) in enumerate(systems) if choice.how == "one head")]
+        for (picked, model, choice), scores in zip(systems, f1, strict=True):
+            low, high = bootstrap_interval(scores, seed=report.seed)
+            test_ = paired_bootstrap(scores, single, seed=report.seed)
             column = report.column
             rows.append(
                 {
                     "data": data.name,
-                    "picked": where,
+                    "picked": picked,
                     **_choice_cells(report, model, choice),
-                    **{f"F1@{cutoff}": float(own[:, place].mean()) for place, cutoff in enumerate(CUTOFFS)},
+                    **{f"F1@{cutoff}": float(scores[:, index].mean()) for index, cutoff in enumerate(CUTOFFS)},
                     f"F1@{report.cutoff}, 95%": f"{low[column]:.2f} to {high[column]:.2f}",
-                    "minus the chosen single head": None if own is single else float(test_.difference[column]),
-                    "95%": None if own is single else f"{test_.low[column]:.2f} to {test_.high[column]:.2f}",
-                    "p": None if own is single else f"{test_.p_value[column]:.3f}",
+                    "minus the chosen single head": None if scores is single else float(test_.difference[column]),
+                    "95%": None if scores is single else f"{test_.low[column]:.2f} to {test_.high[column]:.2f}",
+                    "p": None if scores is single else f"{test_.p_value[column]:.3f}",
                 }
             )
     return rows
@@ -200,19 +200,19 @@ def scoring_rows(
     valid: Mapping[str, Mapping[str, HeadTable]],
     test: Mapping[str, Mapping[str, HeadTable]],
 ) -> list[Row]:
-    """For each way to score: the head that validation chooses, its F1 everywhere, and the oracle's on the test data."""
+    """For each scoring method: the head chosen on the validation data, its F1 on all data, and the test oracle."""
     rows: list[Row] = []
     for model in report.models:
         names = all_heads(model)
-        for place, scoring in enumerate(report.scorings):
+        for index, scoring in enumerate(report.scorings):
             f1 = {
-                name: 100 * table.f1[:, place, :, report.column].mean(axis=0)
+                name: 100 * table.f1[:, index, :, report.column].mean(axis=0)
                 for name, table in {**valid[model], **test[model]}.items()
             }
             means = np.mean([f1[name] for name in valid[model]], axis=0)
             head = int(means.argmax())
             row: Row = {**({"model": model} if len(report.models) > 1 else {}), **_scoring_cells(scoring)}
-            row |= {"head": names[head], **{name: float(own[head]) for name, own in f1.items()}}
+            row |= {"head": names[head], **{name: float(scores[head]) for name, scores in f1.items()}}
             for name in test[model]:
                 row[f"oracle on {name}"] = f"{names[int(f1[name].argmax())]}: {f1[name].max():.2f}"
             rows.append(row)
@@ -220,7 +220,7 @@ def scoring_rows(
 
 
 def _oracle(report: HeadReport, name: str, test: Mapping[str, Mapping[str, HeadTable]]) -> tuple[str, Choice]:
-    """The single head that is best on a test data set, over all models and ways to score."""
+    """The best single head on a test data set, over all models and scoring methods."""
     found = []
     for model in report.models:
         means = test[model][name].f1[..., report.column].mean(axis=0)
@@ -264,20 +264,20 @@ def _figures(
     images = {}
     for score in report.scores:
         for redistribution in dict.fromkeys(mode[0] for mode in report.modes):
-            place = next(
+            index = next(
                 (
-                    place
-                    for place, other in enumerate(report.scorings)
+                    index
+                    for index, other in enumerate(report.scorings)
                     if (other.candidates, other.score, other.redistribution)
                     == (scoring.candidates, score, redistribution)
                 ),
                 None,
             )
-            if place is None:
-                continue  # the global part knows no direction
+            if index is None:
+                continue  # the global score has no redistribution
             name = f"heads_{score}" + ("" if score == "global" else f"_{redistribution}")
             means = {
-                data: 100 * table.f1[:, place, :, report.column].mean(axis=0).reshape(layers, -1)
+                data: 100 * table.f1[:, index, :, report.column].mean(axis=0).reshape(layers, -1)
                 for data, table in tables.items()
             }
             draw_heads(means, folder / f"{name}.svg", metric)
@@ -285,12 +285,12 @@ def _figures(
             images[f"figures/{name}.svg"] = f"{metric} of every head: score {score}{direction}"
     lines: list[tuple[Setting, float]] = []
     for each in report.models:
-        for place, own in enumerate(report.scorings):
-            best = [100 * table.f1[:, place, :, report.column].mean(axis=0) for table in valid[each].values()]
-            setting = {"model": Path(each).name, **asdict(own)}
-            lines.append((setting, float(np.mean(best, axis=0).max())))
-    draw_parallel(lines, folder / "parallel.svg", "The best head of each way to score", f"validation {metric}")
-    return {**images, "figures/parallel.svg": f"validation {metric} of the best head of each way to score"}
+        for index, method in enumerate(report.scorings):
+            f1 = [100 * table.f1[:, index, :, report.column].mean(axis=0) for table in valid[each].values()]
+            setting = {"model": Path(each).name, **asdict(method)}
+            lines.append((setting, float(np.mean(f1, axis=0).max())))
+    draw_parallel(lines, folder / "parallel.svg", "The best head of each scoring method", f"validation {metric}")
+    return {**images, "figures/parallel.svg": f"validation {metric} of the best head of each scoring method"}
 
 
 def _cost(report: HeadReport) -> list[Row]:
@@ -313,16 +313,16 @@ def _cost(report: HeadReport) -> list[Row]:
 def _how(report: HeadReport) -> str:
     names = ", ".join(data.name for data in report.valid)
     return (
-        f"By mean F1@{report.cutoff} under the protocol samrank over {names}, each of which counts alike. `one head`: "
-        f"the best of all; `best alone`: the best so many by themselves, at most {report.most}; `greedy`: in that "
-        "way to score, each the one that helps most. Several score as SAMRank scores with several: each head's phrase "
-        "scores divided by their maximum, then averaged."
+        f"Heads are chosen by mean F1@{report.cutoff} with the protocol samrank over {names}, with equal weights. "
+        "`one head` is the best single head. `best alone` combines the heads that are best individually, at most "
+        f"{report.most}. `greedy` adds one head at a time, always the one that helps most. Several heads are combined "
+        "as in SAMRank: the phrase scores of each head are divided by their maximum and then averaged."
     )
 
 
 _ORACLE = (
-    "Nothing was chosen on these data, but for the oracle: the single head that is best on the very data it is scored "
-    "on, as the paper reports it; no one can know it beforehand. Intervals are of the bootstrap over documents; "
-    "differences are paired by document."
+    "Only the oracle is chosen on these data: it is the single head that is best on the data it is scored on, as the "
+    "paper reports it. It cannot be known in advance. Intervals come from a bootstrap over documents. Differences are "
+    "paired by document."
 )
-_SINGLE = "`head` is chosen on the validation data; F1 of that head on all data."
+_SINGLE = "`head` is chosen on the validation data. The other columns are its F1 on all data sets."

@@ -1,7 +1,8 @@
-"""The sweep over SAMRank's heads: one pass of the model over each shard of documents gives every head in every mode.
+"""The sweep over SAMRank's heads. One pass of a model over the documents scores all heads in all modes.
 
-A trial is a model and a shard; that shard's candidate rules, directions, score parts and heads all come from its one
-pass. Heads are chosen on the validation data alone; gold of the test data is for the comparison that is reported.
+A trial is one model and one shard of the documents. Its single pass gives the scores for all candidate rules,
+directions, score parts and heads. Heads are chosen only on the validation data. The test data are used only for the
+reported comparison.
 """
 
 from __future__ import annotations
@@ -92,23 +93,23 @@ class HeadSweepSettings(ReadingSettings, JobSettings):
     def _different_data(self) -> HeadSweepSettings:
         both = {absolute(path) for path in self.valid} & {absolute(path) for path in self.test}
         if both:
-            raise ValueError(f"{sorted(both)[0]} is in valid and in test: choose on other documents than are reported")
+            raise ValueError(f"{sorted(both)[0]} is in valid and in test: use different documents")
         return self
 
     @property
     def modes(self) -> list[Mode]:
-        """Ways to hand out global scores."""
+        """Ways to redistribute global scores."""
         return list(product(self.space.redistribution, self.space.weighting or (self.samrank.weighting,)))
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Models, folders by their absolute path."""
+        """Hub ids or absolute folders of the models."""
         names = self.space.model or (self.samrank.model,)
         return tuple(map(absolute_if_folder, names))
 
 
 def run_head_sweep(job: HeadSweepSettings) -> int:
-    """Do what the sweep over heads is asked for, and print the comparison."""
+    """Run the sweep over heads, and print the comparison."""
     if job.dry_run:
         data = describe_inputs({"to choose on": job.valid, "to compare on": job.test}, job.limits)
         plan = f"all heads of {len(job.models)} models in one pass over each data set; {describe_limit(job.sweep)}"
@@ -116,7 +117,7 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
         return 0
     started = time.monotonic()
     for model in job.models:
-        all_heads(model)  # where there is no such model, that is found here
+        all_heads(model)  # a missing model fails here, before Ray starts
     paths = [absolute(path) for path in (*job.valid, *job.test)]
     data_sets = [_with_gold(data) for data in read_data_sets(paths, job.lang, job.limits)]
     folder = SweepFolder(working_folder(job.output))
@@ -125,7 +126,7 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
     fixed["space"] = job.space.model_dump(mode="json", exclude={"model"})
     fixed["data"] = [[source.path, source.bytes] for source in find_sources(paths)]
     begin(folder, job, fixed)
-    shards = [_shards(place, data, job.shard_documents) for place, data in enumerate(data_sets)]
+    shards = [_shards(index, data, job.shard_documents) for index, data in enumerate(data_sets)]
     with ray_session(job.address, folder.path, job.models):
         nodes = node_resources()
         gpu = any(node.get("GPU", 0) for node in nodes)
@@ -135,21 +136,25 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
         space = {"model": job.models, "shard": list(chain.from_iterable(shards))}
         work = HeadWork(job.model_dump(mode="json"), tuple(paths))
         trials = run_sweep(Sweep(folder, space, config, work, demand, at_once, reuse_processes=True))
-    wanted = [_trial(model, shard) for model in job.models for own in shards for shard in own]
-    left = sum(folder.result(trial) is None for trial in wanted)
+    passes = [_trial(model, shard) for model in job.models for names in shards for shard in names]
+    left = sum(folder.result(trial) is None for trial in passes)
     if left:
         crashes = [crash for trial in trials for crash in trial.crashes]
         raise UserError(
-            f"{left} of {len(wanted)} passes are not finished, so no head is chosen"
+            f"{left} of {len(passes)} passes are not finished, so no head can be chosen"
             + (f"; the last error: {crashes[-1]}" if crashes else ""),
             where=str(folder.path),
-            fix="the same command goes on; with a larger --sweep.hours where these are over",
+            fix="run the same command again to resume, with a larger --sweep.hours if the time is used up",
         )
     found = [
         HeadData(
-            data.name, {model: [folder.of(_trial(model, shard)) / TABLE_FILE for shard in own] for model in job.models}
+            data.name,
+            {
+                model: [folder.trial_folder(_trial(model, shard)) / TABLE_FILE for shard in names]
+                for model in job.models
+            },
         )
-        for data, own in zip(data_sets, shards, strict=True)
+        for data, names in zip(data_sets, shards, strict=True)
     ]
     report = HeadReport(
         run=run_details(job, started),
@@ -174,43 +179,43 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
 
 
 def _with_gold(data: DataSet) -> DataSet:
-    """The documents that can be scored.
+    """Keep the documents that have gold keyphrases.
 
     Raises:
-        UserError: there are none.
+        UserError: no document has any.
     """
     records = [record for record in data.records if gold_phrases(record, PROTOCOLS["samrank"])]
     if not records:
         raise UserError("no record has gold keyphrases", where=data.path, fix="give files with a field `keyphrases`")
-    name = f"{Path(data.path).parent.name}/{data.name}"  # files are called valid and train in every folder
+    name = f"{Path(data.path).parent.name}/{data.name}"  # many folders have files called valid and train
     return DataSet(name, data.path, records)
 
 
 def _trial(model: str, shard: str) -> Trial:
-    """The trial of a model and a shard; nothing in it is random."""
+    """The trial of a model and a shard. It has no randomness, so the seed is always 0."""
     return Trial({"model": model, "shard": shard}, 0)
 
 
-def _shards(place: int, data: DataSet, documents: int) -> list[str]:
-    """Names of a data set's shards: its number, its name, the shard's number."""
+def _shards(index: int, data: DataSet, documents: int) -> list[str]:
+    """Names of a data set's shards: number of the data set, its name, number of the shard. Numbers start at 1."""
     number = math.ceil(len(data.records) / documents)
-    return [f"{place + 1}:{data.name}:{shard + 1}" for shard in range(number)]
+    return [f"{index + 1}:{data.name}:{shard + 1}" for shard in range(number)]
 
 
 @dataclass(frozen=True, slots=True)
 class HeadWork:
-    """A trial: one pass over a shard.
+    """Runs a trial: one pass over a shard.
 
     Attributes:
-        values: of the job's configuration.
-        paths: of the data sets, in the order of their numbers.
+        values: the job's configuration, JSON values.
+        paths: paths of the data sets, in the order of their numbers.
     """
 
     values: Mapping[str, Any]
     paths: Sequence[str]
 
     def __call__(self, trial: Trial, folder: Path) -> Outcome:
-        """Score the shard's documents by all heads, and write the table.
+        """Score the shard's documents with all heads, and write the table into the trial's folder.
 
         Raises:
             UserError: the model cannot be opened.
@@ -218,10 +223,10 @@ class HeadWork:
         job = validate_settings(HeadSweepSettings, self.values, where=str(folder))
         if not torch.cuda.is_available():
             torch.set_num_threads(1)
-        place, *_, shard = str(trial.setting["shard"]).split(":")
+        data_set, *_, shard = str(trial.setting["shard"]).split(":")
         config = job.samrank.model_copy(update={"model": trial.setting["model"]})
         predictor = _open(config.model_dump_json())
-        records = _records(self.paths[int(place) - 1], job.lang, job.limits.model_dump_json())
+        records = _records(self.paths[int(data_set) - 1], job.lang, job.limits.model_dump_json())
         first = (int(shard) - 1) * job.shard_documents
         started, processor = time.monotonic(), time.process_time()
         scored = score_documents(
@@ -236,7 +241,7 @@ class HeadWork:
 
 @lru_cache(maxsize=1)
 def _open(config: str) -> SAMRank:
-    """A predictor with all heads of its model; one trial after the other finds it open."""
+    """A predictor with all heads of its model. The cache keeps it open for the next trial in the same process."""
     settings = SAMRankConfig.model_validate_json(config)
     return SAMRank(settings.model_copy(update={"heads": all_heads(settings.model)}))
 

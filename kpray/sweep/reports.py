@@ -1,4 +1,4 @@
-"""What a sweep over settings ends in: its page, its pictures and the best configuration."""
+"""The report of a sweep over settings: its page, figures and the best configuration."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ Row = dict[str, Cell]
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """What there is to report of a sweep over settings.
+    """The data of the report.
 
     Attributes:
-        title: of the page.
-        run: how it was made.
-        score: what the score is.
-        script: the job that takes the best configuration.
-        trials: all that were started.
-        spent: on them.
-        space: what was to be tried.
-        output: folder of the sweep: an absolute path, or a name in object storage.
+        title: title of the page.
+        run: how the report was made.
+        score: name of the score.
+        script: the job that can run the best configuration.
+        trials: all started trials.
+        spent: time of all trials.
+        space: the values that were tried.
+        output: folder of the sweep: an absolute path, or a URI in object storage.
     """
 
     title: str
@@ -54,13 +54,13 @@ def write_sweep_report(
     configure: Callable[[Mapping[str, Any]], dict[str, Any]],
     more: Callable[[Path], Sequence[Section]] = lambda figures: (),
 ) -> None:
-    """Write `report.md`, `report.html`, `report.json`, `figures/` and `best.yaml`; print the table and where they are.
+    """Write `report.md`, `report.html`, `report.json`, `figures/` and `best.yaml`, and print the table and their paths.
 
     Args:
-        report: of what.
-        folder: of the sweep.
-        configure: the configuration of the best setting, for `best.yaml`.
-        more: draws further pictures into a folder, and gives the sections that show them.
+        report: the data of the report.
+        folder: folder of the sweep.
+        configure: makes the configuration of the best setting, for `best.yaml`.
+        more: draws further figures into a folder, and returns the sections that show them.
 
     Raises:
         UserError: a file cannot be written.
@@ -70,7 +70,7 @@ def write_sweep_report(
     rows = summarize_settings(report.trials)
     best = best_setting(rows)
     table = setting_rows(rows)
-    # A console has no room for all columns.
+    # A terminal is too narrow for all columns.
     left_out = {name for row in rows for name in row.metrics}
     left_out |= {name.rpartition(".")[2] for name, values in report.space.items() if len(values) == 1}
     print_tables({report.title: [{name: row[name] for name in row if name not in left_out} for row in table]})
@@ -88,8 +88,8 @@ def write_sweep_report(
             how = f"`python {report.script} --config best.yaml`"
             sections.append(Section("Best configuration", how, code=contents))
         write_pages(folder, report.title, report.run, sections)
-        told = {"settings": table, "trials": trial_rows(report.trials), "versions": versions()}
-        write_text(json.dumps(told, indent=2) + "\n", folder / "report.json")
+        values = {"settings": table, "trials": trial_rows(report.trials), "versions": versions()}
+        write_text(json.dumps(values, indent=2) + "\n", folder / "report.json")
     if best:
         command = f"python {report.script} --config {report.output}/best.yaml"
         print_result(f"best: {setting_text(best.setting)} ({interval_text(best.score)}); {command}")
@@ -99,15 +99,15 @@ def write_sweep_report(
 
 
 def verdict(report: SweepReport, rows: Sequence[SettingRow], best: SettingRow | None) -> str:
-    """In sentences: what is best, what cannot be told from it, and what it cost."""
+    """Sentences about the best setting, the settings that are not significantly worse, and the cost."""
     counts = {state: sum(trial.state == state for trial in report.trials) for state in _STATES}
-    told = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
+    states = ", ".join(f"{count:,} {state}" for state, count in counts.items() if count)
     lines = []
     if best is None:
         lines.append("No setting is finished.")
     else:
         lines.append(
-            f"Best by the mean {report.score} of {best.finished} seed{'s' * (best.finished > 1)}: "
+            f"Best by mean {report.score} over {best.finished} seed{'s' * (best.finished > 1)}: "
             f"{setting_text(best.setting)}, {interval_text(best.score)}."
         )
         alike = [
@@ -117,13 +117,13 @@ def verdict(report: SweepReport, rows: Sequence[SettingRow], best: SettingRow | 
         ]
         if alike:
             lines.append(
-                "Not told apart from it (the 95% interval of the difference, paired by seed, has 0 in it, or there is "
-                f"one seed only): {'; '.join(alike)}."
+                "Not significantly worse (the 95% interval of the difference, paired by seed, contains 0, or there is "
+                f"only one seed): {'; '.join(alike)}."
             )
     lines.append(
-        f"{len(report.trials):,} trials: {told}. Spent: {report.spent.hours:.2f} hours, "
-        f"{report.spent.device_hours:.2f} device-hours. Intervals are Student's t over seeds; the scores are of the "
-        "documents that settings are chosen on, so that of the best is a little too high."
+        f"{len(report.trials):,} trials: {states}. Time: {report.spent.hours:.2f} hours, "
+        f"{report.spent.device_hours:.2f} device-hours. Intervals are Student's t over seeds. The best score is "
+        "slightly too high, because the settings are chosen on the documents that they are scored on."
     )
     return "\n".join(lines)
 
@@ -132,7 +132,7 @@ _STATES = ("finished", "stopped", "failed", "unfinished")
 
 
 def setting_rows(rows: Sequence[SettingRow]) -> list[Row]:
-    """One row for each setting, the best first."""
+    """One row for each setting, best first."""
     ordered = sorted(rows, key=lambda row: (-row.finished, -(row.score.mean if row.score else 0.0)))
     return [
         {
@@ -176,7 +176,7 @@ def crash_rows(trials: Sequence[TrialRow]) -> list[Row]:
 
 
 def interval_text(estimate: Estimate | None) -> str:
-    """`42.10 (41.00 to 43.20)`."""
+    """Format an estimate, such as `42.10 (41.00 to 43.20)`."""
     if estimate is None:
         return "–"
     bounds = _bounds(estimate)
@@ -190,7 +190,7 @@ def _bounds(estimate: Estimate | None) -> str | None:
 
 
 def _figures(report: SweepReport, rows: Sequence[SettingRow], folder: Path) -> list[Section]:
-    """A curve over each field of numbers that has several values, and parallel coordinates of all trials."""
+    """A curve over each numeric field with several values, and parallel coordinates of all trials."""
     scored = [row for row in rows if row.score]
     if not scored:
         return []

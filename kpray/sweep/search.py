@@ -1,4 +1,4 @@
-"""Which settings a sweep tries, and in which order."""
+"""The settings that a sweep tries, and their order."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class SearchConfig(SweepConfig):
     @model_validator(mode="after")
     def _number_of_settings(self) -> SearchConfig:
         if self.search != "grid" and self.settings is None:
-            raise ValueError(f"settings is needed: how many a {self.search} search tries")
+            raise ValueError(f"settings is required: the number of settings that a {self.search} search tries")
         if self.search == "grid" and self.settings is not None:
-            raise ValueError("settings is for a search by random or optuna: the grid tries all")
+            raise ValueError("settings cannot be combined with search grid, which tries all settings")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("a seed stands twice in seeds")
+            raise ValueError("seeds contains a seed twice")
         return self
 
 
@@ -58,12 +58,12 @@ def space_size(space: Space) -> int:
     return math.prod(len(values) for values in space.values())
 
 
-def setting_at(space: Space, place: int) -> dict[str, Value]:
-    """One of the `space_size(space)` settings; the last field's value changes fastest."""
+def setting_at(space: Space, index: int) -> dict[str, Value]:
+    """The setting at an index, 0 to `space_size(space)` - 1. The value of the last field changes fastest."""
     setting = {}
     for name, values in reversed(list(space.items())):
-        place, index = divmod(place, len(values))
-        setting[name] = values[index]
+        index, digit = divmod(index, len(values))
+        setting[name] = values[digit]
     return {name: setting[name] for name in space}
 
 
@@ -73,19 +73,19 @@ def expand(space: Space) -> list[dict[str, Value]]:
 
 
 def draw(space: Space, number: int, seed: int) -> list[dict[str, Value]]:
-    """Different settings at random; all of them where there are no more."""
+    """Draw `number` different settings at random, or all settings if there are fewer."""
     size = space_size(space)
-    return [setting_at(space, place) for place in Random(seed).sample(range(size), min(number, size))]
+    return [setting_at(space, index) for index in Random(seed).sample(range(size), min(number, size))]
 
 
 def number_of_trials(space: Space, config: SearchConfig) -> int:
-    """Trials of the whole search, without regard to its hours."""
+    """Number of trials of the whole search, ignoring its time limit."""
     size = space_size(space)
     return len(config.seeds) * (size if config.settings is None else min(size, config.settings))
 
 
 def describe_search(space: Space, config: SearchConfig) -> str:
-    """`6 settings of 3 depth x 2 scale x 2 seeds = 12 trials`."""
+    """Describe a search, such as `6 settings of 3 depth x 2 scale, each with 2 seeds: 12 trials`."""
     trials = number_of_trials(space, config)
     shape = " x ".join(f"{len(values)} {name.rpartition('.')[2]}" for name, values in space.items())
     how = {"grid": "", "random": " at random", "optuna": " by Optuna"}[config.search]
@@ -94,12 +94,12 @@ def describe_search(space: Space, config: SearchConfig) -> str:
 
 
 def describe_limit(config: SweepConfig) -> str:
-    """`at most 4 hours`."""
-    return "no limit of hours" if config.hours is None else f"at most {config.hours:,g} hours"
+    """Describe the time limit, such as `at most 4 hours`."""
+    return "no time limit" if config.hours is None else f"at most {config.hours:,g} hours"
 
 
 def with_setting(values: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
-    """Values of a configuration with those of a setting in their place."""
+    """Copy the values of a configuration and replace those of a setting (dotted field -> value)."""
     changed = json.loads(json.dumps(dict(values)))
     for name, value in setting.items():
         section = changed
@@ -111,10 +111,11 @@ def with_setting(values: Mapping[str, Any], setting: Setting) -> dict[str, Any]:
 
 
 class TrialQueue:
-    """Gives the trials that are still to be run, one after the other.
+    """The trials that are still to run, one after another.
 
-    Grid and random search try every setting with the first seed before any with the second, so that a sweep which its
-    hours end has tried as many settings as it could. Optuna needs the mean of a setting, so its seeds come together.
+    Grid and random search try all settings with the first seed, then all with the second. A sweep that reaches its time
+    limit has then tried as many settings as possible. Optuna needs the mean score of a setting, so all seeds of a
+    setting are run together.
     """
 
     def __init__(self, space: Space, config: SearchConfig, folder: SweepFolder) -> None:
@@ -124,7 +125,7 @@ class TrialQueue:
         if config.search == "optuna":
             self.study = _Study(space, config)
             for setting in map(dict, dict.fromkeys(tuple(trial.setting.items()) for trial in folder.started())):
-                if all(setting[name] in values for name, values in space.items()):  # it may have had others before
+                if all(setting[name] in values for name, values in space.items()):  # the space may have changed
                     self._take(setting)
         else:
             settings = expand(space) if config.settings is None else draw(space, config.settings, config.search_seed)
@@ -132,13 +133,13 @@ class TrialQueue:
             self.waiting.extend(trial for trial in trials if folder.result(trial) is None)
 
     def next(self) -> Trial | None:
-        """The next trial; None: there is no more."""
+        """The next trial; None: no trial is left."""
         while not self.waiting and self.study and (setting := self.study.ask()):
             self._take(setting)
         return self.waiting.popleft() if self.waiting else None
 
     def tell(self, trial: Trial) -> None:
-        """A trial has ended, with or without a result."""
+        """Report that a trial has ended, with or without a result."""
         if self.study:
             results = [self.folder.result(other) for other in self._seeds(trial.setting)]
             failed = [self.folder.failure(other) for other in self._seeds(trial.setting)]
@@ -150,7 +151,7 @@ class TrialQueue:
         return [Trial(setting, seed) for seed in self.config.seeds]
 
     def _take(self, setting: Setting) -> None:
-        """Queue what is not finished of a setting that was asked for, or tell the study what is."""
+        """Queue the unfinished trials of a setting. If none is left, tell the study the result."""
         assert self.study
         trials = self._seeds(setting)
         self.study.take(setting)
@@ -161,7 +162,7 @@ class TrialQueue:
 
 
 class _Study:
-    """Optuna over the values of a space: numbers by their order, all others as categories."""
+    """Optuna's search over a space. Numbers are represented by their index in order, other values as categories."""
 
     def __init__(self, space: Space, config: SearchConfig) -> None:
         import optuna
@@ -172,7 +173,7 @@ class _Study:
         self.sampler = optuna.samplers.TPESampler(seed=config.search_seed)
         self.study = optuna.create_study(direction="maximize", sampler=self.sampler)
         self.random = Random(config.search_seed)
-        self.taken: dict[tuple[int, ...], Any] = {}  # places of the values -> the study's trial, None once it is told
+        self.taken: dict[tuple[int, ...], Any] = {}  # indices of the values -> the study's trial, None once reported
         self.distributions: dict[str, Any] = {
             name: optuna.distributions.IntDistribution(0, len(values) - 1)
             if all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
@@ -181,43 +182,43 @@ class _Study:
         }
 
     def ask(self) -> dict[str, Value] | None:
-        """A setting that has not been asked for; None: there were enough."""
+        """A setting that has not been tried yet; None: enough settings have been tried."""
         if len(self.taken) >= self.most:
             return None
-        for _ in range(20):  # it may ask again for what it knows to be good
+        for _ in range(20):  # Optuna may suggest a good setting again
             trial = self.study.ask(self.distributions)
-            places = tuple(trial.params[name] for name in self.space)
-            if places not in self.taken:
-                self.taken[places] = trial
-                return self._setting(places)
+            indices = tuple(trial.params[name] for name in self.space)
+            if indices not in self.taken:
+                self.taken[indices] = trial
+                return self._setting(indices)
             self.study.tell(trial, state=self.optuna.trial.TrialState.FAIL)
         left = list(range(space_size(self.space)))
         self.random.shuffle(left)
-        for place in left:
-            setting = setting_at(self.space, place)
-            if self._places(setting) not in self.taken:
+        for index in left:
+            setting = setting_at(self.space, index)
+            if self._indices(setting) not in self.taken:
                 return setting
-        raise AssertionError("fewer are taken than there are")
+        raise AssertionError("at least one setting is not taken")
 
     def take(self, setting: Setting) -> None:
-        """A setting is tried, whether or not it was asked for in this run."""
-        self.taken.setdefault(self._places(setting), None)
+        """Record that a setting is being tried, whether `ask` returned it or an earlier run started it."""
+        self.taken.setdefault(self._indices(setting), None)
 
     def tell(self, setting: Setting, score: float | None) -> None:
-        """The mean over the seeds of a setting; None: all failed."""
-        places = self._places(setting)
-        trial, self.taken[places] = self.taken[places], None
+        """Report the mean score over the seeds of a setting; None: all trials failed."""
+        indices = self._indices(setting)
+        trial, self.taken[indices] = self.taken[indices], None
         states = self.optuna.trial.TrialState
         if trial is not None:
             self.study.tell(trial, score, state=states.COMPLETE if score is not None else states.FAIL)
         elif score is not None:
-            parameters = dict(zip(self.space, places, strict=True))
+            parameters = dict(zip(self.space, indices, strict=True))
             self.study.add_trial(
                 self.optuna.trial.create_trial(params=parameters, distributions=self.distributions, value=score)
             )
 
-    def _setting(self, places: tuple[int, ...]) -> dict[str, Value]:
-        return {name: values[place] for (name, values), place in zip(self.space.items(), places, strict=True)}
+    def _setting(self, indices: tuple[int, ...]) -> dict[str, Value]:
+        return {name: values[index] for (name, values), index in zip(self.space.items(), indices, strict=True)}
 
-    def _places(self, setting: Setting) -> tuple[int, ...]:
+    def _indices(self, setting: Setting) -> tuple[int, ...]:
         return tuple(list(self.space[name]).index(setting[name]) for name in self.space)

@@ -1,7 +1,7 @@
-"""The sweep over RGIT's threshold: every trial is a run of the RGIT job, all of them with one folder of steps.
+"""The sweep over RGIT's threshold tau. Every trial is a run of the RGIT job, and all trials share a folder of steps.
 
-Whatever does not depend on tau (tokens, the base generator and its predictions, the first retriever, its index) is one
-step for all trials, and so is every later step whose inputs happen to be equal. So trials come one after the other.
+Steps that do not depend on tau run only once: tokens, the base generator and its predictions, the first retriever and
+its index. The same holds for later steps with equal inputs. To share steps, trials run one at a time.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ class RGITSweepSettings(RGITSettings):
         if self.sweep.at_once != 1:
             raise ValueError("sweep.at_once should be 1: trials share their steps")
         if "rgit" not in self.systems:
-            raise ValueError("systems should include rgit: the others know no tau")
+            raise ValueError("systems should include rgit: the others do not use tau")
         return self
 
 
 def run_rgit_sweep(job: RGITSweepSettings) -> int:
-    """Do what the sweep over tau is asked for, and print where its report is."""
+    """Run the sweep over tau, and print the path of its report."""
     space = {_TAU: job.space.tau}
     if job.dry_run:
         data = describe_documents(job, "a planted corpus for each seed")
@@ -78,8 +78,8 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
     backbones = () if job.plant else (job.retriever.backbone, job.generator.backbone)
     with ray_session(job.address, folder.path, backbones):
         nodes = [{**node, "CPU": node.get("CPU", 0) - DRIVER_CPUS} for node in node_resources()]
-        place = placement(job.run, nodes)
-        demand = Demand(place.workers, place.cpus, 1.0 if place.gpu else 0.0)
+        workers = placement(job.run, nodes)
+        demand = Demand(workers.workers, workers.cpus, 1.0 if workers.gpu else 0.0)
         trials = run_sweep(Sweep(folder, space, job.sweep, RGITWork(values, folder.path), demand, at_once=1))
 
     def configure(setting: Setting) -> dict[str, Any]:
@@ -102,35 +102,35 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
 
 
 def rgit_values(job: RGITSweepSettings) -> dict[str, Any]:
-    """Values of the RGIT job's configuration, with paths that hold in any current folder."""
+    """The RGIT job's configuration as JSON values, with absolute paths."""
     values: dict[str, Any] = job.model_dump(mode="json", include={*RGITSettings.model_fields})
     values |= {name: [absolute(path) for path in values[name]] for name in CORPORA}
     return {**values, "steps": str((job.steps or working_folder(job.output) / "steps").resolve()), "address": None}
 
 
 def trial_values(values: Mapping[str, Any], trial: Trial, output: str) -> dict[str, Any]:
-    """Those of `rgit_values` for a trial."""
+    """The values of `rgit_values` with the setting, seed and output folder of a trial."""
     seeds = ["train_retriever.seed", "train_generator.seed", *(["planted.seed"] if values["plant"] else [])]
     return with_setting(values, {**trial.setting, **dict.fromkeys(seeds, trial.seed), "output": output})
 
 
 @dataclass(frozen=True, slots=True)
 class RGITWork:
-    """A trial that is a run of the RGIT job.
+    """Runs a trial: one run of the RGIT job.
 
     Attributes:
-        values: of that job's configuration.
-        folder: of the sweep.
+        values: configuration of the RGIT job.
+        folder: folder of the sweep.
     """
 
     values: Mapping[str, Any]
     folder: Path
 
     def __call__(self, trial: Trial, folder: Path) -> Outcome:
-        """Run it where the trials with the same documents run; what it reports is kept in the trial's folder.
+        """Run the RGIT job in the folder that trials with the same documents share. The report is copied to `folder`.
 
         Raises:
-            UserError: as `run_rgit`.
+            UserError: as in `run_rgit`.
         """
         output = self.folder / (f"rgit-seed-{trial.seed}" if self.values["plant"] else "rgit")
         job = validate_settings(RGITSettings, trial_values(self.values, trial, str(output)), where=str(folder))
@@ -141,9 +141,10 @@ class RGITWork:
 
 
 def outcome_of(report: Mapping[str, Any]) -> Outcome:
-    """What counts of RGIT's report: the final retriever's recall on the validation pairs, never the test documents' F1.
+    """The outcome of a trial from RGIT's report. The score is the final retriever's recall@1 on the validation pairs.
 
-    The mined pairs, and the share of them that is right, are of the last round that mined.
+    The number of pseudo pairs and the percentage of correct ones come from the last round that found any. The F1 on the
+    test documents is reported, but never used as the score.
     """
     metrics = {f"recall@{k}": float(value) for k, value in report["recall"]["rgit"].items()}
     mined = [row for row in report["rounds"] if row["pairs"]]
@@ -164,8 +165,8 @@ def _figure(trials: Sequence[TrialRow], figures: Path) -> list[Section]:
     if not points:
         return []
     means = [
-        (tau, fmean(trial.metrics[_RECALL] for trial in own), fmean(trial.metrics[_PAIRS] for trial in own))
-        for tau, own in points.items()
+        (tau, fmean(trial.metrics[_RECALL] for trial in group), fmean(trial.metrics[_PAIRS] for trial in group))
+        for tau, group in points.items()
     ]
     title = "Recall and pseudo pairs over tau"
     draw_two_measures(means, figures / "tau_recall_pairs.svg", title, "tau", (f"{_RECALL}, %", _PAIRS))

@@ -1,4 +1,4 @@
-"""Sweeps whose trials are trainings: their settings, what a trial is, and the pages and configuration they end in."""
+"""Sweeps whose trials are trainings: their settings, the work of a trial, and the report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from kpray.train.placement import NODE_CPUS, placement
 from kpray.train.tokenize import TokenRun, tokenize_files
 from kpray.training import RunConfig, TrainingTask
 
-_LEAST_CPUS = 0.1  # of a worker, where nothing says how many it should have
+_LEAST_CPUS = 0.1  # cores of a worker, if neither `run.cpus` nor the cluster determines them
 
 
 class TrainingSweepConfig(SearchConfig):
@@ -56,12 +56,12 @@ class TrainingSweepSettings(TrainSettings):
 
 @dataclass(frozen=True, slots=True)
 class TrainingKind:
-    """The training job that a sweep is over.
+    """The training job that the trials of a sweep run.
 
     Attributes:
-        script: the job that takes the best configuration.
-        task: what it trains.
-        config: schema of its section `task`.
+        script: the job that can run the best configuration.
+        task: makes the training task from its configuration.
+        config: class of the configuration's section `task`.
     """
 
     script: str
@@ -69,10 +69,10 @@ class TrainingKind:
     config: type[Settings]
 
     def read(self, values: Mapping[str, Any], where: str) -> tuple[TrainSettings, TrainingTask]:
-        """The job's settings and its task, of the values of its configuration.
+        """Read the job's settings and its task from the values of a configuration.
 
         Raises:
-            UserError: they are wrong.
+            UserError: a value is wrong.
         """
         task = validate_settings(self.config, values["task"], where=where)
         rest = {name: value for name, value in values.items() if name != "task"}
@@ -80,13 +80,13 @@ class TrainingKind:
 
 
 def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Space, title: str) -> int:
-    """Do what a sweep over trainings is asked for, and print where its report is.
+    """Run a sweep over trainings, and print the path of its report.
 
     Args:
-        job: a subclass with a section `task`.
-        kind: what is trained.
-        space: dotted field of the training job -> values.
-        title: of the report.
+        job: settings of a subclass with a section `task`.
+        kind: the training job.
+        space: dotted field of the training job -> values to try.
+        title: title of the report.
     """
     if job.dry_run:
         data = describe_inputs({"to train on": job.train, "to validate on": job.valid}, job.limits)
@@ -117,7 +117,7 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
         trials = run_sweep(sweep)
     for row in trials:
         if row.state == "stopped":
-            shutil.rmtree((folder.of(Trial(row.setting, row.seed)) / CHECKPOINTS).parent, ignore_errors=True)
+            shutil.rmtree((folder.trial_folder(Trial(row.setting, row.seed)) / CHECKPOINTS).parent, ignore_errors=True)
     output = absolute(job.output)
     run_by = run_details(job, started)
     report = SweepReport(
@@ -129,7 +129,7 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
 
 
 def training_values(job: TrainingSweepSettings) -> dict[str, Any]:
-    """Values of the training job's configuration, with paths that hold in any current folder."""
+    """The training job's configuration as JSON values, with absolute paths."""
     values: dict[str, Any] = job.model_dump(mode="json", include={*TrainSettings.model_fields, "task"})
     for name in ("train", "valid"):
         values[name] = [absolute(path) for path in values[name]]
@@ -137,23 +137,23 @@ def training_values(job: TrainingSweepSettings) -> dict[str, Any]:
 
 
 def best_configuration(values: Mapping[str, Any], setting: Setting, seed: int, folder: str) -> dict[str, Any]:
-    """The configuration with which the training job trains the best setting anew, by itself."""
+    """The configuration with which the training job trains the best setting again, outside the sweep."""
     changed = with_setting(values, {**setting, "optim.seed": seed, "output": f"{folder}/best"})
     return {name: value for name, value in changed.items() if name not in ("address", "dry_run")}
 
 
 def share_cluster(run: RunConfig, nodes: Sequence[Mapping[str, float]], most: int | None) -> tuple[Demand, int]:
-    """What a training takes of a cluster, and how many run side by side.
+    """Resources of a training, and the number of concurrent trainings.
 
-    With neither `run.cpus` nor `most` there are as many trials as there is a core, or a GPU, for each of their workers.
+    Without `run.cpus` and `most`, there is at most one worker per GPU, or per core if the cluster has no GPU.
 
     Args:
-        run: `workers` null: one.
-        nodes: resources of each.
-        most: trials at once that are asked for.
+        run: the configured workers and cores. `workers` null means one.
+        nodes: resources of each node.
+        most: configured maximum of concurrent trials; None: no maximum.
 
     Raises:
-        UserError: there is no room for one trial.
+        UserError: not even one trial fits.
     """
     workers = run.workers or 1
     cores, gpus = (sum(node.get(name, 0) for node in nodes) for name in ("CPU", "GPU"))
@@ -161,21 +161,21 @@ def share_cluster(run: RunConfig, nodes: Sequence[Mapping[str, float]], most: in
         for number in range(most or max(1, int(gpus or cores) // workers), 0, -1):
             driven = [{**node, "CPU": node.get("CPU", 0) - number * DRIVER_CPUS} for node in nodes]
             try:
-                place = placement(run.model_copy(update={"workers": number * workers}), driven)
+                placed = placement(run.model_copy(update={"workers": number * workers}), driven)
             except UserError:
-                continue  # so many do not fit
-            return Demand(workers, place.cpus, 1.0 if place.gpu else 0.0), number
+                continue  # try fewer trainings
+            return Demand(workers, placed.cpus, 1.0 if placed.gpu else 0.0), number
     demand = Demand(workers, run.cpus or _LEAST_CPUS, 1.0 if gpus else 0.0)
     return demand, trials_at_once(demand, nodes, NODE_CPUS, most)
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingWork:
-    """A trial that is a training.
+    """Runs a trial: one training.
 
     Attributes:
-        kind: what is trained.
-        values: of the training job's configuration.
+        kind: the training job.
+        values: configuration of the training job.
         token_sets: folder of the tokenized documents, which all trials share.
     """
 
@@ -184,14 +184,14 @@ class TrainingWork:
     token_sets: Path
 
     def __call__(self, trial: Trial, folder: Path) -> Outcome:
-        """Train, or go on where an earlier attempt stopped.
+        """Train, or resume where an earlier attempt stopped.
 
         Raises:
-            UserError: as `train`.
+            UserError: as in `train`.
         """
         fixed: dict[str, str | int | float | None] = {"optim.seed": trial.seed, "output": str(folder), "address": None}
         settings, task = self.kind.read(with_setting(self.values, {**trial.setting, **fixed}), str(folder))
         state = train(task, settings, token_sets=self.token_sets, callbacks=[TuneReportCallback()])
         about = json.loads((folder / "best/training.json").read_text(encoding="utf-8"))
-        shutil.rmtree((folder / CHECKPOINTS).parent, ignore_errors=True)  # a finished trial never goes on
+        shutil.rmtree((folder / CHECKPOINTS).parent, ignore_errors=True)  # a finished trial is never resumed
         return Outcome(state.best, about["metrics"])

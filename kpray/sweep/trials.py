@@ -1,7 +1,7 @@
-"""The trials of a sweep as its folder keeps them: what each tries, what happened to it and what it gave.
+"""The folder of a sweep. It keeps the setting, the events and the result of each trial.
 
-A trial is a step (`kpray.cluster.step_cache`): its inputs are its setting and seed, its outcome is its result. So the
-same command finds whatever is finished, however the run before it ended, and a sweep can be extended by more settings.
+A trial is a step (`kpray.cluster.step_cache`). Its inputs are its setting and seed, and its outcome is its result. The
+same command therefore finds all finished trials, however the earlier run ended, and a sweep can be extended.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Trial:
 
     Attributes:
         setting: field -> value.
-        seed: of all that is random in it.
+        seed: random seed of the trial.
     """
 
     setting: Setting
@@ -37,12 +37,12 @@ class Trial:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """What its result depends on, besides what all trials of the sweep share."""
+        """The inputs that differ between the trials of the sweep."""
         return {"setting": dict(self.setting), "seed": self.seed}
 
     @property
     def key(self) -> str:
-        """Its name: another setting or seed has another one."""
+        """Checksum of the setting and the seed."""
         return step_key(_STEP, self.inputs)
 
     def __str__(self) -> str:
@@ -51,11 +51,11 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a trial gave.
+    """Result of a trial.
 
     Attributes:
-        score: what settings are compared by; higher is better. None: nothing is compared.
-        metrics: numbers to report, by name.
+        score: the number that settings are compared by; higher is better. None: settings are not compared.
+        metrics: name -> number, for the report.
     """
 
     score: float | None
@@ -64,11 +64,11 @@ class Outcome:
 
 @dataclass(slots=True)
 class Spent:
-    """What the runs of a sweep have used so far.
+    """Time that all runs of a sweep have used so far.
 
     Attributes:
-        hours: by the clock.
-        device_hours: of GPUs, or of cores where there are none, that trials held.
+        hours: wall-clock hours.
+        device_hours: hours of the GPUs that trials used, or of the cores if they used no GPU.
     """
 
     hours: float = 0.0
@@ -77,14 +77,14 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a trial.
+    """An event of a trial.
 
     Attributes:
-        name: what.
-        at: seconds since 1970.
-        text: the error, of a crash or a failure.
-        step: of a report.
-        score: of a report.
+        name: kind of the event.
+        at: time in seconds since the epoch.
+        text: the error, for `crashed` and `failed`.
+        step: the step, for `report`.
+        score: the score, for `report`.
     """
 
     name: EventName
@@ -96,21 +96,21 @@ class Event:
 
 @dataclass
 class SweepFolder:
-    """Where a sweep is kept; only the sweep's own process writes `events.jsonl` and `spent.json`.
+    """The folder of a sweep. Only the driver of the sweep writes `events.jsonl` and `spent.json`.
 
     Attributes:
-        path: an absolute path that all nodes see.
-        events: of each trial, by its key, in order.
+        path: absolute path that all nodes share.
+        events: key of a trial -> its events, in order.
     """
 
     path: Path
     events: dict[str, list[Event]] = field(default_factory=dict)
 
     def open(self) -> None:
-        """Read what earlier runs left."""
+        """Read the events of earlier runs."""
         self.state.mkdir(parents=True, exist_ok=True)
         if self._log.exists():
-            # The last line may have been cut off as it was written.
+            # A kill may have left an incomplete last line.
             *lines, _unfinished = self._log.read_text(encoding="utf-8").split("\n")
             write_text("".join(line + "\n" for line in lines), self._log)
             for line in lines:
@@ -119,7 +119,7 @@ class SweepFolder:
 
     @property
     def state(self) -> Path:
-        """Folder of what the sweep needs to go on."""
+        """Folder with the state for resuming the sweep."""
         return self.path / STATE_FOLDER
 
     @property
@@ -130,52 +130,52 @@ class SweepFolder:
     def _trials(self) -> StepCache:
         return StepCache(self.path / "trials")
 
-    def of(self, trial: Trial) -> Path:
+    def trial_folder(self, trial: Trial) -> Path:
         """Folder of a trial."""
         return self._trials.folder_of(_STEP, trial.key)
 
     def add(self, trial: Trial) -> None:
-        """Make the folder of a trial, which says what it tries."""
+        """Make the folder of a trial and record its setting and seed there."""
         folder = self._trials.begin(_STEP, trial.inputs)
         (folder / "failed.json").unlink(missing_ok=True)
 
     def read(self, key: str) -> Trial:
-        """The trial that has a folder."""
+        """Read a trial from its folder."""
         values = self._trials.inputs(_STEP, key)
         return Trial(values["setting"], values["seed"])
 
     def started(self) -> list[Trial]:
-        """Every trial that was started, in that order."""
+        """All started trials, in the order of their starts."""
         return [self.read(key) for key, events in self.events.items() if any(e.name == "started" for e in events)]
 
     def note(self, trial: Trial, name: EventName, **values: Any) -> None:
-        """Add an event."""
+        """Record an event of a trial."""
         event = Event(name, time.time(), **values)
         self.events.setdefault(trial.key, []).append(event)
         with self._log.open("a", encoding="utf-8", newline="\n") as file:
             file.write(json.dumps({"key": trial.key, **asdict(event)}) + "\n")
 
     def reports(self, trial: Trial) -> Iterator[Event]:
-        """What a trial reported on its way."""
+        """The reports of a trial, in order."""
         return (event for event in self.events.get(trial.key, ()) if event.name == "report")
 
     def result(self, trial: Trial) -> dict[str, Any] | None:
-        """What a trial gave that is finished, or was stopped for good."""
+        """Result of a trial that has finished or was stopped by ASHA; None: it must still run."""
         step = self._trials.find(_STEP, trial.inputs)
         return dict(step.outcome) if step else None
 
     def failure(self, trial: Trial) -> str | None:
-        """The mistake of the user that a trial met."""
-        path = self.of(trial) / "failed.json"
+        """The user error that a trial raised; None if there is none."""
+        path = self.trial_folder(trial) / "failed.json"
         return str(json.loads(path.read_text(encoding="utf-8"))["error"]) if path.exists() else None
 
     def finish(self, trial: Trial, state: Literal["finished", "stopped"], outcome: Outcome) -> None:
-        """Write the result of a trial: it will not run again."""
+        """Write the result of a trial, so that it will not run again."""
         result = {"state": state, "score": outcome.score, "metrics": dict(outcome.metrics)}
         self._trials.finish(_STEP, trial.inputs, result)
 
     def row(self, trial: Trial) -> TrialRow:
-        """All that there is to tell of a trial."""
+        """Summarize a trial for progress and reports."""
         events = self.events.get(trial.key, [])
         result = self.result(trial)
         crashes = [event.text for event in events if event.name in ("crashed", "failed")]
@@ -195,17 +195,17 @@ class SweepFolder:
         )
 
     def spent(self) -> Spent:
-        """What all runs have used."""
+        """Time that all runs have used."""
         path = self.state / "spent.json"
         return Spent(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else Spent()
 
     def spend(self, spent: Spent) -> None:
-        """Write down what all runs have used."""
+        """Record the time that all runs have used."""
         write_text(json.dumps(asdict(spent)) + "\n", self.state / "spent.json")
 
 
 def _seconds(events: list[Event]) -> float:
-    """Time from each start to the last event that followed it."""
+    """Total time in seconds of all attempts: from each start to the last event of the attempt."""
     seconds, start, last = 0.0, None, 0.0
     for event in events:
         if event.name == "started":

@@ -1,4 +1,4 @@
-"""Checkpoints of a training: whole or not at all, checked before they are used, newest good one first."""
+"""Checkpoints of a training. They are written atomically and verified by checksum before they are used."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from uuid import uuid4
 
 import torch.distributed as dist
 
-from kpray.cluster.ray_compat import convert_checkpoint, forget_checkpoints, noting_files
+from kpray.cluster.ray_compat import convert_checkpoint, forget_checkpoints, recording_saves
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.train.collectives import agreed, cannot_write, from_first, is_write_error
 
-_TAG = "state"  # DeepSpeed's folder in a checkpoint
+_TAG = "state"  # DeepSpeed's subfolder of a checkpoint
 _UNIVERSAL = "universal"
 _MANIFEST = "manifest-{rank}.json"
-_STEP_END = len("step-00000000")  # the rest of a name tells apart checkpoints of the same step
+_STEP_END = len("step-00000000")  # the rest of the name distinguishes checkpoints of the same step
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Where a training stands, apart from what DeepSpeed keeps.
+    """Progress of a training, except for the state that DeepSpeed saves.
 
     Attributes:
-        step: optimizer steps that are done.
-        best: highest score of a validation; None before the first.
-        best_step: its step.
-        stale: validations since then.
-        skipped: steps that fp16 skipped for overflow.
-        finished: whether there is nothing left to do.
-        workers: how many wrote the checkpoint.
-        zero: stage of ZeRO.
-        precision: of the parameters: fp16, bf16 or fp32.
+        step: number of completed optimizer steps.
+        best: highest validation score; None before the first validation.
+        best_step: step of the highest score.
+        stale: number of validations since then.
+        skipped: number of steps that were skipped because of fp16 overflow.
+        finished: whether the training has ended.
+        workers: number of workers that wrote the checkpoint.
+        zero: ZeRO stage.
+        precision: precision of the parameters: fp16, bf16 or fp32.
     """
 
     step: int = 0
@@ -52,20 +52,20 @@ class State:
 
 
 def save_checkpoint(engine: Any, runs: Path, state: State) -> Path:
-    """Write a checkpoint; every worker calls this.
+    """Write a checkpoint. Every worker calls this.
 
-    It is written under a hidden name, which becomes its name when all workers have written their part.
+    The checkpoint has a hidden name until all workers have written their parts.
 
     Args:
-        engine: DeepSpeed's.
-        runs: folder of the checkpoints, which all workers see.
-        state: goes into the manifest of the first worker.
+        engine: DeepSpeed engine.
+        runs: folder of the checkpoints, which all workers share.
+        state: progress of the training, for the manifest of worker 0.
 
     Returns:
         The checkpoint's folder, `step-...`.
 
     Raises:
-        UserError: a worker could not write; in all workers, and nothing is left of the checkpoint.
+        UserError: a worker could not write. It is raised in all workers, and the checkpoint is removed.
     """
     name = from_first(f"step-{state.step:08d}-{uuid4().hex[:8]}")
     unfinished, rank = runs / f".{name}.tmp", dist.get_rank()
@@ -73,7 +73,7 @@ def save_checkpoint(engine: Any, runs: Path, state: State) -> Path:
         with agreed(str(runs)):
             if rank == 0:
                 unfinished.mkdir(parents=True)
-        with noting_files(engine, is_write_error) as (files, errors):
+        with recording_saves(engine, is_write_error) as (files, errors):
             engine.save_checkpoint(str(unfinished), tag=_TAG, save_latest=False)
         with agreed(str(runs)):
             if errors:
@@ -92,10 +92,10 @@ def save_checkpoint(engine: Any, runs: Path, state: State) -> Path:
 
 
 def read_state(folder: Path) -> State:
-    """Check a checkpoint and read where the training stood.
+    """Verify a checkpoint and read the progress of its training.
 
     Raises:
-        UserError: a file is missing, cannot be read or is not as it was written.
+        UserError: a file is missing, cannot be read or has changed.
     """
     rank, workers = 0, 1
     state = State()
@@ -110,7 +110,7 @@ def read_state(folder: Path) -> State:
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise UserError(f"the checkpoint is damaged: {error}", where=str(path)) from error
         if wrong:
-            raise UserError("the checkpoint is damaged: the file has changed since", where=str(folder / wrong[0]))
+            raise UserError("the checkpoint is damaged: the file was changed", where=str(folder / wrong[0]))
         rank += 1
     return state
 
@@ -120,9 +120,9 @@ class Found:
     """The newest good checkpoint of a training.
 
     Attributes:
-        folder: its folder.
-        state: where the training stood.
-        damaged: for each newer checkpoint, which cannot be used, its folder and why.
+        folder: folder of the checkpoint.
+        state: progress of the training.
+        damaged: folder of each newer, damaged checkpoint -> what is wrong with it.
     """
 
     folder: Path
@@ -130,15 +130,15 @@ class Found:
     damaged: dict[Path, str]
 
     def notes(self) -> list[str]:
-        """A line for each damaged checkpoint."""
-        return [f"{damage}; training goes on from step {self.state.step}" for damage in self.damaged.values()]
+        """One line for each damaged checkpoint."""
+        return [f"{damage}; training resumes from step {self.state.step}" for damage in self.damaged.values()]
 
 
 def find_checkpoint(runs: Path) -> Found | None:
-    """Find the newest checkpoint that is not damaged; None where there are none at all.
+    """Find the newest checkpoint that is not damaged; None if there is no checkpoint.
 
     Raises:
-        UserError: all of them are damaged.
+        UserError: all checkpoints are damaged.
     """
     damaged: dict[Path, str] = {}
     folders = [(folder.name[:_STEP_END], folder.stat().st_mtime, folder) for folder in runs.glob("step-*")]
@@ -148,12 +148,12 @@ def find_checkpoint(runs: Path) -> Found | None:
         except UserError as error:
             damaged[folder] = str(error)
     for damage in damaged.values():
-        raise UserError(f"no checkpoint can be used: {damage}", where=str(runs), fix="move the folder away")
+        raise UserError(f"all checkpoints are damaged: {damage}", where=str(runs), fix="move the folder away")
     return None
 
 
 def tidy_checkpoints(runs: Path, found: Found | None) -> None:
-    """Leave the newest good checkpoint only, before any worker is started; damaged ones get another name.
+    """Keep only the newest good checkpoint and rename damaged ones. Call this before workers start.
 
     Args:
         runs: folder of the checkpoints.
@@ -171,10 +171,16 @@ def tidy_checkpoints(runs: Path, found: Found | None) -> None:
 
 
 def check_continuable(state: State, workers: int, zero: int, precision: str) -> None:
-    """See that a checkpoint can go on in a run of this kind.
+    """Check that a training can resume from a checkpoint with these settings.
+
+    Args:
+        state: progress in the checkpoint.
+        workers: number of workers now.
+        zero: ZeRO stage now.
+        precision: precision of the parameters now.
 
     Raises:
-        UserError: it cannot.
+        UserError: the ZeRO stage or the precision differs, or the number of workers differs at ZeRO stage 3.
     """
     for name, before, now in (("zero", state.zero, zero), ("precision", state.precision, precision)):
         if before != now:
@@ -185,27 +191,27 @@ def check_continuable(state: State, workers: int, zero: int, precision: str) -> 
             )
     if state.zero == 3 and state.workers != workers:
         raise UserError(
-            f"a checkpoint of ZeRO 3 goes on with as many workers as made it, {state.workers}, not {workers}",
+            f"ZeRO 3 cannot change the number of workers from {state.workers} to {workers}",
             where="run.workers",
             fix=f"give --run.workers {state.workers}",
         )
 
 
 def needs_conversion(state: State, workers: int) -> bool:
-    """Whether a checkpoint must be converted before so many workers can load it."""
+    """Whether a checkpoint must be converted before this number of workers can load it."""
     return state.zero > 0 and state.workers != workers
 
 
 def load_checkpoint(engine: Any, folder: Path, state: State) -> None:
-    """Load the weights and the optimizer's state; every worker calls this.
+    """Load the weights and the optimizer state. Every worker calls this.
 
     Args:
-        engine: DeepSpeed's, new; configured with `universal` where the checkpoint needs conversion.
-        folder: the checkpoint.
-        state: its state.
+        engine: new DeepSpeed engine, configured with `universal` if the checkpoint needs conversion.
+        folder: folder of the checkpoint.
+        state: progress in the checkpoint.
 
     Raises:
-        UserError: it cannot be converted for this number of workers.
+        UserError: the checkpoint cannot be converted for this number of workers.
     """
     if not needs_conversion(state, dist.get_world_size()):
         engine.load_checkpoint(str(folder), tag=_TAG)
@@ -221,14 +227,14 @@ def load_checkpoint(engine: Any, folder: Path, state: State) -> None:
 
 
 def _convert(folder: Path, converted: Path) -> None:
-    """Write a checkpoint that any number of workers can load."""
+    """Convert a checkpoint to the format that any number of workers can load."""
     shutil.rmtree(converted, ignore_errors=True)
     reason = convert_checkpoint(folder / _TAG, converted / _TAG)
     if reason:
         raise UserError(
             f"the checkpoint cannot be converted for another number of workers: {reason}",
             where=str(folder),
-            fix="go on with the same --run.workers",
+            fix="resume with the same --run.workers as before",
         )
 
 

@@ -1,4 +1,4 @@
-"""Workers that agree: what one of them finds, all of them know, so that none waits for another that has given up."""
+"""Collective operations of training workers. An error in one worker is raised in all, so that none waits forever."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _WRITE_ERRORS = re.compile(r"No space left|file write failed|failed writing|[Qq]
 
 
 def gather(value: Value) -> list[Value]:
-    """The value of every worker, in order; all of them call this."""
+    """The values of all workers, in the order of their ranks. All workers call this."""
     values: list[Value] = [value] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
 
 
 def from_first(value: Value) -> Value:
-    """The value of worker 0; all of them call this."""
+    """The value of worker 0. All workers call this."""
     values = [value]
     dist.broadcast_object_list(values, src=0)
     return values[0]
@@ -32,39 +32,39 @@ def from_first(value: Value) -> Value:
 
 @contextmanager
 def agreed(where: str = "") -> Iterator[None]:
-    """Raise a mistake that any worker meets in the block in all of them; the block itself has no collective calls.
+    """Raise a user error or write error of any worker in all workers. The block must not make collective calls.
 
     Args:
-        where: what is written in the block, for the message when the system refuses to.
+        where: the path that the block writes to, for the message of a write error.
 
     Raises:
-        UserError: the first worker's that has one.
+        UserError: the error of the lowest rank that has one.
     """
-    mistake: UserError | None = None
+    failure: UserError | None = None
     try:
         yield
     except UserError as error:
-        mistake = error
+        failure = error
     except Exception as error:
         if not is_write_error(error):
             raise
-        mistake = cannot_write(error, where)
-    for found in gather(mistake):
+        failure = cannot_write(error, where)
+    for found in gather(failure):
         if found is not None:
             raise found
 
 
 def is_write_error(error: Exception) -> bool:
-    """Whether an error is the system's refusal to write, such as a full disk."""
-    # torch and safetensors write files by themselves and raise classes of their own.
+    """Whether an error means that a file cannot be written, for example because the disk is full."""
+    # torch and safetensors write files in native code and raise other classes than OSError.
     return isinstance(error, OSError) or bool(_WRITE_ERRORS.search(str(error)))
 
 
 def cannot_write(error: Exception, where: str) -> UserError:
-    """The system's refusal to write as a mistake of the user."""
+    """Turn a write error into a `UserError`."""
     reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
     return UserError(
         f"cannot write: {reason}",
         where=where,
-        fix="make room, and the same command goes on from the last checkpoint",
+        fix="free disk space and run the same command again; it resumes from the last checkpoint",
     )

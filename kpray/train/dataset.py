@@ -1,4 +1,4 @@
-"""The rows of a tokenized training set in the memory of a worker, compactly, to be taken in any order."""
+"""A tokenized training set in the memory of a worker, with access to rows by index."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from kpray.train.tokenize import ORDER
 
 
 class Rows:
-    """Columns of numbers: the values of all rows one after the other, and where each row's begin.
+    """Rows as flat NumPy arrays: the values of a column for all rows, and the offset of each row's first value.
 
     Attributes:
-        lengths: int32 [rows], the column `length`.
+        lengths: column `length`: number of tokens of each row, int32 [rows].
     """
 
     def __init__(self, tables: Iterable[pa.Table]) -> None:
-        """Hold the rows of tables in any order, sorted by their column `order`; columns of text are left out."""
+        """Copy the rows of the tables, sorted by the column `order`. Columns of text are skipped."""
         kept = [table.select(number_columns(table.schema)) for table in tables]
         table = pa.concat_tables(kept).sort_by(ORDER).drop_columns([ORDER]) if kept else pa.table({"length": []})
         del kept
@@ -36,7 +36,7 @@ class Rows:
         return len(self.lengths)
 
     def take(self, indices: Sequence[int] | np.ndarray) -> list[dict[str, np.ndarray]]:
-        """Some rows: for each column an array, of a list its values, else of no dimension."""
+        """Return the rows at these indices. A list becomes an array [values], a number an array without dimensions."""
         return [{name: self._cell(name, int(index)) for name in self._values} for index in indices]
 
     def _cell(self, name: str, index: int) -> np.ndarray:
@@ -48,7 +48,7 @@ class Rows:
 
 
 def number_columns(schema: pa.Schema) -> list[str]:
-    """Names of the columns that training needs: `order`, and those of numbers or lists of numbers."""
+    """Names of the columns that training needs: `order`, and all columns of numbers or lists of numbers."""
     return [ORDER, *(field.name for field in schema if field.name != ORDER and _is_number(field.type))]
 
 

@@ -1,7 +1,7 @@
-"""DeepSpeed as the training loop uses it: its configuration, its engine, and the model inside.
+"""DeepSpeed for the training loop: its configuration, its engine, and the model inside the engine.
 
-A step has as many forward and backward passes as its documents need, a number that changes from step to step: the loop
-itself says where a step ends (`managed_gradient_accumulation: false`), and scales its losses.
+The number of micro-batches of a step depends on the lengths of its documents. Therefore the loop itself decides when a
+step ends (`managed_gradient_accumulation: false`), and scales the losses.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ Precision = Literal["fp16", "bf16", "fp32"]
 
 
 def choose_precision(precision: Literal["auto", "fp16", "bf16", "fp32"], cuda: bool, bf16: bool) -> Precision:
-    """What `run.precision` means on the machines at hand.
+    """Resolve `run.precision` for the hardware of the cluster.
 
     Args:
-        precision: as configured.
-        cuda: whether there are GPUs.
-        bf16: whether they can do bfloat16; a CPU can.
+        precision: the configured value.
+        cuda: whether the workers have GPUs.
+        bf16: whether the GPUs support bfloat16. CPUs always do.
 
     Raises:
-        UserError: they cannot do what is asked for.
+        UserError: the hardware does not support the precision.
     """
     if precision == "auto":
         return "fp16" if cuda else "fp32"
     if precision == "fp16" and not cuda:
         raise UserError("fp16 needs GPUs", where="run.precision", fix="choose fp32, bf16 or auto")
     if precision == "bf16" and cuda and not bf16:
-        raise UserError("these GPUs cannot do bf16", where="run.precision", fix="choose fp16, fp32 or auto")
+        raise UserError("these GPUs do not support bf16", where="run.precision", fix="choose fp16, fp32 or auto")
     return precision
 
 
 def deepspeed_config(optim: OptimConfig, zero: int, precision: Precision, *, universal: bool = False) -> dict[str, Any]:
-    """The configuration that `deepspeed.initialize` takes.
+    """The configuration for `deepspeed.initialize`.
 
     Args:
-        optim: for the clipping.
-        zero: stage of ZeRO.
-        precision: of parameters and activations; the optimizer's are always float32.
+        optim: provides the limit of gradient clipping.
+        zero: ZeRO stage.
+        precision: precision of parameters and activations. The optimizer state is always float32.
         universal: the checkpoint to load was converted for another number of workers.
     """
     config: dict[str, Any] = {
-        # Both are names only: the loop scales its losses, and says where a step ends.
+        # DeepSpeed requires both values but does not use them: the loop decides when a step ends.
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "managed_gradient_accumulation": False,
         "gradient_clipping": optim.clip or 0.0,
         "zero_optimization": {"stage": zero},
-        "zero_allow_untested_optimizer": True,  # torch's AdamW, which needs no compiler on the machine
+        "zero_allow_untested_optimizer": True,  # torch's AdamW needs no compiler on the machine
         "checkpoint": {"load_universal": universal},
         "steps_per_print": 2**31,
     }
     if precision == "fp16":
-        # 2 ** 16 is halved at each overflow, and doubled after 1,000 steps without one.
+        # Dynamic loss scale: starts at 2 ** 16, halved at an overflow, doubled after 1,000 steps without one.
         config["fp16"] = {
             "enabled": True,
             "loss_scale": 0,
@@ -74,24 +74,24 @@ def deepspeed_config(optim: OptimConfig, zero: int, precision: Precision, *, uni
 
 
 def learning_rate(step: int, steps: int, optim: OptimConfig) -> float:
-    """Learning rate of a step: rises in a straight line over the warm-up, then falls in one.
+    """Learning rate of a step: it rises linearly during the warm-up, then falls linearly. It is never 0.
 
     Args:
-        step: 0, 1, ..., steps - 1. No step has a rate of 0.
-        steps: of the whole training.
-        optim: highest rate, and the share of the warm-up.
+        step: index of the step, 0 to steps - 1.
+        steps: number of steps of the whole training.
+        optim: the highest rate, and the share of warm-up steps.
     """
     warmup = round(optim.warmup * steps)
     return optim.lr * ((step + 1) / warmup if step < warmup else (steps - step) / (steps - warmup))
 
 
 def parameter_groups(model: torch.nn.Module, optim: OptimConfig) -> list[dict[str, Any]]:
-    """Groups for AdamW: weight decay for matrices, none for biases and layer normalization, which are vectors.
+    """Parameter groups for AdamW: weight decay for matrices, but not for vectors (biases and layer normalization).
 
     Args:
-        model: where it has an attribute `new_parameters`, these names are of weights that do not come from its
-            backbone, and their learning rate is `optim.new_lr` times that of the others (`factor` of a group).
-        optim: for the weight decay and the factor.
+        model: the model. If it has an attribute `new_parameters`, these are names of weights that are not part of its
+            backbone. Their learning rate is `optim.new_lr` times that of the others (key `factor` of a group).
+        optim: the weight decay and the factor.
     """
     new: frozenset[str] = getattr(model, "new_parameters", frozenset())
     groups: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
@@ -99,14 +99,17 @@ def parameter_groups(model: torch.nn.Module, optim: OptimConfig) -> list[dict[st
         if parameter.requires_grad:
             key = (optim.new_lr if name in new else 1.0, optim.weight_decay if parameter.ndim > 1 else 0.0)
             groups.setdefault(key, []).append(parameter)
-    return [{"params": own, "weight_decay": decay, "factor": factor} for (factor, decay), own in groups.items()]
+    return [
+        {"params": parameters, "weight_decay": decay, "factor": factor}
+        for (factor, decay), parameters in groups.items()
+    ]
 
 
 def build_model(task: TrainingTask, optim: OptimConfig, run: RunConfig) -> torch.nn.Module:
-    """The model with its starting weights, the same in every worker, ready to be trained.
+    """Build the model in training mode, with the same initial weights in every worker.
 
     Raises:
-        UserError: it cannot be loaded, or cannot do gradient checkpointing.
+        UserError: the model cannot be loaded, or does not support gradient checkpointing.
     """
     torch.manual_seed(optim.seed)
     model = task.build().train()  # transformers loads models for evaluation
@@ -114,18 +117,20 @@ def build_model(task: TrainingTask, optim: OptimConfig, run: RunConfig) -> torch
         enable = getattr(model, "gradient_checkpointing_enable", None)
         if enable is None:
             raise UserError(
-                f"{task.kind} has no gradient checkpointing", where="run.gradient_checkpointing", fix="false"
+                f"{task.kind} does not support gradient checkpointing",
+                where="run.gradient_checkpointing",
+                fix="set it to false",
             )
         enable()
     return model
 
 
 def start_engine(module: torch.nn.Module, groups: list[dict[str, Any]], config: Mapping[str, Any]) -> Any:
-    """Hand a module to DeepSpeed; every worker calls this, in a process group.
+    """Make a DeepSpeed engine. Every worker calls this, inside a process group.
 
     Args:
-        module: what is trained; its forward returns a dictionary of losses.
-        groups: from `parameter_groups`; each step sets their learning rates.
+        module: the module to train. Its forward method returns a dictionary of losses.
+        groups: from `parameter_groups`. The loop sets their learning rates at each step.
         config: from `deepspeed_config`.
     """
     import deepspeed
@@ -139,15 +144,15 @@ def start_engine(module: torch.nn.Module, groups: list[dict[str, Any]], config: 
 
 
 def whole_model(engine: Any, model: torch.nn.Module, build: Callable[[], torch.nn.Module]) -> torch.nn.Module:
-    """A model that is trained, as it is, for evaluation; every worker calls this.
+    """The model in training with whole parameters, for evaluation. Every worker calls this.
 
-    At ZeRO 3 each worker has a share of every parameter: they are gathered, one after the other, into another model,
-    since workers that do not call the model equally often could not gather them while they do.
+    At ZeRO 3, each worker has a share of every parameter. This function gathers the parameters one by one into a second
+    model. DeepSpeed could gather them during evaluation only if all workers called the model equally often.
 
     Args:
-        engine: DeepSpeed's.
-        model: in its module.
-        build: gives another model of the kind.
+        engine: DeepSpeed engine.
+        model: the model inside the engine's module.
+        build: makes another model of the same kind.
     """
     if zero_stage(engine) < 3:
         return model

@@ -1,4 +1,4 @@
-"""What a training tells of itself while it runs: metrics.jsonl, TensorBoard, and MLflow or Weights & Biases."""
+"""Logs of the metrics of a training: metrics.jsonl, TensorBoard, and optionally MLflow or Weights & Biases."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Tracker = Literal["none", "mlflow", "wandb"]
 
 
 class MetricsLog:
-    """Writes a line for every report; the first worker has one."""
+    """Writes metrics to all logs. Only worker 0 has one."""
 
     def __init__(self, output: Path, step: int, tracker: Tracker, configuration: Mapping[str, Any]) -> None:
-        """Go on after a step: what an earlier run said of later ones is cut off, since they will be done again.
+        """Open the logs after a step. Later entries of an earlier run are removed, because these steps are repeated.
 
         Args:
-            output: folder of the training.
-            step: the last step that counts.
-            tracker: where else metrics go.
-            configuration: of the training, for the tracker.
+            output: output folder of the training.
+            step: the last step to keep.
+            tracker: the additional tracker.
+            configuration: configuration of the training, for the tracker.
         """
         from tensorboardX import SummaryWriter
 
@@ -37,7 +37,7 @@ class MetricsLog:
         self._track, self._end = _open_tracker(tracker, output, configuration)
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
-        """Add a line to metrics.jsonl, and the numbers in it to the others."""
+        """Add a line to metrics.jsonl, and its numbers to TensorBoard and the tracker."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
         numbers = dict(_numbers(values))
@@ -46,26 +46,26 @@ class MetricsLog:
         self._track(numbers, step)
 
     def close(self) -> None:
-        """End it, also at the tracker."""
+        """Close all logs and end the tracker's run."""
         self._file.close()
         self._tensorboard.close()
         self._end()
 
 
 class MetricsTail:
-    """Reads lines as they are added to metrics.jsonl; it passes over what was there before."""
+    """Follows metrics.jsonl: reads the lines that are added after it was opened."""
 
     def __init__(self, output: Path) -> None:
-        """Begin at the end of the file in the output folder of a training."""
+        """Start at the current end of the file in the output folder of a training."""
         self.path = output / METRICS_FILE
         self.offset = self.path.stat().st_size if self.path.exists() else 0
 
     def lines(self) -> list[dict[str, Any]]:
-        """The values of the whole lines that came since the last call."""
+        """Values of the complete lines that were added since the last call."""
         try:
             with self.path.open("rb") as file:
                 size = file.seek(0, 2)
-                # It is cut when workers begin again, and may since have grown beyond this offset, into a line's middle.
+                # Restarted workers truncate the file. If it has grown again, the offset may be in the middle of a line.
                 self.offset = min(self.offset, size)
                 file.seek(max(0, self.offset - 1))
                 if self.offset and file.read(1) != b"\n":
@@ -78,13 +78,13 @@ class MetricsTail:
 
 
 def _lines_until(path: Path, step: int) -> list[str]:
-    """Lines of the file up to a step; the last one may have been cut off as it was written."""
+    """Lines of the file up to a step. An incomplete last line is removed."""
     *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")
     return [line + "\n" for line in lines if json.loads(line)["step"] <= step]
 
 
 def _numbers(values: Mapping[str, Any], above: str = "") -> list[tuple[str, float]]:
-    """The numbers of nested values, each with its name: validation/score."""
+    """Flatten nested values to pairs of a name, such as `validation/score`, and a number."""
     found: list[tuple[str, float]] = []
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -97,8 +97,8 @@ def _numbers(values: Mapping[str, Any], above: str = "") -> list[tuple[str, floa
 def _open_tracker(
     tracker: Tracker, output: Path, configuration: Mapping[str, Any]
 ) -> tuple[Callable[[dict[str, float], int], Any], Callable[[], Any]]:
-    """What takes the numbers of a step, and what ends it; a run that goes on goes on there too."""
-    identity = output / "tracker.txt"  # of the run there
+    """Functions that log the numbers of a step and that end the tracker's run. A resumed training reuses its run."""
+    identity = output / "tracker.txt"  # the tracker's id of the run
     known = identity.read_text(encoding="utf-8") if identity.exists() else None
     if tracker == "mlflow":
         import mlflow
@@ -107,7 +107,7 @@ def _open_tracker(
         write_text(run.info.run_id, identity)
         if not known:
             mlflow.log_dict(dict(configuration), "configuration.json")
-        # MLflow's names have no "#" or "@".
+        # MLflow does not allow "#" and "@" in names.
         names = str.maketrans("#@", "NA")
         return lambda numbers, step: mlflow.log_metrics(
             {name.translate(names): number for name, number in numbers.items()}, step

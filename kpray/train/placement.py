@@ -1,4 +1,4 @@
-"""Where the workers of a training go."""
+"""How the workers of a training are placed on the nodes."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from kpray.batch.chunks import READER_CPUS
 from kpray.errors import UserError
 from kpray.training import RunConfig
 
-NODE_CPUS = 2.5 * READER_CPUS  # of each node, that workers leave to Ray Data
+NODE_CPUS = 2.5 * READER_CPUS  # cores of each node that workers leave to Ray Data
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where the workers go.
+    """Number of workers and the resources of each.
 
     Attributes:
-        workers: how many.
-        gpu: whether each has a GPU.
-        cpus: cores of each.
+        workers: number of workers.
+        gpu: whether each worker has a GPU.
+        cpus: cores of each worker.
     """
 
     workers: int
@@ -28,24 +28,28 @@ class Placement:
 
     @property
     def threads(self) -> int:
-        """Threads of a worker's tensors."""
+        """Number of torch threads of a worker."""
         return max(1, round(self.cpus))
 
 
 def placement(run: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Placement:
-    """Decide where the workers go: each on one node, and on every node something is left for reading.
+    """Choose the number of workers and their cores, such that each fits on a node and every node can still read data.
 
     Args:
-        run: the numbers that are set.
-        nodes: resources of each.
+        run: the configured numbers of workers and cores.
+        nodes: resources of each node.
 
     Raises:
-        UserError: there is not enough of something; Ray would wait for it forever.
+        UserError: the workers do not fit. Ray itself would wait forever.
     """
     gpus = int(sum(node.get("GPU", 0) for node in nodes))
     workers = run.workers or max(1, gpus)
     if gpus and workers > gpus:
-        raise UserError(f"{workers} workers need as many GPUs, and there are {gpus}", where="run.workers")
+        raise UserError(
+            f"{workers} workers need {workers} GPUs, but the cluster has {gpus}",
+            where="run.workers",
+            fix="use fewer workers",
+        )
     free = [(max(0.0, node.get("CPU", 0) - NODE_CPUS), int(node.get("GPU", 0)) if gpus else workers) for node in nodes]
 
     def fitting(cpus: float) -> int:
@@ -54,11 +58,11 @@ def placement(run: RunConfig, nodes: Sequence[Mapping[str, float]]) -> Placement
     shares = {cores / number for cores, most in free for number in range(1, min(workers, most) + 1)}
     share = next((share for share in sorted(shares, reverse=True) if share and fitting(share) >= workers), 0.0)
     if not share or (run.cpus and fitting(run.cpus) < workers):
-        most = f", of which {workers} workers can have {share:.4g} each" if share else ""
+        most = f", at most {share:.4g} for each of {workers} workers" if share else ""
         raise UserError(
             f"{workers} workers of {run.cpus or 'any number of'} cores do not fit: "
-            f"there are {sum(cores for cores, _ in free):.4g} beside reading{most}",
+            f"the cluster has {sum(cores for cores, _ in free):.4g} free cores (the rest reads the data){most}",
             where="run.cpus" if run.cpus else "run.workers",
-            fix="give less",
+            fix="use fewer workers or cores",
         )
     return Placement(workers, gpus > 0, run.cpus or share)

@@ -1,4 +1,4 @@
-"""Documents to rows of tokens, once: Parquet that every training worker reads, in an order that is always the same."""
+"""Tokenizes a training set once, into Parquet files that every training worker reads in the same order."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ from kpray.errors import UserError
 from kpray.storage import whole_file
 from kpray.training import TrainingTask
 
-STEP = "tokens"  # name of the step that makes them
-ORDER = "order"  # column with which `read_parquet`'s rows, which come in any order, are sorted
+STEP = "tokens"  # name of the step in the step cache
+ORDER = "order"  # column to sort by, because `read_parquet` returns rows in any order
 _CHUNK_RECORDS = 500
-_ACTOR_BYTES = 500_000  # of the files for one actor: in the seconds that another takes to start, it reads as much
-_ROW_BITS, _CHUNK_BITS = 16, 28  # of an order: the row in its chunk, the chunk in its file; the rest is the file
+_ACTOR_BYTES = 500_000  # bytes per actor; an actor reads this much in the time that another one needs to start
+_ROW_BITS, _CHUNK_BITS = 16, 28  # bit fields of `order`: row in its chunk, chunk in its file; the high bits: the file
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What is taken of a file.
+    """The part of a file that is tokenized.
 
     Attributes:
-        records: the first so many; None: all.
-        bytes: of the file that are read for them.
+        records: number of records, from the start of the file; None: all.
+        bytes: size in bytes of what is read.
     """
 
     records: int | None
@@ -47,16 +47,16 @@ class Share:
 
 @dataclass(frozen=True)
 class TokenRun:
-    """All that the tokens of a training set depend on; every worker gets it.
+    """Everything that the tokens of a training set depend on. Every worker receives it.
 
     Attributes:
-        folder: a folder for token sets, as an absolute path that all nodes see; this one has a folder of its own in it.
-        task: the model to be trained.
+        folder: folder for token sets, as an absolute path that all nodes share. Each token set has a subfolder.
+        task: the training task, which has the tokenizer.
         sources: the files, in order.
-        documents: the first so many records are taken; None: all.
-        lang: language of records that name none.
-        limits: sizes beyond which a record is rejected.
-        excluded: fingerprints of the documents that are left out (`kpray.corpus.overlap`).
+        documents: number of records to use, from the start of the files; None: all.
+        lang: language of records that do not name one.
+        limits: maximum sizes of a record. Larger records are rejected.
+        excluded: fingerprints of documents to leave out (`kpray.corpus.overlap`).
     """
 
     folder: Path
@@ -68,7 +68,7 @@ class TokenRun:
     excluded: frozenset[str] = frozenset()
 
     def inputs(self) -> dict[str, Any]:
-        """What the tokens depend on."""
+        """Inputs of the step, as JSON values."""
         return {
             "task": self.task.describe_tokens(),
             "files": [[source.path, source.bytes] for source in self.sources],
@@ -80,17 +80,17 @@ class TokenRun:
 
     @cached_property
     def output(self) -> Path:
-        """Folder of the parts: other inputs have another one."""
+        """Folder of the parts. Its name depends on `inputs`."""
         return StepCache(self.folder).folder_of(STEP, step_key(STEP, self.inputs()))
 
     @property
     def state(self) -> Path:
-        """Folder of what the work needs to go on."""
+        """Folder with the state for resuming the work."""
         return self.output / STATE_FOLDER
 
     @cached_property
     def shares(self) -> dict[str, Share]:
-        """What is taken of each file, by its path; files of which nothing is taken are left out."""
+        """Map the path of each file to the part that is tokenized. Unused files are left out."""
         if self.documents is None:
             return {source.path: Share(None, source.bytes) for source in self.sources}
         shares: dict[str, Share] = {}
@@ -109,11 +109,11 @@ class TokenRun:
         return shares
 
     def part(self, source: Source) -> str:
-        """Start of the names of the parts that are made of a file: its place among the files."""
+        """Prefix of the names of a file's parts. It contains the index of the file."""
         return f"part-{self.sources.index(source):05d}"
 
     def chunks(self, source: Source) -> Iterator[Chunk]:
-        """The same chunks every time, as far as the file's share goes."""
+        """Chunks of the file's share. Every call yields the same chunks."""
         left = self.shares[source.path].records
         for chunk in read_chunks(source, _CHUNK_RECORDS, self.limits):
             yield replace(chunk, items=chunk.items[:left])
@@ -128,9 +128,9 @@ class TokenSet:
     """A tokenized training set.
 
     Attributes:
-        folder: of the parts.
-        rows: documents to train on.
-        rejected: records that are not among them; `folder/_rejects.jsonl` has the reasons.
+        folder: folder of the parts.
+        rows: number of documents to train on.
+        rejected: number of rejected records. `folder/_rejects.jsonl` has the reasons.
     """
 
     folder: Path
@@ -143,14 +143,14 @@ class TokenSet:
 
 
 def tokenize_files(run: TokenRun, *, local: bool = False) -> TokenSet:
-    """Tokenize the files, or find what an earlier run has finished.
+    """Tokenize the files, or reuse the result of an earlier run.
 
     Args:
-        run: what is tokenized.
-        local: without Ray, on this machine.
+        run: describes the token set.
+        local: tokenize on this machine without Ray.
 
     Raises:
-        UserError: a worker met a mistake of the user, could not write, or no record is left.
+        UserError: a worker found a user's mistake or could not write, or all records were rejected.
     """
     step = StepCache(run.folder).do(STEP, run.inputs(), lambda _: _tokenize(run, local))
     return TokenSet(step.folder, step.outcome["rows"], step.outcome["rejected"])
@@ -172,20 +172,20 @@ def _tokenize(run: TokenRun, local: bool) -> dict[str, int]:
         counts = process_chunks(run, sources, size, _TokenizeChunk, placement)
     if not counts.written:
         raise UserError(
-            f"none of {counts.rejected:,} records can be trained on",
+            f"all {counts.rejected:,} training records were rejected",
             where=", ".join(source.name for source in run.sources[:3]),
-            fix=f"{run.output / REJECTS_FILE} has the reasons",
+            fix=f"see the reasons in {run.output / REJECTS_FILE}",
         )
     return {"rows": counts.written, "rejected": counts.rejected}
 
 
 class _TokenizeChunk(ChunkActor[TokenRun]):
-    """An actor: records to rows, one chunk after the other."""
+    """Turns the records of one chunk after another into rows of tokens."""
 
     activity = "tokenizing"
 
     def open(self) -> None:
-        self.files = {source.name: place for place, source in enumerate(self.run.sources)}
+        self.files = {source.name: index for index, source in enumerate(self.run.sources)}
 
     def process(self, chunk: Chunk, part: str) -> None:
         records: list[Record] = []
@@ -199,11 +199,11 @@ class _TokenizeChunk(ChunkActor[TokenRun]):
                 records.append(parsed)
         first = ((self.files[chunk.source] << _CHUNK_BITS) + chunk.index) << _ROW_BITS
         rows = []
-        for place, (record, row) in enumerate(zip(records, self.run.task.tokenize(records), strict=True)):
+        for index, (record, row) in enumerate(zip(records, self.run.task.tokenize(records), strict=True)):
             if isinstance(row, str):
                 rejects.append(Reject(record.source, record.line, row))
             else:
-                rows.append({**row, ORDER: first + place})
+                rows.append({**row, ORDER: first + index})
         schema = self.run.task.schema().append(pa.field(ORDER, pa.int64()))
         rejects.sort(key=lambda reject: reject.line)
         self.write_rejects(rejects, part)

@@ -43,7 +43,7 @@ def output_of(run: BatchRun) -> Path:
 
 @pytest.fixture
 def sources(tmp_path: Path) -> list[Source]:
-    lines = [json.dumps({"id": str(place), "text": text}) for place, text in enumerate(TEXTS)]
+    lines = [json.dumps({"id": str(index), "text": text}) for index, text in enumerate(TEXTS)]
     (tmp_path / "some.jsonl").write_text("\n".join([lines[0], "broken", *lines[1:]]), encoding="utf-8")
     return find_sources([str(tmp_path / "some.jsonl")])
 
@@ -73,13 +73,15 @@ def test_placement(resources: dict[str, float], config: BatchConfig, actors: tup
     assert arguments == {"num_cpus": 0.9, "num_gpus": gpus}
 
 
-@pytest.mark.parametrize(("actors", "most", "size"), [(None, 3, 3), (None, 99, 8), (5, 99, 5), (5, 2, 2), (None, 0, 1)])
-def test_few_chunks_have_a_small_pool(actors: int | None, most: int, size: int) -> None:
-    pool = placement(BatchConfig(actors=actors), {"CPU": 8.0}, most)["compute"]
+@pytest.mark.parametrize(
+    ("actors", "chunks", "size"), [(None, 3, 3), (None, 99, 8), (5, 99, 5), (5, 2, 2), (None, 0, 1)]
+)
+def test_few_chunks_have_a_small_pool(actors: int | None, chunks: int, size: int) -> None:
+    pool = placement(BatchConfig(actors=actors), {"CPU": 8.0}, chunks)["compute"]
     assert (pool.min_size, pool.max_size) == (size, size)
 
 
-def test_settings_become_a_run_without_choices_left(tmp_path: Path, model: str, nltk_tagger: None) -> None:
+def test_run_has_a_resolved_configuration(tmp_path: Path, model: str, nltk_tagger: None) -> None:
     config, batch = {"model": model}, BatchConfig(chunk_records=7)
     run = BatchRun.pinned(tmp_path / "output", "samrank", config, 5, "fr", Limits(), batch)
     assert run.config == SAMRankConfig(model=model, tagger="nltk").model_dump(mode="json")
@@ -107,14 +109,14 @@ def test_output_of_another_run_is_refused(
         check_manifest(replace(run, **{field: value}), sources)
     assert str(error.value).startswith(f"{run.output}: the folder holds output {message}")
     assert "give another --output" in str(error.value)
-    check_manifest(run, sources)  # the refusal has changed nothing
+    check_manifest(run, sources)  # the error has changed nothing
 
 
 def test_run_without_output_binds_nothing(run: BatchRun, sources: list[Source]) -> None:
     # A first attempt with a misspelt model or head leaves a folder without predictions.
     check_manifest(run, sources)
     rejects = output_of(run) / "_kpray/rejects/part-0.jsonl"
-    rejects.write_text('{"source": "a", "line": 1, "reason": "too long for the limits of then"}\n', encoding="utf-8")
+    rejects.write_text('{"source": "a", "line": 1, "reason": "too long for the earlier limits"}\n', encoding="utf-8")
     other = replace(run, top=3)
     check_manifest(other, sources)
     assert not rejects.exists()
@@ -138,7 +140,7 @@ def test_inputs_may_come_and_go_but_not_change(run: BatchRun, sources: list[Sour
     with pytest.raises(UserError) as error:
         check_manifest(run, [changed])
     sizes = f"{source.bytes} bytes then, {source.bytes + 1} now"
-    assert str(error.value).startswith(f"{source.path}: the input has changed since this output was begun ({sizes})")
+    assert str(error.value).startswith(f"{source.path}: the input has changed since this output was started ({sizes})")
 
 
 def test_names_of_parts_do_not_depend_on_the_current_folder(
@@ -148,7 +150,7 @@ def test_names_of_parts_do_not_depend_on_the_current_folder(
         return [table["part"][0].as_py() for table in chunks(run, find_sources([path])[0])]
 
     expected = names(sources[0].path)
-    assert len(set(expected)) == 2  # four items, two to a chunk
+    assert len(set(expected)) == 2  # four items, two per chunk
     monkeypatch.chdir(tmp_path)
     assert names("some.jsonl") == names("../" + tmp_path.name + "/some.jsonl") == expected
     (tmp_path / "link.jsonl").symlink_to(tmp_path / "some.jsonl")
@@ -177,7 +179,7 @@ def test_chunks_are_predicted_and_committed_once(run: BatchRun, sources: list[So
         "reason": "not JSON: Expecting value at column 1",
     }
 
-    # After the loss of one file only its chunk is done again.
+    # If one part is lost, only its chunk is processed again.
     files[1].unlink()
     before = files[0].stat().st_mtime_ns
     again = [actor(table).to_pylist()[0] for table in chunks(run, sources[0])]
@@ -186,7 +188,7 @@ def test_chunks_are_predicted_and_committed_once(run: BatchRun, sources: list[So
     assert sorted(output_of(run).glob("*.parquet")) == files
 
 
-def test_worker_hands_mistakes_to_the_driver(run: BatchRun, sources: list[Source]) -> None:
+def test_worker_returns_user_errors_to_the_driver(run: BatchRun, sources: list[Source]) -> None:
     tables = chunks(run, sources[0])
     wrong = _PredictChunk(replace(run, config={**run.config, "heads": ["9-1"]}))
     assert wrong(tables[0]).to_pylist()[0]["error"].startswith("heads: the model has no head 9-1")

@@ -1,4 +1,4 @@
-"""What describes clusters, held against schemas: cluster.yaml by Ray's own, KubeRay's manifests by the fields used."""
+"""Checks cluster.yaml against Ray's schema, and the KubeRay manifests against models of the fields that they use."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def test_cluster_fits_the_schema_of_ray() -> None:
     check_cluster(CLUSTER)
     with pytest.raises(jsonschema.ValidationError, match="min_worker"):
         check_cluster({**CLUSTER, "min_worker": 1})
-    own = {name: value for name, value in CLUSTER.items() if name not in ("available_node_types", "head_node_type")}
-    check_cluster({**own, "provider": {"type": "local", "head_ip": "10.0.0.1", "worker_ips": ["10.0.0.2"]}})
+    local = {name: value for name, value in CLUSTER.items() if name not in ("available_node_types", "head_node_type")}
+    check_cluster({**local, "provider": {"type": "local", "head_ip": "10.0.0.1", "worker_ips": ["10.0.0.2"]}})
 
 
-def test_head_is_without_work_and_on_demand_and_workers_are_bounded() -> None:
+def test_head_runs_no_work_and_workers_are_bounded() -> None:
     types = dict(CLUSTER["available_node_types"])
     head = types.pop(CLUSTER["head_node_type"])
     assert head["resources"] == {"CPU": 0, "GPU": 0}
@@ -46,10 +46,10 @@ def test_head_is_without_work_and_on_demand_and_workers_are_bounded() -> None:
     assert "--dashboard-host=127.0.0.1" in start
 
 
-def test_token_is_on_and_nothing_is_opened() -> None:
+def test_token_is_on_and_no_port_is_open() -> None:
     assert "--env RAY_AUTH_MODE=token" in CLUSTER["docker"]["run_options"]
     assert "~/.ray/auth_token" in CLUSTER["file_mounts"]
-    assert "security_group" not in CLUSTER["provider"]  # Ray's own: SSH, and the nodes among each other
+    assert "security_group" not in CLUSTER["provider"]  # Ray's default allows SSH and traffic between the nodes
     assert "worker_image" not in CLUSTER["docker"]
 
 
@@ -63,7 +63,7 @@ class Resources(Strict):
 
     @model_validator(mode="after")
     def _same(self) -> Resources:
-        if self.requests != self.limits:  # KubeRay tells Ray of the limits, Kubernetes places by the requests
+        if self.requests != self.limits:  # Ray schedules by the limits, Kubernetes by the requests
             raise ValueError("requests and limits differ")
         return self
 
@@ -207,18 +207,18 @@ def test_manifest(name: str) -> None:
         Manifest.model_validate(values)
 
 
-def test_job_that_the_manifest_runs_is_one_of_ours() -> None:
+def test_job_manifest_runs_an_existing_job() -> None:
     spec = yaml.safe_load((DEPLOY / "rayjob.yaml").read_text("utf-8"))["spec"]
     job = re.fullmatch(r"python /shared/(jobs/\w+\.py) .*", spec["entrypoint"])
     assert job
     assert (ROOT / job[1]).exists()
 
 
-def test_service_that_the_manifest_runs_is_that_of_serve_config() -> None:
+def test_service_manifest_agrees_with_serve_config() -> None:
     manifest = yaml.safe_load((DEPLOY / "rayservice.yaml").read_text("utf-8"))
     there = yaml.safe_load(manifest["spec"]["serveConfigV2"])
     here = yaml.safe_load((ROOT / "serve_config.yaml").read_text("utf-8"))
-    assert there["http_options"].pop("host") == "0.0.0.0"  # of the pod
+    assert there["http_options"].pop("host") == "0.0.0.0"  # inside the pod
     assert here["http_options"].pop("host") == "127.0.0.1"
     [application] = here["applications"]
     application["args"] = {"models": application["args"]["models"]}  # the rest: defaults
@@ -226,7 +226,7 @@ def test_service_that_the_manifest_runs_is_that_of_serve_config() -> None:
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
-    """Instructions of a Dockerfile with what follows them, lines that go on joined."""
+    """Instructions of a Dockerfile with their arguments. Continued lines are joined."""
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n\s*", " ", "\n".join(lines)).splitlines()
     return [(line.split()[0], line.partition(" ")[2]) for line in joined]

@@ -1,4 +1,4 @@
-"""What binds an output folder: the values that it was begun with."""
+"""An output folder is bound to the values that its output was made with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_output_is_bound_to_its_values_once_there_is_some(tmp_path: Path) -> Non
         bind_output(tmp_path, {"langs": ("en",), "optim": {"lr": 3}}, begun=True)
     message = f"{tmp_path}: the folder holds output made with optim = {{'lr': 2}}, not {{'lr': 3}} (give another --out"
     assert str(error.value).startswith(message)
-    assert (tmp_path / "_kpray/manifest.json").read_text("utf-8") == before  # the refusal has changed nothing
+    assert (tmp_path / "_kpray/manifest.json").read_text("utf-8") == before
 
 
 def test_output_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,11 +34,11 @@ def test_inputs_may_come_and_go_but_not_change(tmp_path: Path) -> None:
     bind_output(tmp_path, {}, begun=False, inputs={"a": 1})
     assert bind_output(tmp_path, {}, begun=True, inputs={"b": 2})
     assert json.loads((tmp_path / "_kpray/manifest.json").read_text("utf-8"))["inputs"] == {"a": 1, "b": 2}
-    with pytest.raises(UserError, match=r"^a: the input has changed since this output was begun \(1 bytes then, 3 now"):
+    with pytest.raises(UserError, match=r"^a: the input has changed since this output was started \(1 bytes then, 3"):
         bind_output(tmp_path, {}, begun=True, inputs={"a": 3})
 
 
-def test_output_that_cannot_be_a_folder(tmp_path: Path) -> None:
+def test_output_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         bind_output(tmp_path / "file", {}, begun=False)

@@ -1,4 +1,4 @@
-"""What preflight makes of a node's answer, and the arithmetic of room; asking real nodes is in tests/integration."""
+"""How preflight judges the answer of a node, and whether workers fit. tests/integration asks real nodes."""
 
 from __future__ import annotations
 
@@ -30,10 +30,13 @@ def test_torch_may_be_built_for_another_device() -> None:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"versions": {**versions(), "torch": "2.0.0"}}, r"10\.0\.0\.2: the node has torch 2\.0\.0, this one 2"),
-        ({"versions": {"python": versions()["python"]}}, "the node has kpray none, this one"),
-        ({"write": "Read-only file system"}, "cannot write to /output: Read-only file system .*mount it there"),
-        ({"shared": False}, "on the node /output is another folder .*--output that all nodes share"),
+        (
+            {"versions": {**versions(), "torch": "2.0.0"}},
+            r"10\.0\.0\.2: the node has torch 2\.0\.0, but this machine has 2",
+        ),
+        ({"versions": {"python": versions()["python"]}}, "the node has kpray none, but this machine has"),
+        ({"write": "Read-only file system"}, "cannot write to /output: Read-only file system .*mount the folder on"),
+        ({"shared": False}, "does not share the folder /output with this machine .*--output that all nodes share"),
         ({"models": {"/model": "No such file or directory"}}, "cannot read the model /model: No such file"),
     ],
 )
@@ -57,7 +60,7 @@ def test_room() -> None:
             r"batch: 9 workers of 1 cores each need 9 cores, and 8 fit on .*\(; 4 cores; 4 cores and 2 GPUs\)",
         ),
         (2, {"CPU": 3, "GPU": 1}, "2 workers of 3 cores and 1 GPUs each need 6 cores and 2 GPUs, and 1 fit"),
-        (1, {"CPU": 5}, "and 0 fit"),  # 8 cores in all, but none of the nodes has 5
+        (1, {"CPU": 5}, "and 0 fit"),  # 8 cores in total, but no node has 5
     ],
 )
 def test_no_room(workers: int, needs: dict[str, float], message: str) -> None:
@@ -65,7 +68,7 @@ def test_no_room(workers: int, needs: dict[str, float], message: str) -> None:
         check_room(workers, needs, NODES, "batch")
 
 
-def test_file_that_the_nodes_look_for_is_gone_at_the_end(tmp_path: Path) -> None:
+def test_shared_file_is_removed_at_the_end(tmp_path: Path) -> None:
     with _shared_file(tmp_path / "new") as file:
         assert file
         assert file.exists()

@@ -1,6 +1,6 @@
-"""What kpray uses of Ray and DeepSpeed without a promise of theirs is as it was: one test for each entry, or more.
+"""Contract tests of the undocumented parts of Ray and DeepSpeed that kpray uses: at least one for each entry.
 
-A test that fails says what to look at after an upgrade: the entry needs to follow, or is needed no longer.
+If a test fails after an upgrade, its entry in `ray_compat` must be adapted or is no longer needed.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from kpray.cluster.ray_compat import (
     STEERING_HEADERS,
     HiddenFromTune,
     WorkerGroups,
-    crash_of,
+    crash_message,
     forget_checkpoints,
-    is_answer_of_serve,
     is_scale_exhausted,
+    is_serve_error,
     no_standard_error,
     replay_trial,
     skip_shared_memory,
@@ -53,10 +53,10 @@ def test_variables_of_a_local_ray_are_known() -> None:
 
     names = {constants.HEALTH_CHECK_INTERVAL_S_ENV_VAR, constants.ENABLE_PREEMPTION_WATCHER_ENV_VAR}
     assert {*LOCAL_VARIABLES} == names
-    assert names <= constants.ENV_VARS_TO_PROPAGATE  # its controller is another process
+    assert names <= constants.ENV_VARS_TO_PROPAGATE  # Ray Train's controller is another process
 
 
-def test_nothing_arrives_at_file_descriptor_2(capfd: pytest.CaptureFixture[str]) -> None:
+def test_file_descriptor_2_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
     with no_standard_error():
         os.write(2, b"from C++")
     with suppress(KeyError), no_standard_error():
@@ -75,15 +75,15 @@ def test_ray_data_warns_of_few_chunks() -> None:
 
 
 def test_fields_of_ray_data_are_known() -> None:
-    """It takes a field that it does not know without a word."""
+    """`DataContext` accepts unknown fields silently."""
     assert {*dir(DataContext)} >= {"target_max_block_size", "use_datasource_v2", "enable_progress_bars"}
 
 
 # --- Ray Train
 
 
-@pytest.mark.filterwarnings("ignore:The `[a-z_]+` method is deprecated:DeprecationWarning")  # pydantic, of Ray
-def test_ray_train_begins_anew_where_its_notes_are_gone(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:The `[a-z_]+` method is deprecated:DeprecationWarning")  # pydantic, used by Ray
+def test_ray_train_starts_without_its_record_of_checkpoints(tmp_path: Path) -> None:
     from ray.train import Checkpoint, CheckpointConfig
     from ray.train.v2._internal.exceptions import CheckpointManagerInitializationError
     from ray.train.v2._internal.execution.checkpoint.checkpoint_manager import CheckpointManager
@@ -95,7 +95,7 @@ def test_ray_train_begins_anew_where_its_notes_are_gone(tmp_path: Path) -> None:
 
     async def register(report: _TrainingReport) -> None:
         manager().register_checkpoint(report)
-        await asyncio.sleep(0)  # it tells others in a task
+        await asyncio.sleep(0)  # the manager notifies others in a task
 
     checkpoint = tmp_path / "run/step-1"
     checkpoint.mkdir(parents=True)
@@ -106,11 +106,11 @@ def test_ray_train_begins_anew_where_its_notes_are_gone(tmp_path: Path) -> None:
         manager()
     forget_checkpoints(tmp_path / "run")
     assert manager().latest_checkpoint_result is None
-    forget_checkpoints(tmp_path / "run")  # there are none
+    forget_checkpoints(tmp_path / "run")  # nothing left to remove
 
 
-def test_ray_train_asks_the_dashboard_whether_a_trial_lives() -> None:
-    """`WorkerGroups` can go where it no longer does."""
+def test_ray_train_asks_the_dashboard_whether_a_trial_is_alive() -> None:
+    """If this no longer holds, `WorkerGroups` can be removed."""
     from ray.dashboard.modules.dashboard_sdk import SubmissionClient
     from ray.train.v2._internal.execution.controller import placement_group_cleaner
     from ray.train.v2._internal.state import util
@@ -134,7 +134,7 @@ def test_groups_of_killed_trials_are_removed(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr("ray.util.get_current_placement_group", lambda group=group: group)
         reported = with_worker_group({"score": 1.0})
         assert reported["score"] == 1.0
-        groups.note(name, json.loads(json.dumps(reported)))  # it goes to another process
+        groups.note(name, json.loads(json.dumps(reported)))  # metrics are sent to another process
     groups.end("a")
     groups.end("c")
     groups.end("d")  # it never reported
@@ -166,8 +166,8 @@ class Plain:
 
 
 @pytest.mark.parametrize("base", [HiddenFromTune, Plain])
-def test_tune_saves_what_it_is_given(base: type, tmp_path: Path) -> None:
-    """`HiddenFromTune` can go where the other case, too, is let through."""
+def test_tune_pickles_stoppers_callbacks_and_searchers(base: type, tmp_path: Path) -> None:
+    """If the case `Plain` passes too, `HiddenFromTune` can be removed."""
 
     def locked(of: type) -> Any:
         made = type("Locked", (base, of), {"__call__": lambda *_: False, "stop_all": lambda _: True})()
@@ -186,36 +186,36 @@ def test_tune_saves_what_it_is_given(base: type, tmp_path: Path) -> None:
 
 
 def test_asha_compares_with_trials_of_earlier_runs() -> None:
-    nobody: Any = None
+    controller: Any = None
     asha = ASHAScheduler("step", "score", "max", grace_period=10, max_t=40, reduction_factor=2)
     replay_trial(asha, "before", [{"step": 5, "score": 0.0}, {"step": 10, "score": 2.0}])
     worse, better = (Trial("", stub=True, trial_id=name) for name in ("worse", "better"))
-    asha.on_trial_add(nobody, worse)
-    asha.on_trial_add(nobody, better)
-    assert asha.on_trial_result(nobody, worse, {"step": 10, "score": 1.0}) == "STOP"
-    assert asha.on_trial_result(nobody, better, {"step": 10, "score": 3.0}) == "CONTINUE"
+    asha.on_trial_add(controller, worse)
+    asha.on_trial_add(controller, better)
+    assert asha.on_trial_result(controller, worse, {"step": 10, "score": 1.0}) == "STOP"
+    assert asha.on_trial_result(controller, better, {"step": 10, "score": 3.0}) == "CONTINUE"
 
 
-def test_what_a_trial_crashed_with(tmp_path: Path) -> None:
-    """`crash_of` can go where `get_error` finds it, too."""
+def test_crash_message_of_a_trial(tmp_path: Path) -> None:
+    """If `get_error` returns the error too, `crash_message` can be removed."""
     (tmp_path / "here").mkdir()
-    storage: Any = SimpleNamespace(  # without Ray there is no session that a true one would be in
+    storage: Any = SimpleNamespace(  # a real storage context needs a running Ray session
         trial_driver_staging_path=str(tmp_path / "here"),
         trial_fs_path=str(tmp_path / "copied"),
         storage_filesystem=LocalFileSystem(),
     )
     trial = Trial("", stub=True, trial_id="a", storage=storage)
-    assert crash_of(trial) == ""
+    assert crash_message(trial) == ""
     trial.handle_error(TuneError("first\nthe actor died"))
-    assert crash_of(trial) == "the actor died"
+    assert crash_message(trial) == "the actor died"
     assert trial.get_error() is None
 
 
 # --- Ray Serve
 
 
-def test_serve_takes_no_middlewares_otherwise() -> None:
-    """`PROXY_VARIABLE` can go where it does."""
+def test_serve_rejects_the_option_middlewares() -> None:
+    """If Serve accepts the option, `PROXY_VARIABLE` can be removed."""
     from ray.serve.config import HTTPOptions
 
     with pytest.raises(ValueError, match="middlewares"):
@@ -226,7 +226,7 @@ def test_headers_that_serve_obeys() -> None:
     from ray.serve._private import constants
 
     names = {value for name, value in vars(constants).items() if name.startswith("SERVE_") and name.endswith("_HEADER")}
-    obeyed = names - {constants.SERVE_HTTP_REQUEST_ID_HEADER}  # kpray looks at that one by itself
+    obeyed = names - {constants.SERVE_HTTP_REQUEST_ID_HEADER}  # kpray checks this header itself
     obeyed |= {constants.SERVE_SESSION_ID, constants.SERVE_MULTIPLEXED_MODEL_ID.replace("_", "-")}
     assert {name.encode() for name in obeyed} == STEERING_HEADERS
 
@@ -246,10 +246,10 @@ def test_errors_of_serve_are_plain_text(full: bool, caplog: pytest.LogCaptureFix
     status = get_http_response_status(error, None, "id")
     start, _ = convert_object_to_asgi_messages(status.message, int(status.code), status.headers)
     headers = {name.decode(): value.decode() for name, value in start["headers"]}
-    assert is_answer_of_serve(start["status"], headers["content-type"])
+    assert is_serve_error(start["status"], headers["content-type"])
     assert ("retry-after" in headers) is full
-    assert not is_answer_of_serve(404, headers["content-type"])
-    assert not is_answer_of_serve(503, "application/json")
+    assert not is_serve_error(404, headers["content-type"])
+    assert not is_serve_error(503, "application/json")
 
 
 # --- DeepSpeed

@@ -1,4 +1,4 @@
-"""Addresses at which there is no Ray: said at once, and in one line."""
+"""An address without a reachable Ray fails at once, with one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_nobody_listens(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999999", ":6379:", "no.such.host.invalid:6379"])
-def test_address_that_cannot_be(address: str) -> None:
+def test_invalid_address(address: str) -> None:
     with pytest.raises(UserError) as error:
         ray_session(address).__enter__()
     assert str(error.value).startswith(f"{address}: cannot connect to Ray: ")
@@ -35,12 +35,12 @@ def test_address_that_cannot_be(address: str) -> None:
 
 def test_client_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
-    with pytest.raises(UserError, match="does not run through a Ray Client"):
+    with pytest.raises(UserError, match="does not work through Ray Client"):
         ray_session(None).__enter__()
 
 
 def write_certificate(folder: Path) -> dict[str, str]:
-    """A certificate that is its own authority; the variables by which Ray takes it."""
+    """Write a self-signed certificate. Returns the environment variables that make Ray use it."""
     folder.mkdir()
     names = ("RAY_TLS_SERVER_CERT", "RAY_TLS_SERVER_KEY")
     for name, text in zip(names, generate_self_signed_tls_certs(), strict=True):
@@ -51,13 +51,13 @@ def write_certificate(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def encrypted(variables: dict[str, str]) -> Iterator[str]:
-    """The address of one who answers by TLS."""
+    """Run a server that answers with TLS. Yields its address."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(variables["RAY_TLS_SERVER_CERT"], variables["RAY_TLS_SERVER_KEY"])
 
     def answer() -> None:
         connection, _ = server.accept()
-        with suppress(OSError), context.wrap_socket(connection, server_side=True) as one:  # the client breaks off
+        with suppress(OSError), context.wrap_socket(connection, server_side=True) as one:  # the client disconnects
             one.recv(1)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -76,19 +76,19 @@ def test_cluster_with_tls_and_process_without(tmp_path: Path) -> None:
 
 
 def test_certificates_of_two_authorities(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in write_certificate(tmp_path / "own").items():
+    for name, value in write_certificate(tmp_path / "client").items():
         monkeypatch.setenv(name, value)
     with (
         encrypted(write_certificate(tmp_path / "node")) as address,
-        pytest.raises(UserError, match=rf"^{address}: cannot connect to Ray by TLS: .*certificate verify failed"),
+        pytest.raises(UserError, match=rf"^{address}: cannot connect to Ray with TLS: .*certificate verify failed"),
     ):
         ray_session(address).__enter__()
 
 
-def test_variables_of_tls_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_tls_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_USE_TLS", "1")
     monkeypatch.delenv("RAY_TLS_CA_CERT", raising=False)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(UserError, match=r"cannot connect to Ray by TLS: .*RAY_TLS_CA_CERT are files"):
+        with pytest.raises(UserError, match=r"cannot connect to Ray with TLS: .*RAY_TLS_CA_CERT to files"):
             ray_session(address).__enter__()

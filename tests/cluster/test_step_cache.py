@@ -1,4 +1,4 @@
-"""A step is done once for the same inputs, and again for others or where it was not finished."""
+"""A step runs once for the same inputs. It runs again for other inputs, or if it was not finished."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_step_is_done_once(tmp_path: Path) -> None:
     assert steps.do("search", {"encoder": "b", "rows": [1, 2]}, work).key not in (first.key, other.key)
 
 
-def test_what_was_not_finished_is_gone_on_with(tmp_path: Path) -> None:
+def test_an_unfinished_step_is_continued(tmp_path: Path) -> None:
     def killed(folder: Path) -> Mapping[str, Any]:
         (folder / "half").write_text("done")
         raise KeyboardInterrupt
@@ -45,7 +45,7 @@ def test_what_was_not_finished_is_gone_on_with(tmp_path: Path) -> None:
     assert not step.reused
 
 
-def test_work_that_others_do_begins_and_is_finished(tmp_path: Path) -> None:
+def test_begin_and_finish(tmp_path: Path) -> None:
     steps, inputs = StepCache(tmp_path), {"lr": 0.1}
     folder = steps.begin("trial", inputs)
     key = step_key("trial", inputs)
@@ -57,7 +57,7 @@ def test_work_that_others_do_begins_and_is_finished(tmp_path: Path) -> None:
     found = steps.find("trial", inputs)
     assert found is not None
     assert (found.folder, found.key, found.outcome, found.reused) == (folder, key, {"score": 1}, True)
-    assert steps.begin("trial", inputs) == folder  # again: what is finished stays so
+    assert steps.begin("trial", inputs) == folder  # a finished step stays finished
     assert steps.find("trial", inputs) is not None
 
 

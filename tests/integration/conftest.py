@@ -1,4 +1,4 @@
-"""A small model, a corpus with known defects, and the jobs as a user runs them."""
+"""Fixtures: a small model, a corpus with known defects, and jobs that run as a user runs them."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tests.integration.jobs import CHUNK_RECORDS, HEAD, MAX_RECORD_BYTES, Corpus
 from tests.samrank.tiny_models import save_bert
 from tests.serve.service import keys_file, start_service, tiny_ramkg, tiny_samrank
 
-__all__ = ["keys_file", "start_service", "tiny_ramkg", "tiny_samrank"]  # of a service in the test's own process
+__all__ = ["keys_file", "start_service", "tiny_ramkg", "tiny_samrank"]  # fixtures of a service inside the test process
 
-# A shell makes what it runs in the background deaf to Ctrl-C, and that is inherited: not by the jobs of the tests.
+# Commands that a shell runs in the background ignore Ctrl-C, and child processes inherit this. The jobs must not.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 StartJob = Callable[..., Job]
@@ -32,10 +32,10 @@ def start_job() -> Iterator[StartJob]:
 
 @pytest.fixture(scope="session")
 def start_shared(start_job: StartJob) -> StartJob:
-    """Start a script on the Ray of two cores that tests share if they neither end it nor ask what it did before."""
+    """Start a script on a shared Ray with two cores, for tests that neither end Ray nor depend on its history."""
     variables = {
         "PYTHONPATH": str(ROOT),
-        "RAY_AUTH_MODE": "disabled",  # it is these tests' own, and on this machine
+        "RAY_AUTH_MODE": "disabled",  # only these tests use the cluster
         **LOCAL_VARIABLES,
     }
     size = ("--num-cpus=2", "--object-store-memory=200000000", "--include-dashboard=false")
@@ -49,7 +49,7 @@ def start_shared(start_job: StartJob) -> StartJob:
 
 @pytest.fixture(scope="session")
 def model_options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Options of a job for a model so small that the documents cost nothing."""
+    """Options of a job for a very small model, so that documents take almost no time."""
     return ["--samrank.model", save_bert(tmp_path_factory.mktemp("model")).folder, "--samrank.heads", "2-1", "3-4"]
 
 
@@ -60,7 +60,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 @pytest.fixture(scope="session")
 def extract_options(corpus: Corpus, model_options: list[str]) -> list[str]:
-    """Options of an extract job over the corpus, but for --output."""
+    """Options of an extract job over the corpus, except --output."""
     settings = ["--limits.max-record-bytes", str(MAX_RECORD_BYTES), "--batch.chunk-records", str(CHUNK_RECORDS)]
     return ["--input", str(corpus.folder), *model_options, *settings]
 
@@ -74,6 +74,6 @@ def start_extract(start_job: StartJob, extract_options: list[str]) -> StartJob:
 
 @pytest.fixture(scope="session")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory, start_extract: StartJob) -> tuple[Path, Finished]:
-    """Output folder of an extract job that nothing disturbed, and what it printed."""
+    """Output folder and result of an uninterrupted extract job."""
     output = tmp_path_factory.mktemp("uninterrupted") / "output"
     return output, start_extract(output).finish()

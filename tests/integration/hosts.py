@@ -1,4 +1,4 @@
-"""Machines with addresses of their own on this one: network namespaces that share its disk, joined by a switch."""
+"""Simulated machines: network namespaces with different addresses, connected by a switch. They share the disk."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _PORT = 6379
 
 
 def why_not() -> str:
-    """Why there can be no such machines here; empty where there can."""
+    """Why network namespaces cannot be used on this machine; empty if they can."""
     if shutil.which("ip") is None:
-        return "there is no `ip` (package iproute2)"
+        return "the command `ip` is not installed (package iproute2)"
     probe = f"kpray-probe-{os.getpid()}"
     made = subprocess.run(["ip", "netns", "add", probe], capture_output=True, text=True, check=False)
     if made.returncode:
-        return f"no network namespace can be made: {made.stderr.strip()}"
+        return f"cannot make a network namespace: {made.stderr.strip()}"
     _ip("netns", "delete", probe)
     return ""
 
 
 class Hosts:
-    """A Ray cluster over machines of its own: a head without work, and workers of one core each.
+    """A Ray cluster on simulated machines: machine 0 is the head, without cores; the workers have one core each.
 
     Args:
-        workers: how many.
+        workers: number of workers.
     """
 
     def __init__(self, workers: int) -> None:
-        self.names = [f"kpray{os.getpid()}-{place}" for place in range(workers + 1)]
+        self.names = [f"kpray{os.getpid()}-{machine}" for machine in range(workers + 1)]
         self.switch = f"kpray{os.getpid()}-switch"
         self.variables = {"RAY_AUTH_MODE": "disabled", "GLOO_SOCKET_IFNAME": "eth0", "OMP_NUM_THREADS": "1"}
         self.nodes: dict[int, Job] = {}
@@ -43,18 +43,18 @@ class Hosts:
         _ip("netns", "add", self.switch)
         _ip("-netns", self.switch, "link", "add", "bridge", "type", "bridge")
         _ip("-netns", self.switch, "link", "set", "bridge", "up")
-        for place, name in enumerate(self.names):
+        for machine, name in enumerate(self.names):
             _ip("netns", "add", name)
             cable = ("type", "veth", "peer", "name", "eth0", "netns", name)
-            _ip("-netns", self.switch, "link", "add", f"port{place}", *cable)
-            _ip("-netns", self.switch, "link", "set", f"port{place}", "master", "bridge")
-            _ip("-netns", name, "address", "add", f"{self.ip(place)}/24", "dev", "eth0")
+            _ip("-netns", self.switch, "link", "add", f"port{machine}", *cable)
+            _ip("-netns", self.switch, "link", "set", f"port{machine}", "master", "bridge")
+            _ip("-netns", name, "address", "add", f"{self.ip(machine)}/24", "dev", "eth0")
             _ip("-netns", name, "link", "set", "lo", "up")
             _ip("-netns", name, "link", "set", "eth0", "up")
-            self.plug(place)
+            self.plug(machine)
         self.start_node(0)
-        for place in range(1, len(self.names)):
-            self.start_node(place)
+        for machine in range(1, len(self.names)):
+            self.start_node(machine)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,42 +64,41 @@ class Hosts:
 
     @property
     def address(self) -> str:
-        """Of the head's Ray."""
+        """Address of the head's Ray."""
         return f"{self.ip(0)}:{_PORT}"
 
     @staticmethod
-    def ip(place: int) -> str:
-        """Address of a machine; the head is 0."""
-        return f"10.77.0.{place + 1}"
+    def ip(machine: int) -> str:
+        """Address of a machine."""
+        return f"10.77.0.{machine + 1}"
 
-    def plug(self, place: int) -> None:
-        """Join a machine to the switch."""
-        _ip("-netns", self.switch, "link", "set", f"port{place}", "up")
+    def plug(self, machine: int) -> None:
+        """Connect a machine to the switch."""
+        _ip("-netns", self.switch, "link", "set", f"port{machine}", "up")
 
-    def unplug(self, place: int) -> None:
-        """Cut its cable: what it sends and what is sent to it is lost."""
-        _ip("-netns", self.switch, "link", "set", f"port{place}", "down")
+    def unplug(self, machine: int) -> None:
+        """Disconnect a machine. All traffic from and to it is lost."""
+        _ip("-netns", self.switch, "link", "set", f"port{machine}", "down")
 
-    def start(self, place: int, *command: str | Path) -> Job:
+    def start(self, machine: int, *command: str | Path) -> Job:
         """Start a Python script on a machine."""
-        inside = ("ip", "netns", "exec", self.names[place])
+        inside = ("ip", "netns", "exec", self.names[machine])
         return self.jobs.enter_context(Job(*command, before=inside, variables=self.variables))
 
-    def start_node(self, place: int) -> None:
-        """Start Ray on a machine, and wait until it belongs to the cluster."""
-        where = (f"--node-ip-address={self.ip(place)}", "--object-store-memory=200000000", "--block")
-        cores = 1 if place else 0
-        role = (
-            ("--head", f"--port={_PORT}", "--include-dashboard=false") if place == 0 else (f"--address={self.address}",)
-        )
-        node = self.start(place, "-m", "ray.scripts.scripts", "start", *role, *where, f"--num-cpus={cores}")
+    def start_node(self, machine: int) -> None:
+        """Start Ray on a machine, and wait until it has joined the cluster."""
+        where = (f"--node-ip-address={self.ip(machine)}", "--object-store-memory=200000000", "--block")
+        cores = 1 if machine else 0
+        head = ("--head", f"--port={_PORT}", "--include-dashboard=false")
+        role = head if machine == 0 else (f"--address={self.address}",)
+        node = self.start(machine, "-m", "ray.scripts.scripts", "start", *role, *where, f"--num-cpus={cores}")
         while "--block" not in node.read_line():
             assert node.process.poll() is None, node.process.communicate()
-        self.nodes[place] = node
+        self.nodes[machine] = node
 
-    def kill_node(self, place: int) -> None:
-        """All of Ray on a machine, at once, as when its power is cut."""
-        self.nodes.pop(place).kill()
+    def kill_node(self, machine: int) -> None:
+        """Kill all of Ray on a machine at once, like a power failure."""
+        self.nodes.pop(machine).kill()
 
 
 def _ip(*arguments: str) -> None:

@@ -1,4 +1,4 @@
-"""Jobs as a user runs them, in processes of their own, and a made-up corpus with known defects to run them on."""
+"""Runs jobs in separate processes, as a user does, and makes a corpus with known defects for them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from tests.commands import Finished
 
-# As `ray start` does, in a process that ends it when it ends.
+# Like `ray start`, but Ray ends together with this process.
 HEAD = ("-m", "ray.scripts.scripts", "start", "--head", "--block", "--port=0", "--node-ip-address=127.0.0.1")
 MAX_RECORD_BYTES = 4000
 CHUNK_RECORDS = 8
@@ -38,13 +38,13 @@ _VERBS = "improves replaces bounds explains compresses".split()
 
 @dataclass(frozen=True)
 class Corpus:
-    """A folder of files, and what a job must make of it.
+    """A folder of files, and the expected result of a job.
 
     Attributes:
-        folder: what to give as --input.
-        ids: id of every record that can be processed.
-        rejects: (file, line) of every record that cannot -> a part of the reason.
-        records: number of each file.
+        folder: the value of --input.
+        ids: id of every valid record.
+        rejects: (file, line) of every invalid record -> a part of the reason.
+        records: number of records of each file.
     """
 
     folder: Path
@@ -53,21 +53,21 @@ class Corpus:
     records: tuple[int, ...]
 
     def parts(self, chunk_records: int = CHUNK_RECORDS) -> int:
-        """Files of predictions that an extract job writes."""
+        """Number of prediction files that an extract job writes."""
         return sum(-(-count // chunk_records) for count in self.records)
 
 
 class Job:
-    """A command in a session of its own, as at a terminal; as a context it is killed at the end, and all it started.
+    """A command in a new session, as in a terminal. As a context manager, it kills the command and its processes.
 
-    Its current folder is its own too: Ray's processes inherit it, and are found by it even when they have lost their
-    parent and overwritten their command line.
+    The command has a new current folder. Ray's processes inherit this folder, so they can be found by it even if they
+    have lost their parent and have changed their command line.
     """
 
     def __init__(
         self, *command: str | Path, variables: dict[str, str] | None = None, before: Sequence[str] = ()
     ) -> None:
-        # Not below pytest's folder: the names of Ray's sockets may have about 100 characters.
+        # Not in pytest's folder, because paths of Ray's sockets may have only about 100 characters.
         self.folder = tempfile.mkdtemp(prefix="kpray-")
         self.process = subprocess.Popen(
             [*before, sys.executable, *map(str, command)],
@@ -88,55 +88,55 @@ class Job:
         shutil.rmtree(self.folder)
 
     def finish(self) -> Finished:
-        """Wait for its end, and for that of its Ray."""
+        """Wait until the command and its Ray have ended."""
         out, err = self.process.communicate(timeout=LONGEST_WAIT)
         _, left = psutil.wait_procs(self.processes(), timeout=60)
         assert not left, f"these outlived the job: {[process.cmdline()[:1] for process in left]}"
         return Finished(self.process.returncode, out, err)
 
     def processes(self) -> list[psutil.Process]:
-        """All that still run in its folder, or below it, where Ray Train's workers are."""
+        """All running processes whose current folder is the command's folder or below (as for Ray Train's workers)."""
         found = psutil.process_iter(["cwd"])
         return [process for process in found if f"{process.info['cwd']}/".startswith(f"{self.folder}/")]
 
     def workers(self, name: str = "_PredictChunk") -> list[psutil.Process]:
-        """The processes that hold a model; Ray gives them the name of what they run."""
+        """The processes that run an actor class. Ray puts the class name into their command line."""
         return [process for process in self.processes() if name in " ".join(process.cmdline())]
 
     def read_line(self) -> str:
-        """The next line that it prints."""
+        """The next line of its output."""
         assert self.process.stdout
         return self.process.stdout.readline().rstrip("\n")
 
     def write_line(self) -> None:
-        """Give it an empty line of input."""
+        """Send it an empty line of input."""
         assert self.process.stdin
         print(file=self.process.stdin, flush=True)
 
     def kill(self) -> tuple[str, str]:
-        """End all of it at once and without a word, as when the machine goes down; what it had printed."""
+        """Kill all of its processes at once, like a crash of the machine. Returns what it had printed."""
         while processes := self.processes():
             for process in processes:
-                with suppress(psutil.NoSuchProcess):  # it ended by itself meanwhile
+                with suppress(psutil.NoSuchProcess):  # the process ended meanwhile
                     process.kill()
             psutil.wait_procs(processes, timeout=30)
         return self.process.communicate()
 
     def wait_for_parts(self, output: Path, number: int) -> None:
-        """Wait until it has written so many files of predictions."""
+        """Wait until it has written `number` files of predictions."""
         self.wait_until(lambda: len(parts(output)) >= number)
 
     def wait_until(self, condition: Callable[[], object]) -> None:
-        """Wait until something is so; the job must not end before it."""
+        """Wait until a condition holds. The job must not end before that."""
         deadline = time.monotonic() + LONGEST_WAIT
         while not condition():
             assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < deadline, f"it never came to it: {self.kill()}"
+            assert time.monotonic() < deadline, f"the condition never held: {self.kill()}"
             time.sleep(0.002)
 
 
 def wait_for_head(head: Job) -> str:
-    """Address of a Ray that a process of `ray start --head --block` has begun to start."""
+    """Wait until a `ray start --head --block` process prints its address, and return the address."""
     printed = ""
     while not (found := re.search(r"--address='([\d.]+:\d+)'", printed)):
         printed += f"{head.read_line()}\n"
@@ -145,14 +145,14 @@ def wait_for_head(head: Job) -> str:
 
 
 def parts(output: Path) -> list[str]:
-    """Names of the files of predictions."""
+    """Names of the prediction files, sorted."""
     return sorted(path.name for path in output.glob("*.parquet"))
 
 
 def contents(output: Path) -> dict[str, Any]:
-    """All that an extract job wrote, by file name; also whatever should not be there.
+    """Everything that an extract job wrote, by file name, including unexpected files.
 
-    Hidden files are left out: a process that is killed while it writes leaves one behind, which nobody reads.
+    Hidden files are skipped: a killed process may leave one behind, and no reader looks at it.
     """
     tables = {name: pq.read_table(output / name).to_pylist() for name in parts(output)}
     rest = [path.name for path in output.iterdir() if path.name not in tables and not path.name.startswith(".")]
@@ -165,17 +165,17 @@ def sentence(random: Random) -> str:
 
 
 def records(random: Random, name: str, number: int) -> list[dict[str, Any]]:
-    """Records with two gold keyphrases that stand in the text."""
+    """Records with two gold keyphrases that occur in the text."""
     found = []
-    for place in range(number):
+    for index in range(number):
         abstract = " ".join(sentence(random) for _ in range(random.randint(2, 12)))
         gold = [" ".join(text.split()[1:3]) for text in abstract.split(". ")[:2]]
-        found.append({"id": f"{name}-{place}", "title": sentence(random), "abstract": abstract, "keywords": gold})
+        found.append({"id": f"{name}-{index}", "title": sentence(random), "abstract": abstract, "keywords": gold})
     return found
 
 
 def write_corpus(folder: Path) -> Corpus:
-    """Made-up records in files of five formats; between one and two in a hundred have one of seven defects."""
+    """Write records in five file formats. One or two percent of them have one of seven defects."""
     random = Random(7)
     plain, packed, table, column = (records(random, name, 120) for name in ("plain", "packed", "table", "column"))
     lines = [json.dumps(record).encode() for record in plain]

@@ -1,4 +1,4 @@
-"""Requests that nobody should send, as bytes, made up from a seed."""
+"""Makes malformed HTTP requests, as bytes, from a random seed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ _HEADERS = (
 
 @dataclass(frozen=True)
 class Malformed:
-    """What is sent, and whether an answer must come: there is none to what is not whole."""
+    """A malformed request.
+
+    Attributes:
+        kind: kind of defect.
+        sent: the bytes to send.
+        whole: whether the request is complete, so that the service must answer.
+    """
 
     kind: str
     sent: bytes
@@ -36,12 +42,12 @@ class Malformed:
 
 
 def malformed(seed: int, key: str, body_bytes: int) -> Malformed:
-    """The request of a seed.
+    """Make the request of a seed.
 
     Args:
         seed: any number.
-        key: an API key that is good.
-        body_bytes: largest body that is read.
+        key: a valid API key.
+        body_bytes: the limit of a body's size in bytes.
     """
     random = Random(seed)
     kind = random.choices(list(_KINDS), [weight for weight, *_ in _KINDS.values()])[0]
@@ -68,9 +74,9 @@ def _value(random: Random, depth: int = 3) -> Any:
 def _wrong_types(random: Random, key: bytes, _: int) -> bytes:
     body: dict[str, Any] = {"documents": [{"text": _TEXT}], "top": 3, "model": "samrank", "explain": False}
     for _ in range(random.randint(1, 3)):
-        place = random.choice(["documents", "top", "model", "lang", "explain", "document", "text"])
-        body["documents" if place == "text" else place] = (
-            [{"text": _value(random), "id": _value(random)}] if place == "text" else _value(random)
+        field = random.choice(["documents", "top", "model", "lang", "explain", "document", "text"])
+        body["documents" if field == "text" else field] = (
+            [{"text": _value(random), "id": _value(random)}] if field == "text" else _value(random)
         )
     return _post(key, json.dumps(body).encode())
 

@@ -1,4 +1,4 @@
-"""A small extraction, a step, a line of a training; what Ray exports of them: `metrics_tiny.py FOLDER MODEL`."""
+"""Sets metrics in a small extraction and prints what Ray exports: `metrics_tiny.py FOLDER MODEL`."""
 
 from __future__ import annotations
 

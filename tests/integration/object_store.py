@@ -11,9 +11,9 @@ BUCKET = "bucket"
 
 @contextmanager
 def object_store() -> Iterator[dict[str, str]]:
-    """Run moto's server with one empty bucket; gives the variables by which others find it."""
+    """Run moto's server with one empty bucket. Yields the environment variables that clients need."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the server's packages
+        warnings.simplefilter("ignore")  # moto's dependencies warn
         from moto.server import ThreadedMotoServer
 
         server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
@@ -33,7 +33,7 @@ def object_store() -> Iterator[dict[str, str]]:
 
 
 def make_bucket(variables: dict[str, str]) -> None:
-    """Make the bucket, as its owner would with another tool."""
+    """Make the bucket. kpray itself never makes one."""
     from pyarrow import fs
 
     fs.S3FileSystem(

@@ -1,4 +1,4 @@
-"""Preflight of a job: `python preflight_nodes.py ADDRESS OUTPUT MODEL`."""
+"""Runs the preflight checks of a job: `python preflight_nodes.py ADDRESS OUTPUT MODEL`."""
 
 from __future__ import annotations
 

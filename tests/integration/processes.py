@@ -1,4 +1,4 @@
-"""A function in several processes that form a process group, without Ray."""
+"""Runs a function in several processes that form a process group, without Ray."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def run_processes(function: Callable[..., Any], *arguments: Any, number: int) -> list[Any]:
-    """What `function(*arguments)` gives in each of so many processes; it can be imported, all can be pickled."""
+    """Return the results of `function(*arguments)` in `number` processes. All of it must be picklable."""
     with socket.socket() as free, tempfile.TemporaryDirectory() as folder:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -35,11 +35,11 @@ def run_processes(function: Callable[..., Any], *arguments: Any, number: int) ->
                 subprocess.Popen(command, env=environment, cwd=ROOT, text=True, stdout=-1, stderr=subprocess.STDOUT)
             )
         try:
-            said = [process.communicate(timeout=300)[0] for process in processes]
+            outputs = [process.communicate(timeout=300)[0] for process in processes]
         finally:
             for process in processes:
                 process.kill()
-        assert all(process.returncode == 0 for process in processes), "\n".join(said)
+        assert all(process.returncode == 0 for process in processes), "\n".join(outputs)
         return [pickle.loads((Path(folder) / str(rank)).read_bytes()) for rank in range(number)]
 
 

@@ -1,4 +1,4 @@
-"""`kpray serve` as a user starts it, in a process of its own, and how to ask it."""
+"""Runs `kpray serve` in a separate process, as a user does, and sends requests to it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tests.integration.jobs import Job
 
 KEY, BOB = "alice-0123456789abcdef", "bob-0123456789abcdef"
 METRICS_KEY = "metrics-0123456789abcdef"
-PATIENCE = 180.0  # seconds; a busy machine takes long to start another process
+PATIENCE = 180.0  # seconds; a busy machine is slow to start another process
 
 
 class Server:
     """A running service.
 
     Args:
-        job: `kpray serve` in a process of its own, started with the port.
-        port: at which it listens.
+        job: process of `kpray serve`, started with the port.
+        port: port of the service.
     """
 
     def __init__(self, job: Job, port: int) -> None:
@@ -31,7 +31,7 @@ class Server:
         self.key = KEY
 
     def wait_until_ready(self) -> list[str]:
-        """Lines that it prints until then."""
+        """Wait until the service is ready. Returns the lines that it printed."""
         assert self.job.process.stderr
         lines: list[str] = []
         for line in self.job.process.stderr:
@@ -48,7 +48,7 @@ class Server:
         return {"Authorization": f"Bearer {self.key}"}
 
     def metric(self, name: str, *labels: str) -> float:
-        """Sum of the samples of a name which have all of the labels (`outcome="ok"`), over all replicas."""
+        """Sum of the samples with this name and all labels (such as `outcome="ok"`), over all replicas."""
         page = self.client.get("/metrics", headers={"Authorization": f"Bearer {METRICS_KEY}"}).text
         samples = [line.rpartition(" ") for line in page.splitlines() if line.startswith(f"{name}{{")]
         return sum(float(value) for text, _, value in samples if all(label in text for label in labels))
@@ -58,14 +58,14 @@ class Server:
         return self.job.workers(f"ServeReplica:kpray:{deployment}")
 
     def raw(self, request: bytes, seconds: float | None = None) -> bytes:
-        """What comes back for bytes that are no proper request, until the connection is closed.
+        """Send raw bytes, and return what the service sends until it closes the connection.
 
         Args:
-            request: to be sent, as far as the service reads it.
-            seconds: of silence, after which no answer is expected any more; None: there must be an end.
+            request: the bytes. The service may close the connection before it has read all of them.
+            seconds: stop after this time without data; None: the service must close the connection.
         """
         answer = b""
-        ends: tuple[type[OSError], ...] = (ConnectionError,)  # it was closed before all was read, or after
+        ends: tuple[type[OSError], ...] = (ConnectionError,)  # the service may close it before or after reading all
         if seconds is not None:
             ends = (ConnectionError, TimeoutError)
         with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as connection, suppress(*ends):
@@ -76,7 +76,7 @@ class Server:
         return answer
 
     def memory(self) -> float:
-        """MiB of the proxy, the ingress and the replicas."""
+        """Memory of the proxy, the ingress and the replicas, in MiB."""
         processes = [*self.job.workers("ServeReplica:"), *self.job.workers("ProxyActor")]
         assert len(processes) > 2
         return float(sum(process.memory_info().rss for process in processes)) / 2**20

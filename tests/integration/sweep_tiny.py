@@ -12,10 +12,7 @@ from tests.train.tiny_task import TinyConfig, TinyTask
 
 
 class CrashingTask(TinyTask):
-    """A model that ends the process of the first trial when it is described there; another time all is well.
-
-    `KPRAY_CRASH` is a folder for what is remembered of that.
-    """
+    """Kills the process of the first trial, once. `KPRAY_CRASH` is a folder that records that it has happened."""
 
     def describe_tokens(self) -> dict[str, str]:
         folder = os.environ.get("KPRAY_CRASH")

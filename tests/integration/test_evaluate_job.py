@@ -1,4 +1,4 @@
-"""The evaluate job: the same scores whether it reads predictions or makes them."""
+"""The evaluate job gives the same scores whether it reads predictions or makes them."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_heat_map_of_all_heads(
     assert heads[0]["head"] in finished.out
 
 
-def test_systems_on_data_sets_as_tables_of_a_paper(
+def test_tables_of_systems_and_data_sets(
     uninterrupted: tuple[Path, Finished], run_here: RunHere, corpus: Corpus, tmp_path: Path
 ) -> None:
     output = uninterrupted[0]
@@ -102,7 +102,7 @@ def test_systems_on_data_sets_as_tables_of_a_paper(
         *(("output", "packed"), ("output", "table"), ("none", "packed"), ("none", "table")),
     ]
     assert [(one["records"], len(one["missing"]), len(one["unknown"])) for one in reports] == [
-        (120, 0, 481 - 2 * 120),  # the folder holds all of the corpus
+        (120, 0, 481 - 2 * 120),  # the folder has predictions for the whole corpus
         (120, 0, 481 - 2 * 120),
         (120, 119, 0),
         (120, 120, 0),
@@ -110,7 +110,7 @@ def test_systems_on_data_sets_as_tables_of_a_paper(
     page = (tmp_path / "tables.md").read_text("utf-8")
     shown = f"{reports[0]['scores']['present_f1@M']['mean']:.2f}"
     row = next(line.split() for line in page.splitlines() if line.startswith("| output |"))
-    assert (row[5], len(row)) == (shown, 2 * 5 + 1)  # system, F1@5 and F1@M of either data set, and six bars
+    assert (row[5], len(row)) == (shown, 2 * 5 + 1)  # the system, F1@5 and F1@M of two data sets, and six bars
     assert "| gold " in page
     assert shown in finished.out
     full = [int(number) for number in re.findall(r"output on packed: (\d+) documents have 10 keyphrases", finished.out)]

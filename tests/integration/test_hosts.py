@@ -1,6 +1,6 @@
-"""Jobs on a head and two workers with addresses of their own, of which one is lost, or cut off for a while.
+"""Jobs on a simulated cluster of three machines, one of which is lost or disconnected for a while.
 
-They take some minutes: set KPRAY_TEST_HOSTS=1, as root, and `pytest -s` to read how long it took to recover.
+These tests take minutes and need root. Set KPRAY_TEST_HOSTS=1 to run them. `pytest -s` shows the times of recovery.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from tests.integration.jobs import Corpus, Job, contents, parts
 from tests.train.tiny_runs import difference
 from tests.train.tiny_task import make_records, write_records
 
-REASON = why_not() if os.environ.get("KPRAY_TEST_HOSTS") else "they take minutes: set KPRAY_TEST_HOSTS=1"
+REASON = why_not() if os.environ.get("KPRAY_TEST_HOSTS") else "slow tests: set KPRAY_TEST_HOSTS=1"
 pytestmark = pytest.mark.skipif(bool(REASON), reason=REASON)
 
-CUT = 8.0  # seconds, which Ray takes for a slow network
-LONG_CUT = 45.0  # after which it takes the node for lost
+CUT = 8.0  # seconds; short enough for Ray to keep the node
+LONG_CUT = 45.0  # seconds; long enough for Ray to declare the node dead
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ def hosts() -> Iterator[Hosts]:
 
 
 def longest_wait(files: list[Path], since: float) -> float:
-    """Seconds, since a moment, in which no file was finished."""
+    """Longest time in seconds, after the time `since`, in which no file was finished."""
     times = sorted(time for time in (file.stat().st_mtime for file in files) if time > since)
     return max(after - before for before, after in pairwise([since, *times]))
 
 
 def disturb(hosts: Hosts, how: str) -> None:
-    """Take the second worker away, and give it back; a job may have ended meanwhile with the first alone."""
+    """Remove the second worker and bring it back. The job may finish meanwhile with the first worker alone."""
     if how == "kill":
         hosts.kill_node(2)
         time.sleep(5)
@@ -50,7 +50,7 @@ def disturb(hosts: Hosts, how: str) -> None:
     hosts.unplug(2)
     time.sleep(CUT if how == "cut" else LONG_CUT)
     hosts.plug(2)
-    if how == "long cut":  # Ray on it has ended itself, since the head had given it up
+    if how == "long cut":  # its Ray has ended, because the head had declared it dead
         hosts.nodes[2].process.wait(120)
         hosts.kill_node(2)
         hosts.start_node(2)
@@ -95,7 +95,7 @@ def training_options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def trained(
     start_job: Callable[..., Job], training_options: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Two workers on one machine."""
+    """Output of the same training with two workers on this machine."""
     output = tmp_path_factory.mktemp("trained") / "output"
     finished = start_job(*training_options, "--output", output, variables={"PYTHONPATH": str(ROOT)}).finish()
     assert finished.code == 0, finished.err
@@ -131,7 +131,7 @@ def report_of(output: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def mined(start_job: Callable[..., Job], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A round on one machine."""
+    """Output of the same round of RGIT on this machine."""
     output = tmp_path_factory.mktemp("mined") / "output"
     finished = start_job(ROOT / "jobs/rgit.py", *RGIT, "--output", output).finish()
     assert finished.code == 0, finished.err

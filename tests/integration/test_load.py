@@ -37,16 +37,16 @@ def service(here: InThisProcess, tmp_path: Path) -> Iterator[Service]:
 @pytest.fixture
 def requests(tmp_path: Path) -> Path:
     path = tmp_path / "requests.jsonl"
-    write_requests([Document(str(place), text) for place, text in enumerate(SENTENCES)], 2, path)
+    write_requests([Document(str(index), text) for index, text in enumerate(SENTENCES)], 2, path)
     return path
 
 
 def test_requests_have_all_documents(requests: Path) -> None:
     bodies: list[dict[str, Any]] = [json.loads(line) for line in requests.read_text("utf-8").splitlines()]
     texts = [[document["text"] for document in body["documents"]] for body in bodies]
-    assert {len(own) for own in texts} == {2}
+    assert {len(request) for request in texts} == {2}
     assert len(texts) == math.ceil(len(SENTENCES) / 2)
-    assert {text for own in texts for text in own} == set(SENTENCES)
+    assert {text for request in texts for text in request} == set(SENTENCES)
 
 
 def test_what_users_see_is_counted(service: Service, requests: Path, here: InThisProcess) -> None:

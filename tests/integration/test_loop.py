@@ -1,4 +1,4 @@
-"""The training loop in one process and in two, at every stage of ZeRO, without Ray."""
+"""The training loop in one and in two processes, at every ZeRO stage, without Ray."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ends(folder: Path) -> dict[str, str]:
-    """Trains all cases of this file: name of each -> the mistake it ended with."""
+    """Run all trainings of this file: name of a training -> the error that it ended with; empty if it succeeded."""
     one: dict[str, Case] = {}
     two: dict[str, Case] = {}
     again: dict[str, Case] = {}
@@ -68,7 +68,7 @@ def ends(folder: Path) -> dict[str, str]:
     found |= dict(zip(again_alone, run_processes(train_cases, list(again_alone.values()), number=1)[0], strict=True))
     for cases in (two, again):
         first, second = run_processes(train_cases, list(cases.values()), number=2)
-        assert first == second  # all workers end alike
+        assert first == second  # all workers end in the same way
         found |= dict(zip(cases, first, strict=True))
     return found
 
@@ -89,22 +89,22 @@ def test_plain_pytorch_learns_what_deepspeed_learns(folder: Path, ends: dict[str
     assert (ends["local"], ends["local killed"], ends["local on"]) == ("", "killed", "")
     assert difference(folder / "local", folder / "one-0") < 1e-6
     assert difference(folder / "local", folder / "one-0", "best") < 1e-6
-    assert difference(folder / "local-killed", folder / "local") == 0  # it went on from its checkpoint
+    assert difference(folder / "local-killed", folder / "local") == 0  # it resumed from its checkpoint
     for local, other in zip(metrics(folder / "local"), metrics(folder / "one-0"), strict=True):
         for name in ("loss", "score"):
             assert local.get(name) == pytest.approx(other.get(name), abs=1e-6)
 
 
-def test_new_weights_learn_at_a_rate_of_their_own(folder: Path, ends: dict[str, str]) -> None:
+def test_new_weights_have_another_learning_rate(folder: Path, ends: dict[str, str]) -> None:
     assert {ends[f"new-{zero}"] for zero in STAGES} | {ends["new on two"]} == {""}
     for zero in STAGES[1:]:
         assert difference(folder / f"new-{zero}", folder / "new-0") < 1e-6
-    assert difference(folder / "new", folder / "new-0") < 1e-6  # begun by one worker, gone on with by two
+    assert difference(folder / "new", folder / "new-0") < 1e-6  # started with one worker, resumed with two
     assert difference(folder / "two-0", folder / "new-0") > 1e-3
     assert next(line["lr"] for line in metrics(folder / "new-0") if "loss" in line) == 0.01
 
 
-def test_what_a_training_tells(folder: Path, ends: dict[str, str]) -> None:
+def test_metrics_of_a_training(folder: Path, ends: dict[str, str]) -> None:
     lines = metrics(folder / "two-1")
     steps = [line for line in lines if "loss" in line]
     assert [line["step"] for line in steps] == list(range(1, 15))
@@ -118,7 +118,7 @@ def test_what_a_training_tells(folder: Path, ends: dict[str, str]) -> None:
     assert steps[0]["lr"] == steps[1]["lr"] == 0.01  # the warm-up is round(0.1 * 14) = 1 step
 
 
-def test_models_that_are_kept(folder: Path, ends: dict[str, str]) -> None:
+def test_saved_models(folder: Path, ends: dict[str, str]) -> None:
     output = folder / "two-1"
     about = json.loads((output / "best/training.json").read_text("utf-8"))
     [best] = [line for line in metrics(output) if line.get("score") == about["score"]]
@@ -127,20 +127,20 @@ def test_models_that_are_kept(folder: Path, ends: dict[str, str]) -> None:
     assert names(output) == ["best", "checkpoints", "last", "metrics.jsonl", "tensorboard"]
 
 
-def test_killed_training_goes_on_to_the_same_model(folder: Path, ends: dict[str, str]) -> None:
+def test_resumed_training_gives_the_same_model(folder: Path, ends: dict[str, str]) -> None:
     assert (ends["killed"], ends["killed again"], ends["killed on"]) == ("killed", "killed", "")
     assert difference(folder / "killed", folder / "whole") == 0
     assert difference(folder / "killed", folder / "whole", "best") == 0
     without_time = [{**line, "tokens_per_second": 0} for line in metrics(folder / "whole")]
     assert [{**line, "tokens_per_second": 0} for line in metrics(folder / "killed")] == without_time
-    assert difference(folder / "whole", folder / "two-1") > 1e-4  # it had dropout
+    assert difference(folder / "whole", folder / "two-1") > 1e-4  # because of dropout
 
 
 @pytest.mark.parametrize("zero", STAGES)
 def test_another_number_of_workers(zero: int, folder: Path, ends: dict[str, str]) -> None:
     assert ends[f"more-{zero}"] == "killed"
     if zero == 3:
-        refusal = "run.workers: a checkpoint of ZeRO 3 goes on with as many workers as made it, 1, not 2"
+        refusal = "run.workers: ZeRO 3 cannot change the number of workers from 1 to 2"
         assert ends["more-3 on two"] == f"{refusal} (give --run.workers 1)"
         return
     assert ends[f"more-{zero} on two"] == ""
@@ -159,30 +159,30 @@ def test_share_of_a_step_in_one_batch(folder: Path, ends: dict[str, str]) -> Non
     assert ends["whole steps"] == ""
     steps = [line for line in metrics(folder / "whole-steps") if "loss" in line]
     assert [line["documents"] for line in steps] == 2 * [*6 * [16], 4]
-    assert [line["batches"] * line["documents"] for line in steps] == pytest.approx(14 * [2])  # one of each worker
+    assert [line["batches"] * line["documents"] for line in steps] == pytest.approx(14 * [2])  # one batch per worker
     assert difference(folder / "whole-steps", folder / "two-1") < 1e-6
 
 
-def test_disk_that_is_full(folder: Path, ends: dict[str, str]) -> None:
+def test_full_disk(folder: Path, ends: dict[str, str]) -> None:
     assert ends["full disk"].startswith(f"{folder / 'full/checkpoints/run'}: cannot write: ")
     assert names(folder / "full/checkpoints/run") == []
     assert ends["full disk for a model"].startswith(f"{folder / 'full-model/best'}: cannot write: ")
     assert names(folder / "full-model") == ["checkpoints", "metrics.jsonl", "tensorboard"]
 
 
-def test_loss_that_is_no_number(folder: Path, ends: dict[str, str]) -> None:
+def test_loss_that_is_nan(folder: Path, ends: dict[str, str]) -> None:
     assert ends["nan"].startswith(f"{folder / 'nan'}: the loss of step 8 is not a number (loss nan, right ")
     assert [name[:13] for name in names(folder / "nan/checkpoints/run")] == ["step-00000005"]
 
 
-def test_training_stops_when_it_gets_no_better(folder: Path, ends: dict[str, str]) -> None:
-    # All validations say the same: the first is the best, and after two more it ends, of 63 steps.
+def test_training_stops_without_improvement(folder: Path, ends: dict[str, str]) -> None:
+    # All scores are equal, so the first is the best. The training ends two validations later, long before step 63.
     assert [line["step"] for line in metrics(folder / "patience") if "validation" in line] == [5, 10, 15]
     assert json.loads((folder / "patience/best/training.json").read_text("utf-8"))["step"] == 5
     assert json.loads((folder / "patience/last/training.json").read_text("utf-8"))["step"] == 15
 
 
-def test_damaged_checkpoint_is_passed_over(folder: Path, ends: dict[str, str], tmp_path: Path) -> None:
+def test_damaged_checkpoint_is_skipped(folder: Path, ends: dict[str, str], tmp_path: Path) -> None:
     case = Case(tmp_path / "output")
     assert run_processes(train_cases, [replace(case, stop_after=2)], number=1) == [["killed"]]
     [_, last] = sorted((tmp_path / "output/checkpoints/run").iterdir())
@@ -191,6 +191,6 @@ def test_damaged_checkpoint_is_passed_over(folder: Path, ends: dict[str, str], t
     assert difference(tmp_path / "output", folder / "one-1") == 0
     [note] = [line["note"] for line in metrics(tmp_path / "output") if "note" in line]
     assert note == (
-        f"{last}/state/mp_rank_00_model_states.pt: the checkpoint is damaged: the file has changed since; "
-        "training goes on from step 5"
+        f"{last}/state/mp_rank_00_model_states.pt: the checkpoint is damaged: the file was changed; "
+        "training resumes from step 5"
     )

@@ -1,4 +1,4 @@
-"""What Ray exports of a job, and that the dashboard asks for nothing else."""
+"""The dashboard shows exactly the metrics that Ray exports for a job."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.integration.jobs import Job
 DASHBOARD = json.loads((ROOT / "deploy/grafana.json").read_text("utf-8"))
 
 
-def test_dashboard_names_what_a_job_exports(
+def test_dashboard_shows_the_exported_metrics(
     start_job: Callable[..., Job], model_options: list[str], tmp_path: Path
 ) -> None:
     variables = {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
@@ -25,7 +25,7 @@ def test_dashboard_names_what_a_job_exports(
     queries = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
     asked = {name for query in queries for name in re.findall(r"ray_\w+", query)}
     assert asked <= exported
-    assert exported <= asked | {f"{name}_created" for name in asked}  # and it leaves out nothing
+    assert exported <= asked | {f"{name}_created" for name in asked}  # no metric is missing
 
     [written] = [s for s in samples if s.startswith("ray_kpray_job_documents_total{") and 'outcome="written"' in s]
     assert float(written.split()[-1]) == 1
@@ -35,8 +35,8 @@ def test_dashboard_names_what_a_job_exports(
     assert 'reused="false"' in step
 
 
-def test_dashboard_is_whole() -> None:
-    places = [tuple(panel["gridPos"].values()) for panel in DASHBOARD["panels"]]
-    assert len(set(places)) == len(places)
-    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(places)
+def test_panels_of_the_dashboard() -> None:
+    positions = [tuple(panel["gridPos"].values()) for panel in DASHBOARD["panels"]]
+    assert len(set(positions)) == len(positions)
+    assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(positions)
     assert all(panel["datasource"]["uid"] == "${datasource}" for panel in DASHBOARD["panels"])

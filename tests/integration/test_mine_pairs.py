@@ -1,4 +1,4 @@
-"""Mining of translations by margin, on a real local Ray with the weights of all-MiniLM-L6-v2."""
+"""Mining of translation pairs by margin, on a real local Ray with the weights of all-MiniLM-L6-v2."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from tests.integration.jobs import records
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Options of the job, but for --output: "translations" are in capital letters, which MiniLM passes over."""
+    """Options of the job, except --output. The "translations" are in capital letters, which MiniLM ignores."""
     folder = tmp_path_factory.mktemp("pairs")
     english = records(Random(3), "en", 30)
     others = [
-        {**record, "id": f"xx-{place}", "abstract": record["abstract"].upper()} for place, record in enumerate(english)
+        {**record, "id": f"xx-{index}", "abstract": record["abstract"].upper()} for index, record in enumerate(english)
     ]
     for name, rows in {"english": english[:20], "passages": others[10:]}.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -34,7 +34,7 @@ def test_pairs(options: list[str], start_shared: StartJob, tmp_path: Path) -> No
     assert finished.code == 0, finished.err
     pairs = [json.loads(line) for line in (output / "pairs.jsonl").read_text("utf-8").splitlines()]
     found = {pair["id"]: pair["english_ids"] for pair in pairs}
-    assert all(found[f"xx-{place}"] == [f"en-{place}"] for place in range(10, 20))
+    assert all(found[f"xx-{index}"] == [f"en-{index}"] for index in range(10, 20))
     assert f"{len(pairs)} pairs of 20 and 20 documents" in finished.out
 
 

@@ -28,28 +28,28 @@ def output(request: pytest.FixtureRequest) -> str:
     return f"s3://bucket/{request.node.name}"
 
 
-def held(output: str) -> dict[str, str]:
+def stored(output: str) -> dict[str, str]:
     """Files in the storage: name in the folder -> contents."""
-    place = location(output)
-    assert isinstance(place, ObjectPath)
-    return {str(file).removeprefix(f"{place}/"): file.read_text() for file in place.rglob("*")}
+    folder = location(output)
+    assert isinstance(folder, ObjectPath)
+    return {str(file).removeprefix(f"{folder}/"): file.read_text() for file in folder.rglob("*")}
 
 
 def write(folder: Path, name: str, text: str, seconds: int) -> None:
-    """Write a file that was last changed so many seconds after the epoch."""
+    """Write a file whose modification time is `seconds` after the epoch."""
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text(text)
     os.utime(folder / name, (seconds, seconds))
 
 
-def test_what_is_written_arrives_and_is_found_again(output: str) -> None:
+def test_files_are_uploaded_and_fetched_again(output: str) -> None:
     folder = working_folder(output)
     with mirrored(output):
         write(folder, "best/model", "one", 1)
         write(folder, "log", "a", 1)
         write(folder, ".unfinished/part", "x", 1)
         write(folder, ".part.tmp", "x", 1)
-    assert held(output) == {"best/model": "one", "log": "a"}
+    assert stored(output) == {"best/model": "one", "log": "a"}
     assert not folder.exists()
     with mirrored(output):
         assert (folder / "best/model").read_text() == "one"
@@ -57,31 +57,31 @@ def test_what_is_written_arrives_and_is_found_again(output: str) -> None:
         with (folder / "log").open("a") as file:
             file.write("b")
         write(folder, "last/model", "two", 2)
-    assert held(output) == {"log": "ab", "last/model": "two"}
+    assert stored(output) == {"log": "ab", "last/model": "two"}
 
 
-def test_files_arrive_while_the_job_works(output: str) -> None:
+def test_files_are_uploaded_while_the_job_runs(output: str) -> None:
     with mirrored(output):
         write(working_folder(output), "a", "1", 1)
-        while not held(output):
+        while not stored(output):
             pass
-        assert held(output) == {"a": "1"}
+        assert stored(output) == {"a": "1"}
 
 
-def test_what_names_others_arrives_after_them(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_uploaded_in_the_order_of_their_writing(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
     events: list[str] = []
     upload, unlink = ObjectPath.upload, ObjectPath.unlink
 
-    def noted_upload(place: ObjectPath, file: Path) -> None:
-        events.append(place.name)
-        upload(place, file)
+    def recorded_upload(path: ObjectPath, file: Path) -> None:
+        events.append(path.name)
+        upload(path, file)
 
-    def noted_unlink(place: ObjectPath, missing_ok: bool = False) -> None:
-        events.append(f"-{place.name}")
-        unlink(place, missing_ok)
+    def recorded_unlink(path: ObjectPath, missing_ok: bool = False) -> None:
+        events.append(f"-{path.name}")
+        unlink(path, missing_ok)
 
-    monkeypatch.setattr(ObjectPath, "upload", noted_upload)
-    monkeypatch.setattr(ObjectPath, "unlink", noted_unlink)
+    monkeypatch.setattr(ObjectPath, "upload", recorded_upload)
+    monkeypatch.setattr(ObjectPath, "unlink", recorded_unlink)
     with mirrored(output):
         write(working_folder(output), "step-1", "", 1)
     with mirrored(output):
@@ -93,7 +93,7 @@ def test_what_names_others_arrives_after_them(output: str, monkeypatch: pytest.M
     assert events == ["step-1", "z", "manifest", "b", "-step-1"]
 
 
-def test_an_error_in_the_job_loses_nothing(output: str) -> None:
+def test_files_are_uploaded_after_an_error_in_the_job(output: str) -> None:
     def stopped() -> None:
         with mirrored(output):
             write(working_folder(output), "a", "1", 1)
@@ -101,10 +101,10 @@ def test_an_error_in_the_job_loses_nothing(output: str) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         stopped()
-    assert held(output) == {"a": "1"}
+    assert stored(output) == {"a": "1"}
 
 
-def test_what_a_killed_job_left_here_gives_way_to_the_storage(output: str) -> None:
+def test_the_storage_replaces_what_a_killed_job_left_on_this_machine(output: str) -> None:
     with mirrored(output):
         write(working_folder(output), "a", "1", 1)
     write(working_folder(output), "a", "older", 1)
@@ -112,11 +112,11 @@ def test_what_a_killed_job_left_here_gives_way_to_the_storage(output: str) -> No
         assert (working_folder(output) / "a").read_text() == "1"
 
 
-def test_two_jobs_at_one_place(output: str) -> None:
-    with mirrored(output), pytest.raises(UserError, match="another job writes there"), mirrored(output):
+def test_two_jobs_with_the_same_output(output: str) -> None:
+    with mirrored(output), pytest.raises(UserError, match="another job is writing there"), mirrored(output):
         pass
 
 
-def test_storage_that_refuses() -> None:
+def test_storage_that_cannot_be_written() -> None:
     with pytest.raises(UserError, match=r"^s3://nobucket/run: cannot write: .*bucket"):
         mirrored("s3://nobucket/run").__enter__()

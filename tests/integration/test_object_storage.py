@@ -1,4 +1,4 @@
-"""The extract job from and to an S3-compatible server: whole, once, and again after the machine went down."""
+"""The extract job reads from and writes to an S3-compatible server, and resumes after a kill without duplicates."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.integration.conftest import StartJob
 from tests.integration.jobs import MAX_RECORD_BYTES, Corpus
 from tests.integration.object_store import object_store
 
-RECORDS = 30  # of a chunk: each part of the output costs the server some requests
+RECORDS = 30  # per chunk; the server needs a few requests for each part of the output
 
 
 def test_extract(
@@ -29,9 +29,9 @@ def test_extract(
             monkeypatch.setenv(name, value)
         given, output = ObjectPath("s3://bucket/corpus"), ObjectPath("s3://bucket/keyphrases")
         model = ObjectPath("s3://bucket/model")
-        for folder, place in ((corpus.folder, given), (Path(model_options[1]), model)):
+        for folder, target in ((corpus.folder, given), (Path(model_options[1]), model)):
             for file in folder.iterdir():
-                with whole_file(place / file.name) as unfinished:
+                with whole_file(target / file.name) as unfinished:
                     unfinished.write_bytes(file.read_bytes())
         settings = ["--limits.max-record-bytes", MAX_RECORD_BYTES, "--batch.chunk-records", RECORDS]
         options = ["--samrank.model", model, "--samrank.heads", "2-1", "--input", given, "--output", output]
@@ -54,8 +54,8 @@ def test_extract(
         renamed = {name.replace(str(corpus.folder), str(given)) for name in corpus.ids}
         assert sorted(ids) == sorted(renamed)
         rejects = [json.loads(line) for line in (output / "_rejects.jsonl").read_text().splitlines()]
-        places = {(reject["source"].replace(str(given), str(corpus.folder)), reject["line"]) for reject in rejects}
-        assert places == corpus.rejects.keys()
+        lines = {(reject["source"].replace(str(given), str(corpus.folder)), reject["line"]) for reject in rejects}
+        assert lines == corpus.rejects.keys()
         assert (output / "_config.yaml").is_file()
         assert [folder.name.partition("-")[0] for folder in (tmp_path / "folders").iterdir() if folder.is_dir()] == [
             "model"

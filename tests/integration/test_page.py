@@ -1,4 +1,4 @@
-"""The page in a real browser: what is pasted comes back marked, explained, and as a command."""
+"""The page in a real browser: it marks and explains the keyphrases of a text, and shows the request as a command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.ramkg.tiny_generator import RECORDS
 from tests.serve.service import Service, serving
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SCREENSHOTS = os.environ.get("KPRAY_SCREENSHOTS")  # a folder, to look at them
+SCREENSHOTS = os.environ.get("KPRAY_SCREENSHOTS")  # folder to save screenshots in
 TEXT = "Sparse networks, and dense graphs: 𝔘nicode <b>sparse networks</b> again.\n\nThe graphs' end."
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed (apt-get install chromium)")
@@ -45,7 +45,7 @@ def address(tiny_samrank: dict[str, Any]) -> Iterator[str]:
 
 @contextmanager
 def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
-    """The page, which must ask nobody else and complain of nothing."""
+    """Open the page. It must not send requests to other addresses or log errors."""
     context = browser.new_context(**options)
     context.set_default_timeout(120_000)
     expect.set_options(timeout=120_000)
@@ -58,7 +58,7 @@ def opened(browser: Browser, address: str, **options: Any) -> Iterator[Page]:
             elsewhere.append(request.url)
 
     def note_console(line: ConsoleMessage) -> None:
-        if line.type == "error" and "status of 4" not in line.text:  # refusals are said there too
+        if line.type == "error" and "status of 4" not in line.text:  # the browser also logs error responses
             errors.append(line.text)
 
     page.on("request", note_request)
@@ -90,7 +90,7 @@ def test_phrases_are_listed_and_marked(browser: Browser, address: str, tiny_samr
         assert page.locator("#text").inner_text() == TEXT
         marks = page.locator("#text mark").all_inner_texts()
         assert {"Sparse networks", "sparse networks"} <= set(marks)
-        assert page.locator("#text b").count() == 0  # what looks like HTML is text
+        assert page.locator("#text b").count() == 0  # HTML in the text is not interpreted
         expect(page.get_by_role("status")).to_contain_text(f"{len(expected)} keyphrases in")
         screenshot(page, "light")
 
@@ -99,8 +99,8 @@ def test_phrases_with_punctuation_are_marked(browser: Browser, address: str) -> 
     with opened(browser, address) as page:
         submit(page, "Solid-state batteries replace the liquid electrolyte.")
         expect(page.locator("#text mark").first).to_have_text("Solid-state batteries")
-        for mark in string.punctuation:  # what the other models may write
-            found = page.evaluate("([text, phrase]) => places(text, phrase)", [f"An x{mark}y here", f"x{mark}y"])
+        for mark in string.punctuation:  # other models may generate any of them
+            found = page.evaluate("([text, phrase]) => occurrences(text, phrase)", [f"An x{mark}y here", f"x{mark}y"])
             assert found == [[3, 6]], mark
 
 
@@ -118,7 +118,7 @@ def test_tokens_are_shaded(browser: Browser, address: str) -> None:
         screenshot(page, "dark")
 
 
-def test_by_keyboard_alone(browser: Browser, address: str) -> None:
+def test_page_works_with_the_keyboard_only(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
         page.keyboard.type("Sparse networks and graphs.")  # the text has the focus
         page.keyboard.press("Tab")
@@ -130,7 +130,7 @@ def test_by_keyboard_alone(browser: Browser, address: str) -> None:
         assert "other" in page.locator("#curl").inner_text()
 
 
-def test_on_a_phone(browser: Browser, address: str) -> None:
+def test_page_fits_a_phone(browser: Browser, address: str) -> None:
     with opened(browser, address, viewport={"width": 360, "height": 740}, has_touch=True) as page:
         submit(page, f"{TEXT} {'unbroken' * 40}")
         expect(page.locator("#present b").first).to_be_visible()
@@ -138,7 +138,7 @@ def test_on_a_phone(browser: Browser, address: str) -> None:
         screenshot(page, "narrow")
 
 
-def test_command_does_the_same(browser: Browser, address: str) -> None:
+def test_command_gives_the_same_result(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
         submit(page, TEXT)
         expect(page.locator("#present b").first).to_be_visible()
@@ -152,24 +152,24 @@ def test_command_does_the_same(browser: Browser, address: str) -> None:
         assert [phrase["text"] for phrase in result["keyphrases"]] == shown
 
 
-def test_errors_are_told_kindly(browser: Browser, address: str) -> None:
+def test_errors_of_documents(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
         page.get_by_label("Language").fill("th")
         submit(page, "เอกสาร")
         alert = page.get_by_role("alert")
         expect(alert).to_have_text(
-            "This text cannot be read: language 'th' is written without spaces and has no segmenter."
+            "This text cannot be processed: language 'th' is written without spaces and has no segmenter."
         )
         screenshot(page, "error")
         page.get_by_label("Language").fill("en")
         submit(page, "x" * 5001)
-        expect(alert).to_contain_text("the document has 5001 characters, more than 5000")
+        expect(alert).to_contain_text("the document has 5001 characters, but the limit is 5000")
         submit(page, TEXT)
         expect(page.locator("#present b").first).to_be_visible()
         expect(alert).to_be_hidden()
 
 
-def test_service_that_is_gone(browser: Browser, tiny_samrank: dict[str, Any]) -> None:
+def test_unreachable_service(browser: Browser, tiny_samrank: dict[str, Any]) -> None:
     with serving(Service({"samrank": tiny_samrank}, {})) as address:
         context = browser.new_context()
         page = context.new_page()
@@ -180,7 +180,7 @@ def test_service_that_is_gone(browser: Browser, tiny_samrank: dict[str, Any]) ->
         context.close()
 
 
-def test_key_is_asked_for(browser: Browser, tiny_samrank: dict[str, Any], keys_file: Path) -> None:
+def test_page_asks_for_a_key(browser: Browser, tiny_samrank: dict[str, Any], keys_file: Path) -> None:
     with (
         serving(Service({"samrank": tiny_samrank, "api_keys": str(keys_file)}, {})) as address,
         opened(browser, address) as page,
@@ -201,9 +201,9 @@ def test_absent_phrases_and_evidence(browser: Browser, tiny_ramkg: str) -> None:
         expect(page.locator("#absent b")).to_have_text(["Graphentheorie"])
         expect(page.locator("#present b")).to_have_text(["Netze"])
         passages = page.locator("#evidence li")
-        for place, found in enumerate(expected.evidence):
-            expect(passages.nth(place)).to_contain_text(found.document.text)
-            expect(passages.nth(place)).to_contain_text("; ".join(found.keyphrases))
+        for index, found in enumerate(expected.evidence):
+            expect(passages.nth(index)).to_contain_text(found.document.text)
+            expect(passages.nth(index)).to_contain_text("; ".join(found.keyphrases))
         expect(passages).to_have_count(2)
         expect(page.get_by_label("Score of each token")).to_be_hidden()
         screenshot(page, "evidence")

@@ -9,7 +9,7 @@ from kpray.versions import versions
 from tests.commands import ROOT, Finished
 from tests.integration.jobs import Job
 
-VARIABLES = {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}  # the cluster is this test's own
+VARIABLES = {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}  # only this test uses the cluster
 
 
 def test_two_nodes(start_job: Callable[..., Job], tmp_path: Path) -> None:
@@ -28,8 +28,8 @@ def test_two_nodes(start_job: Callable[..., Job], tmp_path: Path) -> None:
     nodes, same, written, read = (line.removeprefix("kpray: preflight: ") for line in good.err.splitlines())
     assert nodes == "2 nodes, 2 cores"
     assert f"torch {versions()['torch']}" in same
-    assert written == f"{output}: written by all, and the same for all"
-    assert read == f"{model}: read by all"
+    assert written == f"{output}: all nodes share it and can write to it"
+    assert read == f"{model}: all nodes can read it"
     assert list(output.iterdir()) == []
 
     bad = run(output, tmp_path / "absent")

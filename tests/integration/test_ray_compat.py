@@ -1,4 +1,4 @@
-"""What kpray uses of Ray Serve and DeepSpeed without a promise of theirs, as far as it takes processes to see it."""
+"""Contract tests of the undocumented parts of Ray Serve and DeepSpeed that need other processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from kpray.cluster.ray_compat import PROXY_VARIABLE, convert_checkpoint, noting_files, skipped_steps, zero_stage
+from kpray.cluster.ray_compat import PROXY_VARIABLE, convert_checkpoint, recording_saves, skipped_steps, zero_stage
 from kpray.serve.proxy_middleware import PROXY_MIDDLEWARES
 from kpray.train.deepspeed import deepspeed_config, parameter_groups, start_engine
 from kpray.train.loop import Losses
@@ -21,7 +21,7 @@ from tests.integration.processes import run_processes
 from tests.train.tiny_task import TinyConfig, TinyTask
 
 
-def test_serve_calls_our_middlewares() -> None:
+def test_serve_uses_the_middlewares_of_kpray() -> None:
     program = """
 import json
 from ray.serve._private import constants, http_util
@@ -45,11 +45,11 @@ def make_engine(zero: int, *, universal: bool = False) -> Any:
 
 
 def save_with_errors(folder: Path) -> dict[str, Any]:
-    """In a worker: a checkpoint, then one of which no file can be written, and one with another mistake."""
+    """In a worker: save a checkpoint, then one that cannot be written, then one that raises another error."""
     engine = make_engine(1)
     found: dict[str, Any] = {"skipped": skipped_steps(engine), "zero": zero_stage(engine), "device": engine.device.type}
     save = engine.checkpoint_engine.save
-    with noting_files(engine, lambda error: isinstance(error, OSError)) as (files, errors):
+    with recording_saves(engine, lambda error: isinstance(error, OSError)) as (files, errors):
         engine.save_checkpoint(str(folder), tag="state", save_latest=False)
     found |= {"files": files, "errors": errors, "restored": engine.checkpoint_engine.save == save}
     for error in (OSError("full"), KeyError("other")):
@@ -59,7 +59,7 @@ def save_with_errors(folder: Path) -> dict[str, Any]:
 
         engine.checkpoint_engine.save = failing
         try:
-            with noting_files(engine, lambda error: isinstance(error, OSError)) as (_, errors):
+            with recording_saves(engine, lambda error: isinstance(error, OSError)) as (_, errors):
                 engine.save_checkpoint(str(folder.with_name("unsaved")), tag="state", save_latest=False)
             found[type(error).__name__] = [str(each) for each in errors]
         except KeyError:
@@ -68,7 +68,7 @@ def save_with_errors(folder: Path) -> dict[str, Any]:
 
 
 def load_converted(folder: Path) -> list[float]:
-    """In one worker: what was saved by two."""
+    """In one worker: load a checkpoint of two. Returns the largest difference of each parameter."""
     engine = make_engine(1, universal=True)
     before = [parameter.detach().clone() for parameter in engine.module.parameters()]
     with torch.no_grad():
@@ -81,29 +81,29 @@ def load_converted(folder: Path) -> list[float]:
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
-    """A checkpoint of two workers, and what they noted."""
+    """A checkpoint of two workers, and what they recorded."""
     folder = tmp_path_factory.mktemp("checkpoint")
     return folder, run_processes(save_with_errors, folder, number=2)
 
 
-def test_files_of_a_checkpoint_are_noted(saved: tuple[Path, list[dict[str, Any]]]) -> None:
+def test_files_of_a_checkpoint_are_recorded(saved: tuple[Path, list[dict[str, Any]]]) -> None:
     folder, found = saved
-    noted = [file for worker in found for file in worker["files"]]
+    recorded = [file for worker in found for file in worker["files"]]
     written = [str(file) for file in (folder / "state").iterdir()]
-    assert len(noted) == len(set(noted)) == 3  # the model, and a share of the optimizer of each
-    assert sorted(noted) == sorted(file for file in written)
+    assert len(recorded) == len(set(recorded)) == 3  # the model, and each worker's share of the optimizer
+    assert sorted(recorded) == sorted(file for file in written)
     for worker in found:
         assert worker["errors"] == []
         assert worker["restored"]
 
 
-def test_errors_of_a_checkpoint_are_noted_and_nobody_waits(saved: tuple[Path, list[dict[str, Any]]]) -> None:
+def test_errors_of_a_checkpoint_are_recorded_without_a_deadlock(saved: tuple[Path, list[dict[str, Any]]]) -> None:
     for worker in saved[1]:
         assert worker["OSError"] == ["full"] * len(worker["files"])
         assert worker["KeyError"] == "raised"
 
 
-def test_what_an_engine_tells(saved: tuple[Path, list[dict[str, Any]]]) -> None:
+def test_attributes_of_an_engine(saved: tuple[Path, list[dict[str, Any]]]) -> None:
     for worker in saved[1]:
         assert (worker["skipped"], worker["zero"], worker["device"]) == (0, 1, "cpu")
 

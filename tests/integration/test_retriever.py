@@ -1,4 +1,4 @@
-"""Training of the retriever on a real local Ray, from files to a folder that opens."""
+"""Training of the retriever on a real local Ray, from input files to a folder that can be opened."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAIRS, VALID = 48, 12
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """Options of the job, but for --output."""
+    """Options of the job, except --output."""
     folder = tmp_path_factory.mktemp("records")
     others, english = make_pairs(PAIRS + VALID, seed=6)
     train, valid = write_records(others[:PAIRS], folder / "train.jsonl"), folder / "valid.jsonl"
@@ -45,7 +45,7 @@ def test_training_of_two_workers(start_shared: StartJob, options: list[str], tmp
     losses = [line["loss"] for line in lines if "loss" in line]
     assert losses[-1] < losses[0] / 2
     recall = [line["validation"]["recall@1"] for line in lines if "validation" in line]
-    assert max(recall) > 50  # of 60 passages, for words that it has seen
+    assert max(recall) > 50  # among 60 passages, of words that occur in the training data
 
     [rejects] = output.glob("tokens-*/_rejects.jsonl")
     assert "no English passage with id 'alone'" in rejects.read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The retriever in the training loop: its loss is of a whole step, whatever the number of workers."""
+"""The retriever in the training loop: the loss covers the whole step, for any number of workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RGIT on a planted corpus, on a real local Ray: a whole run, one that is killed, what it leaves, and mistakes."""
+"""RGIT on a planted corpus and a real local Ray: a run that is killed and resumed, its output, and user errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.commands import ROOT, Finished, RunHere
 from tests.integration.conftest import StartJob
 
 JOB = ROOT / "jobs/rgit.py"
-OPTIONS = ("--config", "planted-small", "--rgit.rounds", "1")  # two minutes, nearly all of it processes that start
+OPTIONS = ("--config", "planted-small", "--rgit.rounds", "1")  # two minutes, mostly for starting processes
 
 
 def report_of(output: Path) -> dict[str, Any]:
@@ -31,7 +31,13 @@ def finished_steps(output: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Run:
-    """One that was killed when it first had retrieved, and gone on with: its folder, its end, what it had before."""
+    """A run that was killed after its first retrieval and resumed.
+
+    Attributes:
+        output: its output folder.
+        finished: result of the second run.
+        before: steps that the first run had finished.
+    """
 
     output: Path
     finished: Finished
@@ -61,7 +67,7 @@ def test_report(run: Run) -> None:
     assert manifest["learnt"] == []
     assert row["number"] == 1
     assert 0 < row["pairs"] == len(manifest["mined"]) <= len(foreign)
-    right = sum(hidden[foreign[passage]] == english[place] for passage, place in manifest["mined"])
+    right = sum(hidden[foreign[passage]] == english[row] for passage, row in manifest["mined"])
     assert row["accuracy"] == pytest.approx(100 * right / row["pairs"])
     for system in report["systems"]:
         for mean, low, high in report["systems"][system]["scores"]["average"].values():
@@ -74,7 +80,7 @@ def test_report(run: Run) -> None:
 
 def test_predictions_and_predictor(run: Run, tmp_path: Path) -> None:
     output = run.output
-    shutil.move(output / "best", tmp_path / "model")  # it needs nothing of the output folder
+    shutil.move(output / "best", tmp_path / "model")  # it does not need the output folder
     try:
         predictor = open_predictor(str(tmp_path / "model"), {"generate": {"beams": 2}})
         records = [r for r in read_records([str(output / "planted/test.jsonl")]) if not isinstance(r, Reject)]
@@ -86,11 +92,11 @@ def test_predictions_and_predictor(run: Run, tmp_path: Path) -> None:
         assert again.predict(documents[:1], top=5) == predicted[:1]
     finally:
         shutil.move(tmp_path / "model", output / "best")
-    assert [own.keyphrases for own in explained] == predicted
+    assert [explanation.keyphrases for explanation in explained] == predicted
     assert any(predicted)
     english = {record["id"]: record for record in read_lines(output / "planted/english.jsonl")}
-    for own in explained:
-        [evidence] = own.evidence
+    for explanation in explained:
+        [evidence] = explanation.evidence
         assert list(evidence.keyphrases) == english[evidence.document.id]["keyphrases"]
     table = pq.read_table(output / "predictions/rgit/part-00000.parquet").to_pylist()
     assert [row["id"] for row in table] == [record.document.id for record in records]
@@ -98,7 +104,7 @@ def test_predictions_and_predictor(run: Run, tmp_path: Path) -> None:
         assert [phrase["text"] for phrase in row["keyphrases"]][:5] == [phrase.text for phrase in phrases]
 
 
-def test_what_was_finished_is_not_done_again(run: Run) -> None:
+def test_finished_steps_are_not_repeated(run: Run) -> None:
     log = report_of(run.output)["steps"]
     first_use: dict[str, bool] = {}
     for line in log:
@@ -107,28 +113,28 @@ def test_what_was_finished_is_not_done_again(run: Run) -> None:
     assert {name.split("-")[0] for name in run.before} >= {"generator", "generate", "retriever", "index", "search"}
 
 
-def test_threshold_shares_what_does_not_depend_on_it(run: Run, start_shared: StartJob, tmp_path: Path) -> None:
+def test_another_threshold_reuses_independent_steps(run: Run, start_shared: StartJob, tmp_path: Path) -> None:
     shared = run.output / "steps"
     before = finished_steps(run.output)
     options = ("--rgit.tau", "99", "--systems", "rgit", "--steps", shared)
     finished = start_shared(JOB, *OPTIONS, *options, "--output", tmp_path / "output").finish()
     assert finished.code == 2
-    assert "rgit.tau: round 1 found no passage that retrieved keyphrases help by more than 99 points" in finished.err
-    # Fewer passages can qualify, so that what is generated with retrieval is another step; all else was there.
+    assert "rgit.tau: in round 1, retrieval improved the F1 of no passage by more than 99 points" in finished.err
+    # Fewer passages can qualify, so only the generation with retrieval is a new step.
     assert [name.split("-")[0] for name in sorted({*finished_steps(run.output)} - {*before})] == ["generate"]
 
 
 def test_dry_run(run_here: RunHere, tmp_path: Path) -> None:
     finished = run_here("rgit.py", *OPTIONS, "--output", tmp_path / "output", "--dry-run")
     assert finished.code == 0, finished.err
-    assert "a planted corpus: 48 pairs, 40 records without" in finished.out
+    assert "a planted corpus: 48 pairs, 40 records without a pair" in finished.out
     assert not (tmp_path / "output").exists()
 
 
 def test_comparison_with_an_unfinished_run(run_here: RunHere, tmp_path: Path) -> None:
     finished = run_here("rgit.py", *OPTIONS, "--output", tmp_path / "output", "--compare", tmp_path / "other")
     assert finished.code == 2
-    assert f"--compare: {tmp_path / 'other/report.json'}: is not the report of a finished run" in finished.err
+    assert f"--compare: {tmp_path / 'other/report.json'}: this is not the report of a finished run" in finished.err
     assert not (tmp_path / "output").exists()
 
 

@@ -1,4 +1,4 @@
-"""A real Ray Serve, asked over HTTP."""
+"""A real Ray Serve, tested over HTTP."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.unikeyphrase.tiny_model import make_task, save_backbone
 DEADLINE = 10
 BODY_BYTES = 10_000_000
 MALFORMED = int(os.environ.get("KPRAY_TEST_MALFORMED", "300"))
-SILENCE = 1.0  # seconds, after which what is not a whole request is given up
-DOCUMENTS = 200  # of 45,000 characters: more than any core reads before the deadline
+SILENCE = 1.0  # seconds to wait for a response to an incomplete request
+DOCUMENTS = 200  # with 45,000 characters each, too much work for any core before the deadline
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def keys_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory, model_options: list[str]) -> dict[str, Path]:
-    """Saved predictors: another SAMRank, and a UniKeyphrase and a RAMKG that have learnt nothing."""
+    """Saved predictors: another SAMRank, and an untrained UniKeyphrase and RAMKG."""
     _, model, _, *heads = model_options
     mine, uni = tmp_path_factory.mktemp("mine"), tmp_path_factory.mktemp("uni")
     open_predictor("samrank", {"model": model, "heads": heads, "tagger": "textblob", "score": "global"}).save(mine)
@@ -138,7 +138,7 @@ def test_wrong_requests(server: Server) -> None:
         b"Content-Encoding: gzip\r\nContent-Length: 0\r\n",
     ],
 )
-def test_tricks_with_headers(headers: bytes, server: Server) -> None:
+def test_malicious_headers(headers: bytes, server: Server) -> None:
     authorization = f"Authorization: Bearer {KEY}\r\nContent-Type: application/json\r\nConnection: close\r\n".encode()
     answer = server.raw(b"POST /v1/keyphrases HTTP/1.1\r\nHost: service\r\n" + authorization + headers + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 4") or answer == b""
@@ -168,17 +168,17 @@ def test_malformed_requests(server: Server) -> None:
     assert server.ask(SENTENCES).status_code == 200
 
 
-def test_tenants_see_nothing_of_each_other(server: Server) -> None:
+def test_clients_see_only_their_documents(server: Server) -> None:
     def ask(number: int) -> None:
-        own, other = ("wombat", "numbat") if number % 2 else ("numbat", "wombat")
+        word, other = ("wombat", "numbat") if number % 2 else ("numbat", "wombat")
         key = BOB if number % 2 else KEY
-        documents = [{"id": f"{own}-{number}", "text": f"The {own} network {number} describes graphs."}] * 3
+        documents = [{"id": f"{word}-{number}", "text": f"The {word} network {number} describes graphs."}] * 3
         headers = {"Authorization": f"Bearer {key}"}
         answer = server.client.post("/v1/keyphrases", json={"documents": documents, "explain": True}, headers=headers)
         assert answer.status_code == 200
-        assert [result["id"] for result in answer.json()["results"]] == [f"{own}-{number}"] * 3
+        assert [result["id"] for result in answer.json()["results"]] == [f"{word}-{number}"] * 3
         assert other not in answer.text
-        assert f"{own} network" in answer.text
+        assert f"{word} network" in answer.text
         assert server.client.get("/metrics", headers=headers).status_code == 403
 
     with ThreadPoolExecutor(8) as threads:
@@ -192,17 +192,17 @@ def test_slow_body(server: Server) -> None:
     assert b'"slow_body"' in answer
 
 
-def test_deadline_frees_the_work(server: Server) -> None:
-    long = " ".join(f"{sentence} Number {place}." for place in range(100) for sentence in SENTENCES)[:45_000]
+def test_deadline_cancels_the_work(server: Server) -> None:
+    long = " ".join(f"{sentence} Number {number}." for number in range(100) for sentence in SENTENCES)[:45_000]
     answer = server.ask([long] * DOCUMENTS)
     assert answer.status_code == 504
     assert answer.json()["error"]["code"] == "deadline"
-    began = server.metric("kpray_documents_total", 'outcome="ok"')
+    before = server.metric("kpray_documents_total", 'outcome="ok"')
     while server.metric("kpray_queue_documents"):
         time.sleep(0.1)
     assert server.ask(SENTENCES).status_code == 200
-    # At most what was in the model when the deadline passed went on.
-    assert server.metric("kpray_documents_total", 'outcome="ok"') - began < DOCUMENTS
+    # Only the batch that the model worked on at the deadline was finished.
+    assert server.metric("kpray_documents_total", 'outcome="ok"') - before < DOCUMENTS
 
 
 def test_metrics_of_all_replicas(server: Server) -> None:
@@ -217,7 +217,7 @@ def test_metrics_of_all_replicas(server: Server) -> None:
 
 
 def test_keys_are_rotated_without_a_restart(server: Server, keys_file: Path) -> None:
-    former = keys_file.read_text(encoding="utf-8")
+    original = keys_file.read_text(encoding="utf-8")
     assert server.ask(SENTENCES).status_code == 200
     try:
         keys_file.write_text(f"alice:{KEY}-new\nmetrics:{METRICS_KEY}\n", encoding="utf-8")
@@ -229,7 +229,7 @@ def test_keys_are_rotated_without_a_restart(server: Server, keys_file: Path) -> 
         server.key = KEY
         assert server.ask(SENTENCES).status_code == 401
     finally:
-        keys_file.write_text(former, encoding="utf-8")
+        keys_file.write_text(original, encoding="utf-8")
         server.key = KEY
         while server.ask(SENTENCES).status_code == 401:
             time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""Locations: pathlib's calls on an S3-compatible server."""
+"""`ObjectPath` implements pathlib's methods on an S3-compatible server."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_listing(folder: ObjectPath) -> None:
     assert list((folder / "absent").glob("*")) == []
 
 
-def test_a_file_that_is_not_finished_does_not_appear(folder: ObjectPath) -> None:
+def test_an_unfinished_file_does_not_appear(folder: ObjectPath) -> None:
     def begin() -> None:
         with whole_file(folder / "file") as unfinished:
             unfinished.write_text("half")
@@ -122,13 +122,13 @@ def test_folder_is_copied_once(folder: ObjectPath, tmp_path: Path, monkeypatch: 
     assert (first / "below/weights").read_text() == "2"
     (first / "mark").touch()
     assert (Path(local_folder(str(folder))) / "mark").exists()
-    write_text("33", folder / "config.json")  # another content is another copy
+    write_text("33", folder / "config.json")  # changed contents make a new copy
     second = Path(local_folder(str(folder)))
     assert ((second / "config.json").read_text(), (second / "mark").exists()) == ("33", False)
-    with pytest.raises(UserError, match="there is no such folder"):
+    with pytest.raises(UserError, match="the folder does not exist or is empty"):
         local_folder(f"{folder}/absent")
 
 
-def test_bucket_that_is_not_there() -> None:
+def test_missing_bucket() -> None:
     with pytest.raises(OSError, match=r"NO_SUCH_BUCKET|specified bucket does not exist"):
         write_text("text", ObjectPath("s3://nobucket/file"))

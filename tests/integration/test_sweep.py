@@ -1,4 +1,4 @@
-"""Sweeps on a real local Ray: whole, killed and run again, with a trial that crashes, with ASHA, and refused."""
+"""Sweeps on a real local Ray: a sweep that is killed and resumed, a crashing trial, ASHA, and user errors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SCRIPT = Path(__file__).with_name("sweep_tiny.py")
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
-    """Script and options of the sweep, but for --output and what is tried."""
+    """Script and options of the sweep, except --output and the space."""
     folder = tmp_path_factory.mktemp("records")
     write_records(make_records(80, seed=1), folder / "train.jsonl")
     write_records(make_records(20, seed=2), folder / "valid.jsonl")
@@ -32,13 +32,13 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One of three trials: the first crashes once, ASHA stops the second, in the third all is killed; and its rerun.
+    """A sweep of three trials: the first crashes once, ASHA stops the second, and a kill during the third ends the run.
 
     Attributes:
-        output: its folder.
-        keys: of its trials, in order.
-        before: results that there were when it was killed, and when they were written.
-        finished: the rerun.
+        output: folder of the sweep.
+        keys: keys of its trials, in order.
+        before: result file at the time of the kill -> its modification time.
+        finished: result of the second run.
     """
 
     output: Path
@@ -77,25 +77,25 @@ def results(output: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in output.glob("trials/*/finished.json")}
 
 
-def history(sweep: Sweep, place: int) -> list[str]:
-    own = [event["name"] for event in events(sweep.output) if event["key"] == sweep.keys[place]]
-    return [name for name in own if name != "report"]
+def history(sweep: Sweep, index: int) -> list[str]:
+    names = [event["name"] for event in events(sweep.output) if event["key"] == sweep.keys[index]]
+    return [name for name in names if name != "report"]
 
 
-def test_killed_each_trial_is_done_once(sweep: Sweep) -> None:
+def test_each_trial_of_a_killed_sweep_is_done_once(sweep: Sweep) -> None:
     output, finished = sweep.output, sweep.finished
     assert finished.code == 0, finished.err
     assert "Traceback" not in finished.err
-    assert "kpray: 3 settings of 3 lr: 3 trials, 2 finished before" in finished.err
+    assert "kpray: 3 settings of 3 lr: 3 trials, 2 already finished" in finished.err
     assert {path.parent.name for path in sweep.before} == {f"trial-{key}" for key in sweep.keys[:2]}
     after = results(output)
     assert len(after) == 3
-    assert sweep.before.items() <= after.items()  # what was finished was left alone
+    assert sweep.before.items() <= after.items()  # finished trials were not changed
     assert history(sweep, 2) == ["started", "started", "finished"]
     assert not list(output.glob("trials/*/checkpoints"))
 
 
-def test_a_crash_is_tried_again_and_told(sweep: Sweep) -> None:
+def test_a_crashed_trial_is_retried_and_reported(sweep: Sweep) -> None:
     assert history(sweep, 0) == ["started", "crashed", "started", "finished"]
     [crash] = [event for event in events(sweep.output) if event["name"] == "crashed"]
     assert "actor" in crash["text"]
@@ -106,29 +106,27 @@ def test_asha_stops_a_trial_and_the_next_one_starts(sweep: Sweep) -> None:
     assert history(sweep, 1) == ["started", "stopped"]
     order = [(event["name"], event["key"]) for event in events(sweep.output) if event["name"] != "report"]
     assert order[order.index(("stopped", sweep.keys[1])) + 1] == ("started", sweep.keys[2])
-    told = json.loads((sweep.output / "report.json").read_text("utf-8"))
-    assert [row["state"] for row in told["trials"]] == ["finished", "stopped", "finished"]
+    values = json.loads((sweep.output / "report.json").read_text("utf-8"))
+    assert [row["state"] for row in values["trials"]] == ["finished", "stopped", "finished"]
     third = [event["step"] for event in events(sweep.output) if event["key"] == sweep.keys[2]]
-    assert max(third) == 20  # its worker had what the stopped one's held
+    assert max(third) == 20  # its worker got the cores of the stopped trial
 
 
 def test_best_configuration(sweep: Sweep) -> None:
-    told = json.loads((sweep.output / "report.json").read_text("utf-8"))
+    values = json.loads((sweep.output / "report.json").read_text("utf-8"))
     best = yaml.safe_load((sweep.output / "best.yaml").read_text("utf-8"))
-    assert best["optim"]["lr"] == told["settings"][0]["lr"]
+    assert best["optim"]["lr"] == values["settings"][0]["lr"]
     assert best.keys() >= {"train", "valid", "optim", "run", "output"}
     assert f"train_tiny.py --config {sweep.output / 'best.yaml'}" in sweep.finished.out
 
 
-def test_more_than_the_cluster_has_is_refused(
-    start_shared: StartJob, options: list[str | Path], tmp_path: Path
-) -> None:
+def test_trial_larger_than_the_cluster(start_shared: StartJob, options: list[str | Path], tmp_path: Path) -> None:
     output = tmp_path / "output"
     finished = start_shared(*options, "--output", output, "--run.workers", "500", "--run.cpus", "2").finish()
     assert (finished.code, finished.out) == (2, "")
     *_, error = finished.err.splitlines()
     assert error.startswith(
-        "kpray: error: sweep: one trial does not fit: it takes 500 x 2 = 1000 cores; the cluster has"
+        "kpray: error: sweep: one trial does not fit: it needs 500 x 2 = 1000 cores, but the cluster has"
     )
     assert not list(output.glob("trials/*"))
 
@@ -159,14 +157,14 @@ def test_dry_run_over_heads(run_here: RunHere, tmp_path: Path) -> None:
     assert "to choose on 1 jsonl files, 5 records" in finished.out
     refused = run_here("sweep_samrank_heads.py", *options, "--test", tmp_path / "records.jsonl")
     assert refused.code == 2
-    assert "choose on other documents than are reported" in refused.err
+    assert "is in valid and in test: use different documents" in refused.err
 
 
 def test_dry_run_over_thresholds(run_here: RunHere, tmp_path: Path) -> None:
     options = ["--config", "planted-small", "--output", tmp_path / "output", "--dry-run"]
     finished = run_here("sweep_rgit_threshold.py", *options, "--sweep.seeds", "0", "1")
     assert finished.code == 0, finished.err
-    assert "a planted corpus for each seed: 48 pairs, 40 records without" in finished.out
+    assert "a planted corpus for each seed: 48 pairs, 40 records without a pair" in finished.out
     assert "4 settings of 4 tau, each with 2 seeds: 8 trials" in finished.out
     refused = run_here("sweep_rgit_threshold.py", *options, "--sweep.at-once", "2")
     assert refused.code == 2

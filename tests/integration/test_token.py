@@ -1,4 +1,4 @@
-"""A head that asks for a token: who has none, or another, is refused, in one line and at once."""
+"""A cluster with a token refuses clients without the right token at once, with one line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ from tests.integration.jobs import HEAD, Job, wait_for_head
 
 def test_token(start_job: Callable[..., Job], tmp_path: Path) -> None:
     token = secrets.token_hex(32)
-    here = {"HOME": str(tmp_path), "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "token"}  # a home without a token file
+    here = {
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+        "RAY_AUTH_MODE": "token",
+    }  # a home without a token
     more = ("--num-cpus=1", "--dashboard-host=127.0.0.1", "--dashboard-port=0", "--object-store-memory=100000000")
     address = wait_for_head(start_job(*HEAD, *more, variables={**here, "RAY_AUTH_TOKEN": token}))
 

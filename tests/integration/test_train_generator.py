@@ -16,9 +16,9 @@ from tests.ramkg.tiny_generator import PASSAGES, RECORDS, save_backbone
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
-    """Options of the job for a tiny model and 40 documents in four languages, but for --output."""
+    """Options of the job for a tiny model and 40 documents in four languages, except --output."""
     folder = tmp_path_factory.mktemp("records")
-    write(folder / "english.jsonl", [{"id": id, "text": text, "keyphrases": own} for id, text, own in PASSAGES])
+    write(folder / "english.jsonl", [{"id": id, "text": text, "keyphrases": gold} for id, text, gold in PASSAGES])
     records: list[dict[str, Any]] = [
         {
             "id": f"{number}-{record.document.id}",
@@ -70,7 +70,7 @@ def test_training(options: list[str | Path], start_shared: StartJob, tmp_path: P
     generated = generator.generate(sources, ["de", "fr", "zh"])
     assert [tuple(text for text, _ in phrases) for phrases in generated] == [r.keyphrases for r in RECORDS[:3]]
 
-    again = start_shared(*arguments).finish()  # there is nothing left to do
+    again = start_shared(*arguments).finish()  # the training is complete
     assert (again.code, again.out) == (0, finished.out)
     assert "reading --english" in finished.err
     assert "reading --english" not in again.err

@@ -1,4 +1,4 @@
-"""Training on a real local Ray: the same model on one worker and on two, and however often it is stopped."""
+"""Training on a real local Ray gives the same model with one or two workers, and after any interruption."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STEPS = 2 * 200 // 8
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
-    """Script and options of the job, but for --output and the number of workers."""
+    """Script and options of the job, except --output and the number of workers."""
     folder = tmp_path_factory.mktemp("records")
     write_records(make_records(200, seed=1), folder / "train.jsonl")
     write_records(make_records(30, seed=2), folder / "valid.jsonl")
@@ -35,7 +35,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
 def two_workers(
     start_shared: StartJob, options: list[str | Path], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Finished]:
-    """Output of a job of two workers that nothing disturbed, and what it said."""
+    """Output and result of an uninterrupted job with two workers."""
     output = tmp_path_factory.mktemp("two") / "output"
     return output, start_shared(*options, "--output", output, "--run.workers", "2").finish()
 
@@ -68,18 +68,18 @@ def test_training_of_two_workers(
     assert list((output / "tensorboard").glob("events.*"))
 
     before = {path: path.stat().st_mtime_ns for path in output.rglob("*.pt")}
-    again = start_shared(*options, "--output", output, "--run.workers", "2").finish()  # there is nothing left to do
+    again = start_shared(*options, "--output", output, "--run.workers", "2").finish()  # the training is complete
     assert (again.code, again.out) == (0, finished.out)
     assert before.items() >= {path: path.stat().st_mtime_ns for path in output.rglob("*.pt")}.items()
 
 
-def test_one_worker_learns_the_same_until_its_loss_is_no_number(
+def test_one_worker_learns_the_same_until_its_loss_is_nan(
     two_workers: tuple[Path, Finished], start_shared: StartJob, options: list[str | Path], tmp_path: Path
 ) -> None:
     output = tmp_path / "output"
     finished = start_shared(*options, "--output", output, "--run.workers", "1", "--task.nan-at", "0.9").finish()
     one, two = losses(output), losses(two_workers[0])
-    assert list(one) == list(range(5, STEPS - 4, 5))  # and it was not tried again
+    assert list(one) == list(range(5, STEPS - 4, 5))  # the failed step was not tried again
     assert one == pytest.approx({step: two[step] for step in one}, abs=1e-4)
     assert [path.name[:13] for path in checkpoints(output)] == ["step-00000030", "step-00000040"]
     first, second = weights_at(output, 40), weights_at(two_workers[0], 40)
@@ -100,7 +100,7 @@ def weights_at(output: Path, step: int) -> dict[str, torch.Tensor]:
     return weights
 
 
-def test_however_it_is_stopped_the_model_is_the_same(
+def test_model_is_the_same_after_any_interruption(
     two_workers: tuple[Path, Finished], start_job: StartJob, options: list[str | Path], tmp_path: Path
 ) -> None:
     output = tmp_path / "output"
@@ -110,12 +110,12 @@ def test_however_it_is_stopped_the_model_is_the_same(
         command = [*options, "--output", output, "--run.workers", "2", *more]
         return start_job(*command, variables={"PYTHONPATH": str(ROOT)})
 
-    job = start(*slow)  # a worker dies, of which the job recovers by itself
+    job = start(*slow)  # a worker dies, and the job itself recovers
     job.wait_until(lambda: len(losses_so_far(output)) > 3)
     [first] = checkpoints(output)
     job.workers("RayTrainWorker")[-1].kill()
     job.wait_until(lambda: len(checkpoints(output)) > 1)
-    job.process.kill()  # the driver, and what it started with it
+    job.process.kill()  # first the driver, then its other processes
     job.kill()
     assert first in checkpoints(output)
 
@@ -130,7 +130,7 @@ def test_however_it_is_stopped_the_model_is_the_same(
     assert finished.code == 0, finished.err
     [note] = [line for line in finished.err.splitlines() if "damaged" in line]
     assert note.startswith(f"kpray: {damaged}: the checkpoint is damaged")
-    assert note.endswith("training goes on from step 10")
+    assert note.endswith("training resumes from step 10")
     assert losses(output) == losses(two_workers[0])
     assert difference(output, two_workers[0]) == 0
     assert difference(output, two_workers[0], "best") == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.commands import Finished
 from tests.integration.jobs import Corpus, Job, contents
 
-WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled"}  # the cluster is this test's own, and on this machine
+WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled"}  # only this test uses the cluster
 
 
 def test_loss_of_a_node(

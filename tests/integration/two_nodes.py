@@ -1,4 +1,4 @@
-"""Two Ray nodes on this machine: prints their address, takes one away at the first line of input, ends at the next."""
+"""Runs two Ray nodes and prints their address. Removes one at the first line of input, and ends at the second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documents of an RGIT run: which part each is in, and what is refused before anything is begun."""
+"""The documents of an RGIT run: the part of each, and errors before the run starts."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from kpray.rgit.corpora import Corpora, CorpusFiles, read_answers, read_corpora
 from kpray.rgit.job import RGITSettings
 from kpray.settings import validate_settings
 
-ENGLISH = [{"id": f"e{place}", "text": f"a graph of {place}", "keyphrases": ["graph"]} for place in range(12)]
+ENGLISH = [{"id": f"e{index}", "text": f"a graph of {index}", "keyphrases": ["graph"]} for index in range(12)]
 
 
 def foreign(name: str, number: int, **more: Any) -> list[dict[str, Any]]:
     return [
-        {"id": f"{name}{place}", "lang": "de", "text": f"Ein Graph {place}", "keyphrases": ["Graph"], **more}
-        for place in range(number)
+        {"id": f"{name}{index}", "lang": "de", "text": f"Ein Graph {index}", "keyphrases": ["Graph"], **more}
+        for index in range(number)
     ]
 
 
 def linked(name: str, number: int) -> list[dict[str, Any]]:
-    return [{**record, "english_ids": [f"e{place}"]} for place, record in enumerate(foreign(name, number))]
+    return [{**record, "english_ids": [f"e{index}"]} for index, record in enumerate(foreign(name, number))]
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> str:
@@ -48,7 +48,12 @@ def read(folder: Path, **parts: list[dict[str, Any]]) -> Corpora:
 def test_parts(tmp_path: Path) -> None:
     corpora = read(tmp_path, test=foreign("t", 3))
     sizes = {name: len(rows) for name, rows in corpora.parts.items()}
-    assert sizes == {"parallel": 9, "passages": 5, "valid": 2, "test": 3}  # every tenth of 11 is held out: two
+    assert sizes == {
+        "parallel": 9,
+        "passages": 5,
+        "valid": 2,
+        "test": 3,
+    }  # every tenth is held out
     assert [record.document.id for record in corpora.records("valid")] == ["p0", "p10"]
     assert [record.english_ids for record in corpora.records("parallel")][:2] == [("e1",), ("e2",)]
     assert len(corpora.documents) == 9 + 5 + 2 + 3
@@ -61,55 +66,57 @@ def test_the_pairs_of_passages_stay_hidden(tmp_path: Path) -> None:
     corpora = read_corpora(files, tmp_path / "output")
     assert {record.english_ids for record in corpora.records("passages")} == {()}
     assert read_answers(files, corpora) == {}
-    told = replace(files, answers=(write(tmp_path / "answers.jsonl", hidden[1:]),))
-    assert read_answers(told, corpora) == {row: int(corpora.english.rows("en", [f"e{row}"])[0]) for row in range(1, 5)}
+    answered = replace(files, answers=(write(tmp_path / "answers.jsonl", hidden[1:]),))
+    assert read_answers(answered, corpora) == {
+        row: int(corpora.english.rows("en", [f"e{row}"])[0]) for row in range(1, 5)
+    }
 
 
-def test_own_ids_name_the_english_passage(tmp_path: Path) -> None:
-    same = [{**record, "id": f"e{place}"} for place, record in enumerate(foreign("p", 4))]
+def test_a_document_may_have_the_id_of_its_english_passage(tmp_path: Path) -> None:
+    same = [{**record, "id": f"e{index}"} for index, record in enumerate(foreign("p", 4))]
     corpora = read(tmp_path, parallel=same, valid=linked("v", 2))
     assert [record.english_ids for record in corpora.records("parallel")] == [("e0",), ("e1",), ("e2",), ("e3",)]
 
 
-def test_a_second_run_reads_nothing_anew(tmp_path: Path) -> None:
+def test_a_second_run_reuses_the_stores(tmp_path: Path) -> None:
     first = read(tmp_path)
     stored = first.documents.folder / "passages.arrow"
-    when = stored.stat().st_mtime_ns
+    before = stored.stat().st_mtime_ns
     again = read(tmp_path)
     assert (again.parts, again.documents.sha256) == (first.parts, first.documents.sha256)
-    assert stored.stat().st_mtime_ns == when
+    assert stored.stat().st_mtime_ns == before
     with pytest.raises(UserError, match=r"output: the folder holds output made with passages = .*another"):
         read(tmp_path, passages=foreign("n", 6))
 
 
-def test_what_is_left_out_is_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_skipped_documents_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [*foreign("n", 3), {"id": "none", "lang": "de", "text": "Ohne"}, {"id": "empty", "keyphrases": ["x"]}]
     unknown = [*linked("p", 4), *foreign("q", 1, english_ids=["gone"])]
     corpora = read(tmp_path, passages=rows, parallel=unknown, valid=linked("v", 2))
-    said = capsys.readouterr().err
-    assert "--passages: left out 1 records that cannot be read, 1 without keyphrases" in said
-    assert "--parallel: left out 1 documents without English passage" in said
+    log = capsys.readouterr().err
+    assert "--passages: skipped 1 unreadable records and 1 without keyphrases" in log
+    assert "--parallel: skipped 1 documents without English passage" in log
     assert (len(corpora.parts["passages"]), len(corpora.parts["parallel"])) == (3, 4)
 
 
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"passages": linked("p", 2)}, r"document 'p\d+' \(de\) is there already: .*parallel\.jsonl:\d+"),
+        ({"passages": linked("p", 2)}, r"duplicate document 'p\d+' \(de\), first seen in .*parallel\.jsonl:\d+"),
         (
             {"parallel": [*foreign("q", 1, english_ids=["gone"])]},
-            "none of 1 documents has its English passage",
+            "none of the 1 documents has its English passage",
         ),
-        ({"parallel": linked("p", 1)}, "one parallel document is too few to hold one out"),
-        ({"passages": [{"id": "n", "lang": "de", "text": "Ohne"}]}, "--passages: there is no document with keyphrases"),
-        ({"parallel": []}, "--parallel: there is no document with keyphrases"),
+        ({"parallel": linked("p", 1)}, "one document is too few"),
+        ({"passages": [{"id": "n", "lang": "de", "text": "Ohne"}]}, "--passages: no document has keyphrases"),
+        ({"parallel": []}, "--parallel: no document has keyphrases"),
     ],
 )
-def test_refusals(parts: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_wrong_documents(parts: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):
         read(tmp_path, **parts)
     assert not list((tmp_path / "output").glob("documents-*/finished.json"))
-    assert len(read(tmp_path).documents) == 9 + 5 + 2  # with other files the same folder serves
+    assert len(read(tmp_path).documents) == 9 + 5 + 2  # the same folder accepts corrected files
 
 
 @pytest.mark.parametrize(
@@ -117,7 +124,7 @@ def test_refusals(parts: dict[str, Any], message: str, tmp_path: Path) -> None:
     [
         ({}, "parallel is needed: give --parallel PATH, or --config planted"),
         ({"parallel": ["p"], "passages": ["n"]}, "english is needed"),
-        ({"plant": "small", "english": ["e"]}, "english and plant exclude each other"),
+        ({"plant": "small", "english": ["e"]}, "english and plant cannot be combined"),
     ],
 )
 def test_settings(given: dict[str, Any], message: str, tmp_path: Path) -> None:

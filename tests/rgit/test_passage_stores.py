@@ -1,4 +1,4 @@
-"""English passages of a job's output folder."""
+"""The store of English passages in a job's output folder."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def test_passages_are_read_once(
     assert len(PassageStore(folder)) == 3
 
 
-def test_a_store_that_was_whole_when_the_run_was_killed_is_kept(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_complete_store_of_a_killed_run_is_reused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [write(tmp_path / "a.jsonl", "a", "b")]
     folder = english_store(files, tmp_path / "output", Limits())
     (folder.parent / "finished.json").unlink()
@@ -58,12 +56,12 @@ def test_a_store_that_was_whole_when_the_run_was_killed_is_kept(
     assert capsys.readouterr().err == "kpray: reading --english\n"
 
 
-def test_what_was_interrupted_is_read_again(tmp_path: Path) -> None:
+def test_an_interrupted_step_is_repeated(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.jsonl"
     wrong.write_text("{\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"wrong\.jsonl:1"):
         english_store([str(wrong)], tmp_path / "output", Limits())
-    wrong.write_text('{"x": 1', encoding="utf-8")  # of the same files: of the same folder
+    wrong.write_text('{"x": 1', encoding="utf-8")  # the same size, and so the same folder
     with pytest.raises(UserError, match=r"wrong\.jsonl:1"):
         english_store([str(wrong)], tmp_path / "output", Limits())
     write(wrong, "a")

@@ -1,4 +1,4 @@
-"""The steps of retrieval and generation part by part, in this process, against the same done at once."""
+"""The steps of retrieval and generation, run part by part in this process, give the same results as a direct call."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from kpray.ramkg.bitext import embed_texts
 from kpray.ramkg.config import BitextConfig, GenerateConfig, IndexConfig
 from kpray.ramkg.encoder import TextEncoder, embed, load_encoder, open_retriever, save_retriever
 from kpray.ramkg.generator import open_generator
-from kpray.rgit import retrieval as mine
-from kpray.rgit.retrieval import MineRun, Side
+from kpray.rgit import retrieval
+from kpray.rgit.retrieval import RetrievalRun, Side
 from tests.ramkg import tiny_generator
 from tests.ramkg.tiny_retriever import make_config, make_pairs, save_backbone, save_store
 
-PAIRS, PART = 20, 7  # documents of each language, and of a part
+PAIRS, PART = 20, 7  # documents per language, documents per part
 
 
-def do(actor: type[ChunkActor[MineRun]], run: MineRun, parts: list[Any]) -> Step:
-    """What `process_parts` has Ray do."""
+def do(actor: type[ChunkActor[RetrievalRun]], run: RetrievalRun, parts: list[Any]) -> Step:
+    """Run the actor on all parts, like `process_parts` on Ray."""
     run.output.mkdir(parents=True, exist_ok=True)
     worker = actor(run)
     assert worker.error == ""
-    for place, part in enumerate(parts):
-        worker.process(part, f"part-{place:06d}")
+    for index, part in enumerate(parts):
+        worker.process(part, f"part-{index:06d}")
     return Step(run.output, run.output.name, {}, reused=False)
 
 
@@ -50,7 +50,7 @@ def stores(folder: Path) -> tuple[PassageStore, PassageStore]:
 
 @pytest.fixture(scope="module")
 def retriever(folder: Path) -> tuple[Path, str]:
-    """Folder and checksum."""
+    """Folder and checksum of a retriever."""
     config = make_config(save_backbone(folder / "backbone"))
     texts = TextEncoder(load_tokenizer(config.backbone), config)
     save_retriever(load_encoder(texts), texts, folder / "retriever")
@@ -59,32 +59,34 @@ def retriever(folder: Path) -> tuple[Path, str]:
 
 @pytest.fixture(scope="module")
 def found(folder: Path, stores: tuple[PassageStore, PassageStore], retriever: tuple[Path, str]) -> Step:
-    """Every step from tokens to neighbours."""
+    """Run all steps from tokens to neighbours."""
     config = open_retriever(str(retriever[0])).config
     ranges = [(start, min(start + PART, PAIRS)) for start in range(0, PAIRS, PART)]
     tokens: dict[Side, Step] = {}
     sides: tuple[tuple[Side, PassageStore], ...] = (("query", stores[0]), ("passage", stores[1]))
     for side, store in sides:
-        run = MineRun(folder / f"tokens-{side}", store.folder, config.backbone, config, side)
-        tokens[side] = do(mine._Tokenize, run, ranges)
-    paths = {side: [path for path, _ in mine._parts(step.folder)] for side, step in tokens.items()}
+        run = RetrievalRun(folder / f"tokens-{side}", store.folder, config.backbone, config, side)
+        tokens[side] = do(retrieval._Tokenize, run, ranges)
+    paths = {side: [path for path, _ in retrieval._parts(step.folder)] for side, step in tokens.items()}
     vectors = do(
-        mine._Embed, MineRun(folder / "vectors", tokens["passage"].folder, str(retriever[0])), paths["passage"]
+        retrieval._Embed,
+        RetrievalRun(folder / "vectors", tokens["passage"].folder, str(retriever[0])),
+        paths["passage"],
     )
-    index = mine.build(StepCache(folder / "steps"), vectors, IndexConfig(), retriever[1])
+    index = retrieval.index_passages(StepCache(folder / "steps"), vectors, IndexConfig(), retriever[1])
     assert index.outcome["vectors"] == PAIRS
-    run = MineRun(folder / "found", index.folder, str(retriever[0]), (5, retriever[1]))
-    return do(mine._Search, run, paths["query"])
+    run = RetrievalRun(folder / "found", index.folder, str(retriever[0]), (5, retriever[1]))
+    return do(retrieval._Search, run, paths["query"])
 
 
-def test_neighbours_are_those_of_a_product_of_matrices(
+def test_neighbours_are_those_of_a_matrix_product(
     found: Step, stores: tuple[PassageStore, PassageStore], retriever: tuple[Path, str]
 ) -> None:
     opened = open_retriever(str(retriever[0]))
     documents, english = ([store.record(row) for row in range(PAIRS)] for store in stores)
     queries = embed(opened.encoder, opened.texts.encode_queries([record.document for record in documents]))
     passages = embed(opened.encoder, opened.texts.encode_passages(english)).astype(np.float16).astype(np.float32)
-    rows, scores = mine.read_found(found)
+    rows, scores = retrieval.read_neighbours(found)
     products = queries @ passages.T
     assert rows.shape == scores.shape == (PAIRS, 5)
     np.testing.assert_allclose(
@@ -95,7 +97,7 @@ def test_neighbours_are_those_of_a_product_of_matrices(
 
 def test_an_index_of_another_encoder_is_refused(found: Step, folder: Path, retriever: tuple[Path, str]) -> None:
     [index] = (folder / "steps").glob("index-*")
-    worker = mine._Search(MineRun(folder / "refused", index, str(retriever[0]), (5, "another")))
+    worker = retrieval._Search(RetrievalRun(folder / "refused", index, str(retriever[0]), (5, "another")))
     assert "another" in worker.error
 
 
@@ -108,14 +110,16 @@ def test_generation_does_not_depend_on_the_parts(folder: Path, tmp_path: Path) -
     documents = save_store(tiny_generator.RECORDS, tmp_path / "documents")
     search = GenerateConfig(beams=2)
     rows = np.array([2, 0, 1], dtype=np.int64)
-    passages = np.array([[2], [0], [-1]], dtype=np.int64)  # one has none
+    passages = np.array([[2], [0], [-1]], dtype=np.int64)  # the last document has none
 
-    def run(name: str, *parts: slice) -> dict[int, list[tuple[str, float]]]:
-        told = MineRun(tmp_path / name, documents.folder, str(tmp_path / "generator"), search, english=english.folder)
-        return mine.read_phrases(do(mine._Generate, told, [(rows[part], passages[part]) for part in parts]))
+    def generate(name: str, *parts: slice) -> dict[int, list[tuple[str, float]]]:
+        run = RetrievalRun(
+            tmp_path / name, documents.folder, str(tmp_path / "generator"), search, english=english.folder
+        )
+        return retrieval.read_phrases(do(retrieval._Generate, run, [(rows[part], passages[part]) for part in parts]))
 
-    whole = run("whole", slice(None))
-    assert whole == run("parts", slice(2), slice(2, None))
+    whole = generate("whole", slice(None))
+    assert whole == generate("parts", slice(2), slice(2, None))
     generator = open_generator(str(tmp_path / "generator"), search)
     mixer = generator.mixer
     records = [documents.record(int(row)) for row in rows]
@@ -132,11 +136,13 @@ def test_bitext_vectors(stores: tuple[PassageStore, PassageStore], tmp_path: Pat
     from kpray.pretrained import MINILM, find_model
 
     config = BitextConfig(model=find_model(MINILM))
-    step = do(mine._EmbedBitext, MineRun(tmp_path / "v", stores[1].folder, config.model, config), [(0, 3), (3, 5)])
+    step = do(
+        retrieval._EmbedBitext, RetrievalRun(tmp_path / "v", stores[1].folder, config.model, config), [(0, 3), (3, 5)]
+    )
     texts = [stores[1].record(row).document.text for row in range(5)]
-    np.testing.assert_allclose(mine.read_vectors(step), embed_texts(texts, config), atol=1e-5)
+    np.testing.assert_allclose(retrieval.read_vectors(step), embed_texts(texts, config), atol=1e-5)
 
 
 def test_parts_are_pooled_by_length(stores: tuple[PassageStore, PassageStore]) -> None:
-    parts = mine.length_parts([5, 1, 4, 2, 3], BatchConfig(chunk_records=2))
+    parts = retrieval.length_parts([5, 1, 4, 2, 3], BatchConfig(chunk_records=2))
     assert [part.tolist() for part in parts] == [[1, 3], [4, 2], [0]]

@@ -1,4 +1,4 @@
-"""What the steps of RGIT depend on, and what is found wrong before the first of them."""
+"""What the steps of RGIT depend on, and errors before the first step."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_f1_of_a_document() -> None:
     assert document_f1(record, []) == 0
 
 
-def test_a_model_is_its_weights(tmp_path: Path) -> None:
+def test_identity_of_a_model_is_its_weights(tmp_path: Path) -> None:
     for name in ("one", "same", "other"):
         (tmp_path / name).mkdir()
         save_backbone(tmp_path / name, num_hidden_layers=1 if name == "other" else 2)
@@ -35,11 +35,11 @@ def test_a_model_is_its_weights(tmp_path: Path) -> None:
 
 
 def make_job(folder: Path, **more: object) -> RGITSettings:
-    """Documents and models with which nothing is wrong, but for what is given."""
+    """A valid job. `more` overrides some of its values."""
     others, english = make_pairs(8, seed=2)
     (folder / "encoder").mkdir()
     (folder / "seq2seq").mkdir()
-    plain = [Record(Document(f"n{place}", r.document.body, lang="de"), ("Netze",)) for place, r in enumerate(others)]
+    plain = [Record(Document(f"n{index}", r.document.body, lang="de"), ("Netze",)) for index, r in enumerate(others)]
     pairs = [Record(Document(r.document.id, r.document.body, lang="de"), r.keyphrases) for r in others]
     files = {"parallel": pairs, "passages": plain, "english": english}
     given = {name: [write_records(records, folder / f"{name}.jsonl")] for name, records in files.items()}
@@ -62,7 +62,7 @@ def replace_lang(path: str, lang: str) -> None:
     Path(path).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
-def test_a_language_that_the_generator_lacks(tmp_path: Path) -> None:
+def test_language_that_the_generator_does_not_support(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     replace_lang(job.passages[0], "sw")
     with pytest.raises(UserError, match="sw"):
@@ -78,7 +78,7 @@ def test_english_documents_without_keyphrases(tmp_path: Path) -> None:
         run_rgit(job)
 
 
-def test_marks_that_the_encoder_lacks(tmp_path: Path) -> None:
+def test_marks_that_the_encoder_does_not_know(tmp_path: Path) -> None:
     job = make_job(tmp_path)
     with pytest.raises(UserError, match=r"lacks '\[nowhere\]'"):
         run_rgit(job.model_copy(update={"retriever": job.retriever.model_copy(update={"marks": ("[nowhere]", ".")})}))

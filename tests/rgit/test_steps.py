@@ -1,4 +1,4 @@
-"""What a user reads of the steps of RGIT."""
+"""The log of the steps of RGIT."""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ def test_steps_are_logged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert [(line["step"], line["reused"]) for line in second.log] == [("embed", True), ("search", False)]
     assert second.log[0]["key"] == step.key
     lines = capsys.readouterr().err.splitlines()
-    assert lines[:2] == [f"kpray: embed {step.key}", f"kpray: embed {step.key}: finished before"]
+    assert lines[:2] == [f"kpray: embed {step.key}", f"kpray: embed {step.key} (reused)"]

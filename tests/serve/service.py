@@ -1,4 +1,4 @@
-"""A service in this process: the application over real predictors, without Ray, and fixtures that start one."""
+"""A service in this process: the application with real predictors but without Ray. Fixtures start one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class InProcess(Backend):
 
     def __init__(self, config: ServeConfig, models: Sequence[ServedModel]) -> None:
         self.replica, self.metrics_of_ingress = _Replica(config, models), IngressMetrics()
-        with ThreadPoolExecutor(1) as thread:  # the thread of a test may have a loop that runs, a browser's
+        with ThreadPoolExecutor(1) as thread:  # the test's thread may already run an event loop, for the browser
             for model in models:
                 thread.submit(asyncio.run, self.replica.open_model(model.name)).result()
         self.failure: Exception | None = None
@@ -75,7 +75,7 @@ class InProcess(Backend):
 
 
 class Service:
-    """The application, asked as over HTTP."""
+    """The application, with a client that sends requests to it directly."""
 
     def __init__(self, options: dict[str, Any], environment: dict[str, str]) -> None:
         config = validate_settings(ServeConfig, options, where="test")
@@ -98,7 +98,7 @@ class Service:
         return self.request("POST", "/v1/keyphrases", json=body, headers=headers)
 
     def metric(self, sample: str) -> float:
-        """Value of a sample of /metrics, by its name and labels without the replica; 0 where there is none."""
+        """Value of the first sample in /metrics that starts with `sample`; 0 if there is none."""
         for line in self.request("GET", "/metrics").text.splitlines():
             name, _, value = line.rpartition(" ")
             if name.startswith(sample):
@@ -106,7 +106,7 @@ class Service:
         return 0.0
 
     def error(self, response: httpx.Response, status: int) -> str:
-        """Code of an answer with an error, after looking at its form."""
+        """Check an error response and return its error code."""
         assert response.status_code == status, response.text
         error = response.json()["error"]
         assert set(error) == {"code", "message", "request_id"}
@@ -117,7 +117,7 @@ class Service:
 
 @contextmanager
 def serving(service: Service) -> Iterator[str]:
-    """Address at which a service listens, in a thread."""
+    """Run a service in a thread. Yields its URL."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(service.app, log_config=None, ws="none"))
@@ -137,20 +137,20 @@ StartService = Callable[..., Service]
 
 @pytest.fixture(scope="session")
 def tiny_samrank(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Configuration of SAMRank over a model so small that documents cost nothing."""
+    """Configuration of SAMRank with a very small model, so that documents take almost no time."""
     folder = save_bert(tmp_path_factory.mktemp("model")).folder
     return {"model": folder, "heads": ["2-1", "3-4"], "tagger": "textblob"}
 
 
 @pytest.fixture(scope="session")
 def tiny_ramkg(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Folder of a RAMKG that knows four documents by heart."""
+    """Folder of a RAMKG that has memorized four documents."""
     return str(save_ramkg(tmp_path_factory.mktemp("ramkg")))
 
 
 @pytest.fixture
 def start_service(tiny_samrank: dict[str, Any]) -> StartService:
-    """A service of the tiny SAMRank: `start_service(limits={"documents": 2})`."""
+    """Start a service with the tiny SAMRank: `start_service(limits={"documents": 2})`."""
 
     def start(*, environment: dict[str, str] | None = None, **options: Any) -> Service:
         return Service({"samrank": tiny_samrank, **options}, environment or {})
@@ -161,5 +161,5 @@ def start_service(tiny_samrank: dict[str, Any]) -> StartService:
 @pytest.fixture
 def keys_file(tmp_path: Path) -> Path:
     path = tmp_path / "keys"
-    path.write_text("# who may ask\nalice:alice-0123456789abcdef\nbob:bob-0123456789abcdef\n", encoding="utf-8")
+    path.write_text("# a comment\nalice:alice-0123456789abcdef\nbob:bob-0123456789abcdef\n", encoding="utf-8")
     return path

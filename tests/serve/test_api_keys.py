@@ -1,4 +1,4 @@
-"""API keys: read, compared, rotated."""
+"""API keys: reading, comparing and rotating them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ ALICE, BOB = "alice-0123456789abcdef", "bob-0123456789abcdef"
 
 
 @pytest.fixture(autouse=True)
-def _look_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SECONDS_BETWEEN_LOOKS", 0.0)
+def _check_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SECONDS_BETWEEN_CHECKS", 0.0)
 
 
-def test_nobody_is_asked_where_there_are_none() -> None:
+def test_no_key_is_required_without_keys() -> None:
     assert not Keys(None, {}).required
 
 
@@ -37,16 +37,14 @@ def test_keys_are_rotated(keys_file: Path, caplog: pytest.LogCaptureFixture) -> 
     keys_file.write_text("alice:alice-new-0123456789\n", encoding="utf-8")
     assert keys.name_of("alice-new-0123456789") == "alice"
     assert keys.name_of(ALICE) is keys.name_of(BOB) is None
-    keys_file.write_text("", encoding="utf-8")  # all are taken back
+    keys_file.write_text("", encoding="utf-8")  # all keys are revoked
     assert keys.name_of("alice-new-0123456789") is None
     assert keys.required
     assert "0123456789" not in caplog.text
 
 
 @pytest.mark.parametrize("damage", ["alice: too short", None])
-def test_wrong_file_leaves_the_keys_as_they_are(
-    damage: str | None, keys_file: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_wrong_file_keeps_the_old_keys(damage: str | None, keys_file: Path, caplog: pytest.LogCaptureFixture) -> None:
     keys = Keys(keys_file, {})
     if damage is None:
         keys_file.unlink()
@@ -54,17 +52,17 @@ def test_wrong_file_leaves_the_keys_as_they_are(
         keys_file.write_text(damage, encoding="utf-8")
     assert keys.name_of(ALICE) == "alice"
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert record.getMessage().startswith(f"API keys stay as they are: {keys_file}")
+    assert record.getMessage().startswith(f"cannot reload the API keys, the old ones stay valid: {keys_file}")
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("alice\n", ":1: not an API key"),
-        ("\nalice:short", ":2: not an API key"),
-        ("a:0123456789abcdef\nb:0123456789abcdef", ":2: a name or a key stands there twice"),
-        ("a:0123456789abcdef\na:0123456789abcdeg", ":2: a name or a key stands there twice"),
-        ("carol:0123456789abcdef", ": a name stands there and in KPRAY_API_KEYS"),
+        ("alice\n", ":1: this is not an API key"),
+        ("\nalice:short", ":2: this is not an API key"),
+        ("a:0123456789abcdef\nb:0123456789abcdef", ":2: this name or key occurs twice"),
+        ("a:0123456789abcdef\na:0123456789abcdeg", ":2: this name or key occurs twice"),
+        ("carol:0123456789abcdef", ": the name 'carol' is also in KPRAY_API_KEYS"),
     ],
 )
 def test_wrong_file_at_the_start(text: str, message: str, keys_file: Path) -> None:
@@ -86,5 +84,5 @@ def test_loopback_needs_no_keys(host: str) -> None:
 
 def test_other_addresses_without_a_key(keys_file: Path) -> None:
     for host in ("0.0.0.0", "::", "192.168.1.4", "example.org"):
-        assert exposure_warning(host, Keys(None, {})).startswith(f"anybody who reaches {host} may ask")
+        assert exposure_warning(host, Keys(None, {})).startswith(f"anyone who can reach {host} can use the service")
         assert exposure_warning(host, Keys(keys_file, {})) == ""

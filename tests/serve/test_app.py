@@ -1,4 +1,4 @@
-"""The interface over HTTP, in this process, over a real predictor."""
+"""The HTTP interface, in this process, with a real predictor."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_title_id_and_language_of_a_document(start_service: StartService) -> Non
     assert "written without spaces" in thai["error"]["message"]
 
 
-def test_explanation_has_each_token_where_it_stands(start_service: StartService) -> None:
+def test_explanation_has_the_offsets_of_each_token(start_service: StartService) -> None:
     text = "  𝔘nicode: sparse networks, and graphs.  "
     [result] = start_service().keyphrases(text, explain=True).json()["results"]
     pieces = [text[token["start"] : token["end"]] for token in result["tokens"]]
@@ -68,10 +68,10 @@ def test_ramkg_and_the_passages_that_helped(start_service: StartService, tiny_ra
     answer = service.request("POST", "/v1/keyphrases", json=body).json()
     *results, unknown = answer["results"]
     expected = open_predictor(tiny_ramkg).predict([record.document for record in RECORDS], explain=True)
-    for result, own in zip(results, expected, strict=True):
-        assert [phrase["text"] for phrase in result["keyphrases"]] == [phrase.text for phrase in own.keyphrases]
+    for result, explanation in zip(results, expected, strict=True):
+        assert [phrase["text"] for phrase in result["keyphrases"]] == [phrase.text for phrase in explanation.keyphrases]
         assert [(passage["text"], passage["keyphrases"]) for passage in result["evidence"]] == [
-            (found.document.text, list(found.keyphrases)) for found in own.evidence
+            (found.document.text, list(found.keyphrases)) for found in explanation.evidence
         ]
         assert result["tokens"] == []
     assert unknown["error"]["code"] == "rejected"
@@ -86,8 +86,8 @@ def test_errors_of_single_documents(start_service: StartService) -> None:
     assert [result.get("error", {}).get("code", "ok") for result in results] == [
         *("ok", "rejected", "rejected", "too_long", "too_long", "ok")
     ]
-    assert results[3]["error"]["message"] == "the document has 501 characters, more than 500"
-    assert results[4]["error"]["message"].endswith("tokens, more than 100")
+    assert results[3]["error"]["message"] == "the document has 501 characters, but the limit is 500"
+    assert results[4]["error"]["message"].endswith("tokens, but the limit is 100")
     assert results[1]["keyphrases"] == []
 
 
@@ -107,7 +107,7 @@ def test_half_a_character(start_service: StartService) -> None:
         ({"documents": "text"}, "documents: Input should be a valid list"),
         ({"documents": [{"text": 7}]}, "documents.0.text: Input should be a valid string"),
         ({"documents": [{}]}, "documents.0.text: Field required"),
-        ({"documents": [{"text": "a", "<img>": 1}]}, "documents.0 has a field that is not known"),
+        ({"documents": [{"text": "a", "<img>": 1}]}, "documents.0 has an unknown field; see /docs"),
         ({"top": "5"}, "top: Input should be a valid integer"),
         ({"top": 0}, "top: Input should be greater than or equal to 1"),
         ({"top": 101}, "top: Input should be less than or equal to 100"),
@@ -115,7 +115,7 @@ def test_half_a_character(start_service: StartService) -> None:
         ({"explain": "yes"}, "explain: Input should be a valid boolean"),
         ({"lang": ""}, "lang: String should have at least 1 character"),
         ({"model": "other"}, "model: Input should be 'samrank'"),
-        ({"secret": 1}, "the body has a field that is not known"),
+        ({"secret": 1}, "the body has an unknown field; see /docs"),
     ],
 )
 def test_wrong_fields(fields: dict[str, Any], message: str, start_service: StartService) -> None:
@@ -168,7 +168,7 @@ def test_other_content_types_methods_and_paths(start_service: StartService) -> N
     assert service.error(service.request("GET", "/v2/keyphrases"), 404) == "not_found"
 
 
-def test_other_refusals_of_the_framework(start_service: StartService) -> None:
+def test_other_errors_of_the_framework(start_service: StartService) -> None:
     def refuse() -> None:
         raise HTTPException(406, headers={"X-Kept": "yes"})
 
@@ -201,7 +201,7 @@ def test_keys(start_service: StartService, keys_file: Path) -> None:
         assert service.request("GET", path, headers={"Authorization": f"Bearer {key}"}).status_code == status
 
 
-def test_no_key_is_asked_before_the_body_is_read(start_service: StartService, keys_file: Path) -> None:
+def test_key_is_checked_before_the_body_is_read(start_service: StartService, keys_file: Path) -> None:
     read = 0
 
     async def chunks() -> Any:
@@ -214,7 +214,7 @@ def test_no_key_is_asked_before_the_body_is_read(start_service: StartService, ke
     assert read == 0
 
 
-def test_rate_is_that_of_a_key(start_service: StartService, keys_file: Path) -> None:
+def test_rate_limit_of_a_key(start_service: StartService, keys_file: Path) -> None:
     limits = {"documents": 4, "documents_per_minute": 5}
     service = start_service(api_keys=str(keys_file), limits=limits)
     texts = ["Sparse networks."] * 3
@@ -223,10 +223,10 @@ def test_rate_is_that_of_a_key(start_service: StartService, keys_file: Path) -> 
     assert service.error(refused, 429) == "rate_limited"
     assert 1 <= int(refused.headers["retry-after"]) <= 60
     assert service.keyphrases(*texts, key=BOB).status_code == 200
-    assert service.keyphrases(*texts[:2], key=ALICE).status_code == 200  # what was refused does not count
+    assert service.keyphrases(*texts[:2], key=ALICE).status_code == 200  # refused requests do not count
 
 
-def test_rate_without_keys_is_that_of_an_address(start_service: StartService) -> None:
+def test_rate_limit_of_an_address(start_service: StartService) -> None:
     service = start_service(limits={"documents": 1, "documents_per_minute": 1})
     assert service.keyphrases("Sparse networks.").status_code == 200
     service.error(service.keyphrases("Sparse networks."), 429)
@@ -261,7 +261,7 @@ def test_overload(start_service: StartService) -> None:
     assert service.request("GET", "/healthz").json() == {"status": "ok"}
 
 
-def test_mistake_of_ours_is_logged_without_the_text(
+def test_unexpected_failure_is_logged_without_the_text(
     start_service: StartService, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -274,7 +274,7 @@ def test_mistake_of_ours_is_logged_without_the_text(
     assert "KeyError" in caplog.text
 
 
-def test_line_of_the_log(start_service: StartService, keys_file: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_log_line_of_a_request(start_service: StartService, keys_file: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, logger="ray.serve")
     service = start_service(api_keys=str(keys_file))
     headers = {"Authorization": f"Bearer {BOB}", "X-Request-ID": "from-the-client.1"}
@@ -289,7 +289,7 @@ def test_line_of_the_log(start_service: StartService, keys_file: Path, caplog: p
     assert "secret" not in "".join(record.getMessage() for record in caplog.records if record.name == "ray.serve")
 
 
-def test_another_machine_that_asks_without_a_key_is_warned_of_once(
+def test_one_warning_about_requests_of_other_machines_without_a_key(
     start_service: StartService, keys_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def ask(service: Service, *clients: str) -> None:
@@ -305,7 +305,7 @@ def test_another_machine_that_asks_without_a_key_is_warned_of_once(
     assert caplog.records == []
     asyncio.run(ask(service, "192.0.2.7", "192.0.2.8"))
     [warning] = caplog.records
-    assert "anybody who reaches this service may ask, since no API keys are set" in warning.getMessage()
+    assert "anyone who can reach this service can use it, because no API key is set" in warning.getMessage()
 
 
 def test_metrics(start_service: StartService) -> None:
@@ -323,7 +323,7 @@ def test_metrics(start_service: StartService) -> None:
     assert service.metric('kpray_batch_documents_sum{model="samrank"') == 2
     assert service.metric('kpray_request_seconds_count{replica="ingress-1",route="/v1/keyphrases"}') == 2
     assert service.metric('kpray_queue_documents{model="samrank"') == 0
-    assert service.metric("kpray_ongoing_requests{") == 1  # this one
+    assert service.metric("kpray_ongoing_requests{") == 1  # the request itself
 
 
 def test_models(start_service: StartService) -> None:
@@ -338,14 +338,14 @@ def test_models(start_service: StartService) -> None:
     assert service.keyphrases("Sparse networks.", model="second").json()["model"] == "second"
 
 
-def test_other_origins_are_let_in_only_where_they_are_named(start_service: StartService) -> None:
+def test_only_configured_origins_are_allowed(start_service: StartService) -> None:
     origin = {"Origin": "https://example.org"}
     assert "access-control-allow-origin" not in start_service().request("GET", "/healthz", headers=origin).headers
     named = start_service(cors_origins=["https://example.org"]).request("GET", "/healthz", headers=origin)
     assert named.headers["access-control-allow-origin"] == "https://example.org"
 
 
-def test_pages_ask_no_other_address(start_service: StartService) -> None:
+def test_pages_load_nothing_from_other_addresses(start_service: StartService) -> None:
     service = start_service()
     page = service.request("GET", "/")
     assert "default-src 'none'" in page.headers["content-security-policy"]

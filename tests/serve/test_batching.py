@@ -1,4 +1,4 @@
-"""Documents of different requests in one batch: which, when, and that nobody sees anything of it."""
+"""Documents of different requests share a batch, without any effect on the results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.samrank.tiny_models import SENTENCES
 
 
 class WordLengths(Predictor[list[str]]):
-    """Keyphrases are the words, scored by their length: a predictor whose batches can be watched and held up."""
+    """A predictor that scores words by their length. Tests can read its batches and block it."""
 
     kind = "word-lengths"
 
@@ -71,7 +71,7 @@ def document(text: str, lang: str = "en") -> Document:
     return Document(id="", body=text, lang=lang)
 
 
-def test_documents_of_several_requests_go_together() -> None:
+def test_documents_of_several_requests_share_a_batch() -> None:
     predictor = WordLengths()
 
     async def ask() -> list[Explanation]:
@@ -91,10 +91,10 @@ def test_documents_of_several_requests_go_together() -> None:
         ({"documents": 1}, [["a"], ["b b b"], ["c"], ["d d"]]),
         ({"tokens": 4}, [["a", "b b b"], ["c", "d d"]]),
         ({"tokens": 3}, [["a"], ["b b b"], ["c", "d d"]]),
-        ({"tokens": 1}, [["a"], ["b b b"], ["c"], ["d d"]]),  # at least one, however long
+        ({"tokens": 1}, [["a"], ["b b b"], ["c"], ["d d"]]),  # at least one document, however long
     ],
 )
-def test_a_batch_is_within_its_budget_in_order_of_arrival(config: dict[str, int], batches: list[list[str]]) -> None:
+def test_batches_respect_limits_and_order_of_arrival(config: dict[str, int], batches: list[list[str]]) -> None:
     predictor = WordLengths()
 
     async def ask() -> None:
@@ -105,7 +105,7 @@ def test_a_batch_is_within_its_budget_in_order_of_arrival(config: dict[str, int]
     assert predictor.batches == batches
 
 
-def test_what_arrives_while_the_model_is_busy_goes_together() -> None:
+def test_documents_that_arrive_while_the_model_is_busy_share_a_batch() -> None:
     predictor = WordLengths()
 
     async def ask() -> None:
@@ -125,7 +125,7 @@ def test_what_arrives_while_the_model_is_busy_goes_together() -> None:
     assert predictor.batches == [["first"], ["later 0", "later 1", "later 2"]]
 
 
-def test_what_was_given_up_is_not_predicted() -> None:
+def test_cancelled_documents_are_not_predicted() -> None:
     predictor = WordLengths()
 
     async def ask() -> None:
@@ -134,10 +134,10 @@ def test_what_was_given_up_is_not_predicted() -> None:
         kept = asyncio.create_task(shared.explain(document("kept"), 9))
         while not shared.busy_seconds:
             await asyncio.sleep(0)
-        given_up = [asyncio.create_task(shared.explain(document("given up"), 9)) for _ in range(3)]
+        cancelled = [asyncio.create_task(shared.explain(document("cancelled"), 9)) for _ in range(3)]
         also_kept = asyncio.create_task(shared.explain(document("also kept"), 9))
         await asyncio.sleep(0)
-        for task in given_up:
+        for task in cancelled:
             task.cancel()
         await asyncio.sleep(0)
         predictor.go.set()
@@ -147,7 +147,7 @@ def test_what_was_given_up_is_not_predicted() -> None:
     assert predictor.batches == [["kept"], ["also kept"]]
 
 
-def test_errors_are_of_one_document() -> None:
+def test_an_error_affects_only_its_document() -> None:
     predictor = WordLengths()
 
     async def ask() -> list[Any]:
@@ -159,7 +159,7 @@ def test_errors_are_of_one_document() -> None:
     assert fine.keyphrases[0].text == "fine"
     assert isinstance(rejected, RejectedDocument)
     assert isinstance(too_long, TooLong)
-    assert str(too_long) == "the document has 51 tokens, more than 50"
+    assert str(too_long) == "the document has 51 tokens, but the limit is 50"
     assert isinstance(poison, MemoryError)
     assert too.keyphrases[0].text == "too"
 

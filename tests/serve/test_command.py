@@ -1,4 +1,4 @@
-"""`kpray serve`: what is wrong is said in one line, before anything starts."""
+"""`kpray serve` reports user errors in one line, before anything starts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *
     [
         (["--limit.documents", "3"], "unknown option --limit.documents (did you mean --limits.documents?)"),
         (["--port", "70000"], "--port is '70000' (it should be less than or equal to 65535)"),
-        (["--models", "mine=/no/such/folder"], "predictor: '/no/such/folder' is no predictor"),
+        (["--models", "mine=/no/such/folder"], "predictor: '/no/such/folder' is not a predictor"),
         (["--api-keys", "/no/such/file"], "/no/such/file: the API keys cannot be read: No such file or directory"),
         (["--host", "no.such.host.invalid"], "no.such.host.invalid:8000: cannot listen: "),
     ],

@@ -1,4 +1,4 @@
-"""One schema for the YAML file and the command line, and what it refuses."""
+"""The schema that the YAML file and the command line share, and its errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_samrank_is_served_by_default() -> None:
     assert (model.name, model.kind, model.predictor) == ("samrank", "samrank", "samrank")
 
 
-def test_the_command_line_says_the_same_as_the_file() -> None:
+def test_command_line_and_file_give_the_same_configuration() -> None:
     args = {"models": ["fast=samrank"], "limits": {"documents": 3}, "samrank": {"heads": ["4-12"]}}
     options = ["--models", "fast=samrank", "--limits.documents", "3", "--samrank.heads", "4-12"]
     assert parse_settings(ServeConfig, options, prog="kpray serve", description="") == read_config(args)
@@ -48,9 +48,9 @@ def test_wrong_values(args: dict[str, Any], message: str) -> None:
     ("models", "message"),
     [
         (["/somewhere/model"], "models: '/somewhere/model' has no name (write NAME=FOLDER)"),
-        (["a b=samrank"], "models: 'a b' is no name of a model"),
+        (["a b=samrank"], "models: 'a b' is not a valid name of a model"),
         (["samrank", "samrank=samrank"], "models: two models are called 'samrank'"),
-        (["mine=/no/such/folder"], "predictor: '/no/such/folder' is no predictor"),
+        (["mine=/no/such/folder"], "predictor: '/no/such/folder' is not a predictor"),
         (["unikeyphrase"], "predictor: 'unikeyphrase' must be trained first"),
     ],
 )
@@ -65,7 +65,7 @@ def test_section_of_a_predictor_that_is_not_served() -> None:
         served_models(read_config({"unikeyphrase": {"dtype": "bfloat16"}}))
 
 
-def test_version_tells_apart_what_predicts_differently() -> None:
+def test_models_that_predict_differently_have_different_versions() -> None:
     def version(**args: Any) -> str:
         return served_models(read_config(args))[0].version
 

@@ -1,4 +1,4 @@
-"""Headers that Ray Serve's proxy would read do not reach it; what it need not pass on, and what it says itself."""
+"""The middleware of Serve's proxy removes headers, refuses requests early, and replaces errors of Serve."""
 
 from __future__ import annotations
 
@@ -38,22 +38,22 @@ def headers_after(*headers: tuple[bytes, bytes]) -> list[tuple[bytes, bytes]]:
         (b"x-session-id", b"\xff"),
     ],
 )
-def test_header_is_taken_out(header: tuple[bytes, bytes]) -> None:
+def test_dangerous_header_is_removed(header: tuple[bytes, bytes]) -> None:
     assert headers_after((b"host", b"a"), header) == [(b"host", b"a")]
 
 
-def test_others_stay() -> None:
+def test_other_headers_are_kept() -> None:
     kept = [(b"x-request-id", b"mine-1.2_3"), (b"authorization", b"Bearer x"), (b"x-other", b"\xff")]
     assert headers_after(*kept) == kept
 
 
-def test_serve_finds_it() -> None:
+def test_serve_can_import_the_middlewares() -> None:
     from ray._common.utils import import_attr
 
     assert import_attr(PROXY_MIDDLEWARES) is middlewares
 
 
-def test_what_would_be_refused_costs_nothing(start_service: StartService) -> None:
+def test_early_refusal_does_not_reach_the_application(start_service: StartService) -> None:
     async def chunks() -> Any:
         raise AssertionError("the body was read")
         yield b""
@@ -72,11 +72,13 @@ def test_what_would_be_refused_costs_nothing(start_service: StartService) -> Non
     assert second.headers["retry-after"] == "1"
     for path in ("/healthz", "/readyz", "/v1/models", "/"):
         assert service.request("GET", path).status_code == 200
-    assert service.metric('kpray_rejects_total{code="overloaded"') == 1  # the other one did not reach the application
+    assert (
+        service.metric('kpray_rejects_total{code="overloaded"') == 1
+    )  # the second request did not reach the application
     assert service.metric(f'kpray_requests_total{{replica="ingress-1",route="{KEYPHRASES}",status="503"}}') == 1
 
 
-def test_it_is_open_again_after_a_moment_and_while_there_is_room(start_service: StartService) -> None:
+def test_requests_pass_after_a_moment_or_if_a_queue_has_room(start_service: StartService) -> None:
     service = start_service()
     service.app = Refusals(service.app, seconds=0)
     for full in (True, False):
@@ -85,7 +87,7 @@ def test_it_is_open_again_after_a_moment_and_while_there_is_room(start_service: 
         service.backend.failure = None
         assert service.keyphrases("Sparse networks.").status_code == 200
     service.app = Refusals(service.app, seconds=3600)
-    service.backend.failure = overloaded()  # of one model; another one may have room
+    service.backend.failure = overloaded()  # one model is overloaded; another one may have room
     assert service.error(service.keyphrases("Sparse networks."), 503) == "overloaded"
     service.backend.failure = None
     assert service.keyphrases("Sparse networks.").status_code == 200
@@ -95,10 +97,10 @@ def test_it_is_open_again_after_a_moment_and_while_there_is_room(start_service: 
     ("status", "headers", "code"),
     [(500, {}, "unavailable"), (503, {}, "unavailable"), (503, {"Retry-After": "1"}, "overloaded"), (404, {}, None)],
 )
-def test_errors_of_serve_are_named(status: int, headers: dict[str, str], code: str | None) -> None:
+def test_errors_of_serve_are_replaced(status: int, headers: dict[str, str], code: str | None) -> None:
     async def ask() -> httpx.Response:
-        said = PlainTextResponse("Request dropped due to backpressure", status, {"X-Request-ID": "its", **headers})
-        transport = httpx.ASGITransport(Refusals(said))
+        error = PlainTextResponse("Request dropped due to backpressure", status, {"X-Request-ID": "its", **headers})
+        transport = httpx.ASGITransport(Refusals(error))
         async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
             return await client.get("/")
 

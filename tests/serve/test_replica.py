@@ -1,4 +1,4 @@
-"""Models in one process, without Ray: what is counted, logged and freed."""
+"""Models in one process, without Ray: they are freed, their health is checked, and failures are logged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def request(*texts: str) -> KeyphrasesRequest:
     return KeyphrasesRequest(documents=[DocumentMessage(text=text) for text in texts])
 
 
-def test_model_is_freed_once_nobody_keeps_it(tiny_samrank: dict[str, Any]) -> None:
+def test_unused_model_is_freed(tiny_samrank: dict[str, Any]) -> None:
     config = validate_settings(ServeConfig, {"samrank": tiny_samrank}, where="test")
     replica = Replica(config, served_models(config))
 
@@ -42,7 +42,7 @@ def test_model_is_freed_once_nobody_keeps_it(tiny_samrank: dict[str, Any]) -> No
 def test_model_that_hangs_is_unhealthy(start_service: StartService) -> None:
     replica = start_service(limits={"seconds": 0.001}).backend.replica
 
-    async def look() -> list[str]:
+    async def check() -> list[str]:
         found = []
         work = asyncio.create_task(replica.predict("samrank", request(*[" ".join(SENTENCES)] * 32), "id"))
         while not work.done():
@@ -54,7 +54,7 @@ def test_model_that_hangs_is_unhealthy(start_service: StartService) -> None:
         await replica.check_health()
         return found
 
-    assert set(asyncio.run(look())) == {"a model has been at one batch for more than 0.004 s"}
+    assert set(asyncio.run(check())) == {"a model has worked on one batch for more than 0.004 s"}
 
 
 def test_failure_is_logged_without_the_text(

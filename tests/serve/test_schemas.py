@@ -1,4 +1,4 @@
-"""Requests made up from /openapi.json, valid and not: what comes back is what the schema says, and never a 5xx."""
+"""Valid and invalid requests generated from /openapi.json. Responses must match the schema and never be a 5xx."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def interface(tiny_samrank: dict[str, Any]) -> OpenApiSchema:
         ("GET", "/metrics", GenerationMode.POSITIVE),
     ],
 )
-def test_answers_are_as_described(method: str, path: str, mode: GenerationMode, interface: OpenApiSchema) -> None:
+def test_responses_match_the_schema(method: str, path: str, mode: GenerationMode, interface: OpenApiSchema) -> None:
     @hypothesis.given(case=interface[path][method].as_strategy(generation_mode=mode))
     @hypothesis.settings(max_examples=25, suppress_health_check=list(hypothesis.HealthCheck))
     def ask(case: schemathesis.Case[Any]) -> None:

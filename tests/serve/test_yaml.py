@@ -1,4 +1,4 @@
-"""serve_config.yaml, by Ray's own models and ours. Ray itself passes over keys that it does not know."""
+"""Checks serve_config.yaml with Ray's and kpray's models. Ray itself ignores unknown keys."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FILES = sorted(Path(__file__).parents[2].glob("serve*.yaml"))
 
 
 def unknown_keys(annotation: Any, value: Any, path: str = "") -> Iterator[str]:
-    """Keys in a value that a pydantic model, or one of several, has no field for."""
+    """Paths of the keys in a value that are not fields of a pydantic model (or of one of several)."""
     members = typing.get_args(annotation)
     models = [m for m in (annotation, *members) if isinstance(m, type) and issubclass(m, pydantic.BaseModel)]
     if isinstance(value, list):
-        for place, item in enumerate(value):
+        for index, item in enumerate(value):
             for member in members:
-                yield from unknown_keys(member, item, f"{path}[{place}]")
+                yield from unknown_keys(member, item, f"{path}[{index}]")
     elif isinstance(value, dict) and models:
         fields = {name: info.annotation for model in models for name, info in model.model_fields.items()}
         for key, inner in value.items():
@@ -38,7 +38,7 @@ def unknown_keys(annotation: Any, value: Any, path: str = "") -> Iterator[str]:
                 yield f"{path}.{key}"
 
 
-def test_there_is_a_file() -> None:
+def test_files_are_found() -> None:
     assert [file.name for file in FILES] == ["serve_config.yaml"]
 
 
@@ -47,7 +47,7 @@ def test_file_is_valid(file: Path) -> None:
     values = yaml.safe_load(file.read_text(encoding="utf-8"))
     schema = ServeDeploySchema.model_validate(values)
     assert list(unknown_keys(ServeDeploySchema, values)) == []
-    assert schema.http_options.host == "127.0.0.1"  # where the file leaves it out, it is every address
+    assert schema.http_options.host == "127.0.0.1"  # Serve's default is all addresses
     assert schema.controller_options is not None
     assert schema.controller_options.runtime_env == {"env_vars": {PROXY_VARIABLE: PROXY_MIDDLEWARES}}
     for application in schema.applications:
@@ -57,13 +57,13 @@ def test_file_is_valid(file: Path) -> None:
         assert schema.http_options.request_timeout_s > config.limits.seconds
 
 
-def test_file_says_the_defaults() -> None:
+def test_file_contains_the_defaults() -> None:
     [application] = yaml.safe_load(FILES[0].read_text(encoding="utf-8"))["applications"]
     assert read_config({**application["args"], "version": ""}) == ServeConfig()
 
 
 @pytest.mark.parametrize(
-    ("place", "key", "found"),
+    ("path", "key", "found"),
     [
         ((), "proxy_locations", ".proxy_locations"),
         (("http_options",), "hosts", ".http_options.hosts"),
@@ -71,10 +71,10 @@ def test_file_says_the_defaults() -> None:
         (("applications", 0), "imports", ".applications[0].imports"),
     ],
 )
-def test_unknown_keys_are_found(place: tuple[str | int, ...], key: str, found: str) -> None:
+def test_unknown_keys_are_found(path: tuple[str | int, ...], key: str, found: str) -> None:
     values = copy.deepcopy(yaml.safe_load(FILES[0].read_text(encoding="utf-8")))
     inner = values
-    for step in place:
+    for step in path:
         inner = inner[step]
     inner[key] = "x"
     assert list(unknown_keys(ServeDeploySchema, values)) == [found]

@@ -1,4 +1,4 @@
-"""The report on heads: the choice knows nothing of the test data; the oracle does, and says so."""
+"""The report on heads: heads are chosen without the test data. Only the oracle uses them, and it is labelled."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def test_the_choice_does_not_depend_on_the_test_data(tmp_path: Path, capsys: pyt
         report = report_of(model, test, tmp_path / f"{name}-tables")
         (tmp_path / name).mkdir()
         write_head_report(report, tmp_path / name)
-        told = json.loads((tmp_path / name / "report.json").read_text("utf-8"))
+        values = json.loads((tmp_path / name / "report.json").read_text("utf-8"))
         best = (tmp_path / name / "best.yaml").read_text("utf-8").replace(f"chosen by {name}", "")
-        found.append((told["choices"], best))
-        oracle = [row for row in told["test"] if row["picked"].startswith("oracle")]
-        singles = [row["F1@5"] for row in told["test"] if " " not in row["heads"]]
+        found.append((values["choices"], best))
+        oracle = [row for row in values["test"] if row["picked"].startswith("oracle")]
+        singles = [row["F1@5"] for row in values["test"] if " " not in row["heads"]]
         assert [row["F1@5"] for row in oracle] == [max(singles)]
     assert found[0] == found[1]
     choices, best = found[0]

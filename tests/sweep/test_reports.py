@@ -1,4 +1,4 @@
-"""The report of a sweep: its words, its tables, its files."""
+"""The report of a sweep: its sentences, tables and files."""
 
 from __future__ import annotations
 
@@ -43,29 +43,29 @@ def test_the_report_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert best.startswith("best: depth 1, scale one (11.00 (")
     assert where == "the report: s3://bucket/sweep/report.html"
     page = (tmp_path / "report.md").read_text("utf-8")
-    assert "Best by the mean validation score of 3 seeds: depth 1, scale one, 11.00 (8.52 to 13.48)." in page
-    # 11 - (9, 12, 11) paired by seed is (1, -1, 1): not told apart. depth 0 is 10 below in every seed.
-    assert "there is one seed only): depth 1, scale sqrt." in page
-    assert "11 trials: 9 finished, 1 stopped, 1 failed. Spent: 1.50 hours, 3.00 device-hours." in page
+    assert "Best by mean validation score over 3 seeds: depth 1, scale one, 11.00 (8.52 to 13.48)." in page
+    # The paired differences to (9, 12, 11) are (1, -1, 1): not significant. depth 0 is 10 lower for every seed.
+    assert "there is only one seed): depth 1, scale sqrt." in page
+    assert "11 trials: 9 finished, 1 stopped, 1 failed. Time: 1.50 hours, 3.00 device-hours." in page
     assert "ValueError: boom" in page
     assert "python jobs/train.py --config best.yaml" in page
     assert yaml.safe_load((tmp_path / "best.yaml").read_text("utf-8")) == {
         "task": {"task.depth": 1, "task.scale": "one"}
     }
-    told = json.loads((tmp_path / "report.json").read_text("utf-8"))
-    assert [row["seeds"] for row in told["settings"]] == ["3 of 3", "3 of 3", "3 of 3", "0 of 1", "0 of 1"]
-    assert told["settings"][0]["minus the best"] is None
+    values = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert [row["seeds"] for row in values["settings"]] == ["3 of 3", "3 of 3", "3 of 3", "0 of 1", "0 of 1"]
+    assert values["settings"][0]["minus the best"] is None
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {"depth.svg", "parallel.svg"}
     for name in ("depth.svg", "parallel.svg"):
         assert f"(figures/{name})" in page
     html = (tmp_path / "report.html").read_text("utf-8")
     assert html.count("<svg ") == 2
     for shown in (page, html):  # how to run it again comes first
-        assert shown.index("jobs/sweep.py") < shown.index("2026-01-02") < shown.index("Best by the mean")
+        assert shown.index("jobs/sweep.py") < shown.index("2026-01-02") < shown.index("11.00 (8.52 to 13.48)")
         assert "address: null" in shown
 
 
-def test_a_sweep_of_which_nothing_is_finished(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sweep_without_a_finished_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_sweep_report(report_of(TRIALS[-1:]), tmp_path, dict)
     assert "no setting is finished" in capsys.readouterr().out
     assert "No setting is finished." in (tmp_path / "report.md").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Which settings a sweep tries, in which order, and what is left of them after a kill."""
+"""The settings that a sweep tries, their order, and the remaining ones after a kill."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_grid_is_every_setting() -> None:
         {"a.depth": 0, "a.scale": "sqrt"},
         {"a.depth": 1, "a.scale": "one"},
     ]
-    assert [setting_at(SPACE, place) for place in range(6)] == settings
+    assert [setting_at(SPACE, index) for index in range(6)] == settings
 
 
 def test_random_settings_are_different_ones_of_the_grid() -> None:
@@ -71,9 +71,9 @@ def test_number_of_trials() -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"search": "random"}, "settings is needed"),
-        ({"settings": 3}, "the grid tries all"),
-        ({"seeds": [1, 1]}, "a seed stands twice"),
+        ({"search": "random"}, "settings is required"),
+        ({"settings": 3}, "search grid, which tries all settings"),
+        ({"seeds": [1, 1]}, "seeds contains a seed twice"),
         ({"seeds": []}, "at least 1 item"),
         ({"hours": 0}, "greater than 0"),
     ],
@@ -83,14 +83,14 @@ def test_wrong_searches(fields: dict[str, object], message: str) -> None:
         validate_settings(SearchConfig, fields, where="sweep")
 
 
-def test_every_setting_comes_with_the_first_seed_first(folder: SweepFolder) -> None:
+def test_all_settings_are_tried_with_the_first_seed_first(folder: SweepFolder) -> None:
     trials = drain(TrialQueue(SPACE, SearchConfig(seeds=(5, 7)), folder))
     assert [trial.seed for trial in trials] == [5] * 6 + [7] * 6
     assert [trial.setting for trial in trials] == expand(SPACE) * 2
     assert len({trial.key for trial in trials}) == 12
 
 
-def test_what_has_a_result_is_not_tried_again(folder: SweepFolder) -> None:
+def test_finished_trials_are_not_repeated(folder: SweepFolder) -> None:
     config = SearchConfig(seeds=(0, 1))
     every = drain(TrialQueue(SPACE, config, folder))
     for trial in every[::2]:
@@ -104,7 +104,7 @@ def score_of(trial: Trial) -> float:
     return float(str(trial.setting["a.depth"])) - 0.1 * trial.seed
 
 
-def test_optuna_tries_different_settings_with_all_their_seeds_together(folder: SweepFolder) -> None:
+def test_optuna_runs_all_seeds_of_a_setting_together(folder: SweepFolder) -> None:
     config = SearchConfig(search="optuna", settings=5, seeds=(0, 1))
     queue = TrialQueue(SPACE, config, folder)
     trials = []
@@ -115,50 +115,50 @@ def test_optuna_tries_different_settings_with_all_their_seeds_together(folder: S
     assert [trial.seed for trial in trials] == [0, 1] * 5
     assert len({tuple(trial.setting.items()) for trial in trials}) == 5
     assert queue.study is not None
-    told = sorted(study.value for study in queue.study.study.get_trials() if study.value is not None)
+    reported = sorted(study.value for study in queue.study.study.get_trials() if study.value is not None)
     means = [(score_of(a) + score_of(b)) / 2 for a, b in zip(trials[::2], trials[1::2], strict=True)]
-    assert told == pytest.approx(sorted(means))
+    assert reported == pytest.approx(sorted(means))
 
 
-def test_optuna_goes_on_where_it_was_killed(folder: SweepFolder) -> None:
+def test_optuna_resumes_after_a_kill(folder: SweepFolder) -> None:
     config = SearchConfig(search="optuna", settings=4, seeds=(0, 1))
     queue = TrialQueue(SPACE, config, folder)
-    begun = [trial for trial in (queue.next() for _ in range(3)) if trial]
-    for trial in begun[:2]:
+    started = [trial for trial in (queue.next() for _ in range(3)) if trial]
+    for trial in started[:2]:
         finish(folder, trial, score_of(trial))
         queue.tell(trial)
-    folder.add(begun[2])
-    folder.note(begun[2], "started")
+    folder.add(started[2])
+    folder.note(started[2], "started")
 
     again = SweepFolder(folder.path)
     again.open()
     rest = TrialQueue(SPACE, config, again)
     assert rest.study is not None
-    assert [study.value for study in rest.study.study.get_trials()] == [pytest.approx(score_of(begun[0]) - 0.05)]
+    assert [study.value for study in rest.study.study.get_trials()] == [pytest.approx(score_of(started[0]) - 0.05)]
     trials = drain(rest)
-    assert trials[0] == begun[2]
+    assert trials[0] == started[2]
     assert len(trials) == 2 * 4 - 2
-    assert begun[0] not in trials
+    assert started[0] not in trials
 
 
-def test_optuna_leaves_out_what_the_space_no_longer_has(folder: SweepFolder) -> None:
+def test_optuna_ignores_settings_outside_the_space(folder: SweepFolder) -> None:
     finish(folder, Trial({"a.depth": 9, "a.scale": "one"}, 0), 5.0)
     trials = drain(TrialQueue(SPACE, SearchConfig(search="optuna", settings=3, seeds=(0,)), folder))
     assert len(trials) == 3
     assert all(trial.setting in expand(SPACE) for trial in trials)
 
 
-def test_optuna_tries_all_where_there_are_no_more(folder: SweepFolder) -> None:
+def test_optuna_tries_all_settings_of_a_small_space(folder: SweepFolder) -> None:
     trials = drain(TrialQueue(SPACE, SearchConfig(search="optuna", settings=50, seeds=(0,)), folder))
     assert sorted((dict(trial.setting) for trial in trials), key=str) == sorted(expand(SPACE), key=str)
 
 
-def test_optuna_is_told_of_a_setting_that_fails(folder: SweepFolder) -> None:
+def test_failed_setting_is_reported_to_optuna(folder: SweepFolder) -> None:
     queue = TrialQueue(SPACE, SearchConfig(search="optuna", settings=2, seeds=(0,)), folder)
     trial = queue.next()
     assert trial is not None
     folder.add(trial)
-    (folder.of(trial) / "failed.json").write_text('{"error": "no such model"}', encoding="utf-8")
+    (folder.trial_folder(trial) / "failed.json").write_text('{"error": "no such model"}', encoding="utf-8")
     queue.tell(trial)
     assert queue.study is not None
     assert [study.state.name for study in queue.study.study.get_trials()] == ["FAIL"]

@@ -1,4 +1,4 @@
-"""What the sweep over RGIT's threshold makes of its settings and of a run's report, without running any."""
+"""The trials and outcomes of the sweep over RGIT's threshold, without running any."""
 
 from __future__ import annotations
 
@@ -20,16 +20,14 @@ def values_of(**fields: Any) -> dict[str, Any]:
     return trial_values(values, TRIAL, "/runs/one")
 
 
-def test_each_seed_is_another_planted_corpus() -> None:
+def test_each_seed_has_another_planted_corpus() -> None:
     job = validate_settings(RGITSettings, values_of(plant="small", output="sweep"), where="test")
     assert (job.rgit.tau, job.output) == (10.0, "/runs/one")
     assert (job.planted.seed, job.train_retriever.seed, job.train_generator.seed) == (7, 7, 7)
     assert job.steps == Path("sweep/steps").resolve()
 
 
-def test_files_are_the_same_for_each_seed_and_found_from_anywhere(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_are_absolute_and_the_same_for_each_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "encoder").mkdir()
     files = {name: [f"{name}.jsonl"] for name in ("parallel", "passages", "english")}
@@ -42,7 +40,7 @@ def test_files_are_the_same_for_each_seed_and_found_from_anywhere(
     assert values["train_generator"]["seed"] == 7
 
 
-def test_the_outcome_is_of_the_validation_pairs() -> None:
+def test_score_is_the_recall_on_the_validation_pairs() -> None:
     report = {
         "recall": {"ramkg": {1: 90.0, 5: 95.0}, "rgit": {1: 40.0, 5: 60.0}},
         "rounds": [

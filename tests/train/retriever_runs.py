@@ -1,4 +1,4 @@
-"""Trainings of a small retriever in a process group, without Ray."""
+"""Trains small retrievers in a process group, without Ray."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RetrieverCase:
 
 
 def train_retrievers(cases: list[RetrieverCase]) -> None:
-    """Run trainings one after the other: of each epoch the last step has one document, fewer than two workers."""
+    """Run the trainings in turn. The last step of each epoch has one document, fewer than there are workers."""
     records = make_pairs(PAIRS, seed=1)[0]
     for case in cases:
         task = RetrieverTask(case.config, case.english)
@@ -52,4 +52,4 @@ def train_retrievers(cases: list[RetrieverCase]) -> None:
 
 
 def _ignore(metrics: dict[str, Any], folder: Path) -> None:
-    """Take a report."""
+    """Ignore a report."""

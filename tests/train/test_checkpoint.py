@@ -1,4 +1,4 @@
-"""Which checkpoint a training goes on from. That checkpoints hold what they should is tested in test_loop."""
+"""Which checkpoint a training resumes from. test_loop tests the contents of checkpoints."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_no_checkpoint(tmp_path: Path) -> None:
     tidy_checkpoints(tmp_path, None)
 
 
-def test_newest_counts_by_its_step(make: Make, tmp_path: Path) -> None:
+def test_newest_checkpoint_has_the_highest_step(make: Make, tmp_path: Path) -> None:
     make(9, "z")
     newest = make(10, "a")
     make(2)
@@ -61,8 +61,8 @@ def test_newest_counts_by_its_step(make: Make, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "contents", "reason"),
     [
-        ("state/1.pt", b"\x01\x0b", "state/1.pt: the checkpoint is damaged: the file has changed since"),
-        ("state/0.pt", b"", "state/0.pt: the checkpoint is damaged: the file has changed since"),
+        ("state/1.pt", b"\x01\x0b", "state/1.pt: the checkpoint is damaged: the file was changed"),
+        ("state/0.pt", b"", "state/0.pt: the checkpoint is damaged: the file was changed"),
         ("state/1.pt", None, "manifest-1.json: the checkpoint is damaged: [Errno 2]"),
         ("manifest-1.json", None, "manifest-1.json: the checkpoint is damaged: [Errno 2]"),
         ("manifest-0.json", b"{", "manifest-0.json: the checkpoint is damaged: Expecting"),
@@ -85,9 +85,9 @@ def test_damaged_checkpoint(name: str, contents: bytes | None, reason: str, make
     tidy_checkpoints(tmp_path, found)
     [note] = found.notes()
     assert note.startswith(f"{bad}/{reason}")
-    assert note.endswith("; training goes on from step 5")
+    assert note.endswith("; training resumes from step 5")
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"damaged-{bad.name}", good.name]
-    again = find_checkpoint(tmp_path)  # it is said once
+    again = find_checkpoint(tmp_path)  # the note appears only once
     assert again is not None
     assert again.notes() == []
 
@@ -95,12 +95,12 @@ def test_damaged_checkpoint(name: str, contents: bytes | None, reason: str, make
 def test_all_are_damaged(make: Make, tmp_path: Path) -> None:
     for step in (5, 10):
         (make(step) / "state/0.pt").unlink()
-    with pytest.raises(UserError, match=rf"{tmp_path}: no checkpoint can be used: {tmp_path}/step-00000010-a/.*move"):
+    with pytest.raises(UserError, match=rf"{tmp_path}: all checkpoints are damaged: {tmp_path}/step-00000010-a/.*move"):
         find_checkpoint(tmp_path)
-    assert len(list(tmp_path.glob("step-*"))) == 2  # nothing is lost
+    assert len(list(tmp_path.glob("step-*"))) == 2  # nothing was removed
 
 
-def test_leftovers_go(make: Make, tmp_path: Path) -> None:
+def test_leftovers_are_removed(make: Make, tmp_path: Path) -> None:
     make(5)
     kept = make(10)
     (tmp_path / ".step-00000015-c.tmp/state").mkdir(parents=True)
@@ -116,7 +116,7 @@ def test_leftovers_go(make: Make, tmp_path: Path) -> None:
         (State(zero=2, precision="fp16"), 1, "run.precision: the checkpoint was made with fp16, not fp32 "),
     ],
 )
-def test_run_of_another_kind(state: State, workers: int, message: str) -> None:
+def test_changed_zero_stage_or_precision(state: State, workers: int, message: str) -> None:
     with pytest.raises(UserError) as error:
         check_continuable(state, workers, 2, "fp32")
     assert str(error.value).startswith(message)
@@ -128,5 +128,5 @@ def test_other_numbers_of_workers() -> None:
         assert needs_conversion(State(workers=4, zero=zero), 8) is conversion
         assert not needs_conversion(State(workers=4, zero=zero), 4)
     check_continuable(State(workers=4, zero=3), 4, 3, "fp32")
-    with pytest.raises(UserError, match=r"run.workers: a checkpoint of ZeRO 3 .* as made it, 4, not 8"):
+    with pytest.raises(UserError, match=r"run.workers: ZeRO 3 cannot change the number of workers from 4 to 8"):
         check_continuable(State(workers=4, zero=3), 8, 3, "fp32")

@@ -1,4 +1,4 @@
-"""What DeepSpeed is told, on machines with and without GPUs."""
+"""The configuration of DeepSpeed, with and without GPUs."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def test_precision(precision: Any, cuda: bool, bf16: bool, expected: str) -> Non
 
 @pytest.mark.parametrize(
     ("precision", "cuda", "bf16", "message"),
-    [("fp16", False, True, "fp16 needs GPUs"), ("bf16", True, False, "these GPUs cannot do bf16")],
+    [("fp16", False, True, "fp16 needs GPUs"), ("bf16", True, False, "these GPUs do not support bf16")],
 )
-def test_precision_that_the_machine_has_not(precision: Any, cuda: bool, bf16: bool, message: str) -> None:
+def test_unsupported_precision(precision: Any, cuda: bool, bf16: bool, message: str) -> None:
     with pytest.raises(UserError, match=f"run.precision: {message}"):
         choose_precision(precision, cuda, bf16)
 
@@ -74,7 +74,7 @@ def test_configuration_on_gpus() -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 @pytest.mark.parametrize("zero", [0, 1, 2, 3])
-def test_deepspeed_takes_the_configuration(zero: int, precision: Any) -> None:
+def test_deepspeed_accepts_the_configuration(zero: int, precision: Any) -> None:
     from deepspeed.runtime.config import DeepSpeedConfig
 
     config = DeepSpeedConfig(deepspeed_config(OptimConfig(clip=0.5), zero, precision))
@@ -106,7 +106,7 @@ def test_weight_decay_is_for_matrices() -> None:
     assert [names[id(parameter)] for parameter in others["params"]] == biases
 
 
-def test_new_weights_have_a_learning_rate_of_their_own() -> None:
+def test_new_weights_have_another_learning_rate() -> None:
     model = TinyModel(8, 0.0)
     optim = OptimConfig(weight_decay=0.1, new_lr=5.0)
     assert [group["factor"] for group in parameter_groups(model, optim)] == [1, 1]
@@ -121,7 +121,7 @@ def test_new_weights_have_a_learning_rate_of_their_own() -> None:
     assert len(parameter_groups(model, OptimConfig())) == 2
 
 
-def test_what_is_trained_gives_losses() -> None:
+def test_trained_module_returns_losses() -> None:
     task = TinyTask(TinyConfig())
     model = task.build()
     records = make_records(3, seed=0)

@@ -1,4 +1,4 @@
-"""What a training job decides before it starts, and what it writes as it runs. With Ray: in tests/integration."""
+"""What a training job decides before it starts, and its log of metrics. tests/integration has tests with Ray."""
 
 from __future__ import annotations
 
@@ -37,8 +37,12 @@ def test_placement(run: RunConfig, nodes: list[dict[str, float]], expected: Plac
 @pytest.mark.parametrize(
     ("run", "nodes", "message"),
     [
-        (RunConfig(workers=9), [EIGHT_GPUS], "run.workers: 9 workers need as many GPUs, and there are 8"),
-        (RunConfig(workers=2, cpus=1), [{"CPU": 2.0}], "run.cpus: 2 workers of 1.0 cores do not fit: there are 1.75 "),
+        (RunConfig(workers=9), [EIGHT_GPUS], "run.workers: 9 workers need 9 GPUs, but the cluster has 8"),
+        (
+            RunConfig(workers=2, cpus=1),
+            [{"CPU": 2.0}],
+            "run.cpus: 2 workers of 1.0 cores do not fit: the cluster has 1.75 ",
+        ),
         (RunConfig(), [{"CPU": 0.0}], "run.workers: 1 workers of any number of cores do not fit"),
     ],
 )
@@ -55,7 +59,7 @@ def test_threads(cpus: float, threads: int) -> None:
 
 def test_output_of_another_training(tmp_path: Path) -> None:
     check_output(tmp_path, {"optim": {"lr": 2}})
-    check_output(tmp_path, {"optim": {"lr": 1}})  # there is no checkpoint yet
+    check_output(tmp_path, {"optim": {"lr": 1}})  # still without a checkpoint
     (tmp_path / "checkpoints/run/step-00000001-a").mkdir(parents=True)
     check_output(tmp_path, {"optim": {"lr": 1}})
     with pytest.raises(UserError) as error:
@@ -63,20 +67,20 @@ def test_output_of_another_training(tmp_path: Path) -> None:
     assert str(error.value).startswith(f"{tmp_path}: the folder holds output made with optim = {{'lr': 1}}, not ")
 
 
-def test_output_that_cannot_be_a_folder(tmp_path: Path) -> None:
+def test_output_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         check_output(tmp_path / "file", {})
 
 
-def test_metrics_go_on_after_a_step(tmp_path: Path) -> None:
+def test_metrics_log_resumes_after_a_step(tmp_path: Path) -> None:
     log = MetricsLog(tmp_path, 0, "none", {})
     for step in (5, 10, 15):
         log.write(step, {"loss": 1 / step, "norm": None, "validation": {"f1": 0.5}})
     log.close()
     path = tmp_path / "metrics.jsonl"
     with path.open("a", encoding="utf-8") as file:
-        file.write('{"step": 16, "lo')  # it was killed as it wrote
+        file.write('{"step": 16, "lo')  # killed during a write
     log = MetricsLog(tmp_path, 10, "none", {})
     log.write(15, {"loss": 0.25})
     log.close()
@@ -92,7 +96,7 @@ def test_tracker_that_is_not_installed() -> None:
         validate_settings(RunConfig, {"tracker": "wandb"}, where="run")
 
 
-def test_lines_as_they_are_added(tmp_path: Path) -> None:
+def test_tail_reads_added_lines(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     tail = MetricsTail(tmp_path)
     assert tail.lines() == []
@@ -102,12 +106,12 @@ def test_lines_as_they_are_added(tmp_path: Path) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write('ep": 3}\n')
     assert tail.lines() == [{"step": 3}]
-    path.write_text('{"step": 1}\n', encoding="utf-8")  # workers began again
+    path.write_text('{"step": 1}\n', encoding="utf-8")  # restarted workers
     assert tail.lines() == []
     with path.open("a", encoding="utf-8") as file:
         file.write('{"step": 4}\n')
     assert tail.lines() == [{"step": 4}]
-    # Again, and beyond where it was: in a line's middle.
+    # Restarted again; the offset is now in the middle of a line.
     path.write_text('{"step": 1}\n{"step": 2, "loss": 0.5}\n{"step": 3}\n', encoding="utf-8")
     assert tail.lines() == [{"step": 3}]
     assert MetricsTail(tmp_path).lines() == []

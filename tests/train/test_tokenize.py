@@ -1,4 +1,4 @@
-"""Tokens of a training set: which files they are, and that they come in one order. With Ray: in tests/integration."""
+"""The token files of a training set, and the order of their rows. tests/integration has tests with Ray."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def run(tmp_path: Path) -> TokenRun:
     write_records(make_records(30, seed=2), tmp_path / "a.jsonl")
     with (tmp_path / "a.jsonl").open("a", encoding="utf-8") as file:
         file.write('broken\n{"id": "without", "abstract": "graph noise"}\n')
-    sources = find_sources([str(tmp_path / "z.jsonl"), str(tmp_path / "a.jsonl")])  # not in the order of their names
+    sources = find_sources([str(tmp_path / "z.jsonl"), str(tmp_path / "a.jsonl")])  # not sorted by name
     return TokenRun(tmp_path / "output", TinyTask(TinyConfig()), tuple(sources), None, "en", Limits())
 
 
 def tokenize(run: TokenRun) -> list[dict[str, Any]]:
-    """All parts, as the actors do them, in a wrong order."""
+    """Run the actor on all chunks, in reverse order."""
     (run.state / "rejects").mkdir(parents=True, exist_ok=True)
     actor = _TokenizeChunk(run)
     sources = [source for source in run.sources if source.path in run.shares]
@@ -47,7 +47,7 @@ def parts(run: TokenRun) -> list[str]:
 
 
 def texts(run: TokenRun) -> list[str]:
-    """Ids of the rows as a worker of the training has them."""
+    """Ids of the rows in the order in which a training worker has them."""
     tables = [pq.read_table(run.output / name) for name in reversed(parts(run))]
     return [row["id"] for row in pa.concat_tables(tables).sort_by(ORDER).to_pylist()]
 
@@ -56,14 +56,14 @@ def test_rows_are_in_the_order_of_the_records(run: TokenRun) -> None:
     results = tokenize(run)
     assert [row["error"] for row in results] == [""] * 3
     assert parts(run) == ["part-00000-000000.parquet", "part-00000-000001.parquet", "part-00001-000000.parquet"]
-    assert texts(run) == [str(place) for place in (*range(700), *range(30))]
+    assert texts(run) == [str(index) for index in (*range(700), *range(30))]
     assert (sum(row["written"] for row in results), sum(row["rejected"] for row in results)) == (730, 2)
     rejects = (run.state / "rejects/part-00001-000000.jsonl").read_text("utf-8").splitlines()
     assert [json.loads(line)["line"] for line in rejects] == [31, 32]
     assert json.loads(rejects[1])["reason"] == "no keyphrases"
 
 
-def test_finished_parts_are_passed_over(run: TokenRun) -> None:
+def test_finished_parts_are_skipped(run: TokenRun) -> None:
     before = tokenize(run)
     times = {name: (run.output / name).stat().st_mtime_ns for name in parts(run)}
     (run.output / parts(run)[1]).unlink()
@@ -72,18 +72,18 @@ def test_finished_parts_are_passed_over(run: TokenRun) -> None:
     assert [{**row, "new": True} for row in after] == before
     del times[parts(run)[1]]
     assert {name: (run.output / name).stat().st_mtime_ns for name in times} == times
-    assert StepCache(run.folder).find(STEP, run.inputs()) is None  # the job marks the whole
+    assert StepCache(run.folder).find(STEP, run.inputs()) is None  # only the job marks the step as finished
 
 
 @pytest.mark.parametrize(("documents", "expected"), [(1, 1), (500, 500), (501, 501), (700, 700), (710, 710)])
 def test_first_documents(documents: int, expected: int, run: TokenRun) -> None:
     some = replace(run, documents=documents)
     tokenize(some)
-    assert texts(some) == [str(place) for place in (*range(700), *range(30))][:expected]
+    assert texts(some) == [str(index) for index in (*range(700), *range(30))][:expected]
     assert some.output != run.output
 
 
-def test_more_documents_than_there_are(run: TokenRun) -> None:
+def test_more_documents_than_exist(run: TokenRun) -> None:
     some = replace(run, documents=10_000)
     tokenize(some)
     assert len(texts(some)) == 730
@@ -92,7 +92,7 @@ def test_more_documents_than_there_are(run: TokenRun) -> None:
     assert [share.bytes for share in some.shares.values()] == [source.bytes for source in run.sources]
 
 
-def test_folder_depends_on_what_tokens_depend_on(run: TokenRun, tmp_path: Path) -> None:
+def test_folder_depends_on_the_inputs(run: TokenRun, tmp_path: Path) -> None:
     class OtherTask(TinyTask):
         def describe_tokens(self) -> dict[str, Any]:
             return {"kind": "other"}
@@ -108,7 +108,7 @@ def test_folder_depends_on_what_tokens_depend_on(run: TokenRun, tmp_path: Path) 
         replace(run, limits=Limits(max_characters=9)),
     ]
     assert len({other.output for other in (run, *others)}) == 8
-    same = replace(run, task=TinyTask(TinyConfig(hidden=99)))  # another model of the same tokens
+    same = replace(run, task=TinyTask(TinyConfig(hidden=99)))  # another model with the same tokens
     assert same.output == run.output
 
 

@@ -1,4 +1,4 @@
-"""Trainings of the tiny model in a process group, without Ray."""
+"""Trains the tiny model in a process group, without Ray."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ RUN = RunConfig(micro_tokens=100, validate_every=5, log_every=1, valid_documents
 
 @dataclass(frozen=True)
 class Case:
-    """One training: what differs from the others."""
+    """One training, with its differences from the defaults above."""
 
     output: Path
     zero: int = 1
     config: TinyConfig = CONFIG
     optim: OptimConfig = OPTIM
     run: dict[str, Any] = field(default_factory=dict)
-    stop_after: int | None = None  # validations, as if the job had been killed then
-    full_disk: str = ""  # writing a path with this in it fails
+    stop_after: int | None = None  # number of validations after which the job is killed
+    full_disk: str = ""  # writing fails for paths that contain this
     task: type[TinyTask] = TinyTask
     local: bool = False
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Simulates the end of the process."""
 
 
 def plan_of(case: Case) -> Plan:
@@ -49,7 +49,7 @@ def plan_of(case: Case) -> Plan:
 
 
 def tables() -> Iterable[pa.Table]:
-    """Rows in parts that come in the wrong order."""
+    """Rows in parts that are in the wrong order."""
     task = TinyTask(TinyConfig())
     rows = task.tokenize(make_records(DOCUMENTS, seed=1))
     table = pa.Table.from_pylist(rows, schema=task.schema()).append_column("order", pa.array(range(DOCUMENTS)))
@@ -57,7 +57,7 @@ def tables() -> Iterable[pa.Table]:
 
 
 def train_cases(cases: list[Case]) -> list[str]:
-    """Run trainings one after the other; for each the mistake it ended with, if any."""
+    """Run the trainings in turn. Returns the error of each; empty if it succeeded."""
     ends = []
     for case in cases:
         reports = 0
@@ -96,7 +96,7 @@ def _failing_for(part: str) -> Any:
 
 
 def weights(output: Path, name: str = "last") -> dict[str, torch.Tensor]:
-    """Of a saved model."""
+    """Weights of a saved model."""
     found: dict[str, torch.Tensor] = torch.load(output / name / "weights.pt")
     return found
 

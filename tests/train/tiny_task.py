@@ -1,4 +1,4 @@
-"""A small real model to be trained: it tells from a text's words which of two words it has more of."""
+"""A small real training task: decide from the words of a text which of two words is more frequent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class TinyModel(nn.Module):
-    """Embeddings, their mean, and two layers."""
+    """Mean of word embeddings and two linear layers."""
 
     def __init__(self, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -44,19 +44,19 @@ class TinyModel(nn.Module):
 
 
 class TinyConfig(Settings):
-    """Of the model, and of what goes wrong."""
+    """Settings of the model, and of simulated failures."""
 
     hidden: int = 16
     dropout: float = 0.0
     masked: float = 0.0
     nan_at: float | None = None
-    """Share of the steps from which the loss is NaN."""
+    """Share of the steps after which the loss is NaN."""
     seconds: float = 0.0
-    """Time that a batch takes besides."""
+    """Additional time of each batch."""
 
 
 class TinyTask(TrainingTask):
-    """Cross-entropy of the label, of words of which some are masked at random."""
+    """Cross-entropy of the label, with randomly masked words."""
 
     kind: ClassVar[str] = "tiny"
 
@@ -85,15 +85,15 @@ class TinyTask(TrainingTask):
         return rows
 
     def build(self) -> nn.Module:
-        return TinyModel(self.config.hidden, self.config.dropout).eval()  # as models of transformers are when loaded
+        return TinyModel(self.config.hidden, self.config.dropout).eval()  # like a model that transformers has loaded
 
     def collate(self, rows: Sequence[Mapping[str, np.ndarray]], seeds: Sequence[int]) -> dict[str, torch.Tensor]:
         longest = max(len(row["ids"]) for row in rows)
         ids, mask = np.zeros((len(rows), longest), np.int64), np.zeros((len(rows), longest), bool)
-        for place, (row, seed) in enumerate(zip(rows, seeds, strict=True)):
+        for index, (row, seed) in enumerate(zip(rows, seeds, strict=True)):
             kept = np.random.default_rng(seed).random(len(row["ids"])) >= self.config.masked
-            ids[place, : len(kept)] = np.where(kept, row["ids"], VOCABULARY - 1)
-            mask[place, : len(kept)] = True
+            ids[index, : len(kept)] = np.where(kept, row["ids"], VOCABULARY - 1)
+            mask[index, : len(kept)] = True
         labels = np.array([row["label"] for row in rows], np.int64)
         return {"ids": torch.from_numpy(ids), "mask": torch.from_numpy(mask), "labels": torch.from_numpy(labels)}
 
@@ -131,9 +131,10 @@ class TinyTask(TrainingTask):
 
 
 class NewHeadTask(TinyTask):
-    """The same with two layers that its backbone does not have.
+    """The same task, with two layers that are not part of the backbone.
 
-    DeepSpeed cannot load for another number of workers where a group is so small that a worker has nothing of it.
+    Two layers are needed: DeepSpeed cannot load a checkpoint for another number of workers if a parameter group is so
+    small that a worker has no share of it.
     """
 
     def build(self) -> nn.Module:
@@ -144,7 +145,7 @@ class NewHeadTask(TinyTask):
 
 
 class WholeStepsTask(TinyTask):
-    """The same with a worker's share of a step in one batch; `batches` counts them."""
+    """The same task, with a worker's share of a step in one batch. The loss `batches` counts the batches."""
 
     whole_steps: ClassVar[bool] = True
 
@@ -164,13 +165,13 @@ def _label(record: Record) -> int:
 
 
 def make_records(number: int, seed: int) -> list[Record]:
-    """Made-up texts of 3 to 40 words."""
+    """Random texts of 3 to 40 words."""
     random = Random(seed)
     texts = [" ".join(random.choices(WORDS, k=random.randint(3, 40))) for _ in range(number)]
-    return [Record(Document(str(place), text), ("graph",)) for place, text in enumerate(texts)]
+    return [Record(Document(str(index), text), ("graph",)) for index, text in enumerate(texts)]
 
 
 def write_records(records: Sequence[Record], path: Path) -> None:
-    """As JSON lines."""
+    """Write records as JSON lines."""
     rows = [{"id": r.document.id, "abstract": r.document.body, "keywords": list(r.keyphrases)} for r in records]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -60,5 +60,5 @@ def test_section_of_another_method(
         field = ".".join(option.split(".")[:2])
         assert capsys.readouterr().err == (
             f"kpray: error: {field} is set, but the predictor {name!r} is of the kind {kind} "
-            f"(leave out what is of {option.split('.')[0]})\n"
+            f"(remove the options of {option.split('.')[0]})\n"
         )
