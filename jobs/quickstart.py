@@ -1,4 +1,4 @@
-"""A small real run of the whole system: `kpray quickstart`, for `ray job submit`."""
+"""Try kpray on this machine: the same as `kpray quickstart`."""
 
 import sys
 

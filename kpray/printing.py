@@ -1,4 +1,4 @@
-"""What commands and jobs print: keyphrases with the scores behind them (terminal, JSON, page), tables, results."""
+"""Output of commands: keyphrases with their scores (on the terminal, as JSON, as a page), tables, results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from kpray.errors import UserError
 from kpray.log import say
 from kpray.report.render import render
-from kpray.report.tables import Cell, console_table
+from kpray.report.tables import Cell, fitting_table
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -29,12 +29,12 @@ _SHADES = ("", "on grey15", "on grey23", "on dark_green", "on green4", "bold bla
 
 
 class Printer:
-    """Writes documents with their keyphrases to standard output as they come.
+    """Writes documents with their keyphrases to standard output, one after the other.
 
     Args:
         form: `table`, `json` or `jsonl`.
-        made_by: `Predictor.describe()`, which stands in the output.
-        page: also show each text with its tokens shaded, and write the same to this HTML file; None: do not.
+        made_by: `Predictor.describe()`, which is part of the output.
+        page: HTML file for the texts with their tokens shaded by score, which are also printed; None: no shaded texts.
     """
 
     def __init__(self, form: str, made_by: dict[str, Any], page: Path | None) -> None:
@@ -109,17 +109,20 @@ class Printer:
 
 
 def print_result(text: str) -> None:
-    """Print what a command or job ends in to standard output; what it tells on the way is for `kpray.log.say`."""
+    """Print a result to standard output. Messages about the progress belong to standard error (`kpray.log.say`)."""
     print(text)
 
 
 def print_tables(tables: Mapping[str, Sequence[Mapping[str, Cell]]]) -> None:
-    """Print title -> rows, each as a `console_table`; titles without rows are left out."""
+    """Print each title with its rows as a table; titles without rows are left out."""
     from rich.console import Console
+    from rich.text import Text
 
+    console = Console()
     for title, rows in tables.items():
         if rows:
-            Console().print(console_table(rows, title=title))
+            console.print(Text(title, style="bold"), soft_wrap=True)  # a table would break it at its own width
+            console.print(fitting_table(rows, console))
 
 
 def write_file(text: str, path: Path) -> None:
@@ -131,27 +134,29 @@ def write_file(text: str, path: Path) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot write: {error.strerror or error}", where=str(path), fix="give another path") from error
+        raise UserError(
+            f"cannot write: {error.strerror or error}", where=str(path), fix="choose another path"
+        ) from error
 
 
 def shaded_pieces(text: str, explanation: Explanation) -> list[tuple[str, float]]:
-    """Cut a text at its tokens: each piece with its share, 0 for what lies between tokens.
+    """Split a text at its tokens into pieces, each with the strength of its shade in [0, 1].
 
-    A share is the part of the document's other tokens that score lower, to the third power, so that the few highest
-    stand out whatever the model's scale is.
+    The strength of a token is the share of the document's other tokens with a lower score, cubed. So the few best
+    tokens stand out, whatever the scale of the scores. Text between tokens has strength 0.
     """
     scores = explanation.scores
     shares = (np.searchsorted(np.sort(scores), scores) / max(len(scores) - 1, 1)) ** 3
     pieces: list[tuple[str, float]] = []
-    place = 0
+    end_before = 0
     for (start, end), share in zip(explanation.spans.tolist(), shares.tolist(), strict=True):
-        if start > place:
-            pieces.append((text[place:start], 0.0))
-        pieces.append((text[max(start, place) : end], share))
-        place = max(place, end)
-    return [*pieces, (text[place:], 0.0)]
+        if start > end_before:
+            pieces.append((text[end_before:start], 0.0))
+        pieces.append((text[max(start, end_before) : end], share))  # tokens may overlap
+        end_before = max(end_before, end)
+    return [*pieces, (text[end_before:], 0.0)]
 
 
 def _printable(text: str) -> str:
-    """The text without characters that would steer the terminal (escape sequences)."""
+    """The text without control characters, which could change the terminal (escape sequences)."""
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

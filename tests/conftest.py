@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import runpy
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import hypothesis
 import pytest
 
 from kpray import cli
+from kpray.report import progress
 from tests.commands import ROOT, Finished, RunHere
 
 # No test asserts a time: on a busy machine hypothesis' own limit on one example would fail at random.
@@ -79,6 +81,7 @@ def run_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 
     def run(name: str | Path, *arguments: str | Path) -> Finished:
         monkeypatch.setattr("sys.argv", [str(name), *map(str, arguments)])
+        monkeypatch.setattr(progress._LOG, "last_line", time.monotonic())  # as in a process that has just started
         with pytest.raises(SystemExit) as end:
             runpy.run_path(str(ROOT / "jobs" / name), run_name="__main__")
         assert isinstance(end.value.code, int)

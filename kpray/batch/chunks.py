@@ -19,7 +19,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -101,7 +101,7 @@ def process_chunks(
         chunks = ray.data.from_items([{"source": pickle.dumps(source)} for source in sources]).map_batches(
             partial(read_source, run=run), batch_size=1, batch_format="pyarrow", num_cpus=READER_CPUS
         )
-        counts = _consume(_tables(_map(chunks, run, actor, placement)), size)
+        counts = _consume(_tables(_map(chunks, run, actor, placement)), actor.activity, size)
     merge_rejects(run)
     return counts
 
@@ -128,13 +128,13 @@ def process_chunks_locally(
     chunks = (table for source in sources for table in read_source(pa.table({"source": [pickle.dumps(source)]}), run))
     processes = min(len(os.sched_getaffinity(0)), -(-size // _BYTES_PER_PROCESS))
     if processes < 2:
-        counts = _consume(map(actor(run), chunks), size)
+        counts = _consume(map(actor(run), chunks), actor.activity, size)
     else:
         # Spawned, because a forked process would inherit the threads and the GPU of this one.
         with ProcessPoolExecutor(
             processes, multiprocessing.get_context("spawn"), initializer=_start_actor, initargs=(actor, run)
         ) as pool:
-            counts = _consume(_bounded_map(pool, _process_chunk, chunks, 4 * processes), size)
+            counts = _consume(_bounded_map(pool, _process_chunk, chunks, 4 * processes), actor.activity, size)
     merge_rejects(run)
     return counts
 
@@ -190,7 +190,7 @@ def process_parts(
     ]
     with _one_chunk_per_block():
         chunks = ray.data.from_items(rows, override_num_blocks=len(rows))
-        _consume(_tables(_map(chunks, run, actor, placement)), sum(documents for _, documents in parts))
+        _consume(_tables(_map(chunks, run, actor, placement)), actor.activity, sum(documents for _, documents in parts))
 
 
 @contextmanager
@@ -225,10 +225,10 @@ def _tables(results: ray.data.Dataset) -> Iterator[pa.Table]:
         yield table
 
 
-def _consume(results: Iterable[pa.Table], size: int) -> Counts:
+def _consume(results: Iterable[pa.Table], activity: str, size: int) -> Counts:
     """Iterate over the results of the actors, and update the counts, the progress line and the metrics."""
     written = rejected = done = 0
-    with Progress(total=size) as progress:
+    with Progress(activity, total=size) as progress:
         for table in results:
             for row in table.to_pylist():
                 if row["error"]:
@@ -259,6 +259,8 @@ def read_source(table: pa.Table, run: ChunkRun) -> Iterator[pa.Table]:
 
 class ChunkActor(ABC, Generic[Run]):
     """A process that handles one chunk after another. It returns user errors to the driver as rows."""
+
+    activity: ClassVar[str] = "processing documents"  # what progress lines call the work
 
     def __init__(self, run: Run) -> None:
         import torch

@@ -148,6 +148,7 @@ def _absolute(source: Source) -> str:
 class _PredictChunk(ChunkActor[BatchRun]):
     """Holds one predictor and processes one chunk after another."""
 
+    activity = "predicting keyphrases"
     predictor: Predictor[Any]
 
     def open(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from kpray.corpus.sources import Source, find_sources
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.printing import print_result
+from kpray.report.page import RunDetails
 from kpray.settings import Settings, dump_settings
 from kpray.storage import Location, reason_of
 from kpray.versions import versions
@@ -64,6 +66,16 @@ def write_configuration(job: JobSettings, output: Location) -> None:
         output.mkdir(parents=True, exist_ok=True)
         write_text(dump_settings(job), output / CONFIG_FILE)
         write_text(json.dumps(versions(), indent=2) + "\n", output / VERSIONS_FILE)
+
+
+def run_details(job: JobSettings, started: float) -> RunDetails:
+    """What the top of a report says about the run that ends now.
+
+    Args:
+        job: the resolved configuration.
+        started: `time.monotonic()` at the start.
+    """
+    return RunDetails.of_this_process(time.monotonic() - started, dump_settings(job), versions())
 
 
 @contextmanager

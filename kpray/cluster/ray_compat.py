@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,14 +40,15 @@ def no_standard_error() -> Iterator[None]:
     Needed: while `ray.init` connects, its C++ code prints errors there that it also raises as exceptions. Replaced by:
     `ray.init(logging_level=...)`, once it applies to the C++ code. RAY_BACKEND_LOG_LEVEL would hide later errors too.
     """
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
+    with os.fdopen(os.dup(2), "w") as kept, open(os.devnull, "w", encoding="utf-8") as null:
+        # Lines of progress are written to `sys.stderr`, and must still appear.
+        visible = kept if sys.stderr is sys.__stderr__ else sys.stderr
+        os.dup2(null.fileno(), 2)
+        try:
+            with redirect_stderr(visible):
+                yield
+        finally:
+            os.dup2(kept.fileno(), 2)
 
 
 # --- Ray Data

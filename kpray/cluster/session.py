@@ -16,6 +16,7 @@ import ray
 from kpray.cluster.preflight import preflight
 from kpray.cluster.ray_compat import LOCAL_VARIABLES, no_standard_error
 from kpray.errors import UserError
+from kpray.report.progress import Activity
 from kpray.storage import VARIABLES, Location
 
 _SECONDS_TO_ANSWER = 10.0
@@ -55,7 +56,7 @@ def ray_session(address: str | None, output: Location | None = None, models: Seq
         options["runtime_env"] = {"env_vars": {name: os.environ[name] for name in names}}
     try:
         _check_reachable(where)
-        with no_standard_error():
+        with no_standard_error(), Activity("starting Ray" if where == "local" else f"connecting to Ray at {where}"):
             ray.init(address=where, logging_level=logging.WARNING, log_to_driver=False, **options)
     except UserError:
         raise
@@ -69,7 +70,8 @@ def ray_session(address: str | None, output: Location | None = None, models: Seq
         ) from error
     with redirect_stdout(sys.stderr):  # Ray prints lost workers and nodes; standard output is for results
         try:
-            preflight(output, models)
+            with Activity("checking the nodes"):
+                preflight(output, models)
             yield
         finally:
             ray.shutdown()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, cast
@@ -10,14 +12,24 @@ from typing import TYPE_CHECKING, Annotated, Literal, cast
 from pydantic import Field
 
 from kpray.batch.config import BatchConfig
-from kpray.cluster.job import JobSettings, describe_sources, print_plan, writing
+from kpray.cluster.job import JobSettings, describe_sources, print_plan, run_details, writing
 from kpray.corpus.sources import find_sources, short_names
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.metrics.protocols import get_protocol
-from kpray.metrics.runs import comparison_tables, console_tables, draw_figures, markdown_report, notes, read_runs
+from kpray.metrics.runs import (
+    comparison_tables,
+    console_tables,
+    draw_figures,
+    notes,
+    read_runs,
+    report_sections,
+    report_title,
+)
 from kpray.printing import print_result, print_tables
 from kpray.registry import PredictionSettings, kind_of, open_predictor, section_of
+from kpray.report.page import write_page
+from kpray.report.progress import Activity
 from kpray.report.relation import distance_rows, draw_relation, pair_distances
 from kpray.settings import parse_settings
 from kpray.versions import versions
@@ -49,14 +61,14 @@ class EvaluateCommand(PredictionSettings, JobSettings):
     output: Path | None = None
     """JSON file for the reports with the scores of each document, one line per system and dataset."""
     tables: Path | None = None
-    """Markdown file for tables as in papers, with one row per system and columns for each dataset."""
+    """Report with tables as in papers and the figures: HTML if the name ends in .html, else Markdown."""
     figures: Path | None = None
     """Folder for figures of UniKeyphrase: its representations (Fig. 3), losses (Fig. 4) and bag-of-words errors
     (Fig. 5)."""
     compare: Path | None = None
     """Reports (--output) of another run on the same data, for a paired significance test."""
     heat_map: Path | None = None
-    """PNG file for a heat map of the scores of each single head of SAMRank's model (Fig. 3 of its paper)."""
+    """SVG or PNG file for a heat map of the scores of each single head of SAMRank's model (Fig. 3 of its paper)."""
     top: Annotated[int, Field(ge=1)] | None = None
     """Maximum number of keyphrases per document, with --predictor. If null, the number that the protocol needs: 50
     where it scores all (@M)."""
@@ -67,6 +79,7 @@ class EvaluateCommand(PredictionSettings, JobSettings):
 
 def main(arguments: Sequence[str], prog: str) -> int:
     """Run the command."""
+    started = time.monotonic()
     job = parse_settings(EvaluateCommand, arguments, prog=prog, description=DESCRIPTION, usual=USUAL, examples=EXAMPLES)
     if bool(job.predictions) == bool(job.predictor):
         raise UserError("either --predictions or --predictor is needed", fix="give one of the two")
@@ -78,12 +91,14 @@ def main(arguments: Sequence[str], prog: str) -> int:
 
     protocol = get_protocol(job.protocol)
     others = read_runs(job.compare) if job.compare else []
-    data_sets = read_data_sets(job.input, job.lang, job.limits)
+    with Activity("reading the documents"):
+        data_sets = read_data_sets(job.input, job.lang, job.limits)
     # What a training wrote to DIR/best goes by the name of DIR.
     systems = short_names([str(Path(given)).removesuffix("/best") for given in job.predictor or job.predictions])
     with tempfile.TemporaryDirectory() as scratch:
         folders = job.predictions or predict(job, data_sets, job.top or protocol.top, Path(scratch))
-        runs = evaluate_systems(dict(zip(systems, folders, strict=True)), data_sets, protocol, job.seed)
+        with Activity("scoring the predictions"):
+            runs = evaluate_systems(dict(zip(systems, folders, strict=True)), data_sets, protocol, job.seed)
     heads = {}
     if job.heat_map:
         from kpray.samrank.heads import draw_f1_of_heads
@@ -99,14 +114,17 @@ def main(arguments: Sequence[str], prog: str) -> int:
         lines = [run.to_json({"heads": heads.get(run.data, []), **extra}) for run in runs]
         with writing(job.output):
             write_text("\n".join(lines) + "\n", job.output)
-    if job.tables:
-        with writing(job.tables):
-            write_text(markdown_report(runs), job.tables)
+    images = {job.heat_map: "F1@15 of each attention head by itself"} if job.heat_map else {}
     if job.figures:
         with writing(job.figures):
             drawn = draw_figures(runs, job.figures)
             drawn += draw_distances(dict(zip(systems, job.predictor, strict=False)), data_sets, job.figures)
+        images |= dict.fromkeys(drawn, "")
         print_result(f"figures: {', '.join(map(str, drawn)) or 'there is nothing to draw'}")
+    if job.tables:
+        with writing(job.tables):
+            relative = {os.path.relpath(path, job.tables.parent): text for path, text in images.items()}
+            write_page(job.tables, report_title(runs), run_details(job, started), report_sections(runs, relative))
     return 0
 
 
@@ -137,6 +155,6 @@ def draw_distances(predictors: dict[str, str], data_sets: list[DataSet], folder:
             distances[system] = pair_distances(*task_representations(predictor, documents))
     if not distances:
         return []
-    draw_relation(distances, folder / "representations.png")
+    draw_relation(distances, folder / "representations.svg")
     print_tables({"distance of the two tasks' representations": distance_rows(distances)})
-    return [folder / "representations.png"]
+    return [folder / "representations.svg"]

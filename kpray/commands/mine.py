@@ -15,6 +15,7 @@ from kpray.cluster.mirror import mirrored, working_folder
 from kpray.corpus.limits import ReadingSettings
 from kpray.printing import print_result
 from kpray.ramkg.config import BitextConfig
+from kpray.report.progress import Activity
 from kpray.settings import parse_settings
 
 DESCRIPTION = (
@@ -62,14 +63,16 @@ def _mine(job: MineCommand, output: Path) -> tuple[int, int, int]:
     from kpray.rgit.steps import RGITSteps
 
     write_configuration(job, output)
-    english = PassageStore(english_store(job.english, output, job.limits))
-    passages = PassageStore(english_store(job.passages, output, job.limits, "passages", job.lang))
+    with Activity("reading the documents"):
+        english = PassageStore(english_store(job.english, output, job.limits))
+        passages = PassageStore(english_store(job.passages, output, job.limits, "passages", job.lang))
     with ray_session(job.address, output, (job.bitext.model,)):
         steps = RGITSteps(output / "steps")
         queries, targets = (
             read_vectors(embed_bitext(steps, store, job.bitext, job.batch)) for store in (passages, english)
         )
-    pairs = margin_pairs(queries, targets, job.bitext.neighbors, job.bitext.margin)
+    with Activity("matching the documents"):
+        pairs = margin_pairs(queries, targets, job.bitext.neighbors, job.bitext.margin)
     records = (
         replace(passages.record(query), english_ids=(english.record(row).document.id,)) for query, row, _ in pairs
     )

@@ -1,13 +1,19 @@
-"""`kpray quickstart`, `make quickstart`: a small real run of the whole system on this machine."""
+"""`kpray quickstart`, or `make quickstart` in a clone of the repository: a small example on this machine."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kpray.batch.config import BatchConfig
-from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
+from kpray.cluster.job import (
+    JobSettings,
+    describe_sources,
+    print_plan,
+    run_details,
+    write_configuration,
+    writing,
+)
 from kpray.corpus.limits import Limits
 from kpray.corpus.quickstart import quickstart_records, quickstart_text
 from kpray.corpus.sources import find_sources
@@ -15,31 +21,29 @@ from kpray.corpus.writing import read_made_by, read_predictions, write_text
 from kpray.document import Keyphrase, Record
 from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import get_protocol
-from kpray.pretrained import MINILM
 from kpray.printing import print_result, print_tables
 from kpray.registry import MethodSections, open_predictor, section_of
-from kpray.report.heat_map import draw_heads
-from kpray.report.rounds import round_rows, score_rows
-from kpray.rgit.config import RGITSettings
+from kpray.report.page import Section, write_pages
+from kpray.report.progress import Activity
+from kpray.report.tables import Cell
 from kpray.settings import parse_settings
-from kpray.train.config import TrainSettings
-from kpray.training import OptimConfig, RunConfig
-from kpray.unikeyphrase.config import ModelConfig, TaskConfig
 
-DESCRIPTION = "Run a small example of the whole system on this machine: extraction, evaluation and two trainings."
-NEXT = """
-What to do next:
-  kpray extract FILE...                                           keyphrases of your documents
-  kpray batch --input PATH --output DIR                           of very many, on one machine or a cluster
-  kpray evaluate --input PATH --predictions DIR --protocol samrank
-  kpray train unikeyphrase --config small --train PATH --valid PATH --output DIR
-  kpray rgit --config planted --output DIR
-"""
-# Six times over 60 short texts: about a minute on two cores.
-TINY = TaskConfig(
-    model=ModelConfig(backbone=MINILM, relation_layers=1, attention_dropout=0.0, source_tokens=160, target_tokens=48)
+# Ray, PyTorch and the trainings are imported only before they are used, so that the first table comes seconds earlier.
+
+DESCRIPTION = (
+    "Try kpray on this machine: extract keyphrases from 60 short texts in five languages, score them, and draw a heat "
+    "map of the attention heads."
 )
-OPTIM, RUN = OptimConfig(lr=5e-4, epochs=6, batch=8), RunConfig(zero=0, micro_tokens=2048, log_every=8)
+Rows = list[dict[str, Cell]]
+
+_SHOWN = 3  # keyphrases of a document in the first table
+_HEADS = 5  # best heads in the report
+_NEXT = (
+    ("kpray extract FILE...", "keyphrases of your documents"),
+    ("kpray batch --input FOLDER --output DIR", "keyphrases of a whole folder, with Ray"),
+)
+_MORE = ("kpray quickstart --all", "also train tiny models, in six minutes")
+_SERVE = ("kpray serve", "an HTTP endpoint, with a page to try it")
 
 
 class QuickstartCommand(MethodSections, JobSettings):
@@ -47,92 +51,190 @@ class QuickstartCommand(MethodSections, JobSettings):
 
     output: Path = Path("quickstart")
     """Output folder."""
+    all: bool = False
+    """Also train a tiny UniKeyphrase and run two rounds of RGIT, which takes about six minutes more on two cores."""
 
 
 def main(arguments: Sequence[str], prog: str) -> int:
-    """Write the corpus, run the batch job over it, evaluate, draw the heads, print the table."""
+    """Extract keyphrases from a small corpus with the batch job, score them, and draw the heat map of all heads."""
+    started = time.monotonic()
     job = parse_settings(
         QuickstartCommand,
         arguments,
         prog=prog,
         description=DESCRIPTION,
-        usual=("output", "address", "dry_run"),
-        examples=("", "--output example/"),
+        usual=("output", "all", "address", "dry_run"),
+        examples=("", "--all"),
     )
-    from kpray.batch.extract import BatchRun, check_manifest, predict_files
-    from kpray.cluster.session import ray_session
-    from kpray.samrank.heads import f1_of_heads
-
-    job.output.mkdir(parents=True, exist_ok=True)
+    with writing(job.output):
+        job.output.mkdir(parents=True, exist_ok=True)
     corpus = job.output / "corpus.jsonl"
     write_text(quickstart_text(), corpus)
-    sources = find_sources([str(corpus)])
     if job.dry_run:
-        print_plan(job, describe_sources(sources, Limits()))
+        print_plan(job, describe_sources(find_sources([str(corpus)]), Limits()))
         return 0
-    started = time.monotonic()
-    batch = BatchConfig(chunk_records=10)
-    config = section_of("samrank", job)
-    run = BatchRun.pinned(job.output / "keyphrases", "samrank", config, 15, "en", Limits(), batch)
-    check_manifest(run, sources)
     write_configuration(job, job.output)
-    with ray_session(job.address):
-        counts = predict_files(run, sources, batch)
-    records, predictions = quickstart_records(), read_predictions(run.output)
-    print_result(f"\n{counts.written} documents, {counts.rejected} rejected, {time.monotonic() - started:.0f} s\n")
-    show(records[0], predictions["en", records[0].document.id])
+    records = quickstart_records()
+    tables: dict[str, Rows] = {}
+    languages = len({record.document.lang for record in records})
+    print_result(f"SAMRank on {len(records)} short texts in {languages} languages ({corpus}), with a local Ray:")
+    predictions = extract(job, corpus)
+    title = f"Keyphrases after {time.monotonic() - started:.0f} s: the first document of each language"
+    tables["Keyphrases: the first document of each language"] = rows = example_rows(records, predictions)
+    print_tables({title: rows})
 
-    report = evaluate(records, predictions, get_protocol("samrank"))
-    english = [record for record in records if record.document.lang == "en"]
-    draw_heads({"quickstart, English": f1_of_heads(job.samrank, english)[:, :, -1]}, job.output / "heads.png", "F1@15")
-    print_tables(
-        {
-            f"F1 in percent ({read_made_by(run.output)['tagger']} tagger)": report.language_rows(),
-            "all documents, protocol samrank": report.score_rows(),
-        }
-    )
-    train_tiny(job, str(corpus), records[0])
-    run_two_rounds(job)
-    print_result(
-        f"\n{job.output}/: corpus.jsonl, keyphrases/*.parquet, heads.png (F1 of every attention head), "
-        f"unikeyphrase/ and rgit/ (models, metrics, what they were made of)\n{NEXT.rstrip()}"
-    )
+    with Activity("scoring the predictions"):
+        report = evaluate(records, predictions, get_protocol("samrank"))
+    tagger = read_made_by(job.output / "keyphrases")["tagger"]
+    scores = {
+        f"F1 by language, in percent ({tagger} tagger)": report.language_rows(),
+        "All documents, protocol samrank": report.score_rows(),
+    }
+    print_tables(scores)
+    tables |= scores
+    tables |= draw_heat_map(job, records)
+    if job.all:
+        tables |= train_tiny(job, str(corpus), records[0])
+        tables |= run_two_rounds(job)
+    with writing(job.output):
+        sections = [Section(name, rows=rows) for name, rows in tables.items()]
+        sections.insert(
+            1, Section("Heat map of all attention heads", images={"heads.svg": "F1@15 of each head, English documents"})
+        )
+        write_pages(job.output, "kpray quickstart", run_details(job, started), sections)
+    print_result(f"\nDone in {time.monotonic() - started:.0f} s. Everything is in {job.output}/:")
+    print_lines(files(job.all))
+    print_result("\nWhat to try next:")
+    print_lines([*_NEXT, _SERVE if job.all else _MORE])
     return 0
 
 
-def train_tiny(job: QuickstartCommand, corpus: str, record: Record) -> None:
-    """Train a UniKeyphrase on the corpus, open it, use it on a document that it has learnt by heart."""
-    from kpray.train.job import train
-    from kpray.unikeyphrase.task import UniKeyphraseTask
+def extract(job: QuickstartCommand, corpus: Path) -> Mapping[tuple[str, str], list[Keyphrase]]:
+    """Run the batch job over the corpus. Returns the predictions by language and id."""
+    with Activity("loading Ray"):
+        from kpray.batch.config import BatchConfig
+        from kpray.batch.extract import BatchRun, check_manifest, predict_files
+        from kpray.cluster.session import ray_session
 
-    print_result("\ntraining a UniKeyphrase on the same texts, for a minute: it shows that it works, not how well\n")
+    # One process with a model: two would start more slowly than one predicts 60 short texts.
+    batch = BatchConfig(chunk_records=20, actors=1)
+    sources = find_sources([str(corpus)])
+    run = BatchRun.pinned(job.output / "keyphrases", "samrank", section_of("samrank", job), 15, "en", Limits(), batch)
+    check_manifest(run, sources)
+    with ray_session(job.address):
+        predict_files(run, sources, batch)
+    return read_predictions(run.output)
+
+
+def example_rows(records: Sequence[Record], predictions: Mapping[tuple[str, str], list[Keyphrase]]) -> Rows:
+    """The first document of each language with its best keyphrases."""
+    first: dict[str, Record] = {}
+    for record in records:
+        first.setdefault(record.document.lang, record)
+    return [
+        {
+            "lang": lang,
+            "title": record.document.title,
+            "best keyphrases": "; ".join(phrase.text for phrase in predictions[lang, record.document.id][:_SHOWN]),
+        }
+        for lang, record in first.items()
+    ]
+
+
+def draw_heat_map(job: QuickstartCommand, records: Sequence[Record]) -> dict[str, Rows]:
+    """Score every attention head by itself on the English documents, and draw `heads.svg`.
+
+    Returns:
+        Title and rows of the table of the best heads.
+    """
+    with Activity("loading the model"):
+        from kpray.report.heat_map import draw_heads
+        from kpray.samrank.heads import f1_of_heads, head_rows
+
+    english = [record for record in records if record.document.lang == "en"]
+    f1 = f1_of_heads(job.samrank, english)
+    with writing(job.output):
+        draw_heads({"quickstart, English": f1[:, :, -1]}, job.output / "heads.svg", "F1@15")
+    tables: dict[str, Rows] = {f"The {_HEADS} best attention heads by themselves, English": head_rows(f1)[:_HEADS]}
+    print_tables(tables)
+    return tables
+
+
+def train_tiny(job: QuickstartCommand, corpus: str, record: Record) -> dict[str, Rows]:
+    """Train a UniKeyphrase on the corpus, and apply it to one of the documents.
+
+    Returns:
+        Title and rows of the table of its keyphrases.
+    """
+    with Activity("loading the training"):
+        from kpray.pretrained import MINILM
+        from kpray.train.config import TrainSettings
+        from kpray.train.job import train
+        from kpray.training import OptimConfig, RunConfig
+        from kpray.unikeyphrase.config import ModelConfig, TaskConfig
+        from kpray.unikeyphrase.task import UniKeyphraseTask
+
+    print_result("\nTraining UniKeyphrase on the same texts for a minute. It shows how to train, not how good it gets.")
     output = job.output / "unikeyphrase"
+    model = ModelConfig(backbone=MINILM, relation_layers=1, attention_dropout=0.0, source_tokens=160, target_tokens=48)
     settings = TrainSettings(
-        train=(corpus,), valid=(corpus,), output=str(output), optim=OPTIM, run=RUN, address=job.address
+        train=(corpus,),
+        valid=(corpus,),
+        output=str(output),
+        optim=OptimConfig(lr=5e-4, epochs=6, batch=8),
+        run=RunConfig(zero=0, micro_tokens=2048, log_every=8),
+        address=job.address,
     )
-    state = train(UniKeyphraseTask(TINY), settings)
+    state = train(UniKeyphraseTask(TaskConfig(model=model)), settings)
     predictor = open_predictor(str(output / "best"))
-    show(record, predictor.predict([record.document])[0])
-    print_result(f"{state.step} steps; F1@M of what it was trained on: {state.best:.1f} percent")
+    keyphrases = predictor.predict([record.document])[0][:8]
+    row: dict[str, Cell] = {
+        "title": record.document.title,
+        "present": "; ".join(keyphrase.text for keyphrase in keyphrases if keyphrase.present),
+        "absent": "; ".join(keyphrase.text for keyphrase in keyphrases if not keyphrase.present),
+        "gold": "; ".join(record.keyphrases),
+    }
+    title = f"UniKeyphrase after {state.step} steps (F1@M on its training texts: {state.best:.1f} percent)"
+    print_tables({title: [row]})
+    return {title: [row]}
 
 
-def run_two_rounds(job: QuickstartCommand) -> None:
-    """Let a retriever and a generator train each other on a corpus with a known answer."""
+def run_two_rounds(job: QuickstartCommand) -> dict[str, Rows]:
+    """Run RGIT on a generated bilingual corpus, where the right pairs are known.
+
+    Returns:
+        Title and rows of its tables.
+    """
+    from kpray.report.rounds import round_rows, score_rows
+    from kpray.rgit.config import RGITSettings
     from kpray.rgit.job import run_rgit
 
     print_result(
-        "\ntwo rounds of RGIT on a made-up bilingual corpus, for four minutes: it shows that it works, not how well\n"
+        "\nTwo rounds of RGIT on a generated bilingual corpus for four minutes. They show how to run it, not how good "
+        "it gets."
     )
     options = ["--config", "planted-small", "--output", str(job.output / "rgit")]
-    settings = parse_settings(RGITSettings, options, prog="jobs/rgit.py", description="")
+    settings = parse_settings(RGITSettings, options, prog="kpray rgit", description="")
     report = run_rgit(settings.model_copy(update={"address": job.address}))
-    print_tables({"rounds": round_rows(report), "keyphrases of the test documents": score_rows(report)})
+    tables = {"RGIT: rounds": round_rows(report), "RGIT: keyphrases of the test documents": score_rows(report)}
+    print_tables(tables)
+    return tables
 
 
-def show(record: Record, keyphrases: list[Keyphrase]) -> None:
-    """Print one document with its predicted and its gold keyphrases."""
-    present = [keyphrase.text for keyphrase in keyphrases[:8] if keyphrase.present]
-    absent = [keyphrase.text for keyphrase in keyphrases[:8] if not keyphrase.present]
-    print_result(record.document.title)
-    print_result(f"  predicted: {'; '.join(present)}{' | not in the text: ' if absent else ''}{'; '.join(absent)}")
-    print_result(f"  assigned:  {'; '.join(record.keyphrases)}\n")
+def files(trained: bool) -> list[tuple[str, str]]:
+    """Name and contents of everything in the output folder."""
+    listed = [
+        ("report.html", "this run as a page, with the heat map"),
+        ("heads.svg", "the heat map: F1 of every attention head"),
+        ("keyphrases/*.parquet", "the keyphrases: id, lang, keyphrases"),
+        ("corpus.jsonl", "the texts"),
+    ]
+    if trained:
+        listed += [("unikeyphrase/best/", "the trained UniKeyphrase"), ("rgit/report.html", "the report of RGIT")]
+    return listed
+
+
+def print_lines(pairs: Sequence[tuple[str, str]]) -> None:
+    """Print pairs of texts in two columns."""
+    width = max(len(left) for left, _ in pairs)
+    print_result("\n".join(f"  {left:<{width}}  {right}" for left, right in pairs))

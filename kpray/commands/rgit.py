@@ -44,5 +44,5 @@ def main(arguments: Sequence[str], prog: str) -> int:
         }
     )
     output = location(job.output)
-    print_result(f"the predictor: {output}/best; the tables: {output}/report.md")
+    print_result(f"the predictor: {output}/best; the report: {output}/report.html")
     return 0

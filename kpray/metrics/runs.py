@@ -11,7 +11,8 @@ from typing import Any
 from kpray.errors import UserError
 from kpray.metrics.results import Report, Row, Score, compare
 from kpray.report.bow_error import draw_bow_error
-from kpray.report.tables import markdown_tables, with_interval
+from kpray.report.page import Section
+from kpray.report.tables import with_interval
 from kpray.report.training_curves import draw_training_curves, read_curve
 
 SIDE_TITLES = {
@@ -187,18 +188,32 @@ def notes(runs: Sequence[Run]) -> list[str]:
     return lines
 
 
-def markdown_report(runs: Sequence[Run]) -> str:
-    """A Markdown page with the protocol, `paper_tables`, `document_rows` and the notes."""
+def report_title(runs: Sequence[Run]) -> str:
+    """Title of the page."""
+    return f"Keyphrases under the protocol {runs[0].report.protocol.name}"
+
+
+def report_sections(runs: Sequence[Run], images: Mapping[str, str] | None = None) -> list[Section]:
+    """Sections of a page: the protocol, `paper_tables`, the documents, the figures and the notes.
+
+    Args:
+        runs: at least one, all under one protocol.
+        images: as in `Section`.
+    """
     protocol = runs[0].report.protocol
-    tables = markdown_tables({**paper_tables(runs), "documents": document_rows(runs)})
-    listed = "".join(f"- {note}\n" for note in notes(runs))
-    return f"# Keyphrases under the protocol {protocol.name}\n\n{protocol.description}\n\n{tables}\n{listed}"
+    tables = {**paper_tables(runs), "documents": document_rows(runs)}
+    return [
+        Section("Protocol", protocol.description),
+        *(Section(title, rows=rows) for title, rows in tables.items() if rows),
+        *([Section("Figures", images=images)] if images else []),
+        Section("Notes", "\n".join(notes(runs))),
+    ]
 
 
 def draw_figures(runs: Sequence[Run], folder: Path) -> list[Path]:
     """Draw the figures of UniKeyphrase for which there is data.
 
-    `bag_of_words_error.png` is Fig. 5; the protocol must have the metric `bag_of_words_distance`. `training_loss.png`
+    `bag_of_words_error.svg` is Fig. 5; the protocol must have the metric `bag_of_words_distance`. `training_loss.svg`
     is Fig. 4, for predictors in the folder of their training, which has a file `metrics.jsonl`.
 
     Args:
@@ -216,13 +231,13 @@ def draw_figures(runs: Sequence[Run], folder: Path) -> list[Path]:
     drawn = []
     distances = bag_of_words_distances(runs)
     if distances:
-        drawn.append(folder / "bag_of_words_error.png")
+        drawn.append(folder / "bag_of_words_error.svg")
         draw_bow_error(distances, drawn[-1])
     logs = {run.system: Path(run.predictor).with_name("metrics.jsonl") for run in runs if "/" in run.predictor}
     curves = {system: read_curve(log) for system, log in logs.items() if log.exists()}
     curves = {system: curve for system, curve in curves.items() if len(curve.steps)}
     if curves:
-        drawn.append(folder / "training_loss.png")
+        drawn.append(folder / "training_loss.svg")
         draw_training_curves(curves, drawn[-1])
     return drawn
 

@@ -1,1 +1,1 @@
-"""Numbers in, pictures and tables out."""
+"""Figures, tables, pages and progress lines from numbers."""

@@ -1,4 +1,4 @@
-"""How far the representations of the two tasks are from each other (UniKeyphrase, Fig. 3)."""
+"""Distances between the representations of the two tasks (UniKeyphrase, Fig. 3)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from kpray.report.figures import COLOURS, new_axes, write_figure
+from kpray.report.figures import COLOURS, PAPER, add_legend, new_axes, write_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,22 +20,22 @@ PAIRS = 2000
 def pair_distances(
     extraction: NDArray[np.floating], generation: NDArray[np.floating], *, pairs: int = PAIRS, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Euclidean distances of random pairs of one vector for extraction and one for generation (Sec. 4.5.1).
+    """Euclidean distances of random pairs: one vector for extraction, one for generation (Sec. 4.5.1).
 
     Args:
         extraction: float [n, hidden], vectors of P_L at source positions of any number of documents.
-        generation: float [m, hidden], vectors of A_L at target positions, so that no pair has one position twice.
-        pairs: how many are drawn, each at most once; all n * m where there are not so many.
-        seed: of the draw: models whose vectors are of the same positions are compared on the same pairs.
+        generation: float [m, hidden], vectors of A_L at target positions, so that no pair has the same position twice.
+        pairs: number of pairs, drawn without replacement; all n * m pairs if that is fewer.
+        seed: random seed of the draw. Models with vectors at the same positions are compared on the same pairs.
 
     Returns:
         float64 [pairs], in the order of the draw.
 
     Raises:
-        ValueError: the arrays are not of this form, or there is no pair.
+        ValueError: the arrays have other shapes, or are empty.
     """
     if extraction.ndim != 2 or generation.ndim != 2 or extraction.shape[1] != generation.shape[1]:
-        raise ValueError(f"vectors of shapes {extraction.shape} and {generation.shape} are in no common space")
+        raise ValueError(f"vectors of shapes {extraction.shape} and {generation.shape} do not have the same width")
     possible = len(extraction) * len(generation)
     if not possible:
         raise ValueError("there are no pairs of vectors")
@@ -47,7 +47,7 @@ def pair_distances(
 
 
 def distance_rows(distances: Mapping[str, NDArray[np.float64]]) -> list[dict[str, str | int | float | None]]:
-    """Rows of a table: mean and standard deviation (of the sample) of each model's distances."""
+    """Rows of a table: mean and sample standard deviation of each model's distances."""
     return [
         {
             "model": name,
@@ -60,25 +60,25 @@ def distance_rows(distances: Mapping[str, NDArray[np.float64]]) -> list[dict[str
 
 
 def draw_relation(distances: Mapping[str, NDArray[np.float64]], path: Path) -> Figure:
-    """Draw each pair's distance as a point over its number, one colour for each model, with the models' means.
+    """Draw the distance of each pair as a point, and the mean of each model as a line, with a colour for each model.
 
     Args:
         distances: model (`without SRL`, `with SRL`) -> float64 [pairs], from `pair_distances`.
-        path: PNG file to write.
+        path: SVG or PNG file to write, by the suffix of its name.
 
     Returns:
-        The figure as it was written.
+        The written figure.
 
     Raises:
-        ValueError: there is no distance to draw.
+        ValueError: a model has no distances, or there is no model.
     """
     if not distances or not all(map(len, distances.values())):
         raise ValueError("there are no distances to draw")
     figure, axes = new_axes(
-        "Distance of extraction from generation representations", "pair of positions", "Euclidean distance"
+        "Distance between extraction and generation representations", "pair of positions", "Euclidean distance"
     )
-    for place, (name, values) in enumerate(distances.items()):
-        colour, marker = COLOURS[place % len(COLOURS)], "o^sDv"[place % 5]
+    for index, (name, values) in enumerate(distances.items()):
+        colour, marker = COLOURS[index % len(COLOURS)], "o^sDv"[index % 5]
         label = f"{name}: mean {values.mean():.2f}, sd {values.std(ddof=1 if len(values) > 1 else 0):.2f}"
         axes.plot(
             np.arange(1, len(values) + 1),
@@ -91,10 +91,11 @@ def draw_relation(distances: Mapping[str, NDArray[np.float64]], path: Path) -> F
             color=colour,
             label=label,
         )
-        axes.axhline(float(values.mean()), color="white", linewidth=3.5)
+        axes.axhline(float(values.mean()), color=PAPER, linewidth=3.5)
         axes.axhline(float(values.mean()), color=colour, linewidth=1.8)
     axes.set_ylim(bottom=0)
     axes.set_xlim(0, max(map(len, distances.values())) + 1)
     axes.xaxis.set_major_formatter(lambda pair, _: f"{pair:,.0f}")
+    add_legend(figure)
     write_figure(figure, path)
     return figure

@@ -12,15 +12,16 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _HYPHENATED = re.compile(r"\w+(?:-\w+)+")
+_MAX_UNBROKEN = 24  # characters: a longer name may not fit on a narrow screen
 _CODE = re.compile(r"`([^`]+)`")
 
 
 def render(template: str, **values: Any) -> Markup:
-    """Fill in a template; what values say is escaped, but for what was rendered before.
+    """Fill in a template. Values are escaped, except for `Markup` that was rendered before.
 
     Args:
         template: name of a file in `templates/`.
-        values: its variables, all of them.
+        values: all variables of the template.
     """
     from markupsafe import Markup
 
@@ -44,8 +45,11 @@ def _environment() -> Environment:
 
 
 def _prose(text: str) -> Markup:
-    """Text in which `code` is marked as in Markdown, and a hyphenated name (head 4-12) stays on one line."""
+    """Escaped text with `code` as in Markdown. A short name with hyphens, such as head 4-12, stays on one line."""
     from markupsafe import Markup, escape
 
-    marked = _HYPHENATED.sub(r'<span class="name">\g<0></span>', str(escape(text)))
+    def mark(name: re.Match[str]) -> str:
+        return f'<span class="name">{name[0]}</span>' if len(name[0]) <= _MAX_UNBROKEN else name[0]
+
+    marked = _HYPHENATED.sub(mark, str(escape(text)))
     return Markup(_CODE.sub(r"<code>\1</code>", marked))

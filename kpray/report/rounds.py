@@ -1,4 +1,4 @@
-"""What the rounds of RGIT gave, as the tables of its paper."""
+"""Results of RGIT as the tables of its paper."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from kpray.report.tables import Cell, markdown_tables
+from kpray.report.page import Section
+from kpray.report.tables import Cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,10 +15,10 @@ class RoundRow:
     """One round.
 
     Attributes:
-        number: counted from 1.
-        recall: of its retriever on the validation documents, by k, in percent.
-        pairs: pseudo pairs that it mined.
-        accuracy: share of them that are right, in percent; None where nobody says.
+        number: number of the round, counted from 1.
+        recall: k -> recall@k of the round's retriever on the validation documents, in percent.
+        pairs: number of mined pseudo pairs.
+        accuracy: share of correct pseudo pairs, in percent; None if the correct pairs are unknown.
     """
 
     number: int
@@ -26,25 +27,25 @@ class RoundRow:
     accuracy: float | None
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The row as JSON values."""
         return asdict(self)
 
 
 def round_rows(report: Mapping[str, Any]) -> list[dict[str, Cell]]:
-    """Table 5 with the recall@k of each round: a row for each."""
+    """Table 5 with the recall@k: a row for each round."""
     return [
         {
             "round": row["number"],
             **{f"@{k}": value for k, value in row["recall"].items()},
             "pseudo pairs": row["pairs"],
-            "right, %": row["accuracy"],
+            "correct, %": row["accuracy"],
         }
         for row in report["rounds"]
     ]
 
 
 def recall_rows(report: Mapping[str, Any]) -> list[dict[str, Cell]]:
-    """Table 4, recall@k: a row for each system that retrieves."""
+    """Table 4, recall@k: a row for each system with a retriever."""
     return [
         {"system": report["systems"][system]["name"], **{f"@{k}": value for k, value in recall.items()}}
         for system, recall in report["recall"].items()
@@ -52,7 +53,7 @@ def recall_rows(report: Mapping[str, Any]) -> list[dict[str, Cell]]:
 
 
 def score_rows(report: Mapping[str, Any]) -> list[dict[str, Cell]]:
-    """Tables 2 and 3: P, R and F1 of each language and on average, and the interval of the average F1."""
+    """Tables 2 and 3: P, R and F1 for each language and their average, and the interval of the average F1."""
     rows: list[dict[str, Cell]] = []
     for system in report["systems"].values():
         row: dict[str, Cell] = {"system": system["name"]}
@@ -67,10 +68,10 @@ def score_rows(report: Mapping[str, Any]) -> list[dict[str, Cell]]:
 
 
 def run_rows(reports: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Cell]]:
-    """Tables 6 and 7 and Fig. 3 from several runs: what differs (retrieval target, tau, seed pairs) beside the outcome.
+    """Tables 6 and 7 and Fig. 3: the settings of several runs (retrieval target, tau, seed pairs) and their results.
 
     Args:
-        reports: name of a run -> its report.
+        reports: name of a run -> report.
     """
     rows: list[dict[str, Cell]] = []
     for name, report in reports.items():
@@ -91,18 +92,17 @@ def run_rows(reports: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Cell]]:
     return rows
 
 
-def rounds_report(report: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]] | None = None) -> str:
-    """A Markdown page of all of them.
+def rounds_report(report: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]] | None = None) -> list[Section]:
+    """All these tables as sections of a page.
 
     Args:
-        report: of `run_rgit`.
-        others: runs to compare, by name.
+        report: result of `run_rgit`.
+        others: name of a run -> its report, to compare with.
     """
-    return markdown_tables(
-        {
-            "Rounds (recall@k on the validation documents, in percent; Table 5)": round_rows(report),
-            "Retrieval (recall@k on the validation documents, in percent; Table 4)": recall_rows(report),
-            "Keyphrases (protocol ramkg, in percent; Tables 2 and 3)": score_rows(report),
-            "Runs (Tables 6 and 7, Fig. 3)": run_rows(others or {}),
-        }
-    )
+    tables = {
+        "Rounds (Table 5: recall@k on the validation documents, in percent)": round_rows(report),
+        "Retrieval (Table 4: recall@k on the validation documents, in percent)": recall_rows(report),
+        "Keyphrases (Tables 2 and 3: protocol ramkg, in percent)": score_rows(report),
+        "Runs (Tables 6 and 7, Fig. 3)": run_rows(others or {}),
+    }
+    return [Section(title, rows=rows) for title, rows in tables.items() if rows]

@@ -1,4 +1,4 @@
-"""Rows of numbers as a table, for Markdown and for the console."""
+"""Tables for Markdown, for the console and for pages, from rows of cells."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    import rich.console
     import rich.table
 
 Cell = str | int | float | None
 
+_MAX_WORD = 24  # characters: a longer word, such as a path, is broken rather than the table
+
 
 class TableTexts(NamedTuple):
-    """A table as texts.
+    """The texts of a table.
 
     Attributes:
-        columns: in the order in which they first appear.
-        numeric: of each column, whether it has numbers only, and some.
-        rows: the cells; None and NaN are a dash.
+        columns: names, in the order in which they first appear.
+        numeric: for each column, whether all its cells are numbers; False if it has no cells.
+        rows: the cells. None and NaN are a dash.
     """
 
     columns: list[str]
@@ -27,14 +30,14 @@ class TableTexts(NamedTuple):
 
 
 def markdown_table(rows: Sequence[Mapping[str, Cell]], *, digits: int = 2) -> str:
-    """A GitHub Markdown table, its columns padded so that the source reads well too; columns of numbers right-aligned.
+    """A GitHub Markdown table. Columns are padded, so that the source is readable too; numbers are right-aligned.
 
     Args:
-        rows: column -> cell; columns stand in the order in which they first appear, and may be missing from a row.
-        digits: decimals of floats. None and NaN become a dash.
+        rows: column -> cell. Columns are in the order in which they first appear; a row may lack columns.
+        digits: number of decimals of floats. None and NaN become a dash.
 
     Returns:
-        The table with a final newline; empty when there is no row.
+        The table with a final newline; empty without rows.
     """
     table = table_texts(rows, digits)
     if not table.columns:
@@ -55,12 +58,12 @@ def markdown_table(rows: Sequence[Mapping[str, Cell]], *, digits: int = 2) -> st
 
 
 def console_table(rows: Sequence[Mapping[str, Cell]], *, title: str = "", digits: int = 2) -> rich.table.Table:
-    """The same rows as a table to print with `rich.console.Console().print`.
+    """A table to print with `rich.console.Console().print`.
 
     Args:
         rows: as for `markdown_table`.
-        title: stands above the table; none when empty.
-        digits: decimals of floats.
+        title: text above the table; none if empty.
+        digits: number of decimals of floats.
     """
     import rich.box
     from rich.table import Table
@@ -70,28 +73,87 @@ def console_table(rows: Sequence[Mapping[str, Cell]], *, title: str = "", digits
     table = Table(title=Text(title) if title else None, title_justify="left", box=rich.box.SIMPLE_HEAD, pad_edge=False)
     texts = table_texts(rows, digits)
     for column, numeric in zip(texts.columns, texts.numeric, strict=True):
-        table.add_column(Text(column), justify="right" if numeric else "left")
+        # A long name continues on the next line; rich would cut it off with an ellipsis.
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for cells in texts.rows:
         table.add_row(*map(Text, cells))
     return table
 
 
-def markdown_tables(tables: Mapping[str, Sequence[Mapping[str, Cell]]]) -> str:
-    """Title -> rows, each as a section of Markdown with its table; titles without rows are left out."""
-    return "\n".join(f"## {title}\n\n{markdown_table(rows)}" for title, rows in tables.items() if rows)
+def fitting_table(
+    rows: Sequence[Mapping[str, Cell]], console: rich.console.Console, *, title: str = ""
+) -> rich.table.Table:
+    """A `console_table` that fits the console, with lines broken between words.
+
+    If the columns are too many for the width, each row becomes a block of lines: one line for each column.
+
+    Args:
+        rows: as for `markdown_table`.
+        console: where the table will be printed.
+        title: text above the table; none if empty.
+    """
+    import rich.box
+    from rich.table import Table
+    from rich.text import Text
+
+    table, texts = console_table(rows, title=title), table_texts(rows)
+    widths = _column_widths(texts, console.width - 3 * len(texts.columns) + 1)
+    if widths:
+        # rich by itself narrows the widest columns first, and breaks their words.
+        for shown, width in zip(table.columns, widths, strict=True):
+            shown.width = width
+        return table
+    blocks = Table(title=table.title, title_justify="left", box=rich.box.SIMPLE, pad_edge=False, show_header=False)
+    blocks.add_column(overflow="fold")
+    blocks.add_column(overflow="fold")
+    for number, cells in enumerate(texts.rows):
+        if number:
+            blocks.add_section()
+        for column, cell in zip(texts.columns, cells, strict=True):
+            blocks.add_row(Text(column), Text(cell))
+    return blocks
+
+
+def _column_widths(texts: TableTexts, room: int) -> list[int] | None:
+    """Widths with which every column shows whole words.
+
+    Args:
+        texts: the table.
+        room: characters for all columns together.
+
+    Returns:
+        Characters for each column; None if there is not enough room.
+    """
+    from rich.cells import cell_len
+
+    columns = list(zip(texts.columns, *texts.rows, strict=True))
+    lines = [max(cell_len(line) for text in column for line in text.split("\n")) for column in columns]
+    words = [max((cell_len(word) for text in column for word in text.split()), default=0) for column in columns]
+    words = [min(width, _MAX_WORD) for width in words]
+    spare = room - sum(words)
+    if spare < 0:
+        return None
+    widths = [max(1, width) for width in words]
+    # Short lines first: they remain whole, and long ones are broken.
+    columns_left = sorted(range(len(widths)), key=lambda column: lines[column] - widths[column])
+    for done, column in enumerate(columns_left):
+        more = min(lines[column] - widths[column], spare // (len(columns_left) - done))
+        widths[column] += max(0, more)
+        spare -= max(0, more)
+    return widths
 
 
 def with_interval(mean: float, low: float, high: float) -> str:
-    """A cell of two lines for the console: a mean, and its interval below."""
+    """A console cell of two lines: the mean, and its interval below it."""
     return f"{mean:.2f}\n{low:.1f} to {high:.1f}"
 
 
 def table_texts(rows: Sequence[Mapping[str, Cell]], digits: int = 2) -> TableTexts:
-    """What a table says, however it is shown.
+    """Format the cells of a table.
 
     Args:
         rows: as for `markdown_table`.
-        digits: decimals of floats.
+        digits: number of decimals of floats.
     """
     columns = list(dict.fromkeys(column for row in rows for column in row))
     numeric = []
@@ -103,7 +165,7 @@ def table_texts(rows: Sequence[Mapping[str, Cell]], digits: int = 2) -> TableTex
 
 
 def _cell_text(cell: Cell, digits: int) -> str:
-    """A cell as tables show it; None and NaN are a dash."""
+    """Format a cell. None and NaN become a dash."""
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return "–"
     if isinstance(cell, float):

@@ -1,4 +1,4 @@
-"""What a sweep tells of its trials."""
+"""The trials of a sweep, as tables and texts show them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,20 @@ Setting = Mapping[str, Value]
 
 @dataclass(frozen=True, slots=True)
 class TrialRow:
-    """What there is to tell of one trial.
+    """One trial.
 
     Attributes:
-        key: name of its folder.
+        key: name of the trial's folder.
         setting: field -> value.
-        seed: its seed.
-        state: `finished`, `stopped` (early, for good), `failed` or `unfinished`; the last two run again.
-        score: what settings are compared by; None where it has none.
-        metrics: other numbers.
-        attempts: times that it was started.
-        seconds: by the clock, over all attempts.
-        step: the last one that it reported; 0: none.
-        crashes: the error of each attempt that ended with one.
+        seed: random seed.
+        state: `finished`, `stopped` (early, for good), `failed` or `unfinished`. The same command runs trials in the
+            last two states again.
+        score: the score by which settings are compared; None if there is none yet.
+        metrics: name -> value of other metrics.
+        attempts: number of starts.
+        seconds: wall-clock time of all attempts.
+        step: last reported step; 0 if there is none.
+        crashes: error message of each attempt that crashed.
     """
 
     key: str
@@ -39,10 +40,10 @@ class TrialRow:
 
 
 def setting_text(setting: Setting) -> str:
-    """`relation_layers 2, relation_scale one`: the last part of each field's name with its value."""
+    """The setting as text, such as `relation_layers 2, relation_scale one`."""
     return ", ".join(f"{name} {value}" for name, value in short_setting(setting).items())
 
 
 def short_setting(setting: Setting) -> dict[str, str | int | float]:
-    """Columns of a table: the last part of each field's name -> its value."""
+    """The setting as columns of a table: last part of the field's name -> value."""
     return {name.rpartition(".")[2]: "none" if value is None else value for name, value in setting.items()}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kpray.cluster.job import describe_inputs, write_configuration, writing
+from kpray.cluster.job import describe_inputs, run_details, write_configuration, writing
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.session import ray_session
 from kpray.corpus.writing import write_text
@@ -21,6 +22,8 @@ from kpray.ramkg.config import (
 )
 from kpray.ramkg.encoder import TextEncoder
 from kpray.ramkg.rgit import NO_PAIRS, Round
+from kpray.report.page import write_pages
+from kpray.report.progress import Activity
 from kpray.report.rounds import RoundRow, rounds_report
 from kpray.rgit.config import RGITSettings
 from kpray.rgit.corpora import Corpora, CorpusFiles, read_answers, read_corpora
@@ -50,6 +53,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     Raises:
         UserError: the settings or the documents are wrong. A later run can resume from the output folder.
     """
+    started = time.monotonic()
     others = {str(folder): _read_report(folder) for folder in job.compare}
     output, given = working_folder(job.output), absolute(job.output)
     if job.plant:
@@ -65,7 +69,8 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
         run=job.run,
         batch=job.batch,
     )
-    corpora = read_corpora(files, output)
+    with Activity("reading the documents"):
+        corpora = read_corpora(files, output)
     _check(corpora, job.retriever, job.generator)
     write_configuration(job.model_copy(update={"output": given}), output)
     with ray_session(job.address, output, (job.retriever.backbone, job.generator.backbone)):
@@ -95,7 +100,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     with writing(output):
         write_text(json.dumps(report, indent=2) + "\n", output / "report.json")
         runs = {given: report, **others} if others else {}
-        write_text(rounds_report(report, runs), output / "report.md")
+        write_pages(output, "RGIT", run_details(job, started), rounds_report(report, runs))
     return report
 
 

@@ -240,6 +240,8 @@ def read_vectors(vectors: Step) -> np.ndarray:
 
 
 class _Tokenize(ChunkActor[RetrievalRun]):
+    activity = "tokenizing"
+
     def open(self) -> None:
         from kpray.pretrained import load_tokenizer
         from kpray.ramkg.encoder import TextEncoder
@@ -257,6 +259,8 @@ class _Tokenize(ChunkActor[RetrievalRun]):
 
 
 class _Embed(ChunkActor[RetrievalRun]):
+    activity = "embedding passages"
+
     def open(self) -> None:
         from kpray.pretrained import choose_device, choose_dtype
         from kpray.ramkg.encoder import open_retriever
@@ -271,6 +275,8 @@ class _Embed(ChunkActor[RetrievalRun]):
 
 
 class _EmbedBitext(ChunkActor[RetrievalRun]):
+    activity = "embedding documents"
+
     def open(self) -> None:
         self.store = PassageStore(self.run.input)
 
@@ -282,6 +288,8 @@ class _EmbedBitext(ChunkActor[RetrievalRun]):
 
 
 class _Search(_Embed):
+    activity = "searching passages"
+
     def open(self) -> None:
         import faiss
 
@@ -300,6 +308,8 @@ class _Search(_Embed):
 
 
 class _Generate(ChunkActor[RetrievalRun]):
+    activity = "generating keyphrases"
+
     def open(self) -> None:
         from kpray.ramkg.generator import open_generator
 

@@ -10,6 +10,7 @@ from typing import Any
 from kpray.cluster.meters import count, show
 from kpray.cluster.step_cache import Step, StepCache, step_key
 from kpray.log import say
+from kpray.report.progress import Activity
 
 
 class RGITSteps(StepCache):
@@ -29,7 +30,8 @@ class RGITSteps(StepCache):
         count("kpray_job_steps", 1, step=name, reused=str(reused).lower())
         show("kpray_rgit_stage", 1, step=name)
         say("step", f"{name} {key}{' (reused)' if reused else ''}", step=name, key=key, reused=reused)
-        step = super().do(name, inputs, work)
+        with Activity(f"step {name}"):
+            step = super().do(name, inputs, work)
         show("kpray_rgit_stage", 0, step=name)
         seconds = round(time.monotonic() - started, 1)
         self.log.append({"step": name, "key": key, "reused": reused, "seconds": seconds})

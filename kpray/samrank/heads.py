@@ -16,6 +16,7 @@ from kpray.errors import RejectedDocument, UserError
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.report.heat_map import draw_heads
+from kpray.report.progress import Progress
 from kpray.samrank.attention import HeadScores
 from kpray.samrank.config import SAMRankConfig, head_name
 from kpray.samrank.predictor import PreparedDocument, SAMRank, group_scores
@@ -155,10 +156,13 @@ def f1_by_head(predictor: SAMRank, records: Iterable[Record]) -> np.ndarray:
     """`f1_of_heads` for a predictor that was built with all heads of its model."""
     scoring, merge = Scoring.of(predictor.config), predictor.config.merge_stems
     modes = [(scoring.redistribution, scoring.weighting)]
-    documents = [
-        document[scoring.candidates].f1(document[scoring.candidates].scores(scoring, modes), merge)
-        for document in score_documents(predictor, records, [scoring.candidates], modes)
-    ]
+    records = [record for record in records if record.keyphrases]
+    documents = []
+    with Progress("scoring attention heads", total=len(records), first="the first documents") as progress:
+        for document in score_documents(predictor, records, [scoring.candidates], modes):
+            scored = document[scoring.candidates]
+            documents.append(scored.f1(scored.scores(scoring, modes), merge))
+            progress.advance(1, 1, new=True)
     if not documents:
         raise UserError("no record has gold keyphrases", fix="score heads on data with a field `keyphrases`")
     means: np.ndarray = 100 * np.mean(documents, axis=0)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from kpray.corpus.writing import write_text
 from kpray.metrics.bootstrap import bootstrap_interval, paired_bootstrap
 from kpray.printing import print_tables
 from kpray.report.heat_map import draw_heads
-from kpray.report.page import Section, write_pages
+from kpray.report.page import RunDetails, Section, write_pages
 from kpray.report.sweep_figures import draw_parallel
 from kpray.report.tables import Cell
 from kpray.report.trials import Setting, TrialRow
@@ -56,6 +54,7 @@ class HeadReport:
     """The data of the report.
 
     Attributes:
+        run: how the report was made.
         samrank: settings that were the same in all trials.
         modes: ways to redistribute global scores.
         rules: rules of candidate phrases.
@@ -70,6 +69,7 @@ class HeadReport:
         spent: time of all trials.
     """
 
+    run: RunDetails
     samrank: SAMRankConfig
     modes: Sequence[Mode]
     rules: Sequence[CandidateRule]
@@ -117,7 +117,7 @@ def write_head_report(report: HeadReport, folder: Path) -> None:
             Section("Chosen on the validation data", _how(report), rows=choices),
             Section("On the test data", _ORACLE if report.test else "No test data were given.", rows=compared),
             Section("The best single head of each scoring method", _SINGLE, rows=alone),
-            Section("Pictures", images=_figures(report, model, best.scoring, valid, test, folder / "figures")),
+            Section("Figures", images=_figures(report, model, best.scoring, valid, test, folder / "figures")),
             Section("Cost", rows=_cost(report)),
         ]
         if crashes := crash_rows(report.trials):
@@ -126,8 +126,7 @@ def write_head_report(report: HeadReport, folder: Path) -> None:
         names = f"{best.how}, heads {', '.join(settings.heads)}"
         write_text(f"# SAMRank, {names}: chosen by {folder.name}\n{contents}", folder / "best.yaml")
         sections.append(Section("Best configuration", "`kpray extract --config best.yaml FILE...`", code=contents))
-        sections.append(Section("The command", code=shlex.join(["python", *sys.argv])))
-        write_pages(folder, "SAMRank: which heads", sections)
+        write_pages(folder, "SAMRank: which heads", report.run, sections)
         values = {"choices": choices, "test": compared, "alone": alone, "cost": _cost(report), "versions": versions()}
         write_text(json.dumps(values, indent=2) + "\n", folder / "report.json")
     print_tables({"chosen on the validation data": choices, "on the test data": [_short(row) for row in compared]})
@@ -281,17 +280,17 @@ def _figures(
                 data: 100 * table.f1[:, index, :, report.column].mean(axis=0).reshape(layers, -1)
                 for data, table in tables.items()
             }
-            draw_heads(means, folder / f"{name}.png", metric)
+            draw_heads(means, folder / f"{name}.svg", metric)
             direction = "" if score == "global" else f", redistribution {redistribution}"
-            images[f"figures/{name}.png"] = f"{metric} of every head: score {score}{direction}"
+            images[f"figures/{name}.svg"] = f"{metric} of every head: score {score}{direction}"
     lines: list[tuple[Setting, float]] = []
     for each in report.models:
         for index, method in enumerate(report.scorings):
             f1 = [100 * table.f1[:, index, :, report.column].mean(axis=0) for table in valid[each].values()]
             setting = {"model": Path(each).name, **asdict(method)}
             lines.append((setting, float(np.mean(f1, axis=0).max())))
-    draw_parallel(lines, folder / "parallel.png", "The best head of each scoring method", f"validation {metric}")
-    return {**images, "figures/parallel.png": f"validation {metric} of the best head of each scoring method"}
+    draw_parallel(lines, folder / "parallel.svg", "The best head of each scoring method", f"validation {metric}")
+    return {**images, "figures/parallel.svg": f"validation {metric} of the best head of each scoring method"}
 
 
 def _cost(report: HeadReport) -> list[Row]:

@@ -20,7 +20,7 @@ import torch
 
 from kpray.batch.config import BatchConfig
 from kpray.batch.evaluation import DataSet, read_data_sets
-from kpray.cluster.job import describe_inputs, print_plan
+from kpray.cluster.job import describe_inputs, print_plan, run_details
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
@@ -31,6 +31,7 @@ from kpray.errors import UserError
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.printing import print_result
+from kpray.report.progress import Activity
 from kpray.samrank.combine import all_scorings, make_table, save_table
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import all_heads, score_documents
@@ -53,6 +54,7 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
         plan = f"all heads of {len(job.models)} models in one pass over each data set; {describe_limit(job.sweep)}"
         print_plan(job, f"{data}\n# sweep: {plan}")
         return 0
+    started = time.monotonic()
     for model in job.models:
         all_heads(model)  # a missing model fails here, before Ray starts
     paths = [absolute(path) for path in (*job.valid, *job.test)]
@@ -94,6 +96,7 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
         for data, names in zip(data_sets, shards, strict=True)
     ]
     report = HeadReport(
+        run=run_details(job, started),
         samrank=job.samrank,
         modes=job.modes,
         rules=job.space.candidates,
@@ -107,7 +110,8 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
         trials=trials,
         spent=folder.spent(),
     )
-    write_head_report(report, folder.path)
+    with Activity("choosing the heads"):
+        write_head_report(report, folder.path)
     output = absolute(job.output)
     print_result(f"best: kpray extract --config {output}/best.yaml FILE...; the report: {output}/report.html")
     return 0

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ from kpray.cluster.job import writing
 from kpray.corpus.writing import write_text
 from kpray.metrics.sweeps import Estimate, SettingRow, best_setting, summarize_settings
 from kpray.printing import print_result, print_tables
-from kpray.report.page import Section, write_pages
+from kpray.report.page import RunDetails, Section, write_pages
 from kpray.report.sweep_figures import Point, draw_curves, draw_parallel
 from kpray.report.tables import Cell
 from kpray.report.trials import TrialRow, setting_text, short_setting
@@ -31,6 +29,7 @@ class SweepReport:
 
     Attributes:
         title: title of the page.
+        run: how the report was made.
         score: name of the score.
         script: the job that can run the best configuration.
         trials: all started trials.
@@ -40,6 +39,7 @@ class SweepReport:
     """
 
     title: str
+    run: RunDetails
     score: str
     script: str
     trials: Sequence[TrialRow]
@@ -87,8 +87,7 @@ def write_sweep_report(
             write_text(f"# {setting_text(best.setting)}: the best of {folder.name}\n{contents}", folder / "best.yaml")
             how = f"`python {report.script} --config best.yaml`"
             sections.append(Section("Best configuration", how, code=contents))
-        sections.append(Section("The command", code=shlex.join(["python", *sys.argv])))
-        write_pages(folder, report.title, sections)
+        write_pages(folder, report.title, report.run, sections)
         values = {"settings": table, "trials": trial_rows(report.trials), "versions": versions()}
         write_text(json.dumps(values, indent=2) + "\n", folder / "report.json")
     if best:
@@ -208,9 +207,9 @@ def _figures(report: SweepReport, rows: Sequence[SettingRow], folder: Path) -> l
             seeds = [trial.score for trial in row.trials if trial.state == "finished" and trial.score is not None]
             point = Point(float(str(row.setting[name])), seeds, row.score.mean, row.score.low, row.score.high)
             curves.setdefault(setting_text(others), []).append(point)
-        draw_curves(curves, folder / f"{short}.png", f"{report.score} over {short}", short, report.score)
-        images[f"figures/{short}.png"] = f"{report.score} over {short}, with its interval"
+        draw_curves(curves, folder / f"{short}.svg", f"{report.score} over {short}", short, report.score)
+        images[f"figures/{short}.svg"] = f"{report.score} over {short}, with its interval"
     trials = [(trial.setting, trial.score) for row in scored for trial in row.trials if trial.score is not None]
-    draw_parallel(trials, folder / "parallel.png", "All trials", report.score)
-    images["figures/parallel.png"] = "every trial: its fields and its score"
-    return [Section("Pictures", images=images)]
+    draw_parallel(trials, folder / "parallel.svg", "All trials", report.score)
+    images["figures/parallel.svg"] = "every trial: its fields and its score"
+    return [Section("Figures", images=images)]

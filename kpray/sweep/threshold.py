@@ -7,13 +7,14 @@ its index. The same holds for later steps with equal inputs. To share steps, tri
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from kpray.cluster.job import print_plan
+from kpray.cluster.job import print_plan, run_details
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
@@ -43,6 +44,7 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
         data = describe_documents(job, "a planted corpus for each seed")
         print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; {describe_limit(job.sweep)}")
         return 0
+    started = time.monotonic()
     folder = SweepFolder(working_folder(job.output))
     values = rgit_values(job)
     sources = [source for name in CORPORA if values[name] for source in find_sources(values[name])]
@@ -60,7 +62,14 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
 
     title = "RGIT: the threshold tau"
     report = SweepReport(
-        title, "validation recall@1", "jobs/rgit.py", trials, folder.spent(), space, absolute(job.output)
+        title,
+        run_details(job, started),
+        "validation recall@1",
+        "jobs/rgit.py",
+        trials,
+        folder.spent(),
+        space,
+        absolute(job.output),
     )
     write_sweep_report(report, folder.path, configure, lambda figures: _figure(trials, figures))
     return 0
@@ -100,7 +109,7 @@ class RGITWork:
         output = self.folder / (f"rgit-seed-{trial.seed}" if self.values["plant"] else "rgit")
         job = validate_settings(RGITSettings, trial_values(self.values, trial, str(output)), where=str(folder))
         outcome = outcome_of(run_rgit(job))
-        for name in ("report.json", "report.md"):
+        for name in ("report.json", "report.md", "report.html"):
             shutil.copyfile(output / name, folder / name)
         return outcome
 
@@ -134,5 +143,5 @@ def _figure(trials: Sequence[TrialRow], figures: Path) -> list[Section]:
         for tau, group in points.items()
     ]
     title = "Recall and pseudo pairs over tau"
-    draw_two_measures(means, figures / "tau_recall_pairs.png", title, "tau", (f"{_RECALL}, %", _PAIRS))
-    return [Section("Tau", images={"figures/tau_recall_pairs.png": f"{title}, means over seeds"})]
+    draw_two_measures(means, figures / "tau_recall_pairs.svg", title, "tau", (f"{_RECALL}, %", _PAIRS))
+    return [Section("Tau", images={"figures/tau_recall_pairs.svg": f"{title}, means over seeds"})]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from kpray.cluster.job import describe_inputs, print_plan
+from kpray.cluster.job import describe_inputs, print_plan, run_details
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
@@ -75,6 +76,7 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
         data = describe_inputs({"to train on": job.train, "to validate on": job.valid}, job.limits)
         print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; {describe_limit(job.sweep)}")
         return 0
+    started = time.monotonic()
     folder = SweepFolder(working_folder(job.output))
     values = training_values(job)
     trainings = [kind.read(with_setting(values, setting), setting_text(setting)) for setting in expand(space)]
@@ -101,7 +103,10 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
         if row.state == "stopped":
             shutil.rmtree((folder.trial_folder(Trial(row.setting, row.seed)) / CHECKPOINTS).parent, ignore_errors=True)
     output = absolute(job.output)
-    report = SweepReport(title, "validation score", f"jobs/{kind.script}", trials, folder.spent(), space, output)
+    run_by = run_details(job, started)
+    report = SweepReport(
+        title, run_by, "validation score", f"jobs/{kind.script}", trials, folder.spent(), space, output
+    )
     seed = job.sweep.seeds[0]
     write_sweep_report(report, folder.path, lambda setting: best_configuration(values, setting, seed, output))
     return 0

@@ -182,6 +182,8 @@ def _tokenize(run: TokenRun, local: bool) -> dict[str, int]:
 class _TokenizeChunk(ChunkActor[TokenRun]):
     """Turns the records of one chunk after another into rows of tokens."""
 
+    activity = "tokenizing"
+
     def open(self) -> None:
         self.files = {source.name: index for index, source in enumerate(self.run.sources)}
 

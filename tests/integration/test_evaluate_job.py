@@ -116,7 +116,22 @@ def test_tables_of_systems_and_data_sets(
     full = [int(number) for number in re.findall(r"output on packed: (\d+) documents have 10 keyphrases", finished.out)]
     assert full == [reports[0]["full"]]
     assert 0 < full[0] < 120
-    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["bag_of_words_error.png"]
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["bag_of_words_error.svg"]
+
+
+def test_html_report_contains_the_figures(
+    uninterrupted: tuple[Path, Finished], run_here: RunHere, corpus: Corpus, tmp_path: Path
+) -> None:
+    (tmp_path / "pages").mkdir()
+    page, figures = tmp_path / "pages/report.html", tmp_path / "figures"
+    inputs = ["--input", corpus.folder / "packed.jsonl.gz", "--protocol", "meng"]
+    files = ["--tables", page, "--figures", figures]
+    finished = run_here("evaluate.py", *inputs, "--predictions", uninterrupted[0], *files)
+    assert finished.code == 0, finished.err
+    html = page.read_text("utf-8")
+    assert html.count("<svg ") == 1
+    assert "<span>--figures</span>" in html  # the command line is at the top
+    assert "<h2>present keyphrases, F1 in percent</h2>" in html
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,13 @@ from kpray.metrics.runs import (
     console_tables,
     document_rows,
     draw_figures,
-    markdown_report,
     notes,
     paper_tables,
     read_runs,
+    report_sections,
+    report_title,
 )
+from kpray.report.page import RunDetails, markdown_page
 
 DATA: dict[str, list[tuple[str, tuple[str, ...]]]] = {
     "inspec": [("graph networks", ("graph", "physics")), ("heat flow", ("heat", "flow"))],
@@ -103,12 +105,20 @@ def test_notes_name_lists_that_may_be_cut() -> None:
     assert len(notes(cut[1:])) == 1  # this protocol has no score @M
 
 
-def test_markdown_names_and_describes_the_protocol(runs: list[Run]) -> None:
-    page = markdown_report(runs)
-    assert page.startswith("# Keyphrases under the protocol meng\n\nKP20k family")
+def test_markdown_says_what_the_scores_are(runs: list[Run]) -> None:
+    run_by = RunDetails("kpray evaluate", "2026-01-02 03:04 UTC", 5.0, "seed: 0\n", {"kpray": "1"})
+    page = markdown_page(report_title(runs), run_by, report_sections(runs))
+    assert page.startswith("# Keyphrases under the protocol meng\n\n```\nkpray evaluate\n```\n")
+    assert "\n## Protocol\n\nKP20k family" in page
     assert "\n| narrow |" in page
-    assert page.count("\n## ") == 5
-    assert '\n- broad: predictions by {"predictor": "broad"}\n' in page
+    assert [line for line in page.splitlines() if line.startswith("## ")] == [
+        "## Protocol",
+        *(f"## {title}" for title in paper_tables(runs)),
+        "## documents",
+        "## Notes",
+        "## Configuration of this run",
+    ]
+    assert '\nbroad: predictions by {"predictor": "broad"}\n' in page
 
 
 def test_file_of_reports(runs: list[Run], tmp_path: Path) -> None:
@@ -170,7 +180,7 @@ def test_figures(runs: list[Run], tmp_path: Path) -> None:
     metrics = '{"step": 1, "extraction": 3.0, "generation": 2.0}\n'
     (tmp_path / "training" / "metrics.jsonl").write_text(metrics, encoding="utf-8")
     trained = run("trained", "nus", "moon", protocol="samrank", predictor=str(tmp_path / "training" / "best"))
-    assert draw_figures(runs, tmp_path / "a/b") == [tmp_path / "a/b/bag_of_words_error.png"]
-    assert draw_figures([trained], tmp_path / "c") == [tmp_path / "c/training_loss.png"]
+    assert draw_figures(runs, tmp_path / "a/b") == [tmp_path / "a/b/bag_of_words_error.svg"]
+    assert draw_figures([trained], tmp_path / "c") == [tmp_path / "c/training_loss.svg"]
     assert draw_figures([run("x", "nus", "moon", protocol="samrank", predictor="samrank")], tmp_path / "d") == []
-    assert sorted(path.name for path in tmp_path.rglob("*.png")) == ["bag_of_words_error.png", "training_loss.png"]
+    assert sorted(path.name for path in tmp_path.rglob("*.svg")) == ["bag_of_words_error.svg", "training_loss.svg"]

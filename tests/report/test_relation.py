@@ -45,8 +45,8 @@ def test_half_precision_does_not_overflow() -> None:
 @pytest.mark.parametrize(
     ("extraction", "generation", "message"),
     [
-        (EXTRACTION, GENERATION[:, :1], "common space"),
-        (EXTRACTION[0], GENERATION[0], "common space"),
+        (EXTRACTION, GENERATION[:, :1], "same width"),
+        (EXTRACTION[0], GENERATION[0], "same width"),
         (EXTRACTION, GENERATION[:0], "no pairs"),
     ],
 )

@@ -30,8 +30,8 @@ REPORT: dict[str, Any] = {
 
 def test_rounds() -> None:
     first, second = round_rows(REPORT)
-    assert first == {"round": 1, "@1": 50.0, "@5": 75.0, "pseudo pairs": 10, "right, %": 80.0}
-    assert second["right, %"] is None
+    assert first == {"round": 1, "@1": 50.0, "@5": 75.0, "pseudo pairs": 10, "correct, %": 80.0}
+    assert second["correct, %"] is None
 
 
 def test_retrieval() -> None:
@@ -60,11 +60,17 @@ def test_runs_side_by_side() -> None:
 
 
 def test_page() -> None:
-    page = rounds_report(REPORT, {"tau 5": REPORT})
-    assert [line for line in page.splitlines() if line.startswith("## ")] == [
-        "## Rounds (recall@k on the validation documents, in percent; Table 5)",
-        "## Retrieval (recall@k on the validation documents, in percent; Table 4)",
-        "## Keyphrases (protocol ramkg, in percent; Tables 2 and 3)",
-        "## Runs (Tables 6 and 7, Fig. 3)",
+    sections = rounds_report(REPORT, {"tau 5": REPORT})
+    assert [section.title for section in sections] == [
+        "Rounds (Table 5: recall@k on the validation documents, in percent)",
+        "Retrieval (Table 4: recall@k on the validation documents, in percent)",
+        "Keyphrases (Tables 2 and 3: protocol ramkg, in percent)",
+        "Runs (Tables 6 and 7, Fig. 3)",
     ]
-    assert "## Runs" not in rounds_report(REPORT)
+    assert [section.rows for section in sections] == [
+        round_rows(REPORT),
+        recall_rows(REPORT),
+        score_rows(REPORT),
+        run_rows({"tau 5": REPORT}),
+    ]
+    assert len(rounds_report(REPORT)) == 3  # without other runs

@@ -9,8 +9,8 @@ from rich.console import Console
 from kpray.report.tables import (
     Cell,
     console_table,
+    fitting_table,
     markdown_table,
-    markdown_tables,
     with_interval,
 )
 
@@ -69,15 +69,42 @@ def test_console_shows_brackets_as_they_are() -> None:
     assert "heads [7]" in text
 
 
-def test_sections_of_markdown() -> None:
-    tables: dict[str, list[dict[str, Cell]]] = {"numbers": [{"a": 1}], "nothing": [], "more": [{"b": "x"}]}
-    assert markdown_tables(tables) == (
-        "## numbers\n\n|   a |\n| --: |\n|   1 |\n\n## more\n\n| b   |\n| --- |\n| x   |\n"
-    )
-
-
 def test_interval_stands_below_its_mean() -> None:
     lines = printed([{"system": "samrank", "F1": with_interval(39.066, 31.99, 46.25)}]).splitlines()
     [place] = [number for number, line in enumerate(lines) if "samrank" in line]
     assert lines[place].split() == ["samrank", "39.07"]
     assert lines[place + 1].split() == ["32.0", "to", "46.2"]
+
+
+def test_a_console_without_room_for_the_columns_gets_a_line_for_each() -> None:
+    console = Console(width=40, color_system=None)
+    wide: list[dict[str, Cell]] = [
+        {"system": f"system {row}", **{f"metric_{k}": 12.345 for k in range(6)}} for row in (1, 2)
+    ]
+    with console.capture() as capture:
+        console.print(fitting_table(ROWS[:1], console))
+        console.print(fitting_table(wide, console, title="Scores"))
+    lines = [line.split() for line in capture.get().splitlines() if line.strip(" ─")]
+    assert lines[:2] == [["data", "F1@5", "documents"], ["Inspec", "33.96", "1,500"]]
+    block = [[f"metric_{k}", "12.35"] for k in range(6)]
+    assert lines[2:] == [["Scores"], ["system", "system", "1"], *block, ["system", "system", "2"], *block]
+
+
+def test_console_cuts_nothing_off() -> None:
+    path = "/data/" + "folder/" * 20
+    console = Console(width=40, color_system=None)
+    for table in (console_table([{"path": path, "n": 1}]), fitting_table([{"path": path, "n": 1}], console)):
+        with console.capture() as capture:
+            console.print(table)
+        assert path in "".join(capture.get().split()).replace("1", "")
+
+
+def test_words_stay_whole_where_they_can() -> None:
+    console = Console(width=60, color_system=None)
+    row: dict[str, Cell] = {"redistribution": "forward", "seeds": "3 of 3", "what": "a long text of many words " * 4}
+    with console.capture() as capture:
+        console.print(fitting_table([row], console))
+    lines = capture.get().splitlines()
+    assert max(map(len, lines)) <= 60
+    assert any(line.split()[:5] == ["forward", "3", "of", "3", "a"] for line in lines)
+    assert any("redistribution" in line for line in lines)

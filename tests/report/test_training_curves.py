@@ -60,7 +60,7 @@ def test_file_without_a_loss(tmp_path: Path) -> None:
 def test_other_files_are_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match=r"metrics\.jsonl: no metrics of a training"):
+    with pytest.raises(UserError, match=r"metrics\.jsonl: the file does not hold the metrics of a training"):
         read_curve(path)
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from kpray.document import Record
+from kpray.report.page import RunDetails
 from kpray.report.trials import TrialRow
 from kpray.samrank.combine import all_scorings, make_table, save_table
 from kpray.samrank.config import SAMRankConfig
@@ -39,6 +40,7 @@ def report_of(model: str, test: tuple[Record, ...], folder: Path) -> HeadReport:
         data.append(HeadData(name, {model: [folder / f"{name}.npz"]}))
     trial = TrialRow("a", {}, 0, "finished", None, {"documents": 2, "seconds": 1.0, "processor_seconds": 1.0})
     return HeadReport(
+        run=RunDetails("python jobs/sweep.py", "2026-01-02 03:04 UTC", 5.0, "seed: 0\n", {"kpray": "1"}),
         samrank=config,
         modes=MODES,
         rules=["extended"],
@@ -80,11 +82,11 @@ def test_the_choice_does_not_depend_on_the_test_data(tmp_path: Path, capsys: pyt
     page = (tmp_path / "one" / "report.md").read_text("utf-8")
     assert "oracle: best on these test data" in page
     assert {path.name for path in (tmp_path / "one" / "figures").iterdir()} == {
-        "heads_both_backward.png",
-        "heads_both_forward.png",
-        "heads_global.png",
-        "heads_proportional_backward.png",
-        "heads_proportional_forward.png",
-        "parallel.png",
+        "heads_both_backward.svg",
+        "heads_both_forward.svg",
+        "heads_global.svg",
+        "heads_proportional_backward.svg",
+        "heads_proportional_forward.svg",
+        "parallel.svg",
     }
     assert "chosen on the validation data" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kpray.report.page import RunDetails
 from kpray.report.trials import TrialRow
 from kpray.sweep.reports import SweepReport, write_sweep_report
 from kpray.sweep.trials import Spent
@@ -29,8 +30,9 @@ SPACE = {"task.depth": (0, 1, 2), "task.scale": ("one", "sqrt")}
 
 
 def report_of(trials: list[TrialRow]) -> SweepReport:
+    run = RunDetails("python jobs/sweep.py", "2026-01-02 03:04 UTC", 5.0, "address: null\n", {"kpray": "1"})
     return SweepReport(
-        "Depth", "validation score", "jobs/train.py", trials, Spent(1.5, 3.0), SPACE, "s3://bucket/sweep"
+        "Depth", run, "validation score", "jobs/train.py", trials, Spent(1.5, 3.0), SPACE, "s3://bucket/sweep"
     )
 
 
@@ -53,10 +55,14 @@ def test_the_report_of_a_sweep(tmp_path: Path, capsys: pytest.CaptureFixture[str
     values = json.loads((tmp_path / "report.json").read_text("utf-8"))
     assert [row["seeds"] for row in values["settings"]] == ["3 of 3", "3 of 3", "3 of 3", "0 of 1", "0 of 1"]
     assert values["settings"][0]["minus the best"] is None
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"depth.png", "parallel.png"}
-    for name in ("depth.png", "parallel.png"):
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"depth.svg", "parallel.svg"}
+    for name in ("depth.svg", "parallel.svg"):
         assert f"(figures/{name})" in page
-        assert f'src="figures/{name}"' in (tmp_path / "report.html").read_text("utf-8")
+    html = (tmp_path / "report.html").read_text("utf-8")
+    assert html.count("<svg ") == 2
+    for shown in (page, html):  # how to run it again comes first
+        assert shown.index("jobs/sweep.py") < shown.index("2026-01-02") < shown.index("11.00 (8.52 to 13.48)")
+        assert "address: null" in shown
 
 
 def test_a_sweep_without_a_finished_setting(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
