@@ -13,6 +13,7 @@ from kpray.corpus.sources import find_sources
 from kpray.corpus.writing import REJECTS_FILE
 from kpray.printing import print_result
 from kpray.registry import PredictionSettings, section_of
+from kpray.report.progress import Activity
 from kpray.settings import parse_settings
 from kpray.storage import location
 
@@ -50,8 +51,9 @@ def main(arguments: Sequence[str], prog: str) -> int:
     if job.dry_run:
         print_plan(job, describe_sources(sources, job.limits))
         return 0
-    from kpray.batch.extract import BatchRun, check_manifest, predict_files
-    from kpray.cluster.session import ray_session
+    with Activity("loading the libraries"):
+        from kpray.batch.extract import BatchRun, check_manifest, predict_files
+        from kpray.cluster.session import ray_session
 
     output, config = location(job.output), section_of(job.predictor, job)
     run = BatchRun.pinned(output, job.predictor, config, job.top, job.lang, job.limits, job.batch)

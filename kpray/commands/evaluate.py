@@ -87,7 +87,8 @@ def main(arguments: Sequence[str], prog: str) -> int:
     if job.dry_run:
         print_plan(job, describe_sources(sources, job.limits))
         return 0
-    from kpray.batch.evaluation import evaluate_systems, read_data_sets
+    with Activity("loading the libraries"):
+        from kpray.batch.evaluation import evaluate_systems, read_data_sets
 
     protocol = get_protocol(job.protocol)
     others = read_runs(job.compare) if job.compare else []

@@ -54,13 +54,14 @@ def main(arguments: Sequence[str], prog: str) -> int:
 
 def _mine(job: MineCommand, output: Path) -> tuple[int, int, int]:
     """Write the pairs; returns their number and the numbers of documents in other languages and in English."""
-    from kpray.cluster.session import ray_session
-    from kpray.corpus.store import PassageStore
-    from kpray.ramkg.bitext import margin_pairs
-    from kpray.rgit.corpora import write_documents
-    from kpray.rgit.passage_stores import english_store
-    from kpray.rgit.retrieval import embed_bitext, read_vectors
-    from kpray.rgit.steps import RGITSteps
+    with Activity("loading the libraries"):
+        from kpray.cluster.session import ray_session
+        from kpray.corpus.store import PassageStore
+        from kpray.ramkg.bitext import margin_pairs
+        from kpray.rgit.corpora import write_documents
+        from kpray.rgit.passage_stores import english_store
+        from kpray.rgit.retrieval import embed_bitext, read_vectors
+        from kpray.rgit.steps import RGITSteps
 
     write_configuration(job, output)
     with Activity("reading the documents"):

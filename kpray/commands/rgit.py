@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kpray.printing import print_result, print_tables
+from kpray.report.progress import Activity
 from kpray.rgit.config import RGITSettings
 from kpray.settings import parse_settings
 from kpray.storage import location
@@ -26,10 +27,11 @@ USUAL = (
 def main(arguments: Sequence[str], prog: str) -> int:
     """Run the command."""
     job = parse_settings(RGITSettings, arguments, prog=prog, description=DESCRIPTION, usual=USUAL, examples=EXAMPLES)
-    from kpray.cluster.job import print_plan
-    from kpray.cluster.mirror import mirrored
-    from kpray.report.rounds import recall_rows, round_rows, score_rows
-    from kpray.rgit.job import describe_documents, run_rgit
+    with Activity("loading the libraries"):
+        from kpray.cluster.job import print_plan
+        from kpray.cluster.mirror import mirrored
+        from kpray.report.rounds import recall_rows, round_rows, score_rows
+        from kpray.rgit.job import describe_documents, run_rgit
 
     if job.dry_run:
         print_plan(job, describe_documents(job, "a planted corpus"))

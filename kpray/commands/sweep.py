@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kpray.cluster.mirror import mirrored
+from kpray.report.progress import Activity
 from kpray.settings import Settings, parse_settings
 from kpray.sweep.config import HeadSweepSettings, RGITSweepSettings, TrainingSweepSettings
 from kpray.sweep.search import Space
@@ -67,7 +68,8 @@ def heads(arguments: Sequence[str], prog: str) -> int:
         usual=("test", "space.model", "most_heads", "cutoff", "lang", "sweep.hours", "address", "dry_run"),
         examples=("--valid valid.jsonl --test test.jsonl --output heads/",),
     )
-    from kpray.sweep.heads import run_head_sweep
+    with Activity("loading the libraries"):
+        from kpray.sweep.heads import run_head_sweep
 
     with mirrored(job.output, job.dry_run):
         return run_head_sweep(job)
@@ -117,15 +119,17 @@ def tau(arguments: Sequence[str], prog: str) -> int:
             "--parallel de.jsonl --passages fr.jsonl --english en.jsonl --output tau/",
         ),
     )
-    from kpray.sweep.threshold import run_rgit_sweep
+    with Activity("loading the libraries"):
+        from kpray.sweep.threshold import run_rgit_sweep
 
     with mirrored(job.output, job.dry_run):
         return run_rgit_sweep(job)
 
 
 def _sweep_unikeyphrase(job: UniKeyphraseSweepSettings, space: Space, title: str) -> int:
-    from kpray.sweep.training import TrainingKind, run_training_sweep
-    from kpray.unikeyphrase.task import UniKeyphraseTask
+    with Activity("loading the libraries"):
+        from kpray.sweep.training import TrainingKind, run_training_sweep
+        from kpray.unikeyphrase.task import UniKeyphraseTask
 
     kind = TrainingKind("train_unikeyphrase.py", UniKeyphraseTask, TaskConfig)
     with mirrored(job.output, job.dry_run):

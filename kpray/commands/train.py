@@ -10,6 +10,7 @@ from pydantic import Field
 
 from kpray.errors import UserError
 from kpray.ramkg.config import GENERATOR_OPTIM, RETRIEVER_OPTIM, GenerateConfig, GeneratorConfig, RetrieverConfig
+from kpray.report.progress import Activity
 from kpray.settings import parse_settings
 from kpray.train.config import TrainSettings
 from kpray.training import OptimConfig
@@ -62,8 +63,9 @@ def unikeyphrase(arguments: Sequence[str], prog: str) -> int:
         usual=("task.model.backbone", *_USUAL),
         examples=("--config small --train train.jsonl --valid valid.jsonl --output model/",),
     )
-    from kpray.train.job import run_train_job
-    from kpray.unikeyphrase.task import UniKeyphraseTask
+    with Activity("loading the libraries"):
+        from kpray.train.job import run_train_job
+        from kpray.unikeyphrase.task import UniKeyphraseTask
 
     return run_train_job(job, lambda folder: UniKeyphraseTask(pretrain(job, folder)))
 
@@ -103,9 +105,10 @@ def retriever(arguments: Sequence[str], prog: str) -> int:
         usual=("task.backbone", *_USUAL),
         examples=("--train de.jsonl --valid valid.jsonl --english en.jsonl --output retriever/",),
     )
-    from kpray.ramkg.retriever_task import RetrieverTask
-    from kpray.rgit.passage_stores import english_store
-    from kpray.train.job import run_train_job
+    with Activity("loading the libraries"):
+        from kpray.ramkg.retriever_task import RetrieverTask
+        from kpray.rgit.passage_stores import english_store
+        from kpray.train.job import run_train_job
 
     return run_train_job(
         job,
@@ -127,7 +130,8 @@ def generator(arguments: Sequence[str], prog: str) -> int:
     if job.task.passages and not job.english:
         raise UserError("--english is required", fix="give it, or --task.passages 0 for a generator without retrieval")
     english = job.english if job.task.passages else ()
-    from kpray.train.job import run_train_job
+    with Activity("loading the libraries"):
+        from kpray.train.job import run_train_job
 
     def make_task(folder: Path) -> GeneratorTask:
         from kpray.ramkg.generator_task import GeneratorTask
