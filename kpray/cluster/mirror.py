@@ -103,7 +103,7 @@ class _Mirror(threading.Thread):
             except OSError as error:
                 reason = reason_of(error)
                 text = f"{self.target}: the upload failed and will be retried: {reason}"
-                say("not_uploaded", text, place=str(self.target), reason=reason)
+                say("not_uploaded", text, target=str(self.target), reason=reason)
 
     def stop(self) -> None:
         """Stop after the upload that is running."""
