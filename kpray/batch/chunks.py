@@ -14,9 +14,9 @@ import pickle
 import warnings
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
@@ -101,7 +101,8 @@ def process_chunks(
         chunks = ray.data.from_items([{"source": pickle.dumps(source)} for source in sources]).map_batches(
             partial(read_source, run=run), batch_size=1, batch_format="pyarrow", num_cpus=READER_CPUS
         )
-        counts = _consume(_tables(_map(chunks, run, actor, placement)), actor.activity, size)
+        with closing(_tables(_map(chunks, run, actor, placement))) as results:
+            counts = _consume(results, actor.activity, size)
     merge_rejects(run)
     return counts
 
@@ -190,7 +191,8 @@ def process_parts(
     ]
     with _one_chunk_per_block():
         chunks = ray.data.from_items(rows, override_num_blocks=len(rows))
-        _consume(_tables(_map(chunks, run, actor, placement)), actor.activity, sum(documents for _, documents in parts))
+        with closing(_tables(_map(chunks, run, actor, placement))) as results:
+            _consume(results, actor.activity, sum(documents for _, documents in parts))
 
 
 @contextmanager
@@ -218,8 +220,8 @@ def _map(
     )
 
 
-def _tables(results: ray.data.Dataset) -> Iterator[pa.Table]:
-    """The results of the actors, in the order in which they finish."""
+def _tables(results: ray.data.Dataset) -> Generator[pa.Table]:
+    """The results of the actors, in the order in which they finish. Close it before Ray is shut down."""
     for table in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
         assert isinstance(table, pa.Table)
         yield table
