@@ -31,7 +31,7 @@ if [ "$action" = prepare ]; then
     kill -0 $! || { wait $!; exit 1; }
     sleep 1
   done
-  kill -INT $! && wait $! || true # it has begun to pretrain; nothing of that is kept
+  kill $! && wait $! || true # it has begun to pretrain; nothing of that is kept
   echo "the token set is in $work/run"
   exit
 fi
