@@ -1,0 +1,124 @@
+"""Line breaks: which of them end a phrase, and which words were hyphenated at one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+
+from kpray.text.edits import BLOCK_END, Edit
+
+_PARAGRAPH = re.compile(r"\S[^\n]*(?:\n[^\S\n]*[^\s][^\n]*)*")
+# A list item, a row of a table, or a field such as "Name: value" of its own.
+_MARKER = re.compile(r"\s*(?:[-*+•‣◦▪●■–—·»→]\s+\S|[☐☑✓✔]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)]\s+\S|\||#+\s)")
+_CELL = re.compile(r"(?<=[^\s.!?:])(?:[^\S\n]*\t[^\S\n]*|[ ]{3,})(?=\S)")
+_HYPHEN = re.compile(r"(?<![\w-])((?:\w[\w'’]*[-‐])*)(\w+)([-‐\u00ad])[^\S\n]*\n[^\S\n]*(?=(\w+))")
+_SENTENCE_INSIDE = re.compile(r"[,;.!?:]\s+\w")
+_SENTENCE_END = re.compile(r"[.!?;:。！？…,)\]\"'”’-]\s*\Z")
+#: Words that a line of running text begins or ends with, and an item of a list does not.
+_INNER_WORDS = frozenset(
+    """
+    a an and are as at be but by can for from has have in into is it its of on or that the their these this those to was
+    were which who will with der die das den dem des ein eine und oder von zu mit im ist le la les un une des du de et ou
+    est en el los las y o del que il lo gli e di da per com os ao na no do dos
+    """.split()
+)
+_NARROW = 40  # running text has longer lines, a list of names has not
+_SEEN_PARTS = 3  # a part of a word with fewer letters is no word
+
+
+def line_edits(text: str, lang: str) -> Iterator[Edit]:
+    """Join hyphenated line ends, and put an empty line where a line break ends a phrase."""
+    if "\n" not in text and "\t" not in text and "   " not in text:
+        return
+    hyphens: dict[int, Edit] = {}
+    for match in _HYPHEN.finditer(text):
+        kept = keeps_hyphen(text, match, lang)
+        hyphens[text.index("\n", match.start(3))] = Edit(match.start(3) + kept, match.end(), "")
+    for paragraph in _PARAGRAPH.finditer(text):
+        yield from _paragraph_edits(text, *paragraph.span(), hyphens)
+
+
+def _paragraph_edits(text: str, start: int, end: int, hyphens: dict[int, Edit]) -> Iterator[Edit]:
+    lines = text[start:end].split("\n")
+    ends_phrase = break_test(lines)
+    cells = [bool(_CELL.search(line.strip())) for line in lines]
+    offset = start
+    for index, line in enumerate(lines):
+        # Columns: this line and one next to it have gaps.
+        if cells[index] and any(cells[max(0, index - 1) : index] + cells[index + 1 : index + 2]):
+            lead = len(line) - len(line.lstrip())
+            for cell in _CELL.finditer(line.rstrip(), lead):
+                yield Edit(offset + cell.start(), offset + cell.end(), BLOCK_END)
+        offset += len(line)
+        if index + 1 == len(lines):
+            break
+        if offset in hyphens:
+            yield hyphens[offset]
+        elif ends_phrase(index) or (cells[index] and cells[index + 1]):
+            yield Edit(offset, offset + 1, BLOCK_END)
+        offset += 1
+
+
+def break_test(lines: list[str]) -> Callable[[int], bool]:
+    """Whether the break after a line ends a phrase, for the lines of one paragraph.
+
+    It does at items of a list, at rows of a table, and where the next line's first word would still have fitted: whoever
+    wraps a text fills its lines. It does not before a small letter, except in a list of a few words each.
+    """
+    widths = [len(line.rstrip()) for line in lines]
+    widest = max(widths)
+    words = [line.split() for line in lines]
+    listed = widest <= _NARROW and all(
+        len(each) <= 5
+        and each[0].lower() not in _INNER_WORDS
+        and each[-1].lower() not in _INNER_WORDS
+        and not _SENTENCE_INSIDE.search(line)
+        for each, line in zip(words, lines, strict=True)
+    ) and not any(_SENTENCE_END.search(line) for line in lines[:-1])
+    small = sum(each[0][0].islower() for each in words[1:])
+
+    def ends_phrase(index: int) -> bool:
+        before, after = lines[index], lines[index + 1]
+        if _MARKER.match(after) or before.lstrip().startswith("|") or (before.isupper() and not after.isupper()):
+            return True
+        if listed and (len(lines) > 2 or not small):
+            return True
+        first = words[index + 1][0]
+        if first[0].islower() or words[index][-1].lower() in _INNER_WORDS:
+            return False
+        return widths[index] + 1 + len(first) <= widest
+
+    return ends_phrase
+
+
+def keeps_hyphen(text: str, match: re.Match[str], lang: str) -> bool:
+    """Whether a hyphen at a line end belongs to the word.
+
+    Args:
+        text: the whole text; a spelling that occurs elsewhere in it decides.
+        match: groups 1 to 4 are earlier parts with their hyphens, the part before the hyphen, the hyphen, the part after.
+        lang: primary code of the language.
+    """
+    before, after = match[2], match[4]
+    if match[3] == "\u00ad":
+        return False
+    if match[1] or not after[0].islower() or not before[-1].isalpha() or before.isupper():
+        return True  # state-of-the-art, Kullback-Leibler, COVID-19, MRI-based
+    if re.search(rf"\b{before}{after}\b", text, re.IGNORECASE):
+        return False
+    if re.search(rf"\b{before}[-‐]{after}\b", text, re.IGNORECASE):
+        return True
+    if lang != "en" or min(len(before), len(after)) < _SEEN_PARTS:
+        return False
+    return _two_words(before.lower(), after.lower())
+
+
+@cache
+def _two_words(before: str, after: str) -> bool:
+    import wordninja
+
+    joined: list[str] = wordninja.split(before + after)
+    return len(joined) > 1 and before in wordninja.split(before) and after in wordninja.split(after) and (
+        len(before) in [sum(map(len, joined[:index])) for index in range(len(joined))]
+    )
