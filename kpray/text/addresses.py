@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from kpray.text.edits import PHRASE_END, Edit
+from kpray.text.english_words import joined_words
 
 _ADDRESS = re.compile(
     r"<?(?<![\w.+-])(?:mailto:)?[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}>?"
@@ -36,8 +37,13 @@ def address_edits(text: str) -> Iterator[Edit]:
         yield Edit(*match.span(), PHRASE_END)
 
 
-def hashtag_edits(text: str) -> Iterator[Edit]:
-    """Hashtags become words: `#ElectricBus` becomes `Electric Bus`. Hashtags in a row are separate."""
+def hashtag_edits(text: str, lang: str) -> Iterator[Edit]:
+    """Hashtags become words: `#ElectricBus` becomes `Electric Bus`. Hashtags in a row are separate.
+
+    Args:
+        text: any text.
+        lang: primary code of its language; `#publictransport` is divided in English.
+    """
     if "#" not in text:
         return
     for match in _HASHTAG.finditer(text):
@@ -48,6 +54,9 @@ def hashtag_edits(text: str) -> Iterator[Edit]:
             letters[offset] = " " if text[offset] == "_" else text[offset]
         for hump in _HUMP.finditer(text, start + 1, end):
             letters[hump.start() - 1] += " "
+        if lang == "en" and match[1].islower():
+            for offset in joined_words(match[1]):
+                letters[start + offset] += " "
         if match[2]:
             letters[end - 1] += ","
         yield from (Edit(at, at + 1, new) for at, new in letters.items() if new != text[at])

@@ -52,4 +52,4 @@ def character_edits(text: str) -> Iterator[Edit]:
 def _special_edits(text: str) -> Iterator[Edit]:
     for match in _SPECIAL.finditer(text):
         replacement = {"none": "", "plain": unicodedata.normalize("NFKC", match[0]), "space": " "}
-        yield Edit(*match.span(), replacement[match.lastgroup or "none"])
+        yield Edit(match.start(), match.end(), replacement[match.lastgroup or "none"])

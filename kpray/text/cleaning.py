@@ -1,7 +1,7 @@
 """Text without markup, addresses and line ends, with offsets that point into the text as given.
 
-`clean` is a sequence of passes. A pass finds `Edit`s, parts of the text with a replacement. A part that ends a phrase is
-replaced by an empty line, which ends a sentence (`kpray.text.words`), or by a comma.
+`clean` runs passes one after the other. A pass finds `Edit`s: parts of the text and what replaces them. A part that
+ends a phrase is replaced by an empty line, which ends a sentence (`kpray.text.words`), or by a comma.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def clean(text: str, lang: str = "en") -> Cleaned:
 
     Args:
         text: any text.
-        lang: primary code of its language; hyphens at line ends are decided by an English word list in English.
+        lang: primary code of its language; in English, a word list decides about hyphens at line ends and hashtags.
     """
     characters = _apply(Cleaned(text), character_edits)
     cleaned = characters
@@ -75,7 +75,7 @@ def clean(text: str, lang: str = "en") -> Cleaned:
         mail_edits,
         markdown_edits,
         address_edits,
-        hashtag_edits,
+        lambda text: hashtag_edits(text, lang),
         lambda text: line_edits(text, lang),
     ]
     for find_edits in passes:

@@ -1,7 +1,7 @@
 """HTML in a text: tags, comments, scripts and entities.
 
-Parsers of HTML give no character offsets, and take `a<b and c>d` for a tag. The names of HTML's elements and the syntax of
-their attributes tell tags from text.
+HTML parsers give no character offsets, and they take `a<b and c>d` for a tag. This module knows a tag by the name of its
+element and by the syntax of its attributes.
 """
 
 from __future__ import annotations

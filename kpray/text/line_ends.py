@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
 
 from kpray.text.edits import BLOCK_END, Edit
+from kpray.text.english_words import is_compound
 
 _PARAGRAPH = re.compile(r"\S[^\n]*(?:\n[^\S\n]*[^\s][^\n]*)*")
 # A list item, a row of a table, or a field such as "Name: value" of its own.
 _MARKER = re.compile(r"\s*(?:[-*+•‣◦▪●■–—·»→]\s+\S|[☐☑✓✔]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)]\s+\S|\||#+\s)")
 _CELL = re.compile(r"(?<=[^\s.!?:])(?:[^\S\n]*\t[^\S\n]*|[ ]{3,})(?=\S)")
 _HYPHEN = re.compile(r"(?<![\w-])((?:\w[\w'’]*[-‐])*)(\w+)([-‐\u00ad])[^\S\n]*\n[^\S\n]*(?=(\w+))")
+_SPELLING = re.compile(r"\w+(?:[-‐]\w+)*+")
 _SENTENCE_INSIDE = re.compile(r"[,;.!?:]\s+\w")
 _SENTENCE_END = re.compile(r"[.!?;:。！？…,)\]\"'”’-]\s*\Z")
 #: Words that a line of running text begins or ends with, and an item of a list does not.
 _INNER_WORDS = frozenset(
     """
-    a an and are as at be but by can for from has have in into is it its of on or that the their these this those to was
-    were which who will with der die das den dem des ein eine und oder von zu mit im ist le la les un une des du de et ou
-    est en el los las y o del que il lo gli e di da per com os ao na no do dos
+    a an and are as at be but by for from has have in into is it its of on or that the their these this those to
+    was were which who with der die das den dem des ein eine und oder von zu mit im ist le la les un une des du de
+    et ou est en el los las y o del que il lo gli e di da per com os ao na no do dos
     """.split()
 )
 _NARROW = 40  # running text has longer lines, a list of names has not
-_SEEN_PARTS = 3  # a part of a word with fewer letters is no word
+_MIN_PART = 3  # a shorter part is a syllable
 
 
 def line_edits(text: str, lang: str) -> Iterator[Edit]:
     """Join hyphenated line ends, and put an empty line where a line break ends a phrase."""
     if "\n" not in text and "\t" not in text and "   " not in text:
         return
-    hyphens: dict[int, Edit] = {}
-    for match in _HYPHEN.finditer(text):
-        kept = keeps_hyphen(text, match, lang)
-        hyphens[text.index("\n", match.start(3))] = Edit(match.start(3) + kept, match.end(), "")
+    hyphens = {text.index("\n", edit.start): edit for edit in hyphen_edits(text, lang)}
     for paragraph in _PARAGRAPH.finditer(text):
         yield from _paragraph_edits(text, *paragraph.span(), hyphens)
 
@@ -63,19 +61,23 @@ def _paragraph_edits(text: str, start: int, end: int, hyphens: dict[int, Edit]) 
 def break_test(lines: list[str]) -> Callable[[int], bool]:
     """Whether the break after a line ends a phrase, for the lines of one paragraph.
 
-    It does at items of a list, at rows of a table, and where the next line's first word would still have fitted: whoever
-    wraps a text fills its lines. It does not before a small letter, except in a list of a few words each.
+    It does at list items, at table rows, and where the first word of the next line would still fit: wrapped text fills
+    its lines. It does not before a lower-case letter, except in lists of short names.
     """
     widths = [len(line.rstrip()) for line in lines]
-    widest = max(widths)
+    widest = _full_width(widths)
     words = [line.split() for line in lines]
-    listed = widest <= _NARROW and all(
-        len(each) <= 5
-        and each[0].lower() not in _INNER_WORDS
-        and each[-1].lower() not in _INNER_WORDS
-        and not _SENTENCE_INSIDE.search(line)
-        for each, line in zip(words, lines, strict=True)
-    ) and not any(_SENTENCE_END.search(line) for line in lines[:-1])
+    listed = (
+        widest <= _NARROW
+        and all(
+            len(each) <= 5
+            and each[0].lower() not in _INNER_WORDS
+            and each[-1].lower() not in _INNER_WORDS
+            and not _SENTENCE_INSIDE.search(line)
+            for each, line in zip(words, lines, strict=True)
+        )
+        and not any(_SENTENCE_END.search(line) for line in lines[:-1])
+    )
     small = sum(each[0][0].islower() for each in words[1:])
 
     def ends_phrase(index: int) -> bool:
@@ -92,33 +94,45 @@ def break_test(lines: list[str]) -> Callable[[int], bool]:
     return ends_phrase
 
 
-def keeps_hyphen(text: str, match: re.Match[str], lang: str) -> bool:
-    """Whether a hyphen at a line end belongs to the word.
+def heading_breaks(lines: list[str]) -> list[bool]:
+    """For each line but the last, whether it is shorter than wrapped text would be, before a capital letter or digit."""
+    widths = [len(line) for line in lines]
+    widest = _full_width(widths)
+    return [
+        width + 1 + len(after.split()[0]) <= widest
+        and not after[0].islower()
+        and before.split()[-1].lower() not in _INNER_WORDS
+        for width, before, after in zip(widths, lines, lines[1:], strict=False)
+    ]
+
+
+def _full_width(widths: list[int]) -> int:
+    """Width of the longest lines; in a long text a tenth may be longer, such as a title over two columns."""
+    return sorted(widths)[len(widths) - 1 - len(widths) // 10]
+
+
+def hyphen_edits(text: str, lang: str) -> Iterator[Edit]:
+    """Join words that were hyphenated at a line end; the hyphen of a compound (`long-term`) stays.
 
     Args:
-        text: the whole text; a spelling that occurs elsewhere in it decides.
-        match: groups 1 to 4 are earlier parts with their hyphens, the part before the hyphen, the hyphen, the part after.
-        lang: primary code of the language.
+        text: any text. A spelling that occurs elsewhere in it decides.
+        lang: primary code of its language; in English, a list of words decides about spellings that occur only once.
     """
+    matches = list(_HYPHEN.finditer(text))
+    spellings = {word.lower().replace("‐", "-") for word in _SPELLING.findall(text)} if matches else set()
+    for match in matches:
+        yield Edit(match.start(3) + _keeps_hyphen(match, spellings, lang), match.end(), "")
+
+
+def _keeps_hyphen(match: re.Match[str], spellings: set[str], lang: str) -> bool:
     before, after = match[2], match[4]
     if match[3] == "\u00ad":
         return False
     if match[1] or not after[0].islower() or not before[-1].isalpha() or before.isupper():
         return True  # state-of-the-art, Kullback-Leibler, COVID-19, MRI-based
-    if re.search(rf"\b{before}{after}\b", text, re.IGNORECASE):
+    before, after = before.lower(), after.lower()
+    if before + after in spellings:
         return False
-    if re.search(rf"\b{before}[-‐]{after}\b", text, re.IGNORECASE):
+    if f"{before}-{after}" in spellings:
         return True
-    if lang != "en" or min(len(before), len(after)) < _SEEN_PARTS:
-        return False
-    return _two_words(before.lower(), after.lower())
-
-
-@cache
-def _two_words(before: str, after: str) -> bool:
-    import wordninja
-
-    joined: list[str] = wordninja.split(before + after)
-    return len(joined) > 1 and before in wordninja.split(before) and after in wordninja.split(after) and (
-        len(before) in [sum(map(len, joined[:index])) for index in range(len(joined))]
-    )
+    return lang == "en" and min(len(before), len(after)) >= _MIN_PART and is_compound(before, after)

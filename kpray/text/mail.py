@@ -7,39 +7,53 @@ from collections.abc import Iterator
 
 from kpray.text.edits import BLOCK_END, Edit
 
-_NAMES = r"(?:From|To|Cc|Bcc|Subject|Date|Sent|Reply-To|Received|Message-ID|Return-Path|In-Reply-To|References|Delivered-To|MIME-Version|Content-[A-Za-z-]+|X-[A-Za-z-]+|User-Agent|List-[A-Za-z-]+|Organization|Newsgroups|Path|Lines)"
-# Two lines or more; a long field goes on in lines that begin with white space.
+_FIELD = (
+    r"(?:From|To|Cc|Bcc|Subject|Date|Sent|Reply-To|Received|Message-ID|Return-Path|In-Reply-To|References|Delivered-To"
+    r"|MIME-Version|Content-[a-z-]+|X-[a-z-]+|User-Agent|List-[a-z-]+|Organization|Newsgroups|Lines):"
+)
+# At least two fields. A long field goes on in lines that begin with white space.
 _HEADERS = re.compile(
-    rf"(?:^(?:[-_]{{3,}}.{{0,60}}\n)?|(?<=\. )(?=(?:From|To|Subject|Date):))(?:{_NAMES}:[^\n]*(?:\n|\Z)(?:[ \t]+[^\n]+(?:\n|\Z))*+){{2,}}+",
+    rf"(?:^(?:[-_]{{3,}}[^\n]{{0,60}}\n)?|(?<=\. )(?=(?:From|To|Subject|Date):))"
+    rf"(?:{_FIELD}[^\n]*+(?:\n|\Z)(?:[ \t]+[^\n]++(?:\n|\Z))*+){{2,}}+",
     re.MULTILINE | re.IGNORECASE,
 )
-_SUBJECT = re.compile(r"^Subject:[ \t]*((?:(?:re|fwd?|aw|wg)(?:\[\d+\])?:[ \t]*)*+)([^\n]*)", re.MULTILINE | re.IGNORECASE)
-_SIGNATURE = re.compile(r"^--[ \t]?\r?\n(?:[^\n]*(?:\n|\Z)){0,12}?(?=\n|\Z)", re.MULTILINE)
-_DEVICE = re.compile(r"^(?:Sent from my|Sent via|Get Outlook for|Von meinem \w+ gesendet|Envoyé de mon)\b[^\n]{0,80}$", re.MULTILINE)
-_ATTRIBUTION = re.compile(r"^(?:On|Am|Le)\b[^\n]{5,150}(?:\n[^\n]{0,100})?(?:wrote|schrieb|a écrit)[^\n:]{0,60}:[ \t]*$", re.MULTILINE)
+_SUBJECT = re.compile(
+    r"^Subject:[ \t]*(?:(?:re|fwd?|aw|wg)(?:\[\d+\])?:[ \t]*)*+([^\n]*)", re.MULTILINE | re.IGNORECASE
+)
+# The line "-- " begins a signature, which ends at an empty line; "--" may be a rule, except near the end of the text.
+_SIGNATURE = re.compile(
+    r"^-- \r?\n(?:[^\n]*(?:\n|\Z)){0,12}?(?=\n|\Z)|^--\r?\n(?:[^\n]*(?:\n|\Z)){0,6}\Z", re.MULTILINE
+)
+_DEVICE = re.compile(
+    r"^(?:Sent from my|Sent via|Get Outlook for|Von meinem \w+ gesendet|Envoyé de mon)\b[^\n]{0,80}$", re.MULTILINE
+)
+_ATTRIBUTION = re.compile(
+    r"^(?:On|Am|Le)\b[^\n]{5,150}(?:\n[^\n]{0,100})?(?:wrote|schrieb|a écrit)[^\n:]{0,60}:[ \t]*$", re.MULTILINE
+)
 _QUOTE = re.compile(r"^(?:[ \t]?>)+[ \t]?", re.MULTILINE)
-_ANY = re.compile(rf"^(?:{_NAMES}:|--[ \t]?\r?$|Sent |Get |Von |Envoyé |[ \t]?>)|(?:wrote|schrieb|écrit)[^\n:]*:", re.MULTILINE | re.IGNORECASE)
+_ANY = re.compile(
+    rf"^(?:{_FIELD}|--[ \t]?\r?$|Sent |Get |Von |Envoyé |[ \t]?>)|(?:wrote|schrieb|écrit)[^\n:]{{0,60}}:",
+    re.MULTILINE | re.IGNORECASE,
+)
 
 
 def mail_edits(text: str) -> Iterator[Edit]:
-    """Headers except the subject, signatures, and the marks of quotations."""
+    """Leave out headers except the subject, signatures, and the marks of quotations."""
     if "\n" not in text or not _ANY.search(text):
         return
-    edits = []
+    spans = []
     for match in _HEADERS.finditer(text):
         subject = _SUBJECT.search(match[0])
         if subject:
-            start, end = (match.start() + offset for offset in subject.span(2))
-            edits += [(match.start(), start), (end, match.end())]
+            start, end = (match.start() + offset for offset in subject.span(1))
+            spans += [(match.start(), start), (end, match.end())]
         else:
-            edits.append(match.span())
+            spans.append(match.span())
     for pattern in (_SIGNATURE, _DEVICE, _ATTRIBUTION):
-        edits += [match.span() for match in pattern.finditer(text)]
-    quotes = [match.span() for match in _QUOTE.finditer(text)]
+        spans += [match.span() for match in pattern.finditer(text)]
+    edits = [Edit(*span, BLOCK_END) for span in spans] + [Edit(*match.span(), "") for match in _QUOTE.finditer(text)]
     done = 0
-    for start, end, replacement in sorted(
-        [(*span, BLOCK_END) for span in edits] + [(*span, "") for span in quotes]
-    ):
-        if start >= done and end > start:
-            yield Edit(start, end, replacement)
-            done = end
+    for edit in sorted(edits):
+        if done <= edit.start < edit.end:
+            yield edit
+            done = edit.end

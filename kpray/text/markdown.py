@@ -9,9 +9,9 @@ from kpray.text.edits import BLOCK_END, PHRASE_END, Edit
 
 _FENCE = re.compile(r"^[ ]{0,3}(`{3,}|~{3,})[^\n`]*$", re.MULTILINE)
 _TARGET = r"\((?:[^()\s]|\([^()\s]*\)){0,2000}(?:[ ]\"[^\"\n]{0,200}\")?\)"
+_IMAGE = rf"!\[[^\[\]\n]{{0,300}}\](?:{_TARGET}|\[[^\[\]\n]{{0,100}}\])"
 _INLINE = re.compile(
-    r"(?P<badge>\[!\[[^\[\]\n]{0,300}\](?:" + _TARGET + r"|\[[^\[\]\n]{0,100}\])\](?:" + _TARGET + r"|\[[^\[\]\n]{0,100}\])?)"
-    r"|(?P<image>!\[[^\[\]\n]{0,300}\](?:" + _TARGET + r"|\[[^\[\]\n]{0,100}\]))"
+    rf"(?P<badge>\[{_IMAGE}\](?:{_TARGET}|\[[^\[\]\n]{{0,100}}\])?)|(?P<image>{_IMAGE})"
     r"|(?P<open>\[)(?P<words>[^\[\]\n]{1,300})(?P<target>\]" + _TARGET + r")"
     r"|(?P<definition>^[ ]{0,3}\[[^\[\]\n]{1,100}\]:[ ]+\S+[^\n]*$)"
     # ``quoted'' and `quoted' are quotations of LaTeX.
