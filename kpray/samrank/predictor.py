@@ -22,7 +22,7 @@ from kpray.samrank.config import SAMRankConfig, check_heads
 from kpray.samrank.phrases import Occurrences, find_occurrences, phrase_scores
 from kpray.samrank.scores import Redistribution, Weighting
 from kpray.text.candidates import find_candidates
-from kpray.text.cleaning import clean
+from kpray.text.cleaning import Cleaned, clean
 from kpray.text.languages import primary_language
 from kpray.text.stems import stem_phrase
 from kpray.text.tagging import load_tagger
@@ -109,7 +109,8 @@ class SAMRank(Predictor[PreparedDocument]):
     def prepare(self, document: Document) -> PreparedDocument:
         if _SURROGATE.search(document.text):
             raise RejectedDocument("the text is not valid Unicode (a lone surrogate)")
-        cleaned = clean(document.text, primary_language(document.lang))
+        as_given = self.config.candidates == "paper"
+        cleaned = Cleaned(document.text) if as_given else clean(document.text, primary_language(document.lang))
         text = cleaned.text
         words, candidates = find_candidates(text, document.lang, self.config.candidates, self.tagger)
         encoding = self.tokenizer.encode(text, add_special_tokens=False)

@@ -10,12 +10,12 @@ from kpray.text.english_words import joined_words
 
 _ADDRESS = re.compile(
     r"<?(?<![\w.+-])(?:mailto:)?[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}>?"
-    r"|<?\b(?:https?|ftps?|ssh|git|file|s3|doi)://[^\s<>\"“”`、。，（）]{1,2000}(?<![.,;:!?)'\]])>?"
-    r"|\bwww\.[^\s<>\"“”`、。，（）]{1,2000}(?<![.,;:!?)'\]])"
+    r"|<?\b(?:https?|ftps?|ssh|git|file|s3|doi)://[^\s<>\"“”‘’`、。，（）]{1,2000}(?<![.,;:!?)'\]])>?"
+    r"|\bwww\.[^\s<>\"“”‘’`、。，（）]{1,2000}(?<![.,;:!?)'\]])"
     r"|\bdoi:[ ]?10\.\d{4,9}/[^\s<>\"]{1,200}(?<![.,;:!?)'\]])"
     # without a scheme: a host with a path, or a host in small letters with a common ending
-    r"|(?<![\w@./-])(?:[a-z0-9-]{1,63}\.){1,5}[a-z]{2,12}/[^\s<>\"“”`、。，（）]{0,2000}(?<![.,;:!?)'\]])"
-    r"|(?<![\w@./-])(?:[a-z0-9-]{1,63}\.){1,5}(?:com|org|net|edu|gov|io|info)\b(?![.-]?\w)"
+    r"|(?<![\w@./-])(?:[a-z0-9-]{1,63}\.){1,5}[a-z]{2,12}/[^\s<>\"“”‘’`、。，（）]{0,2000}(?<![.,;:!?)'\]])"
+    r"|(?<![\w@./-])(?:[a-z0-9-]{1,63}\.){1,5}(?<!\bdot\.)(?:com|org|net|edu|gov|io|info)\b(?![.-]?\w)"
     # phone numbers: international, in three groups, or after a word that announces one
     r"|(?<![\w.+-])\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,6}(?![\w-])"
     r"|(?<![\w.-])(?:1[ .-])?(?:\(\d{3}\)[ ]?|\d{3}[.-])\d{3}[.-]\d{4}(?![\w-])"

@@ -1,7 +1,7 @@
 """HTML in a text: tags, comments, scripts and entities.
 
-HTML parsers give no character offsets, and they take `a<b and c>d` for a tag. This module knows a tag by the name of its
-element and by the syntax of its attributes.
+HTML parsers give no character offsets, and they take `a<b and c>d` for a tag. This module knows a tag by the name of
+its element and by the syntax of its attributes.
 """
 
 from __future__ import annotations

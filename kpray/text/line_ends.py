@@ -95,12 +95,12 @@ def break_test(lines: list[str]) -> Callable[[int], bool]:
 
 
 def heading_breaks(lines: list[str]) -> list[bool]:
-    """For each line but the last, whether it is shorter than wrapped text would be, before a capital letter or digit."""
+    """For each line but the last, whether it is shorter than wrapped text would be, before a capital."""
     widths = [len(line) for line in lines]
     widest = _full_width(widths)
     return [
         width + 1 + len(after.split()[0]) <= widest
-        and not after[0].islower()
+        and after[0].isupper()
         and before.split()[-1].lower() not in _INNER_WORDS
         for width, before, after in zip(widths, lines, lines[1:], strict=False)
     ]

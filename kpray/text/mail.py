@@ -28,7 +28,7 @@ _DEVICE = re.compile(
     r"^(?:Sent from my|Sent via|Get Outlook for|Von meinem \w+ gesendet|Envoyé de mon)\b[^\n]{0,80}$", re.MULTILINE
 )
 _ATTRIBUTION = re.compile(
-    r"^(?:On|Am|Le)\b[^\n]{5,150}(?:\n[^\n]{0,100})?(?:wrote|schrieb|a écrit)[^\n:]{0,60}:[ \t]*$", re.MULTILINE
+    r"^(?:On|Am|Le)\b[^\n]{5,150}(?:\n[^\n]{0,100})?(?:wrote|schrieb|a écrit)[^\n:]{0,60}:[ \t\r]*$", re.MULTILINE
 )
 _QUOTE = re.compile(r"^(?:[ \t]?>)+[ \t]?", re.MULTILINE)
 _ANY = re.compile(

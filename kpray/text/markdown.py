@@ -17,8 +17,8 @@ _INLINE = re.compile(
     # ``quoted'' and `quoted' are quotations of LaTeX.
     r"|(?P<code>(?<![`\w])`(?![\s`])[^`\n]{1,200}(?<![\s'])`(?![`\w']))"
     r"|(?P<heading>^[ ]{0,3}\#{1,6}[ ]+(?=\S))"
-    r"|(?P<rule>^[ ]{0,3}(?:={3,}|-{3,}|\*{3,}|~{3,}|[+|][-+|:= ]{3,})[ ]*$)"
-    r"|(?P<emphasis>(?<![\w*])\*{1,3}(?=[\w\"'(])|(?<=[\w\"').!?:])\*{1,3}(?![\w*])|(?<!\w)__(?=\w)|(?<=\w)__(?!\w))",
+    r"|(?P<rule>^[ ]{0,3}(?:={3,}|-{3,}|\*{3,}|~{3,}|[+|][-+|:= ]{3,})[ \r]*$)"
+    r"|(?<![\w*])(?P<strong>\*{1,3})(?=[\w\"'(])(?P<text>[^*\n]{1,300})(?<=[\w\"').!?:])(?P<end>\*{1,3})(?![\w*])",
     re.MULTILINE,
 )
 _ANY = re.compile(r"[`\[*#|]|__|^[ ]{0,3}(?:={3}|-{3}|~{3})", re.MULTILINE)
@@ -52,11 +52,11 @@ def _fenced(text: str) -> list[tuple[int, int]]:
 def _inline_edits(text: str, start: int, end: int) -> Iterator[Edit]:
     for match in _INLINE.finditer(text, start, end):
         kind = match.lastgroup
-        if kind == "target":
-            yield Edit(*match.span("open"), "")
-            if not re.fullmatch(r"[\s\W\d]+", match["words"]):
-                yield from _inline_edits(text, *match.span("words"))
-            yield Edit(*match.span("target"), "")
+        if kind in ("target", "end"):
+            opening, inside = ("open", "words") if kind == "target" else ("strong", "text")
+            yield Edit(*match.span(opening), "")
+            yield from _inline_edits(text, *match.span(inside))
+            yield Edit(*match.span(kind), "")
         else:
-            replacements = {"code": PHRASE_END, "image": PHRASE_END, "emphasis": ""}
+            replacements = {"code": PHRASE_END, "image": PHRASE_END}
             yield Edit(*match.span(), replacements.get(kind or "", BLOCK_END))
