@@ -10,7 +10,7 @@ from kpray.text.english_words import joined_words
 
 _ADDRESS = re.compile(
     r"<?(?<![\w.+-])(?:mailto:)?[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}>?"
-    r"|<?\b(?:https?|ftps?|ssh|git|file|s3|doi)://[^\s<>\"“”‘’`、。，（）]{1,2000}(?<![.,;:!?)'\]])>?"
+    r"|<?\b[a-z][a-z0-9+.-]{1,20}://[^\s<>\"“”‘’`、。，（）]{1,2000}(?<![.,;:!?)'\]])>?"
     r"|\bwww\.[^\s<>\"“”‘’`、。，（）]{1,2000}(?<![.,;:!?)'\]])"
     r"|\bdoi:[ ]?10\.\d{4,9}/[^\s<>\"]{1,200}(?<![.,;:!?)'\]])"
     # without a scheme: a host with a path, or a host in small letters with a common ending

@@ -14,6 +14,7 @@ import numpy as np
 
 from kpray.text.addresses import address_edits, hashtag_edits
 from kpray.text.characters import character_edits
+from kpray.text.code import code_edits
 from kpray.text.edits import Edit
 from kpray.text.html import entity_edits, tag_edits
 from kpray.text.latex import latex_edits
@@ -76,6 +77,7 @@ def clean(text: str, lang: str = "en") -> Cleaned:
         markdown_edits,
         address_edits,
         lambda text: hashtag_edits(text, lang),
+        code_edits,
         lambda text: line_edits(text, lang),
     ]
     for find_edits in passes:

@@ -25,14 +25,16 @@ _SIGNATURE = re.compile(
     r"^-- \r?\n(?:[^\n]*(?:\n|\Z)){0,12}?(?=\n|\Z)|^--\r?\n(?:[^\n]*(?:\n|\Z)){0,6}\Z", re.MULTILINE
 )
 _DEVICE = re.compile(
-    r"^(?:Sent from my|Sent via|Get Outlook for|Von meinem \w+ gesendet|Envoyé de mon)\b[^\n]{0,80}$", re.MULTILINE
+    r"^(?:Sent from my|Sent via|Get Outlook for|Von meinem \w+ gesendet|Envoyé de mon)\b[^\n]{0,80}$"
+    r"|^ ?-- [^\n<]{1,80}<[^\s<>]{1,100}@[^\s<>]{1,100}>[^\n]{0,60}$",  # an entry of a changelog
+    re.MULTILINE,
 )
 _ATTRIBUTION = re.compile(
     r"^(?:On|Am|Le)\b[^\n]{5,150}(?:\n[^\n]{0,100})?(?:wrote|schrieb|a écrit)[^\n:]{0,60}:[ \t\r]*$", re.MULTILINE
 )
 _QUOTE = re.compile(r"^(?:[ \t]?>)+[ \t]?", re.MULTILINE)
 _ANY = re.compile(
-    rf"^(?:{_FIELD}|--[ \t]?\r?$|Sent |Get |Von |Envoyé |[ \t]?>)|(?:wrote|schrieb|écrit)[^\n:]{{0,60}}:",
+    rf"^(?:{_FIELD}| ?--[ \t]|--\r?$|Sent |Get |Von |Envoyé |[ \t]?>)|(?:wrote|schrieb|écrit)[^\n:]{{0,60}}:",
     re.MULTILINE | re.IGNORECASE,
 )
 

@@ -77,7 +77,7 @@ def test_an_ordinary_text_does_not_change() -> None:
         ("relations B*-trees, CTL*, A* and k*", ["relations B*-trees, CTL*, A* and k*"]),
         ("an ``old quote'' and `another' one `x", ["an ``old quote'' and `another' one `x"]),
         # addresses
-        ("See https://a.example/b?c=d&e, www.f.example. Or g.example/h and i.org.", ["See", ",", ". Or", "and", "."]),
+        ("See app://a.example/b?c=d&e, www.f.example. Or g.example/h and i.org.", ["See", ",", ". Or", "and", "."]),
         ("Ask <ann.lee+x@corp.example> or call 555-0142 today", ["Ask", "or call", "today"]),
         ("Phone +44 20 7946 0958 or (555) 010-0199 now", ["Phone", "or", "now"]),
         ("ranges 550-1100 nm, 2019-2021, ISBN 0-306-40615-2", ["ranges 550-1100 nm, 2019-2021, ISBN 0-306-40615-2"]),
@@ -88,6 +88,13 @@ def test_an_ordinary_text_does_not_change() -> None:
         ),
         ("ticket #4471 in C# at F#m", ["ticket #4471 in C# at F#m"]),
         ("recall@5, P@10, name @ home", ["recall@5, P@10, name @ home"]),
+        # code
+        ("Set max_tree_depth or pass --tree-depth=3 to fit_model().", ["Set", "or pass", "to", "."]),
+        ("Build it:\n$ make install\nfrom /usr/local/src or ~/src/tool/a.c", ["Build it:", "from", "or"]),
+        (
+            "TiO_2 and x_i, and/or, n/m/k, 3 -- 4, /sup 3// of __init__",
+            ["TiO_2 and x_i, and/or, n/m/k, 3 -- 4, /sup 3// of __init__"],
+        ),
         # mail
         (
             "From: Bo <bo@x.example>\nTo: y@x.example\nSubject: RE: Fwd: Broken valve\n\n"
@@ -98,6 +105,7 @@ def test_an_ordinary_text_does_not_change() -> None:
             "Agreed.\n\nOn Mon, 3 Mar 2025, Bo Li wrote:\n> The valve\n> leaks.\n\nSent from my phone",
             ["Agreed.", "The valve leaks."],
         ),
+        ("  * Fix a leak.\n\n -- Bo Li <bo@x.example>  Mon, 03 Mar 2025 10:00:00 +0100", ["* Fix a leak."]),
         ("From: the beginning\nwe saw", ["From: the beginning we saw"]),
         # lines
         ("Garden hose\nWatering can\nHedge trimmer", ["Garden hose", "Watering can", "Hedge trimmer"]),
@@ -203,7 +211,7 @@ def test_accents_have_one_form(text: str) -> None:
 # Parts of markup; "N" is a line break, "_" a blank.
 PARTS = r"""
     < <!-- <script> <a_x=' & \emph{ $a \begin{equation} [ ![ [![ ]( (( ` * *a _ ```N a. a@ 1- +1 # #a @a -N a-N
-    From:N >N --N On_aN aN |
+    --a /a/ a_ _a a( From:N >N --N On_aN aN |
     """
 
 
