@@ -26,7 +26,7 @@ _ADDRESS = re.compile(
 )
 _ANY = re.compile(r"@|://|www\.|doi:|[a-z0-9]\.[a-z]|\d[ .)-]{1,2}\d{2}")
 _HASHTAG = re.compile(r"(?<![\w&/#])#(?=\w*[^\W\d_])(\w{2,100})(?=(\s*#\w)?)")
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z][a-z])")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z][a-z]|\d{4}\b)")
 
 
 def address_edits(text: str) -> Iterator[Edit]:

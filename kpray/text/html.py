@@ -38,7 +38,7 @@ _TAG = re.compile(
     r"\s*+/?>)",
     re.IGNORECASE,
 )
-_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]\w{1,30});", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]\w{1,30});|&(?:nbsp|amp|quot|copy)\b", re.IGNORECASE)
 
 
 def tag_edits(text: str) -> Iterator[Edit]:

@@ -50,7 +50,7 @@ _ACCENTS = dict(
     )
 )
 # The dollars of $k$ have no space inside and no digit after; "$5 and $10" is money.
-_DOLLARS = re.compile(rf"(?<![\w]){_FORMULA}")
+_DOLLARS = re.compile(rf"(?P<display>\$\$[^$]{{1,2000}}\$\$)|(?<!\w){_FORMULA}")
 _SYMBOL = re.compile(r"\\?[A-Za-z]+\d*|\d+")
 _NO_MATH = re.compile(r"[A-Za-z]{3,} [A-Za-z]{3,}")
 _LETTERS = {"o": "ø", "O": "Ø", "l": "ł", "L": "Ł", "ss": "ß", "ae": "æ", "AE": "Æ", "oe": "œ", "OE": "Œ", "aa": "å"}
@@ -65,7 +65,9 @@ def latex_edits(text: str) -> Iterator[Edit]:
         yield from _command_edits(text)
     elif "$" in text:
         for match in _DOLLARS.finditer(text):
-            if not _NO_MATH.search(match["inside"]):
+            if match["display"]:
+                yield Edit(*match.span(), BLOCK_END)
+            elif not _NO_MATH.search(match["inside"]):
                 yield Edit(*match.span(), _formula(match["inside"]))
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from kpray.text.edits import BLOCK_END, Edit
 from kpray.text.english_words import is_compound
 
 _PARAGRAPH = re.compile(r"\S[^\n]*(?:\n[^\S\n]*[^\s][^\n]*)*")
 # A list item, a row of a table, or a field such as "Name: value" of its own.
-_MARKER = re.compile(r"\s*(?:[-*+•‣◦▪●■–—·»→]\s+\S|[☐☑✓✔]|\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)]\s+\S|\||#+\s)")
+_MARKER = re.compile(r"\s*(?:[-*+•‣◦▪●■–—·»→]\s+\S|[☐☑✓✔]|\(?(?:\d{1,3}|[a-z]|[ivx]{1,5})[.)]\s+\S|\||#+\s)")
 _CELL = re.compile(r"(?<=[^\s.!?:])(?:[^\S\n]*\t[^\S\n]*|[ ]{3,})(?=\S)")
 _HYPHEN = re.compile(r"(?<![\w-])((?:\w[\w'’]*[-‐])*)(\w+)([-‐\u00ad])[^\S\n]*\n[^\S\n]*(?=(\w+))")
 _SPELLING = re.compile(r"\w+(?:[-‐]\w+)*+")
 _SENTENCE_INSIDE = re.compile(r"[,;.!?:]\s+\w")
 _SENTENCE_END = re.compile(r"[.!?;:。！？…,)\]\"'”’-]\s*\Z")
+_TERMINAL = re.compile(r"[.!?:。！？…][\"'”’)\]]*\s*\Z")
 #: Words that a line of running text begins or ends with, and an item of a list does not.
 _INNER_WORDS = frozenset(
     """
@@ -25,6 +26,7 @@ _INNER_WORDS = frozenset(
     """.split()
 )
 _NARROW = 40  # running text has longer lines, a list of names has not
+_MAX_NAME_WORDS = 5
 _MIN_PART = 3  # a shorter part is a syllable
 
 
@@ -39,7 +41,7 @@ def line_edits(text: str, lang: str) -> Iterator[Edit]:
 
 def _paragraph_edits(text: str, start: int, end: int, hyphens: dict[int, Edit]) -> Iterator[Edit]:
     lines = text[start:end].split("\n")
-    ends_phrase = break_test(lines)
+    ends = phrase_ends(lines)
     cells = [bool(_CELL.search(line.strip())) for line in lines]
     offset = start
     for index, line in enumerate(lines):
@@ -53,57 +55,61 @@ def _paragraph_edits(text: str, start: int, end: int, hyphens: dict[int, Edit]) 
             break
         if offset in hyphens:
             yield hyphens[offset]
-        elif ends_phrase(index) or (cells[index] and cells[index + 1]):
+        elif ends[index] or (cells[index] and cells[index + 1]):
             yield Edit(offset, offset + 1, BLOCK_END)
         offset += 1
 
 
-def break_test(lines: list[str]) -> Callable[[int], bool]:
-    """Whether the break after a line ends a phrase, for the lines of one paragraph.
+def phrase_ends(lines: list[str]) -> list[bool]:
+    """For each line of a paragraph but the last, whether its line break ends a phrase.
 
-    It does at list items, at table rows, and where the first word of the next line would still fit: wrapped text fills
-    its lines. It does not before a lower-case letter, except in lists of short names.
+    It does at list items, at table rows, and after a heading (see `heading_breaks`). In a list of short names all line
+    breaks do.
     """
-    widths = [len(line.rstrip()) for line in lines]
-    widest = _full_width(widths)
     words = [line.split() for line in lines]
     listed = (
-        widest <= _NARROW
-        and all(
-            len(each) <= 5
-            and each[0].lower() not in _INNER_WORDS
-            and each[-1].lower() not in _INNER_WORDS
-            and not _SENTENCE_INSIDE.search(line)
-            for each, line in zip(words, lines, strict=True)
-        )
+        max(map(len, lines)) <= _NARROW
+        and all(map(_is_name, words, lines))
         and not any(_SENTENCE_END.search(line) for line in lines[:-1])
     )
-    small = sum(each[0][0].islower() for each in words[1:])
+    if listed and (len(lines) > 2 or not words[-1][0][0].islower()):
+        return [True] * (len(lines) - 1)
+    return [
+        heading
+        or bool(_MARKER.match(after))
+        or before.lstrip().startswith("|")
+        or (before.isupper() and not after.isupper())
+        for heading, before, after in zip(heading_breaks(lines), lines, lines[1:], strict=False)
+    ]
 
-    def ends_phrase(index: int) -> bool:
-        before, after = lines[index], lines[index + 1]
-        if _MARKER.match(after) or before.lstrip().startswith("|") or (before.isupper() and not after.isupper()):
-            return True
-        if listed and (len(lines) > 2 or not small):
-            return True
-        first = words[index + 1][0]
-        if first[0].islower() or words[index][-1].lower() in _INNER_WORDS:
-            return False
-        return widths[index] + 1 + len(first) <= widest
 
-    return ends_phrase
+def _is_name(words: list[str], line: str) -> bool:
+    inner = words[0].lower() in _INNER_WORDS or words[-1].lower() in _INNER_WORDS
+    return len(words) <= _MAX_NAME_WORDS and not inner and not _SENTENCE_INSIDE.search(line)
 
 
 def heading_breaks(lines: list[str]) -> list[bool]:
-    """For each line but the last, whether it is shorter than wrapped text would be, before a capital."""
-    widths = [len(line) for line in lines]
+    """For each line but the last, whether it is a heading or an item: a line that is not part of running text.
+
+    Such a line begins after a line that ends a sentence or after another heading, and it has no sentence end inside. The
+    first word of the next line begins with a capital and would still fit; wrapped text fills its lines.
+    """
+    widths = [len(line.rstrip()) for line in lines]
     widest = _full_width(widths)
-    return [
-        width + 1 + len(after.split()[0]) <= widest
-        and after[0].isupper()
-        and before.split()[-1].lower() not in _INNER_WORDS
-        for width, before, after in zip(widths, lines, lines[1:], strict=False)
-    ]
+    found: list[bool] = []
+    fresh = True
+    for width, before, after in zip(widths, lines, lines[1:], strict=False):
+        words, first = before.split(), after.split()[0]
+        found.append(
+            fresh
+            and not words[0][0].islower()
+            and not first[0].islower()
+            and words[-1].lower() not in _INNER_WORDS
+            and not _SENTENCE_INSIDE.search(before.lstrip(" 0123456789.)"))
+            and width + 1 + len(first) <= widest
+        )
+        fresh = found[-1] or bool(_TERMINAL.search(before))
+    return found
 
 
 def _full_width(widths: list[int]) -> int:

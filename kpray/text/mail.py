@@ -9,7 +9,8 @@ from kpray.text.edits import BLOCK_END, Edit
 
 _FIELD = (
     r"(?:From|To|Cc|Bcc|Subject|Date|Sent|Reply-To|Received|Message-ID|Return-Path|In-Reply-To|References|Delivered-To"
-    r"|MIME-Version|Content-[a-z-]+|X-[a-z-]+|User-Agent|List-[a-z-]+|Organization|Newsgroups|Lines):"
+    r"|MIME-Version|Content-[a-z-]+|X-[a-z-]+|User-Agent|List-[a-z-]+|Organization|Newsgroups|Lines"
+    r"|Von|An|Betreff|Gesendet|Datum|De|À|Objet|Envoyé|Para|Asunto|Enviado|Fecha|Data|Assunto):"
 )
 # At least two fields. A long field goes on in lines that begin with white space.
 _HEADERS = re.compile(
@@ -18,7 +19,8 @@ _HEADERS = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _SUBJECT = re.compile(
-    r"^Subject:[ \t]*(?:(?:re|fwd?|aw|wg)(?:\[\d+\])?:[ \t]*)*+([^\n]*)", re.MULTILINE | re.IGNORECASE
+    r"^(?:Subject|Betreff|Objet|Asunto|Assunto):[ \t]*(?:(?:re|fwd?|aw|wg)(?:\[\d+\])?:[ \t]*)*+([^\n]*)",
+    re.MULTILINE | re.IGNORECASE,
 )
 # The line "-- " begins a signature, which ends at an empty line; "--" may be a rule, except near the end of the text.
 _SIGNATURE = re.compile(
