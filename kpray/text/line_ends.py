@@ -70,7 +70,7 @@ def phrase_ends(lines: list[str]) -> list[bool]:
     listed = (
         max(map(len, lines)) <= _NARROW
         and all(map(_is_name, words, lines))
-        and not any(_SENTENCE_END.search(line) for line in lines[:-1])
+        and not any(_SENTENCE_END.search(line) for line in lines[lines[0].rstrip().endswith(":") : -1])
     )
     if listed and (len(lines) > 2 or not words[-1][0][0].islower()):
         return [True] * (len(lines) - 1)
@@ -84,15 +84,15 @@ def phrase_ends(lines: list[str]) -> list[bool]:
 
 
 def _is_name(words: list[str], line: str) -> bool:
-    inner = words[0].lower() in _INNER_WORDS or words[-1].lower() in _INNER_WORDS
+    inner = any(word.lower() in _INNER_WORDS and not word.isupper() for word in (words[0], words[-1]))
     return len(words) <= _MAX_NAME_WORDS and not inner and not _SENTENCE_INSIDE.search(line)
 
 
 def heading_breaks(lines: list[str]) -> list[bool]:
     """For each line but the last, whether it is a heading or an item: a line that is not part of running text.
 
-    Such a line begins after a line that ends a sentence or after another heading, and it has no sentence end inside. The
-    first word of the next line begins with a capital and would still fit; wrapped text fills its lines.
+    Such a line begins after a line that ends a sentence or after another heading, and it has no sentence end inside.
+    The first word of the next line begins with a capital and would still fit; wrapped text fills its lines.
     """
     widths = [len(line.rstrip()) for line in lines]
     widest = _full_width(widths)

@@ -118,6 +118,8 @@ def test_an_ordinary_text_does_not_change() -> None:
         ("Garden hose\nWatering can\nHedge trimmer", ["Garden hose", "Watering can", "Hedge trimmer"]),
         ("green tea\nblack coffee\norange juice", ["green tea", "black coffee", "orange juice"]),
         ("- red wine\n- white\n  wine\n2. rum", ["- red wine", "- white wine", "2. rum"]),
+        ("SHIP TO\nAnn Lee\n12 High Street\nOxford", ["SHIP TO", "Ann Lee", "12 High Street", "Oxford"]),
+        ("Shopping:\n2 cups rye flour\nfresh yeast", ["Shopping:", "2 cups rye flour", "fresh yeast"]),
         ("Ann Lee\n12 High Street\nOxford", ["Ann Lee", "12 High Street", "Oxford"]),
         (
             "The river and its many\ntributaries flood. Farmers of the\nValley move.",
