@@ -11,7 +11,7 @@ _MIN_LETTERS = 4  # the list has abbreviations and syllables, too
 def is_compound(before: str, after: str) -> bool:
     """Whether two parts are words of a compound (`long-term`), and not syllables of one word (`import-ers`).
 
-    Measured on Inspec's train part: 86% of its hyphenated words are found to be compounds; 1.5% of its other words are
+    Measured on Inspec's train part: 87% of its hyphenated words are found to be compounds; 1.5% of its other words are
     wrongly found to be, when they are broken at any letter.
     """
     if after in _COMPOUND_ENDS:
