@@ -12,6 +12,7 @@ from kpray.corpus.pdf import pdf_text
 from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
 from kpray.storage import Location
+from kpray.text.edits import BLOCK_END, PHRASE_END
 
 # Front matter must start with a field; otherwise it is ordinary text between two horizontal rules.
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?=[\w-]+[ \t]*:).*?^(---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE)
@@ -45,7 +46,7 @@ def parse_contents(contents: bytes, format: str, *, source: str, lang: str, limi
         raise RejectedDocument(too_large("the file", limits.max_record_bytes).reason)
     title, body = "", ""
     if format == "pdf":
-        body = pdf_text(contents, limits.max_characters)
+        body = pdf_text(contents, limits.max_characters, lang)
     elif format == "markdown":
         title, body = markdown_text(decode(contents))
     else:
@@ -56,30 +57,33 @@ def parse_contents(contents: bytes, format: str, *, source: str, lang: str, limi
 def markdown_text(markdown: str) -> tuple[str, str]:
     """Title and plain text of a Markdown document.
 
-    The title is the first heading of level 1. The text leaves out code blocks and HTML.
+    The title is the first heading of level 1. The text leaves out code, images (badges, too) and HTML. Blocks are
+    separated by an empty line.
     """
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-    def plain(tokens: list[Token]) -> str:
+    def plain(tokens: list[Token], code: bool) -> str:
         parts = []
         for token in tokens:
-            if token.type == "image":
-                parts.append(plain(token.children or []))
-            elif token.type in ("softbreak", "hardbreak"):
+            if token.type == "code_inline" and not code:
+                parts.append(PHRASE_END)
+            elif token.type == "softbreak":
                 parts.append("\n")
-            elif token.type != "html_inline":
+            elif token.type == "hardbreak":
+                parts.append(BLOCK_END)
+            elif token.type not in ("html_inline", "image"):
                 parts.append(token.content)
         return "".join(parts)
 
     tokens = MarkdownIt("commonmark").enable("table").parse(_FRONT_MATTER.sub("", markdown))
-    title, lines = "", []
+    title, blocks = "", []
     for before, token in pairwise(tokens):  # an inline token always follows the token that opens its block
         if token.type != "inline":
             continue
-        text = plain(token.children or [])
+        text = plain(token.children or [], code=before.type == "heading_open")
         if not title and before.type == "heading_open" and before.tag == "h1":
             title = text
-        else:
-            lines.append(text)
-    return title, "\n".join(lines)
+        elif text.strip():
+            blocks.append(text.strip())
+    return title, BLOCK_END.join(blocks)

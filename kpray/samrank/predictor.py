@@ -22,6 +22,8 @@ from kpray.samrank.config import SAMRankConfig, check_heads
 from kpray.samrank.phrases import Occurrences, find_occurrences, phrase_scores
 from kpray.samrank.scores import Redistribution, Weighting
 from kpray.text.candidates import find_candidates
+from kpray.text.cleaning import Cleaned, clean
+from kpray.text.languages import primary_language
 from kpray.text.stems import stem_phrase
 from kpray.text.tagging import load_tagger
 
@@ -35,7 +37,7 @@ class PreparedDocument:
 
     Attributes:
         segments: int64 [tokens of the segment] token ids each, special tokens included.
-        spans: int32 [tokens, 2] character offsets, special tokens left out.
+        spans: int32 [tokens, 2] character offsets in the text as given, special tokens left out.
         occurrences: occurrences of the candidates.
         phrases: text of each candidate's first occurrence.
         groups: int64 [phrases], group of each phrase. Phrases with equal stems share a group; groups are numbered from
@@ -105,9 +107,11 @@ class SAMRank(Predictor[PreparedDocument]):
 
     @override
     def prepare(self, document: Document) -> PreparedDocument:
-        text = document.text
-        if _SURROGATE.search(text):
+        if _SURROGATE.search(document.text):
             raise RejectedDocument("the text is not valid Unicode (a lone surrogate)")
+        as_given = self.config.candidates == "paper"
+        cleaned = Cleaned(document.text) if as_given else clean(document.text, primary_language(document.lang))
+        text = cleaned.text
         words, candidates = find_candidates(text, document.lang, self.config.candidates, self.tagger)
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
         ids = np.array(encoding.ids, dtype=np.int64)
@@ -126,7 +130,7 @@ class SAMRank(Predictor[PreparedDocument]):
         groups = [numbered.setdefault(stem_phrase(phrase, document.lang), len(numbered)) for phrase in phrases]
         return PreparedDocument(
             segments=[np.concatenate([self.prefix, segment, self.suffix]) for segment in segments] if phrases else [],
-            spans=spans,
+            spans=cleaned.given_spans(spans),
             occurrences=occurrences,
             phrases=phrases,
             groups=np.array(groups, dtype=np.int64),

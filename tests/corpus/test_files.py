@@ -81,7 +81,10 @@ Before the title.
 # A *title* with `code`
 
 Some **bold** and [linked](http://example.org "tip") text
-on two lines, an ![image of a cat](cat.png), <b>html</b> and 2 \\* 3 &amp; more.
+on two lines, an ![image of a cat](cat.png), <b>html</b> and 2 \\* 3 &amp; more; call `run()`.
+
+[![build](https://x.example/b.svg)](https://x.example)
+![docs](https://x.example/d.svg)
 
 ## Second
 
@@ -109,14 +112,14 @@ left_out = True
 def test_markdown_becomes_plain_text() -> None:
     assert markdown_text(MARKDOWN) == (
         "A title with code",
-        "Before the title.\n"
-        "Some bold and linked text\non two lines, an image of a cat, html and 2 * 3 & more.\n"
-        "Second\none\ntwo\nquoted\na\nb\nc\nd\nAnother",
+        "Before the title.\n\n"
+        "Some bold and linked text\non two lines, an , html and 2 * 3 & more; call  , .\n\n"
+        "Second\n\none\n\ntwo\n\nquoted\n\na\n\nb\n\nc\n\nd\n\nAnother",
     )
 
 
 def test_markdown_between_rules_is_text() -> None:
-    assert markdown_text("---\nSome text\n\n---\nmore") == ("", "Some text\nmore")
+    assert markdown_text("---\nSome text\n\n---\nmore") == ("", "Some text\n\nmore")
 
 
 def test_markdown_file(read: Any, tmp_path: Path) -> None:
@@ -173,18 +176,26 @@ def test_repaired_pdf_is_read_without_log_output(
         ("classi\ufb01cation e\ufb03cient", "classification efficient"),
         ("a \ud83d\ude00 b \ud83d c", "a \U0001f600 b \ufffd c"),
         (" \n ", ""),
+        (
+            "soil salt rises long-\nterm, price-\ndetermining and import-\ners",
+            "soil salt rises long-term, price-determining and importers",
+        ),
+        (
+            "Tidal power\nTurbines in the sea turn with\nthe tide.",
+            "Tidal power\n\nTurbines in the sea turn with the tide.",
+        ),
     ],
 )
 def test_join_lines(text: str, joined: str) -> None:
-    assert join_lines(text) == joined
+    assert join_lines(text, "en") == joined
 
 
 @settings(deadline=None)
 @given(text=st.text(alphabet=st.characters(exclude_categories=[])))
-def test_joined_lines_are_one_line_of_valid_unicode(text: str) -> None:
-    joined = join_lines(text)
+def test_joined_lines_are_paragraphs_of_valid_unicode(text: str) -> None:
+    joined = join_lines(text, "en")
     joined.encode("utf-8")
-    assert joined == " ".join(joined.split())
+    assert [" ".join(paragraph.split()) for paragraph in joined.split("\n\n")] == joined.split("\n\n")
 
 
 @settings(deadline=None)

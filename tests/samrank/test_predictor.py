@@ -243,6 +243,32 @@ def test_phrases_with_equal_stems_are_one_and_shown_in_the_best_spelling(
     assert apart.score == pytest.approx(several, rel=6e-5)
 
 
+def test_markup_is_left_out_and_offsets_point_into_the_text_as_given(
+    tiny_model: Callable[[str], TinyModel], tagger: Tagger
+) -> None:
+    given_text = (
+        "<p>Sparse <b>graphs</b> give the e\ufb03cient &amp; fast al-\ngorithms of https://graphs.example/x</p>"
+    )
+    document = Document("1", given_text)
+    model = tiny_model("bert")
+    [explanation] = open_samrank(model).predict([document], explain=True)
+    [plain] = open_samrank(model).predict([Document("2", "Sparse graphs give the efficient & fast algorithms of , ")])
+    assert [phrase.text for phrase in explanation.keyphrases] == [phrase.text for phrase in plain]
+    assert {phrase.text for phrase in plain} >= {"Sparse graphs"}
+    covered = {given_text[start:end] for start, end in explanation.spans.tolist()}
+    assert not any(piece in ("<", ">", "p", "b", "amp", "https", "example") for piece in covered)
+    assert (np.diff(explanation.spans[:, 0]) >= 0).all()
+    assert any("&amp;" in piece for piece in covered)
+
+
+def test_candidates_of_the_paper_come_from_the_text_as_given(
+    tiny_model: Callable[[str], TinyModel], tagger: Tagger
+) -> None:
+    document = Document("1", "<p>Sparse e\ufb03cient graphs</p>")
+    keyphrases = open_samrank(tiny_model("bert"), **PAPER).predict([document])[0]
+    assert any("e\ufb03cient" in phrase.text for phrase in keyphrases)
+
+
 def test_muted_tokens_are_the_last_of_bert_and_the_first_of_causal_models(
     tiny_model: Callable[[str], TinyModel], tagger: Tagger
 ) -> None:

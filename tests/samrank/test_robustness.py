@@ -76,7 +76,7 @@ def test_twenty_thousand_words(predictor: SAMRank) -> None:
         ("Graph\0theory, neural\0networks", "fr", "theory"),
         ("neural\r\nnetworks", "en", "neural networks"),
         ("des réseaux\r\n neuronaux", "fr", "réseaux neuronaux"),
-        ("cafe\u0301s the\u0301oriques, x", "fr", "cafe\u0301s the\u0301oriques"),  # combining accents
+        ("cafe\u0301s the\u0301oriques, x", "fr", "caf\u00e9s th\u00e9oriques"),  # combining accents
         ("तंत्रिका नेटवर्क, x", "hi", "तंत्रिका नेटवर्क"),  # vowel signs are combining marks
     ],
 )
