@@ -184,7 +184,7 @@ def write_corpus(folder: Path) -> Corpus:
         (b'{"id": "empty", "keywords": ["graph"]}', "no text"),
         (b'{"id": "number", "abstract": 12}', "field abstract: expected a string, found an integer"),
         (b'{"id": "latin", "abstract": "r\xe9seau neural"}', "not UTF-8"),
-        (json.dumps({"id": "long", "abstract": "graph " * MAX_RECORD_BYTES}).encode(), "larger than the limit of 4000 bytes"),
+        (json.dumps({"id": "long", "abstract": "graph " * MAX_RECORD_BYTES}).encode(), "the limit of 4000 bytes"),
         (b'{"id": "thai", "lang": "th", "abstract": "The sparse graph."}', "written without spaces"),
     ]
     rejects = {}
