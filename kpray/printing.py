@@ -91,7 +91,7 @@ class Printer:
         console = Console(highlight=False, soft_wrap=True)
         if self.documents:
             console.print()
-        console.print(Text(_printable(document.id), style="bold"))
+        console.print(Text(_printable(document.id), style="bold").append(_language_note(document), style="not bold"))
         for keyphrase in explanation.keyphrases:
             console.print(
                 Text(
@@ -155,6 +155,12 @@ def shaded_pieces(text: str, explanation: Explanation) -> list[tuple[str, float]
         pieces.append((text[max(start, end_before) : end], share))  # tokens may overlap
         end_before = max(end_before, end)
     return [*pieces, (text[end_before:], 0.0)]
+
+
+def _language_note(document: Document) -> str:
+    if document.lang_source == "assumed":
+        return "  (too short to detect its language: English assumed; --lang names it)"
+    return f"  (detected: {document.lang})" if document.lang_source == "detected" and document.lang != "en" else ""
 
 
 def _printable(text: str) -> str:

@@ -132,8 +132,8 @@ def test_good_records_are_printed_and_bad_ones_named(extract: RunHere) -> None:
         "kpray: rejected mixed.jsonl:3: no text: one of these fields is needed: title, abstract, text, document, body, "
         "content, contents, src",
         "kpray: rejected mixed.jsonl:4: language 'th' is written without spaces, and kpray cannot split it into words",
-        "kpray: rejected mixed.jsonl:5: unknown language 'xx': give a code such as en, de or zh, or an English name such as "
-        "German",
+        "kpray: rejected mixed.jsonl:5: unknown language 'xx': give a code such as en, de or zh, or an English name "
+        "such as German",
     ]
 
 
