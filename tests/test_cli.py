@@ -137,6 +137,16 @@ def test_good_records_are_printed_and_bad_ones_named(extract: RunHere) -> None:
     ]
 
 
+def test_detected_and_assumed_languages_are_said(extract: RunHere) -> None:
+    lines = [json.dumps({"text": "Der Gletscher schmilzt im warmen Sommer."}), json.dumps({"text": "BERT"})]
+    ended = extract(write("langs.jsonl", "\n".join(lines)), "--format", "json")
+    assert [document["lang"] for document in ended.documents] == ["de", "en"]
+    assert "1 of 2 documents too short to detect their language: English assumed" in ended.err
+    table = extract("langs.jsonl").out
+    assert "langs.jsonl:1  (detected: de)" in table
+    assert "langs.jsonl:2  (too short to detect its language: English assumed; --lang names it)" in table
+
+
 def test_rejects_go_to_a_file(extract: RunHere) -> None:
     ended = extract(write("a.jsonl", "no JSON\n" + json.dumps({"text": GRAPHS})), "--rejects", "rejects.jsonl")
     assert ended.code == 0
