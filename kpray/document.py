@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import pyarrow
@@ -19,13 +19,16 @@ class Document:
         id: id from the record, or `source:line` if the record has no id.
         body: the abstract, the full text, or both.
         title: may be empty.
-        lang: language code as given in the record (`en`, `zh_CN`, ...).
+        lang: language code as given in the record (`en`, `zh_CN`, ...), or as detected.
+        lang_source: `named` by the record or an option, `detected` from the text, or `assumed` to be English because
+            the text is too short for detection.
     """
 
     id: str
     body: str
     title: str = ""
     lang: str = "en"
+    lang_source: Literal["named", "detected", "assumed"] = field(default="named", compare=False)
 
     @property
     def text(self) -> str:

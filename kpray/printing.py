@@ -40,6 +40,7 @@ class Printer:
     def __init__(self, form: str, made_by: dict[str, Any], page: Path | None) -> None:
         self.form, self.made_by, self.page = form, made_by, page
         self.documents = 0
+        self.assumed_english = 0
         self.page_parts: list[Markup] = []
 
     def __enter__(self) -> Printer:
@@ -54,6 +55,14 @@ class Printer:
             return
         if self.form == "json":
             sys.stdout.write("]}\n")
+        if self.assumed_english and self.form != "table":  # the table says it at each document
+            number = self.assumed_english
+            say(
+                "language",
+                f"{number} of {self.documents} documents too short to detect their language: English assumed "
+                "(name it with --lang, or in the field lang)",
+                assumed=number,
+            )
         if self.form == "table":
             predictor, tagger = self.made_by["predictor"], self.made_by.get("tagger")
             say("predictor", predictor + (f", {tagger} tagger" if tagger else ""), predictor=predictor, tagger=tagger)
@@ -83,6 +92,7 @@ class Printer:
             part = render("scored_document.html", id=document.id, phrases=phrases, pieces=pieces)
             self.page_parts.append(part)
         self.documents += 1
+        self.assumed_english += document.lang_source == "assumed"
 
     def _print_table(self, document: Document, explanation: Explanation) -> None:
         from rich.console import Console
@@ -91,7 +101,7 @@ class Printer:
         console = Console(highlight=False, soft_wrap=True)
         if self.documents:
             console.print()
-        console.print(Text(_printable(document.id), style="bold"))
+        console.print(Text(_printable(document.id), style="bold").append(_language_note(document), style="not bold"))
         for keyphrase in explanation.keyphrases:
             console.print(
                 Text(
@@ -155,6 +165,12 @@ def shaded_pieces(text: str, explanation: Explanation) -> list[tuple[str, float]
         pieces.append((text[max(start, end_before) : end], share))  # tokens may overlap
         end_before = max(end_before, end)
     return [*pieces, (text[end_before:], 0.0)]
+
+
+def _language_note(document: Document) -> str:
+    if document.lang_source == "assumed":
+        return "  (too short to detect its language: English assumed; --lang names it)"
+    return f"  (detected: {document.lang})" if document.lang_source == "detected" and document.lang != "en" else ""
 
 
 def _printable(text: str) -> str:

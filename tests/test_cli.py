@@ -132,8 +132,19 @@ def test_good_records_are_printed_and_bad_ones_named(extract: RunHere) -> None:
         "kpray: rejected mixed.jsonl:3: no text: one of these fields is needed: title, abstract, text, document, body, "
         "content, contents, src",
         "kpray: rejected mixed.jsonl:4: language 'th' is written without spaces, and kpray cannot split it into words",
-        "kpray: rejected mixed.jsonl:5: language 'xx' has no stop-word list",
+        "kpray: rejected mixed.jsonl:5: unknown language 'xx': give a code such as en, de or zh, or an English name "
+        "such as German",
     ]
+
+
+def test_detected_and_assumed_languages_are_said(extract: RunHere) -> None:
+    lines = [json.dumps({"text": "Der Gletscher schmilzt im warmen Sommer."}), json.dumps({"text": "BERT"})]
+    ended = extract(write("langs.jsonl", "\n".join(lines)), "--format", "json")
+    assert [document["lang"] for document in ended.documents] == ["de", "en"]
+    assert "1 of 2 documents too short to detect their language: English assumed" in ended.err
+    table = extract("langs.jsonl").out
+    assert "langs.jsonl:1  (detected: de)" in table
+    assert "langs.jsonl:2  (too short to detect its language: English assumed; --lang names it)" in table
 
 
 def test_rejects_go_to_a_file(extract: RunHere) -> None:

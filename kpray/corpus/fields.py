@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from kpray.corpus.limits import Limits
 from kpray.document import Document, Record
 from kpray.errors import RejectedDocument
+from kpray.text.detection import document_language
 
 # Names of each field; the first one with a value counts.
 _TITLE = ("title",)
@@ -76,7 +78,7 @@ def parse_fields(fields: Mapping[str, Any], *, source: str, line: int, lang: str
         fields: field names and values.
         source: name of the file.
         line: line of the record, counted from 1.
-        lang: language of records without a language field.
+        lang: language of records without a language field; `auto`: detected from the text.
         limits: maximum sizes; larger records are rejected.
 
     Raises:
@@ -101,7 +103,7 @@ def parse_fields(fields: Mapping[str, Any], *, source: str, line: int, lang: str
 
 
 def make_document(*, id: str, body: str, title: str, lang: str, limits: Limits) -> Document:
-    """Make a document; white space around title and body is removed.
+    """Make a document; white space around title and body is removed, and its language is detected if `lang` is `auto`.
 
     Raises:
         RejectedDocument: the text is too long.
@@ -112,7 +114,13 @@ def make_document(*, id: str, body: str, title: str, lang: str, limits: Limits) 
             f"the text has {len(document.text)} characters, more than the limit of {limits.max_characters} "
             "(limits.max_characters)"
         )
-    return document
+    return with_language(document)
+
+
+def with_language(document: Document) -> Document:
+    """The document with its language detected, if its `lang` names none."""
+    lang, source = document_language(document.lang, document.text)
+    return document if source == "named" else replace(document, lang=lang, lang_source=source)
 
 
 def _string(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

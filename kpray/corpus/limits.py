@@ -19,6 +19,7 @@ class Limits(Settings):
 class ReadingSettings(Settings):
     """Settings of every command that reads documents."""
 
-    lang: str = "en"
-    """Language of documents whose record has no `lang` field."""
+    lang: str = "auto"
+    """Language of documents whose record has no `lang` field: a code (`en`, `zh_CN`), an English name, or `auto`, which
+    detects it from the text."""
     limits: Limits = Limits()

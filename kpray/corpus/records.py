@@ -16,6 +16,7 @@ from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.sources import Source, find_sources
 from kpray.document import Record
 from kpray.errors import RejectedDocument
+from kpray.text.detection import AUTO
 
 STANDARD_INPUT = "-"
 _RECORDS_PER_CHUNK = 100
@@ -50,7 +51,7 @@ def parse_chunk(chunk: Chunk, lang: str, limits: Limits) -> Iterator[Record | Re
     return _parse_items(chunk.items, chunk.format, chunk.source, lang, limits)
 
 
-def read_records(paths: Sequence[str], lang: str = "en", limits: Limits | None = None) -> Iterator[Record | Reject]:
+def read_records(paths: Sequence[str], lang: str = AUTO, limits: Limits | None = None) -> Iterator[Record | Reject]:
     """Read the records of files and folders in this process.
 
     Args:

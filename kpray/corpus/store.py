@@ -19,6 +19,7 @@ from kpray.corpus.writing import write_rejects, write_text
 from kpray.document import Document, Record
 from kpray.errors import UserError
 from kpray.storage import whole_folder
+from kpray.text.detection import AUTO
 
 _PASSAGES, _KEYS, _ROWS, _INFO = "passages.arrow", "keys.npy", "rows.npy", "store.json"
 _REJECTS = "rejects.jsonl"
@@ -119,7 +120,7 @@ class PassageStore:
         return fields["lang"], fields["id"]
 
 
-def build_store(paths: Sequence[str], folder: Path, lang: str = "en", limits: Limits | None = None) -> PassageStore:
+def build_store(paths: Sequence[str], folder: Path, lang: str = AUTO, limits: Limits | None = None) -> PassageStore:
     """Write the records of files into a new folder. The folder appears only when it is complete.
 
     Args:

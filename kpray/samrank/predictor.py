@@ -181,6 +181,7 @@ class SAMRank(Predictor[PreparedDocument]):
         keyphrases = [
             Keyphrase(document.phrases[spelling[group]], float(scores[group]), present=True)
             for group in np.argsort(-scores, kind="stable")[:top].tolist()
+            if scores[group] > 0  # 0: every occurrence is a part of a longer phrase (Sec. 3.5)
         ]
         return Explanation(keyphrases, document.spans, share_of_best(tokens).mean(axis=0))
 

@@ -91,8 +91,8 @@ class ServeConfig(MethodSections):
     models: Annotated[tuple[str, ...], Field(min_length=1)] = ("samrank",)
     """Models to serve, each as NAME=PREDICTOR. Requests choose a model by NAME. PREDICTOR is samrank, or the folder of
     a saved predictor that all nodes see. `samrank` is short for samrank=samrank. The first model is the default."""
-    lang: str = "en"
-    """Language of documents without a `lang` field."""
+    lang: str = "auto"
+    """Language of documents without a `lang` field: a code, an English name, or `auto`, which detects it."""
     api_keys: Path | None = None
     """File of API keys, one `name:key` per line. It is read again when it changes. The environment variable
     KPRAY_API_KEYS adds keys, separated by commas. Without any keys, requests need none."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from weakref import WeakValueDictionary
 
+from kpray.corpus.fields import with_language
 from kpray.document import Document
 from kpray.errors import RejectedDocument
 from kpray.registry import open_predictor
@@ -76,13 +77,16 @@ class Replica:
     async def _result(self, name: str, batcher: Batcher, given: DocumentMessage, request: KeyphrasesRequest) -> Result:
         lang = given.lang or request.lang or self._config.lang
         document = Document(id=given.id or "", body=given.text, title=given.title.strip(), lang=lang)
+        document = with_language(document)
         length, limit = len(document.text), self._config.limits.characters
         try:
             if not document.text.strip():
                 raise RejectedDocument("the document has no text")
             if length > limit:
                 raise TooLong(f"the document has {length} characters, but the limit is {limit}")
-            result = result_of(given.id, await batcher.explain(document, request.top), explain=request.explain)
+            result = result_of(
+                given.id, document.lang, await batcher.explain(document, request.top), explain=request.explain
+            )
         except RejectedDocument as error:
             result = Result(id=given.id, error=DocumentError(code="rejected", message=error.reason))
         except TooLong as error:

@@ -37,7 +37,7 @@ class DocumentMessage(_Message):
     id: Annotated[str, Field(max_length=200), AfterValidator(_whole)] | None = None
     """Any text. It is returned with the result."""
     lang: Lang | None = None
-    """Language of the document (`en`, `zh_CN`)."""
+    """Language of the document: a code (`en`, `zh_CN`), an English name, or `auto`."""
 
 
 class KeyphrasesRequest(_Message):
@@ -50,7 +50,7 @@ class KeyphrasesRequest(_Message):
     model: str | None = None
     """Name of a model in /v1/models. Default: the first model."""
     lang: Lang | None = None
-    """Language of documents that do not name one."""
+    """Language of documents that do not name one. Default: the setting of the service, which detects it."""
     explain: bool = False
     """Also return the score of each token, and the retrieved passages."""
 
@@ -118,6 +118,8 @@ class Result(_Message):
 
     id: str | None = None
     """Id of the document."""
+    lang: str | None = None
+    """Language of the document, as given or as detected."""
     keyphrases: list[KeyphraseMessage] = []
     """Keyphrases, best first."""
     tokens: list[TokenMessage] | None = None
@@ -203,14 +205,14 @@ class HealthResponse(_Message):
     status: str
 
 
-def result_of(id: str | None, explanation: Explanation, *, explain: bool) -> Result:
+def result_of(id: str | None, lang: str, explanation: Explanation, *, explain: bool) -> Result:
     """Make the result of a document from its explanation."""
     phrases = [
         KeyphraseMessage(text=phrase.text, score=phrase.score, present=phrase.present)
         for phrase in explanation.keyphrases
     ]
     if not explain:
-        return Result(id=id, keyphrases=phrases)
+        return Result(id=id, lang=lang, keyphrases=phrases)
     tokens = [
         TokenMessage(start=start, end=end, score=score)
         for (start, end), score in zip(explanation.spans.tolist(), explanation.scores.tolist(), strict=True)
@@ -219,4 +221,4 @@ def result_of(id: str | None, explanation: Explanation, *, explain: bool) -> Res
         EvidenceMessage(text=found.document.text, keyphrases=list(found.keyphrases), score=found.score)
         for found in explanation.evidence
     ]
-    return Result(id=id, keyphrases=phrases, tokens=tokens, evidence=evidence)
+    return Result(id=id, lang=lang, keyphrases=phrases, tokens=tokens, evidence=evidence)

@@ -14,16 +14,15 @@ from typing import Literal
 
 import numpy as np
 
+from kpray.text.content_words import content_word_phrases
 from kpray.text.general_words import GENERAL_MODIFIERS, GENERAL_NOUNS
-from kpray.text.languages import primary_language, split_language, stop_words
+from kpray.text.languages import primary_language, split_language
 from kpray.text.tagging import Tagger
 from kpray.text.words import Words
 
 CandidateRule = Literal["paper", "extended"]
 
 MAX_WORDS = 5
-MAX_RUN_WORDS = 3  # a sequence of content words up to this length is one candidate
-MAX_PART_WORDS = 2  # a longer sequence is cut into candidates up to this length
 MIN_CHARACTERS = 3
 MAX_CHARACTERS = 100  # longer "words" are data, not language
 
@@ -41,7 +40,6 @@ _ENGLISH_STOP_WORDS = frozenset(
     weren what when where which while who whom why will with won wouldn y you your yours yourself yourselves
     """.split()
 )
-_RUN = re.compile(r"W+")
 
 
 def find_candidates(text: str, lang: str, rule: CandidateRule, tagger: Tagger) -> tuple[Words, np.ndarray]:
@@ -65,7 +63,7 @@ def find_candidates(text: str, lang: str, rule: CandidateRule, tagger: Tagger) -
     if language == "en":
         spans = _noun_phrases(words, tagger.tag(words), rule)
     else:
-        spans = _runs(words, stop_words(language), MIN_CHARACTERS if language not in ("zh", "ko") else 1)
+        spans = content_word_phrases(words, language, _is_word)
     return words, np.array(spans, dtype=np.int32).reshape(-1, 2)
 
 
@@ -114,24 +112,3 @@ def _extended_letter(word: str, tag: str) -> str:
 def _is_word(word: str) -> bool:
     # The Penn Treebank's symbols for brackets, such as -LRB-, have letters but are not words.
     return len(word) <= MAX_CHARACTERS and any(map(str.isalnum, word)) and not (word[0] == word[-1] == "-")
-
-
-def _runs(words: Words, stops: frozenset[str], min_characters: int) -> list[tuple[int, int]]:
-    """Sequences of words between stop words and punctuation. Long ones contain verbs and are cut into short parts."""
-    letters = "".join(
-        "x" if word.lower() in stops or len(word) < min_characters or not _is_word(word) or word.isdigit() else "W"
-        for word in words.texts
-    )
-    spans = []
-    for match in _in_sentences(_RUN, letters, words):
-        start, end = match.span()
-        if end - start <= MAX_RUN_WORDS:
-            spans.append((start, end))
-        else:
-            spans += [
-                (first, first + length)
-                for first in range(start, end)
-                for length in range(1, MAX_PART_WORDS + 1)
-                if first + length <= end
-            ]
-    return spans

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from functools import cache
+from operator import itemgetter
 
 from kpray.errors import RejectedDocument
+from kpray.text.korean import split_korean_particles
+from kpray.text.language_names import CODES, ENGLISH_NAMES
 from kpray.text.words import Words, split_words, words_from_spans
 
 #: Languages without spaces between words; kpray has a segmenter only for Chinese.
 _UNSPACED = frozenset({"bo", "dz", "ja", "km", "lo", "my", "th", "yue", "zh"})
 _ALIASES = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl", "cn": "zh", "kr": "ko", "cz": "cs"}
+_SEPARATOR = re.compile(r"[-_\s()]+(?=.)")
+_GENDER_FORM = re.compile(r"\b[^\W\d]{2,}[:*](?:innen|in)\b")
 _SPACE = re.compile(r"\s")
 
 
 @cache
 def primary_language(lang: str) -> str:
-    """Primary language code, as used by the word lists: `pt_BR`, `zh-Hans` and `NB` become `pt`, `zh` and `no`."""
-    code = re.split(r"[-_]", lang.strip().lower(), maxsplit=1)[0]
-    return _ALIASES.get(code, code)
+    """Primary language code, as used by the word lists.
+
+    `pt_BR`, `zh-Hans` and `NB` become `pt`, `zh` and `no`; `deu`, `ger`, `German` and `Deutsch` become `de`. Other
+    names are returned in lower case, up to their first `-` or `_`.
+    """
+    name = lang.strip().lower()
+    parts = _SEPARATOR.split(name)
+    # "Simplified Chinese" and "Portuguese (Brazil)" name the language last or first.
+    known = next((CODES[part] for part in (name, parts[0], parts[-1]) if part in CODES), parts[0])
+    return _ALIASES.get(known, known)
 
 
 @cache
@@ -31,7 +44,11 @@ def stop_words(language: str) -> frozenset[str]:
     import stopwordsiso
 
     if not stopwordsiso.has_lang(language):
-        raise RejectedDocument(f"language {language!r} has no stop-word list")
+        raise RejectedDocument(
+            f"kpray has no stop-word list for {ENGLISH_NAMES[language]} ({language})"
+            if language in ENGLISH_NAMES
+            else f"unknown language {language!r}: give a code such as en, de or zh, or an English name such as German"
+        )
     return frozenset(stopwordsiso.stopwords(language))
 
 
@@ -45,7 +62,23 @@ def split_language(text: str, language: str) -> Words:
         return _split_chinese(text)
     if language in _UNSPACED:
         raise RejectedDocument(f"language {language!r} is written without spaces, and kpray cannot split it into words")
-    return split_words(text)
+    words = split_words(text)
+    if language == "ko":
+        return words_from_spans(text, split_korean_particles(text, words.spans))
+    if language == "de":
+        return words_from_spans(text, _join_gender_forms(text, words.spans))
+    return words
+
+
+def _join_gender_forms(text: str, spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Make one word of Kund:innen and Kund*in."""
+    joined = list(spans)
+    for match in _GENDER_FORM.finditer(text):
+        first = bisect_left(joined, match.start(), key=itemgetter(0))
+        last = bisect_left(joined, match.end(), key=itemgetter(0))
+        if first < last and joined[first][0] == match.start() and joined[last - 1][1] == match.end():
+            joined[first:last] = [match.span()]
+    return joined
 
 
 def _split_chinese(text: str) -> Words:

@@ -241,3 +241,14 @@ def test_any_object_is_a_storable_record_or_a_reject(fields: dict[str, Any]) -> 
         assert record.document.id
         assert record.document.lang
         assert all(phrase == phrase.strip() != "" for phrase in record.keyphrases)
+
+
+@pytest.mark.parametrize("fields", [{}, {"lang": "und"}, {"language": None}])
+def test_language_is_detected(fields: dict[str, Any]) -> None:
+    document = parse({"text": "Der Gletscher schmilzt im warmen Sommer.", **fields}, lang="auto").document
+    assert (document.lang, document.lang_source) == ("de", "detected")
+
+
+def test_language_of_a_record_is_not_detected() -> None:
+    document = parse({"text": "Der Gletscher schmilzt.", "lang": "fr"}, lang="auto").document
+    assert (document.lang, document.lang_source) == ("fr", "named")

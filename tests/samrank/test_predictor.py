@@ -269,6 +269,18 @@ def test_candidates_of_the_paper_come_from_the_text_as_given(
     assert any("e\ufb03cient" in phrase.text for phrase in keyphrases)
 
 
+def test_no_phrase_has_a_score_of_zero(tiny_model: Callable[[str], TinyModel]) -> None:
+    # Each single word of a long sequence occurs only inside of pairs of words, so its score is 0 (Sec. 3.5).
+    document = Document("1", "rouge vert bleu gris", lang="fr")
+    [found] = open_samrank(tiny_model("bert"), heads=("1-1",)).predict([document])
+    assert [phrase.text for phrase in sorted(found, key=lambda phrase: document.text.index(phrase.text))] == [
+        "rouge vert",
+        "vert bleu",
+        "bleu gris",
+    ]
+    assert all(phrase.score > 0 for phrase in found)
+
+
 def test_muted_tokens_are_the_last_of_bert_and_the_first_of_causal_models(
     tiny_model: Callable[[str], TinyModel], tagger: Tagger
 ) -> None:

@@ -34,7 +34,8 @@ def test_keyphrases_are_those_of_the_predictor(start_service: StartService, tiny
         [phrase.text for phrase in phrases] for phrases in expected
     ]
     first = body["results"][0]
-    assert set(first) == {"keyphrases"}
+    assert set(first) == {"lang", "keyphrases"}
+    assert first["lang"] == "en"
     assert set(first["keyphrases"][0]) == {"text", "score", "present"}
 
 
@@ -47,6 +48,7 @@ def test_title_id_and_language_of_a_document(start_service: StartService) -> Non
     response = start_service().request("POST", "/v1/keyphrases", json={"documents": documents, "lang": "en"})
     titled, french, thai = response.json()["results"]
     assert titled["id"] == "7"
+    assert (titled["lang"], french["lang"]) == ("en", "fr")
     assert "Sparse networks" in {phrase["text"] for phrase in titled["keyphrases"]}
     assert "réseaux" in {phrase["text"] for phrase in french["keyphrases"]}
     assert thai["error"]["code"] == "rejected"

@@ -151,6 +151,29 @@ def test_paper_rule_agrees_with_nltk(drawn: list[TaggedSentence]) -> None:
 @pytest.mark.parametrize(
     ("text", "lang", "phrases"),
     [
+        (
+            "Der Gletscher bedroht das Dorf. Ein kalter Gletscher wächst langsam.",
+            "de",
+            ["Gletscher", "Dorf", "kalter Gletscher"],
+        ),
+        (
+            "Forscherinnen warten auf Kund:innen und Nachbar*innen.",
+            "de",
+            ["Forscherinnen", "Kund:innen", "Nachbar*innen"],
+        ),
+        ("glacier alpin, document pertinent", "fr", ["glacier alpin", "document pertinent"]),
+        (
+            "Les glaciers alpins reculent car la chaleur estivale augmentait",
+            "fr",
+            ["glaciers alpins", "chaleur estivale"],
+        ),
+        ("un agent chimique, les agents polluent", "fr", ["agent chimique", "agents"]),
+        ("Los glaciares alpinos alimentaban el valle", "es", ["glaciares alpinos", "valle"]),
+        ("Os glaciares alpinos alimentavam o vale", "pt", ["glaciares alpinos", "vale"]),
+        ("Il ghiacciaio alpino alimentava e alimentando la valle", "it", ["ghiacciaio alpino alimentava", "valle"]),
+        ("Альпийский ледник питает горную реку", "ru", ["Альпийский ледник", "горную реку"]),
+        ("빙하의 후퇴를 측정하는 위성은 하천을 관측한다.", "ko", ["빙하", "후퇴", "위성", "하천"]),
+        ("해빙 속도와 기온을 비교하였다", "ko", ["해빙 속도", "기온"]),
         ("Les réseaux de neurones profonds, et 2009 graphes.", "fr", ["réseaux", "neurones profonds", "graphes"]),
         ("Das Netz ist ein neuronales Netz", "de", ["Netz", "neuronales Netz"]),
         ("x yz abc", "fr", ["abc"]),  # words of one or two letters do not count

@@ -28,6 +28,20 @@ from kpray.text.words import split_words
         ("in", "id"),
         ("", ""),
         ("yue", "yue"),
+        ("English", "en"),
+        ("eng", "en"),
+        ("ger", "de"),
+        ("deu", "de"),
+        ("Deutsch", "de"),
+        ("français", "fr"),
+        ("Português (Brasil)", "pt"),
+        ("Simplified Chinese", "zh"),
+        ("Chinese (Traditional)", "zh"),
+        ("中文", "zh"),
+        ("fil", "tl"),
+        ("nob", "no"),
+        ("xx", "xx"),
+        ("klingon-x", "klingon"),
     ],
 )
 def test_primary_language(lang: str, language: str) -> None:
@@ -52,8 +66,13 @@ def test_stop_words(language: str, words: set[str]) -> None:
 
 @pytest.mark.parametrize("language", ["xx", "", "klingon"])
 def test_language_without_stop_words(language: str) -> None:
-    with pytest.raises(RejectedDocument, match=f"^language {language!r} has no stop-word list$"):
+    with pytest.raises(RejectedDocument, match=f"^unknown language {language!r}: give a code such as en, de or zh, "):
         stop_words(language)
+
+
+def test_known_language_without_stop_words() -> None:
+    with pytest.raises(RejectedDocument, match=r"^kpray has no stop-word list for Tamil \(ta\)$"):
+        stop_words("ta")
 
 
 @pytest.mark.parametrize("language", ["ja", "th", "lo", "my", "km", "yue"])

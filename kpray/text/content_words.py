@@ -1,0 +1,125 @@
+"""Candidate phrases in languages other than English: sequences of content words, without verbs and particles.
+
+kpray has no tagger for these languages. Content words are the words that are no stop words. A verb ends a sequence;
+it is recognised by its ending, and by the rest of the document: a word that follows an article somewhere is a noun. In
+German, nouns are the words with a capital.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+
+from kpray.text.korean import is_korean_ending
+from kpray.text.languages import stop_words
+from kpray.text.words import Words
+
+MAX_RUN_WORDS = 3  # a sequence of content words up to this length is one candidate
+MAX_PART_WORDS = 2  # a longer sequence is cut into candidates up to this length
+MIN_CHARACTERS = 3
+
+_RUN = re.compile(r"W+")
+_GERMAN_RUN = re.compile(r"[AN]*N")  # A: a word with the ending of an adjective
+
+#: Language -> endings of finite verbs, infinitives and gerunds.
+_VERB_ENDINGS = {
+    # Not the adjectives and nouns that look alike: récurrent, cohérent, intelligent, document, important, glacier.
+    "fr": r"(?<!m)(?<!urr)(?<!ér)(?<!rtin)(?<!équ)(?<!lat)(?<!val)(?<!ac)(?<!éc)(?<!rman)(?<!sci)(?<!ellig)(?<!ag)ent|"
+    r"(?<!import)(?<!suiv)(?<!const)(?<!puiss)(?<!domin)(?<!viv)(?<!cour)(?<!redond)(?<!dist)ant|"
+    r"ait|aient|[^i]ons|ez|era|eront|erait|eraient|[^i]er|ettre",
+    "es": r"aron|ieron|aban|arán|erán|irán|ando|iendo|[^aeiou]ó|amos|emos|imos|aba|aría|arían|ar|er|ir|arse",
+    "pt": r"aram|eram|iram|avam|ará|arão|ando|endo|indo|ou|eu|iu|amos|emos|imos|ava|aria|ariam|ar|er|ir",
+    "it": r"arono|erono|irono|avano|evano|ando|endo|iamo|are|ere|ire|[^aeiou]ò",
+    "ru": r"[аяуе]ет|[аяу]ют|ят|[аяеи]тся|[аяие]ться|[аяи]ть|лся|лась|лось|лись|овал[аи]?|[аяи]ли",
+}
+#: Language -> articles and the like. The next word is a noun or an adjective.
+_ARTICLES = {
+    "fr": "le la les l un une des du au aux ce cet cette ces son sa ses leur leurs notre nos d de",
+    "es": "el la los las un una unos unas del al este esta estos estas su sus de",
+    "pt": "o a os as um uma uns umas do da dos das no na nos nas ao à aos às este esta seu sua seus suas de",
+    "it": "il lo la i gli le l un uno una del dello della dei degli delle al alla ai alle nel nella di d",
+}
+_RUSSIAN_NOUNS = frozenset("память печать сеть нить кровать тетрадь медь степь модель рать знать мать".split())
+_ADJECTIVE = re.compile(r".{2,}(?:e|en|er|es|em)")
+
+
+def content_word_phrases(words: Words, language: str, is_word: Callable[[str], bool]) -> list[tuple[int, int]]:
+    """Candidates of a document: first word and one past the last word of each, in text order.
+
+    Args:
+        words: the words of the document.
+        language: primary code, not `en`.
+        is_word: whether a word is language and no punctuation or data.
+
+    Raises:
+        RejectedDocument: kpray has no stop words for the language.
+    """
+    stops = stop_words(language)
+    min_characters = MIN_CHARACTERS if language not in ("zh", "ko") else 1
+    lowered = [word.lower() for word in words.texts]
+    content = [
+        word not in stops and len(word) >= min_characters and is_word(text) and not word.isdigit()
+        for word, text in zip(lowered, words.texts, strict=True)
+    ]
+    if language == "de" and (letters := _german_letters(words, content)):
+        return _sequences(words, letters, _GERMAN_RUN)
+    is_other = _other_word(words, lowered, language)
+    letters = "".join(
+        "W" if usable and not is_other(word) else "x" for usable, word in zip(content, lowered, strict=True)
+    )
+    return _sequences(words, letters, _RUN)
+
+
+def _sequences(words: Words, letters: str, grammar: re.Pattern[str]) -> list[tuple[int, int]]:
+    spans = []
+    for first, last in zip(words.sentences, [*words.sentences[1:], len(letters)], strict=False):
+        for match in grammar.finditer(letters, first, last):
+            start, end = match.span()
+            if end - start <= MAX_RUN_WORDS:
+                spans.append((start, end))
+                continue
+            spans += [
+                (begin, begin + length)
+                for begin in range(start, end)
+                for length in range(1, MAX_PART_WORDS + 1)
+                if begin + length <= end and letters[begin + length - 1] != "A"
+            ]
+    return spans
+
+
+def _german_letters(words: Words, content: list[bool]) -> str:
+    """One letter for each word: N noun, A adjective, x other. Empty if the text has no capitals, or only capitals."""
+    capital = [word[0].isupper() for word in words.texts]
+    used = [is_capital for is_capital, usable in zip(capital, content, strict=True) if usable]
+    if not 0.2 < sum(used) / max(len(used), 1) < 0.95:
+        return ""
+    starts = set(words.sentences)
+    # The first word of a sentence has a capital anyway. It is no noun if the text has it in lower case, too.
+    small = {word for word, is_capital in zip(words.texts, capital, strict=True) if not is_capital}
+    letters = ""
+    for index, (word, usable) in enumerate(zip(words.texts, content, strict=True)):
+        if not usable:
+            letters += "x"
+        elif capital[index] and not (index in starts and word.lower() in small):
+            letters += "N"
+        else:
+            letters += "A" if _ADJECTIVE.fullmatch(word) else "x"
+    return letters
+
+
+def _other_word(words: Words, lowered: list[str], language: str) -> Callable[[str], bool]:
+    """A test for words that are verbs, particles or endings."""
+    if language == "ko":
+        return is_korean_ending
+    if language not in _VERB_ENDINGS:
+        return lambda word: False
+    articles = frozenset(_ARTICLES.get(language, "").split())
+    nominal = {word for before, word in pairwise(lowered) if before.rstrip("'’") in articles}
+    nominal |= {word for word, text in zip(lowered, words.texts, strict=True) if text[0].isupper()} | _RUSSIAN_NOUNS
+    return partial(_is_verb, ending=re.compile(rf"\w{{2,}}(?:{_VERB_ENDINGS[language]})"), nominal=nominal)
+
+
+def _is_verb(word: str, ending: re.Pattern[str], nominal: set[str]) -> bool:
+    return word not in nominal and ending.fullmatch(word) is not None
