@@ -16,20 +16,20 @@ GENERAL_MODIFIERS = frozenset(
     available bad basic best better broad called careful certain chief classic clear close common
     comparable competing complete comprehensive considerable considered consistent conventional convincing
     corresponding crucial current cutting-edge desirable desired detailed developed different difficult
-    distinct due earlier easy effective efficient enhanced enormous entire essential established excellent
-    existing expected experimental extensive extra famous few fewer final first following former full
-    further future general given good great greater growing half high-quality higher important impressive
-    improved increased increasing individual inherent innovative interesting introduced known large larger
-    largest last late later latest latter less likely limited little long-standing low-cost main major
-    many mere minor modern modified more most much multiple new newer next novel numerous obtained obvious
-    old original other overall own particular past popular possible potential powerful practical precise
-    preliminary presented previous prior promising proper proposed real-world realistic reasonable recent
-    related relevant reliable remaining reported required respective resulting rich right rigorous same
-    satisfactory second selected sensible separate several severe short significant similar simple
-    simplified single slight small smaller so-called sophisticated special specific specified standard
-    state-of-the-art studied subsequent substantial successful such suitable superior sure third top
-    traditional true typical underlying unique used useful usual valuable various vast very vital
-    well-known whole wide widespread
+    distinct due earlier early easy effective efficient enhanced enormous entire essential established
+    excellent existing expected experimental extensive extra famous few fewer final first following former
+    full further future general given good great greater growing half hard high-quality higher important
+    impressive improved increased increasing individual inherent initial innovative interesting introduced
+    key known large larger largest last late later latest latter less likely limited little long-standing
+    low-cost lower main major many mere minor modern modified more most much multiple necessary new newer
+    next novel numerous obtained obvious old original other overall own particular past popular possible
+    potential powerful practical precise preliminary presented previous primary prior promising proper
+    proposed real-world realistic reasonable recent related relevant reliable remaining reported required
+    respective resulting rich right rigorous same satisfactory second selected sensible separate several
+    severe short significant similar simple simplified single slight small smaller so-called solid
+    sophisticated special specific specified standard state-of-the-art strong studied subsequent
+    substantial successful such sufficient suitable superior sure third top total traditional true typical
+    underlying unique used useful usual valuable various vast very vital well-known whole wide widespread
     """.split()
 )
 
@@ -72,30 +72,33 @@ GENERAL_TERMS = frozenset(
     advanced encryption; alternative medicine; associated press; available bandwidth; best buy;
     best practice; best practices; case studies; case study; case tools; common cold; common ground;
     common law; common market; common sense; common stock; competing risks; complete graph; complete graphs;
-    conventional weapons; current account; current density; different equations; efficient frontier;
-    efficient market; expected utility; expected value; field study; final fantasy; first aid;
-    first amendment; first lady; first responders; focus group; focus groups; former soviet; full moon;
-    function point; function points; future contracts; general anesthesia; general assembly;
-    general electric; general motors; general practitioner; general relativity; good friday; great barrier;
-    great britain; great depression; great lakes; great wall; group work; higher education; higher order;
-    individual differences; individual rationality; introduced species; knowledge work; known issues;
-    large hadron; large intestine; large numbers; late fee; level set; level sets; limited liability;
-    little league; major league; minor league; modern art; multiple choice; multiple sclerosis; new age;
-    new brunswick; new deal; new delhi; new england; new guinea; new hampshire; new haven; new jersey;
-    new media; new mexico; new orleans; new testament; new wave; new year; new york; new zealand;
-    object model; objective function; objective functions; old age; old testament; old town; original sin;
-    other backward; past tense; popular culture; popular vote; potential difference; potential energy;
-    prior art; prior distribution; process improvement; process model; product quality; proper nouns;
-    rich text; right wing; second amendment; second language; second order; selected reaction;
-    severe weather; short circuit; short selling; short story; significant figures; significant other;
-    similar triangles; simple harmonic; single machine; single malt; single parent; single sign-on;
-    small business; small businesses; small intestine; small talk; small world; special education;
-    special effects; special forces; special needs; special relativity; standard deviation;
-    standard deviations; standard error; standard gauge; standard library; standard model; state space;
-    structure function; third parties; third party; third world; time series; top level; top quark;
-    topic model; topic models; traditional medicine; true north; true positive; type system; type systems;
-    unique identifier; use case; use cases; user experience; user model; user studies; user study;
-    vital signs; whole genome; whole grain; whole wheat; work group; world wide
+    conventional weapons; current account; current density; different equations; early childhood;
+    early warning; efficient frontier; efficient market; expected utility; expected value; field study;
+    final fantasy; first aid; first amendment; first lady; first responders; focus group; focus groups;
+    former soviet; full moon; function point; function points; future contracts; general anesthesia;
+    general assembly; general electric; general motors; general practitioner; general relativity;
+    good friday; great barrier; great britain; great depression; great lakes; great wall; group work;
+    hard disk; hard drive; hard rock; higher education; higher order; individual differences;
+    individual rationality; initial public; initial value; introduced species; key exchange; key management;
+    key stage; knowledge work; known issues; large hadron; large intestine; large numbers; late fee;
+    level set; level sets; limited liability; little league; lower bound; lower bounds; lower house;
+    major league; minor league; modern art; multiple choice; multiple sclerosis; new age; new brunswick;
+    new deal; new delhi; new england; new guinea; new hampshire; new haven; new jersey; new media;
+    new mexico; new orleans; new testament; new wave; new year; new york; new zealand; object model;
+    objective function; objective functions; old age; old testament; old town; original sin; other backward;
+    past tense; popular culture; popular vote; potential difference; potential energy; primary care;
+    primary key; primary school; prior art; prior distribution; process improvement; process model;
+    product quality; proper nouns; rich text; right wing; second amendment; second language; second order;
+    selected reaction; severe weather; short circuit; short selling; short story; significant figures;
+    significant other; similar triangles; simple harmonic; single machine; single malt; single parent;
+    single sign-on; small business; small businesses; small intestine; small talk; small world; solid state;
+    special education; special effects; special forces; special needs; special relativity;
+    standard deviation; standard deviations; standard error; standard gauge; standard library;
+    standard model; state space; strong password; structure function; sufficient condition;
+    sufficient conditions; third parties; third party; third world; time series; top level; top quark;
+    topic model; topic models; total cost; traditional medicine; true north; true positive; type system;
+    type systems; unique identifier; use case; use cases; user experience; user model; user studies;
+    user study; vital signs; whole genome; whole grain; whole wheat; work group; world wide
     """.strip()
     .replace("\n    ", " ")
     .split("; ")

@@ -161,7 +161,7 @@ def _parts(start: int, end: int, letters: str, tagged: _Tagged) -> list[tuple[in
     parts = []
     for first, last in pairwise(edges):
         long = last - first > MAX_WORDS
-        if long and texts[first] != texts[first].lower() and letters[first + PART_WORDS - 1] == "N":
+        if long and texts[first] != texts[first].lower() and letters[first + PART_WORDS - 1] in "NC":
             parts.append((first, first + PART_WORDS))  # a name starts with its most important words
         if "N" in letters[first:last]:
             parts.append((last - PART_WORDS if long else first, last))
@@ -281,7 +281,8 @@ def _letter(index: int, tagged: _Tagged) -> str:
     if len(word) < MIN_CHARACTERS:
         letters_and_digits = word[1:] != lowered[1:] or (word != lowered and not word.isalpha())
         return "N" if letters_and_digits and (noun or tag in ("CD", "JJ")) and tagged.plain[index] else "s"
-    if noun or (tag == "CD" and word != lowered and not word.isalpha()):
+    named = word != lowered and any(map(str.isdigit, word))  # IL-2, 256GB
+    if noun or (named and tag in ("CD", "JJ")):
         return "N"
     return {"JJ": "J", "JJR": "R", "JJS": "R", "VBN": "D"}.get(tag, "x")
 
