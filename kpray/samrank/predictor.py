@@ -23,6 +23,7 @@ from kpray.samrank.phrases import Occurrences, find_occurrences, phrase_scores
 from kpray.samrank.scores import Redistribution, Weighting
 from kpray.text.candidates import find_candidates
 from kpray.text.cleaning import Cleaned, clean
+from kpray.text.concepts import concept_keys
 from kpray.text.languages import primary_language
 from kpray.text.stems import stem_phrase
 from kpray.text.tagging import load_tagger
@@ -40,9 +41,9 @@ class PreparedDocument:
         spans: int32 [tokens, 2] character offsets in the text as given, special tokens left out.
         occurrences: occurrences of the candidates.
         phrases: text of each candidate's first occurrence.
-        groups: int64 [phrases], group of each phrase. Phrases with equal stems share a group; groups are numbered from
-            0 in order of appearance.
-        stems: the stems of each group.
+        groups: int64 [phrases], group of each phrase. Phrases with equal stems share a group; with the rule `extended`,
+            phrases of one concept do. Groups are numbered from 0 in order of appearance.
+        stems: the stems of each group's first phrase.
     """
 
     segments: list[np.ndarray]
@@ -126,15 +127,20 @@ class SAMRank(Predictor[PreparedDocument]):
             " ".join(text[words.spans[start][0] : words.spans[end - 1][1]].split())
             for start, end in first_words.tolist()
         ]
+        if self.config.candidates == "extended" and primary_language(document.lang) == "en":
+            keys = concept_keys(phrases, words.texts, [(start, end) for start, end in first_words.tolist()])
+        else:
+            keys = [stem_phrase(phrase, document.lang) for phrase in phrases]
         numbered: dict[str, int] = {}
-        groups = [numbered.setdefault(stem_phrase(phrase, document.lang), len(numbered)) for phrase in phrases]
+        groups = [numbered.setdefault(key, len(numbered)) for key in keys]
+        stems = {key: stem_phrase(phrase, document.lang) for key, phrase in zip(keys[::-1], phrases[::-1], strict=True)}
         return PreparedDocument(
             segments=[np.concatenate([self.prefix, segment, self.suffix]) for segment in segments] if phrases else [],
             spans=cleaned.given_spans(spans),
             occurrences=occurrences,
             phrases=phrases,
             groups=np.array(groups, dtype=np.int64),
-            stems=list(numbered),
+            stems=[stems[key] for key in numbered],
         )
 
     @override

@@ -1,8 +1,10 @@
-"""English words that say little about the subject of a text, such as "new" and "results".
+"""Lists of English words: general ones such as "new" and "results", which say little about the subject, and others.
 
 They were chosen on the train and validation parts of Inspec and the train part of SemEval2010. There, a phrase that
 starts with one of the modifiers is almost never a keyphrase, but the rest of the phrase often is ("new algorithm",
 "several Monte Carlo methods"). A phrase that consists of these nouns is almost never a keyphrase ("results").
+Modifiers that often belong to the keyphrases of KP20k, ACM and Inspec train ("deep", "maximum", "real") are not on the
+list. The other lists are partly written by hand.
 """
 
 from __future__ import annotations
@@ -10,25 +12,24 @@ from __future__ import annotations
 #: Adjectives, participles and ordinals that may start a noun phrase but are not part of a term.
 GENERAL_MODIFIERS = frozenset(
     """
-    able acceptable accurate actual additional adequate advanced alternative appropriate associated available
-    average bad basic best better big broad called careful central certain chief classic clear close common
-    comparable competing complete complex comprehensive considerable considered consistent conventional
-    convincing corresponding crucial current cutting-edge deep desirable desired detailed developed different
-    difficult distinct due earlier early easy effective efficient enhanced enormous entire essential
-    established excellent existing expected experimental extensive extra fair famous few fewer final fine
-    first following former full fundamental further future general given good great greater growing half hard
-    high-quality higher important impressive improved increased increasing individual inherent initial
-    innovative interesting introduced key known large larger largest last late later latest latter least less
-    likely limited little long-standing low-cost lower main major many maximum mere minimum minor modern
-    modified more most much multiple necessary new newer next novel numerous obtained obvious old original
-    other overall own particular past popular possible potential powerful practical precise preliminary
-    presented previous primary principal prior promising proper proposed rapid real real-world realistic
-    reasonable recent related relevant reliable remaining reported required respective resulting rich right
-    rigorous robust same satisfactory second selected sensible separate several severe short significant
-    similar simple simplified single slight small smaller so-called solid sophisticated special specific
-    specified standard state-of-the-art strong studied subsequent substantial successful such sufficient
-    suitable superior sure systematic third top total traditional true typical underlying unique used useful
-    usual valuable various vast very vital well-known whole wide widespread worst
+    able acceptable accurate actual additional adequate advanced alternative appropriate associated
+    available bad basic best better broad called careful certain chief classic clear close common
+    comparable competing complete comprehensive considerable considered consistent conventional convincing
+    corresponding crucial current cutting-edge desirable desired detailed developed different difficult
+    distinct due earlier early easy effective efficient enhanced enormous entire essential established
+    excellent existing expected experimental extensive extra famous few fewer final first following former
+    full further future general given good great greater growing half hard high-quality higher important
+    impressive improved increased increasing individual inherent initial innovative interesting introduced
+    key known large larger largest last late later latest latter less likely limited little long-standing
+    low-cost lower main major many mere minor modern modified more most much multiple necessary new newer
+    next novel numerous obtained obvious old original other overall own particular past popular possible
+    potential powerful practical precise preliminary presented previous primary prior promising proper
+    proposed real-world realistic reasonable recent related relevant reliable remaining reported required
+    respective resulting rich right rigorous same satisfactory second selected sensible separate several
+    severe short significant similar simple simplified single slight small smaller so-called solid
+    sophisticated special specific specified standard state-of-the-art strong studied subsequent
+    substantial successful such sufficient suitable superior sure third top total traditional true typical
+    underlying unique used useful usual valuable various vast very vital well-known whole wide widespread
     """.split()
 )
 
@@ -62,5 +63,110 @@ GENERAL_NOUNS = frozenset(
     success sum summary support system systems table task tasks technique techniques term terms test theme
     thing things thought time times today tool tools topic topics total trend trends type types use user users
     value values variety version versions view viewpoint views way ways week weeks work works world year years
+    """.split()
+)
+
+#: First two words of terms and names that start with a general word.
+GENERAL_TERMS = frozenset(
+    """
+    advanced encryption; alternative medicine; associated press; available bandwidth; best buy;
+    best practice; best practices; case studies; case study; case tools; common cold; common ground;
+    common law; common market; common sense; common stock; competing risks; complete graph; complete graphs;
+    conventional weapons; current account; current density; different equations; early childhood;
+    early warning; efficient frontier; efficient market; expected utility; expected value; field study;
+    final fantasy; first aid; first amendment; first lady; first responders; focus group; focus groups;
+    former soviet; full moon; function point; function points; future contracts; general anesthesia;
+    general assembly; general electric; general motors; general practitioner; general relativity;
+    good friday; great barrier; great britain; great depression; great lakes; great wall; group work;
+    hard disk; hard drive; hard rock; higher education; higher order; individual differences;
+    individual rationality; initial public; initial value; introduced species; key exchange; key management;
+    key stage; knowledge work; known issues; large hadron; large intestine; large numbers; late fee;
+    level set; level sets; limited liability; little league; lower bound; lower bounds; lower house;
+    major league; minor league; modern art; multiple choice; multiple sclerosis; new age; new brunswick;
+    new deal; new delhi; new england; new guinea; new hampshire; new haven; new jersey; new media;
+    new mexico; new orleans; new testament; new wave; new year; new york; new zealand; object model;
+    objective function; objective functions; old age; old testament; old town; original sin; other backward;
+    past tense; popular culture; popular vote; potential difference; potential energy; primary care;
+    primary key; primary school; prior art; prior distribution; process improvement; process model;
+    product quality; proper nouns; rich text; right wing; second amendment; second language; second order;
+    selected reaction; severe weather; short circuit; short selling; short story; significant figures;
+    significant other; similar triangles; simple harmonic; single machine; single malt; single parent;
+    single sign-on; small business; small businesses; small intestine; small talk; small world; solid state;
+    special education; special effects; special forces; special needs; special relativity;
+    standard deviation; standard deviations; standard error; standard gauge; standard library;
+    standard model; state space; strong password; structure function; sufficient condition;
+    sufficient conditions; third parties; third party; third world; time series; top level; top quark;
+    topic model; topic models; total cost; traditional medicine; true north; true positive; type system;
+    type systems; unique identifier; use case; use cases; user experience; user model; user studies;
+    user study; vital signs; whole genome; whole grain; whole wheat; work group; world wide
+    """.strip()
+    .replace("\n    ", " ")
+    .split("; ")
+)
+
+#: Modifiers that no term has, however often it recurs: only a name may have them.
+NEVER_IN_TERMS = frozenset(
+    """
+    able acceptable accurate actual additional adequate appropriate better careful certain considerable
+    considered convincing corresponding crucial desirable detailed developed different difficult distinct
+    due earlier easy effective efficient enormous entire essential established excellent existing
+    extensive famous few fewer following former further given good greater growing half impressive
+    improved increased increasing innovative interesting larger later latest latter less likely main many
+    mere more most much newer new novel numerous obtained obvious other overall own particular practical
+    preliminary presented previous promising proper proposed reasonable recent related relevant reliable
+    remaining reported required respective resulting rich same satisfactory separate several significant
+    similar slight so-called sophisticated specific studied subsequent substantial successful such
+    suitable superior sure traditional typical underlying used useful usual valuable various vast very
+    well-known widespread
+    """.split()
+)
+
+#: Words that a number or letter follows without being part of a term ("Figure 2", "May 15").
+NUMBERED_PARTS = frozenset(
+    """
+    appendix april august case chapter chapters day december definition eq eqs equation equations example
+    exercise february fig figs figure figures in item january july june lemma line lot march may month no
+    november october page pages part point problem proposition q question remark row rule sec section
+    september slide step steps table tables theorem time vol volume week year
+    """.split()
+)
+
+#: Nouns that form a term with the name of a person ("Moore's law").
+EPONYM_NOUNS = frozenset(
+    """
+    algorithm arteries canal cells condition conjecture constant contraction cube cycle demon diagram
+    dilemma disease distribution effect equation equations equivalence expansion fever formula function
+    gap hypothesis identity index inequality integral inversion iteration law laws lemma line matrix
+    method model notation number paradox postulate principle problem procedure process product psychosis
+    purchase ratio razor reflex relation rule score sign space sphere syndrome test theorem theory thesis
+    transform tree triangle tumor tumour wager wheel
+    """.split()
+)
+
+#: Verbs that taggers mistake for nouns, and that seldom are nouns after a plural or a name.
+VERBS = frozenset(
+    """
+    absorb activate apply affect age allow attack bind block boost break bring buy cause choose climb collapse
+    contain convert cost decay decline defeat deliver detect dominate drive eat emit enable encode enter
+    erode explain fail feed fight fix flow fuel gain generate govern grow harm heat help hire hit host
+    hurt improve include infect inhibit invade join kill launch lead leak learn let lift limit lose love
+    make mediate melt modulate need neglect notice occur offer open outperform overtake own persist
+    phosphorylate predict prefer prevent produce promote protect prove provide reach reduce refer regulate
+    release rely replace require reveal rise rot run rust save seek sell send serve shrink sink sleep
+    solve spread stimulate store strike struggle succeed suggest suppress swim target tell threaten
+    transmit travel trigger urge vary visit want warn weaken win worsen
+    """.split()
+)
+
+#: NLTK's English stop words. Taggers sometimes mistake them for nouns, and a long text has many of them.
+STOP_WORDS = frozenset(
+    """
+    a about above after again against ain all am an and any are aren as at be because been before being below
+    between both but by can couldn d did didn do does doesn doing don down during each few for from further had
+    hadn has hasn have haven having he her here hers herself him himself his how i if in into is isn it its
+    itself just ll m ma me mightn more most mustn my myself needn no nor not now o of off on once only or other
+    our ours ourselves out over own re s same shan she should shouldn so some such t than that the their theirs
+    them themselves then there these they this those through to too under until up ve very was wasn we were
+    weren what when where which while who whom why will with won wouldn y you your yours yourself yourselves
     """.split()
 )

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kpray.errors import RejectedDocument
-from kpray.text.candidates import MAX_CHARACTERS, MAX_WORDS, CandidateRule, find_candidates
-from kpray.text.tagging import Tagger
+from kpray.text.candidates import CandidateRule, find_candidates
+from kpray.text.noun_phrases import MAX_CHARACTERS, MAX_WORDS
+from kpray.text.tagging import Tagger, load_tagger
 from kpray.text.words import split_words
 
 TaggedSentence = list[tuple[str, str]]
@@ -39,7 +40,7 @@ def candidates(tagged: str, rule: CandidateRule) -> list[str]:
     ("tagged", "phrases"),
     [
         ("neural/JJ networks/NNS learn/VBP graphs/NNS", ["neural networks", "graphs"]),
-        ("deep/JJ and/CC sparse/JJ", []),  # an adjective alone is not a candidate
+        ("deep/JJ and/CC sparse/JJ ,/, graphs/NNS", ["graphs"]),  # an adjective alone is not a candidate
         ("networks/NNS sparse/JJ are/VBP", ["networks"]),  # a candidate ends with a noun
         ("graph/NN sparse/JJ matrix/NN", ["graph sparse matrix"]),
         ("Monte/NNP Carlo-like/JJ Markov/NNP chains/NNPS", ["Monte Carlo-like Markov chains"]),
@@ -49,7 +50,6 @@ def candidates(tagged: str, rule: CandidateRule) -> list[str]:
         ("graph/NN of/IN trees/NNS", ["graph", "trees"]),
         ("graph/NN x/NN trees/NNS", ["graph", "trees"]),  # too short to be a word
         ("red/NN green/NN blue/NN pink/NN grey/NN", ["red green blue pink grey"]),
-        ("red/NN green/NN blue/NN pink/NN grey/NN teal/NN", []),  # more than five words
         (f"{'a' * MAX_CHARACTERS}/NN", ["a" * MAX_CHARACTERS]),
         (f"{'a' * (MAX_CHARACTERS + 1)}/NN graph/NN", ["graph"]),
         ("running/VBG graphs/NNS", ["graphs"]),
@@ -68,16 +68,16 @@ def test_both_rules(tagged: str, phrases: list[str], rule: CandidateRule) -> Non
         ("such/JJ graphs/NNS", [], ["graphs"]),
         ("same/JJ graphs/NNS", [], ["graphs"]),
         ("Own/JJ graphs/NNS", [], ["graphs"]),
-        ("these/JJ graphs/NNS", [], []),
+        ("these/JJ graphs/NNS and/CC trees/NNS", ["trees"], ["trees"]),
         ("sparse/JJ same/JJ graphs/NNS", ["sparse same graphs"], ["sparse same graphs"]),
         # All general words at the start are removed before the words are counted.
         ("novel/JJ efficient/JJ graph/NN", ["novel efficient graph"], ["graph"]),
         ("Novel/JJ red/NN green/NN blue/NN pink/NN grey/NN", [], ["red green blue pink grey"]),
         ("graph/NN novel/JJ tree/NN", ["graph novel tree"], ["graph novel tree"]),
         # Phrases that consist of general words are dropped.
-        ("results/NNS", ["results"], []),
-        ("first/JJ example/NN", ["first example"], []),
-        ("model/NN results/NNS", ["model results"], []),
+        ("results/NNS and/CC trees/NNS", ["results", "trees"], ["trees"]),
+        ("first/JJ example/NN and/CC trees/NNS", ["first example", "trees"], ["trees"]),
+        ("model/NN results/NNS and/CC trees/NNS", ["model results", "trees"], ["trees"]),
         ("graph/NN results/NNS", ["graph results"], ["graph results"]),
         # Comparatives, and past participles that stand before the noun.
         ("denser/JJR graphs/NNS", ["graphs"], ["denser graphs"]),
@@ -90,8 +90,49 @@ def test_both_rules(tagged: str, phrases: list[str], rule: CandidateRule) -> Non
         # Abbreviations of two letters.
         ("AI/NN systems/NNS", ["systems"], ["AI systems"]),
         ("PC/NNP", [], ["PC"]),
-        ("ai/NN systems/NNS", ["systems"], []),
-        ("AI/JJ graphs/NNS", ["graphs"], ["graphs"]),
+        ("ai/NN trees/NNS", ["trees"], ["trees"]),
+        ("AI/JJ graphs/NNS", ["graphs"], ["AI graphs"]),
+        ("2D/CD images/NNS", ["images"], ["2D images"]),
+        ("the/DT pH/NN sensor/NN", ["sensor"], ["pH sensor"]),
+        # A phrase of more than five words gives its last three; the paper drops it.
+        ("red/NN green/NN blue/NN pink/NN grey/NN teal/NN", [], ["pink grey teal"]),
+        # A text with content words is never without a candidate.
+        ("results/NNS", ["results"], ["results"]),
+        ("several/JJ methods/NNS", ["several methods"], ["several methods"]),
+        ("these/JJ graphs/NNS", [], ["graphs"]),
+        ("run/VB quickly/RB and/CC rest/VB", [], ["run quickly", "rest"]),
+        ("it/PRP is/VBZ so/RB", [], []),
+        ("2009/CD !/.", [], []),
+        # Modifiers that make terms stay; so do names, and terms of general words.
+        ("big/JJ data/NNS and/CC deep/JJ learning/NN", ["big data", "deep learning"], ["big data", "deep learning"]),
+        ("real/JJ numbers/NNS and/CC trees/NNS", ["real numbers", "trees"], ["real numbers", "trees"]),
+        ("in/IN Great/NNP Yarmouth/NNP", ["Great Yarmouth"], ["Great Yarmouth"]),
+        ("New/NNP Haven/NNP grows/VBZ", ["New Haven"], ["New Haven"]),
+        ("New/JJ Bayesian/JJ networks/NNS", ["New Bayesian networks"], ["Bayesian networks"]),
+        ("time/NN series/NN with/IN trees/NNS", ["time series", "trees"], ["time series", "trees"]),
+        # Letters, numbers, possessives and dashes inside a term.
+        ("low/JJ vitamin/NN B/NNP levels/NNS", ["low vitamin", "levels"], ["low vitamin B levels"]),
+        ("K/NNP vitamins/NNS", ["vitamins"], ["K vitamins"]),
+        ("A/DT graph/NN", ["graph"], ["graph"]),
+        ("plan/NN B/NNP failed/VBD", ["plan"], ["plan B"]),
+        ("a/DT graph/NN G/NNP", ["graph"], ["graph"]),
+        ("type/NN 1/CD error/NN", ["type", "error"], ["type 1 error"]),
+        ("figure/NN 1/CD error/NN", ["figure", "error"], ["error"]),
+        ("runs/VBZ Ubuntu/NNP 24.04/CD now/RB", ["Ubuntu"], ["Ubuntu 24.04"]),
+        ("Hodgkin/NNP 's/POS lymphoma/NN", ["Hodgkin", "lymphoma"], ["Hodgkin", "lymphoma"]),
+        ("Fermat/NNP 's/POS theorem/NN", ["Fermat", "theorem"], ["Fermat 's theorem"]),
+        ("Crohn/NNP ’s/NNP disease/NN", ["Crohn", "disease"], ["Crohn ’s disease"]),
+        ("the/DT firm/NN 's/POS profit/NN", ["firm", "profit"], ["firm", "profit"]),
+        # Stop words in capitals are acronyms, and those of emphasis are not.
+        ("the/DT IT/NNP budget/NN", ["budget"], ["IT budget"]),
+        ("a/DT CAN/MD frame/NN", ["frame"], ["CAN frame"]),
+        ("trees/NNS AND/NNP graphs/NNS", ["trees AND graphs"], ["trees AND graphs"]),
+        # Verbs that are tagged as nouns.
+        ("GRB2/NNP binds/NNS EGFR/NNP", ["GRB2 binds EGFR"], ["GRB2", "EGFR"]),
+        ("roof/NN tiles/NNS age/NN", ["roof tiles age"], ["roof tiles"]),
+        ("valves/NNS leak/NN detection/NN", ["valves leak detection"], ["valves", "detection"]),
+        # Abbreviations of running text.
+        ("trees/NNS ,/, e.g/NN", ["trees", "e.g"], ["trees"]),
         ("A/NN graph/NN", ["graph"], ["graph"]),
     ],
 )
@@ -206,6 +247,34 @@ def test_english_of_any_region_is_tagged() -> None:
 def test_unknown_language_is_rejected() -> None:
     with pytest.raises(RejectedDocument, match="'xx'"):
         find_candidates("graph theory", "xx", "paper", NO_TAGGER)
+
+
+def phrases_of(text: str, tagger: Tagger) -> list[str]:
+    words, spans = find_candidates(text, "en", "extended", tagger)
+    return [text[words.spans[start][0] : words.spans[end - 1][1]] for start, end in spans.tolist()]
+
+
+@pytest.mark.usefixtures("nltk_tagger")
+@pytest.mark.parametrize(
+    ("text", "phrases"),
+    [
+        ("Farmers protest in South Dakota, e.g. against new Ohio rules.", ["Farmers", "South Dakota", "Ohio rules"]),
+        ("She joined the U.S. Navy in Maine.", ["U.S. Navy", "Maine"]),
+        ("A Cauchy–Schwarz bound.", ["Cauchy–Schwarz bound"]),
+        ("The bacterium B. subtilis.", ["bacterium B. subtilis"]),
+        ("ALL PASSENGERS MUST SHOW THE BOARDING PASS.", ["PASSENGERS", "BOARDING PASS"]),
+        ("Coal Firms Threaten Solar Panel Makers", ["Coal Firms", "Solar Panel Makers"]),
+        ("Nurses", ["Nurses"]),
+        # The whole recurs, and its noun does not occur without it.
+        (
+            "The house voted. Special courts met. Special courts ruled.",
+            ["house", "Special courts", "Special courts"],
+        ),
+        ("They buy children's toys. Most children's toys are red.", ["children's toys", "children's toys"]),
+    ],
+)
+def test_phrases_of_ordinary_text(text: str, phrases: list[str]) -> None:
+    assert phrases_of(text, load_tagger("nltk")) == phrases
 
 
 @given(st.text(max_size=80))
