@@ -97,7 +97,6 @@ def save_table(table: HeadTable, path: Path) -> None:
             f"{rule}_groups": np.concatenate([document.groups for document in documents] or [np.zeros(0, np.int64)]),
             f"{rule}_correct": np.concatenate([document.correct for document in documents] or [np.zeros(0, bool)]),
             f"{rule}_phrases": np.array([len(document.groups) for document in documents], dtype=np.int64),
-            f"{rule}_stems": np.array([len(document.correct) for document in documents], dtype=np.int64),
             f"{rule}_gold": np.array([document.gold for document in documents], dtype=np.int64),
         }
     with path.open("wb") as file:
@@ -114,12 +113,11 @@ def load_tables(paths: Sequence[Path]) -> HeadTable:
             for rule in (name.removesuffix("_gold") for name in arrays.files if name.endswith("_gold")):
                 parts, groups, correct = (arrays[f"{rule}_{name}"] for name in ("parts", "groups", "correct"))
                 phrase = np.concatenate([[0], np.cumsum(arrays[f"{rule}_phrases"])])
-                stem = np.concatenate([[0], np.cumsum(arrays[f"{rule}_stems"])])
                 documents.setdefault(rule, []).extend(
                     ScoredDocument(
                         parts[:, :, phrase[index] : phrase[index + 1]],
                         groups[phrase[index] : phrase[index + 1]],
-                        correct[stem[index] : stem[index + 1]],
+                        correct[phrase[index] : phrase[index + 1]],
                         int(gold),
                     )
                     for index, gold in enumerate(arrays[f"{rule}_gold"])

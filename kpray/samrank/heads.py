@@ -19,7 +19,7 @@ from kpray.report.heat_map import draw_heads
 from kpray.report.progress import Progress
 from kpray.samrank.attention import HeadScores
 from kpray.samrank.config import SAMRankConfig, head_name
-from kpray.samrank.predictor import PreparedDocument, SAMRank, group_scores
+from kpray.samrank.predictor import PreparedDocument, SAMRank, best_of_groups, group_scores
 from kpray.samrank.scores import Redistribution, Weighting
 from kpray.text.candidates import CandidateRule
 from kpray.text.tagging import Tagger
@@ -66,7 +66,7 @@ class ScoredDocument:
             mode.
         groups: int64 [phrases], group of each phrase. Phrases with equal stems share a group; groups are numbered from
             0 in order of appearance.
-        correct: bool [groups], whether the stems of the group are gold.
+        correct: bool [phrases], whether the stems of the phrase are gold.
         gold: number of gold phrases.
     """
 
@@ -96,11 +96,13 @@ class ScoredDocument:
         if not len(self.groups):
             return np.zeros((len(scores), len(CUTOFFS)))
         by_group = group_scores(scores, self.groups, merge)
-        correct = self.correct[np.argsort(-by_group, axis=1, kind="stable")]
-        hits = np.cumsum(correct, axis=1)
-        predicted = np.minimum(CUTOFFS, hits.shape[1])
+        order = np.argsort(-by_group, axis=1, kind="stable")
+        correct = np.take_along_axis(self.correct[best_of_groups(scores, self.groups)], order, axis=1)
+        hits = np.pad(np.cumsum(correct, axis=1), ((0, 0), (1, 0)))
+        # A phrase with the score 0 is no prediction.
+        predicted = np.minimum(CUTOFFS, np.count_nonzero(by_group > 0, axis=1)[:, None])
         # F1 = 2 P R / (P + R) with P = hits / predicted and R = hits / |gold|
-        f1: np.ndarray = 2 * hits[:, predicted - 1] / (predicted + self.gold)
+        f1: np.ndarray = 2 * np.take_along_axis(hits, predicted, axis=1) / (predicted + self.gold)
         return f1
 
 
@@ -250,5 +252,5 @@ def _score(predictor: SAMRank, document: PreparedDocument | None, tokens: np.nda
         nothing = np.zeros(0, dtype=np.int64)
         return ScoredDocument(np.zeros((*rows, 0)), nothing, nothing.astype(bool), len(gold))
     parts = predictor.phrase_scores(tokens.reshape(-1, tokens.shape[2]), document.occurrences)
-    correct = np.array([stem in gold for stem in document.stems])
+    correct = np.array([stem in gold for stem in document.stems], dtype=bool)
     return ScoredDocument(parts.reshape(*rows, -1), document.groups, correct, len(gold))

@@ -43,7 +43,7 @@ class PreparedDocument:
         phrases: text of each candidate's first occurrence.
         groups: int64 [phrases], group of each phrase. Phrases with equal stems share a group; with the rule `extended`,
             phrases of one concept do. Groups are numbered from 0 in order of appearance.
-        stems: the stems of each group's first phrase.
+        stems: stems of each phrase.
     """
 
     segments: list[np.ndarray]
@@ -127,20 +127,18 @@ class SAMRank(Predictor[PreparedDocument]):
             " ".join(text[words.spans[start][0] : words.spans[end - 1][1]].split())
             for start, end in first_words.tolist()
         ]
+        stems = keys = [stem_phrase(phrase, document.lang) for phrase in phrases]
         if self.config.candidates == "extended" and primary_language(document.lang) == "en":
             keys = concept_keys(phrases, words.texts, [(start, end) for start, end in first_words.tolist()])
-        else:
-            keys = [stem_phrase(phrase, document.lang) for phrase in phrases]
         numbered: dict[str, int] = {}
         groups = [numbered.setdefault(key, len(numbered)) for key in keys]
-        stems = {key: stem_phrase(phrase, document.lang) for key, phrase in zip(keys[::-1], phrases[::-1], strict=True)}
         return PreparedDocument(
             segments=[np.concatenate([self.prefix, segment, self.suffix]) for segment in segments] if phrases else [],
             spans=cleaned.given_spans(spans),
             occurrences=occurrences,
             phrases=phrases,
             groups=np.array(groups, dtype=np.int64),
-            stems=[stems[key] for key in numbered],
+            stems=stems,
         )
 
     @override
@@ -182,8 +180,7 @@ class SAMRank(Predictor[PreparedDocument]):
         by_head = self.phrase_scores(tokens, document.occurrences)
         phrases = by_head[0] if len(by_head) == 1 else share_of_best(by_head).mean(axis=0)
         scores = group_scores(phrases[None], document.groups, self.config.merge_stems)[0]
-        spelling = np.lexsort((-phrases, document.groups))  # a group is shown as its best phrase
-        spelling = spelling[np.flatnonzero(np.diff(document.groups[spelling], prepend=-1))]
+        spelling = best_of_groups(phrases[None], document.groups)[0]
         keyphrases = [
             Keyphrase(document.phrases[spelling[group]], float(scores[group]), present=True)
             for group in np.argsort(-scores, kind="stable")[:top].tolist()
@@ -245,6 +242,22 @@ def group_scores(scores: np.ndarray, groups: np.ndarray, merge: bool) -> np.ndar
     scale = 10.0 ** (5 - np.ceil(np.log10(best)))
     rounded: np.ndarray = np.round(together * scale) / scale
     return rounded
+
+
+def best_of_groups(scores: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """The phrase that a group is shown as: its best one, and the first of equals.
+
+    Args:
+        scores: float64 [rankings, phrases] in order of appearance.
+        groups: int64 [phrases], numbered from 0.
+
+    Returns:
+        int64 [rankings, groups], indices of phrases.
+    """
+    best_first = np.argsort(-scores, axis=1, kind="stable")
+    by_group = np.take_along_axis(best_first, np.argsort(groups[best_first], axis=1, kind="stable"), axis=1)
+    found: np.ndarray = by_group[:, np.flatnonzero(np.diff(np.sort(groups), prepend=-1))]
+    return found
 
 
 def share_of_best(scores: np.ndarray) -> np.ndarray:
