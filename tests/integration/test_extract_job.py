@@ -130,7 +130,7 @@ def test_head_that_does_not_exist(start_shared: StartJob, extract_options: list[
     ("arguments", "message"),
     [
         (("--top", "3"), "made with top = 10, not 3"),
-        (("--lang", "fr"), "made with lang = 'en', not 'fr'"),
+        (("--lang", "fr"), "made with lang = 'auto', not 'fr'"),
         (("--samrank.score", "global"), "made with config = "),
         (("--limits.max-characters", "100"), "made with limits = "),
         (("--batch.chunk-records", "9"), "made with chunk_records = 8, not 9"),
