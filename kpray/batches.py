@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
+
+Result = TypeVar("Result")
 
 _RUN = 8  # maximum size of a run of documents of similar length: long runs save padding, short runs mix the steps
 _POOL_STEPS = 16  # number of optimizer steps whose documents are sorted by length together
@@ -22,6 +26,26 @@ class BatchTokens(NamedTuple):
     def choose(self, given: int | None, device: torch.device) -> int:
         """`given`, or the default for the device if `given` is None."""
         return given if given is not None else self.cpu if device.type == "cpu" else self.gpu
+
+
+def results_in_order(futures: Iterable[Future[Result]], ahead: int) -> Iterator[Result]:
+    """Results of futures in their order. At most `ahead` futures wait beyond the one whose result is next.
+
+    Args:
+        futures: submits each future when it is asked for it.
+        ahead: number of futures.
+    """
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for future in futures:
+            waiting.append(future)
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
 
 
 def batches_by_length(lengths: Sequence[int], batch_tokens: int) -> list[list[int]]:

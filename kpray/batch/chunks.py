@@ -13,9 +13,8 @@ import os
 import pickle
 import warnings
 from abc import ABC, abstractmethod
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from kpray.batches import results_in_order
 from kpray.cluster.meters import count, show
 from kpray.cluster.ray_compat import FEW_CHUNKS
 from kpray.corpus.reading import Chunk
@@ -135,22 +135,10 @@ def process_chunks_locally(
         with ProcessPoolExecutor(
             processes, multiprocessing.get_context("spawn"), initializer=_start_actor, initargs=(actor, run)
         ) as pool:
-            counts = _consume(_bounded_map(pool, _process_chunk, chunks, 4 * processes), actor.activity, size)
+            futures = (pool.submit(_process_chunk, table) for table in chunks)
+            counts = _consume(results_in_order(futures, 4 * processes), actor.activity, size)
     merge_rejects(run)
     return counts
-
-
-def _bounded_map(
-    pool: ProcessPoolExecutor, function: Callable[[pa.Table], pa.Table], tables: Iterable[pa.Table], most: int
-) -> Iterator[pa.Table]:
-    """`pool.map` that reads at most `most` tables ahead."""
-    waiting: deque[Future[pa.Table]] = deque()
-    for table in tables:
-        waiting.append(pool.submit(function, table))
-        if len(waiting) >= most:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
 
 
 _ACTORS: list[ChunkActor[Any]] = []  # in a process that `process_chunks_locally` started: its actor

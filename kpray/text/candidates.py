@@ -49,7 +49,7 @@ def find_candidates(text: str, lang: str, rule: CandidateRule, tagger: Tagger) -
     if language == "en":
         spans = noun_phrases(words, tagger) if rule == "extended" else _paper_phrases(words, tagger.tag(words))
     else:
-        spans = content_word_phrases(words, language, is_word)
+        spans = content_word_phrases(words, language)
     return words, np.array(spans, dtype=np.int32).reshape(-1, 2)
 
 

@@ -14,11 +14,11 @@ from itertools import pairwise
 
 from kpray.text.korean import is_korean_ending
 from kpray.text.languages import stop_words
+from kpray.text.noun_phrases import MIN_CHARACTERS, is_word
 from kpray.text.words import Words
 
 MAX_RUN_WORDS = 3  # a sequence of content words up to this length is one candidate
 MAX_PART_WORDS = 2  # a longer sequence is cut into candidates up to this length
-MIN_CHARACTERS = 3
 
 _RUN = re.compile(r"W+")
 _GERMAN_RUN = re.compile(r"[AN]*N")  # A: a word with the ending of an adjective
@@ -45,13 +45,12 @@ _RUSSIAN_NOUNS = frozenset("память печать сеть нить кров
 _ADJECTIVE = re.compile(r".{2,}(?:e|en|er|es|em)")
 
 
-def content_word_phrases(words: Words, language: str, is_word: Callable[[str], bool]) -> list[tuple[int, int]]:
+def content_word_phrases(words: Words, language: str) -> list[tuple[int, int]]:
     """Candidates of a document: first word and one past the last word of each, in text order.
 
     Args:
         words: the words of the document.
         language: primary code, not `en`.
-        is_word: whether a word is language and no punctuation or data.
 
     Raises:
         RejectedDocument: kpray has no stop words for the language.

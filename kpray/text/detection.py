@@ -51,6 +51,6 @@ def _identifier() -> LanguageIdentifier:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    # Without the small languages that resemble large ones (Wu is taken for Chinese), short texts are told apart better.
+    # Small languages that resemble large ones, such as Wu and Chinese, are left out: short texts are detected better.
     identifier.set_languages(set(identifier.labels) & ENGLISH_NAMES.keys())
     return identifier

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 BLOCK_END = "\n\n"  #: an empty line ends a sentence
-PHRASE_END = " , "  #: in place of what is left out inside a sentence; its neighbours are not one phrase
+PHRASE_END = " , "  #: replaces what is left out inside a sentence, so that its neighbours are not one phrase
 
 
 class Edit(NamedTuple):

@@ -10,9 +10,8 @@ import hashlib
 import json
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from kpray.batches import epoch_order, micro_batches, padded_tokens
+from kpray.batches import epoch_order, micro_batches, padded_tokens, results_in_order
 from kpray.cluster.ray_compat import is_scale_exhausted, skipped_steps
 from kpray.corpus.writing import write_text
 from kpray.document import Record
@@ -57,6 +56,9 @@ Report = Callable[[dict[str, Any], Path], None]
 Show = Callable[[Mapping[str, Any]], None]
 _Batch = tuple[np.ndarray, dict[str, torch.Tensor]]
 """A micro-batch: the indices of its documents (none if this worker has no share of it), and its tensors on the CPU."""
+
+_Step = tuple[int, np.ndarray, list[_Batch]]
+"""A step: its number, the indices of its documents (of all workers), and the micro-batches of this worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ class _Training:
         steps, first = per_epoch * optim.epochs, self.state.step
         meter = _Meter()
         seen = 0
-        for step, indices, batches in self._batches(per_epoch, steps):
+        for step, indices, batches in self._steps(per_epoch, steps):
             epoch, index = divmod(step, per_epoch)
             if index == 0 or step == first:
                 seen = index * optim.batch  # only the last step of an epoch may have fewer documents
@@ -208,36 +210,26 @@ class _Training:
             self.log.close()
         return self.state
 
-    def _batches(self, per_epoch: int, steps: int) -> Iterator[tuple[int, np.ndarray, list[_Batch]]]:
-        """Collate the remaining steps in background threads, a few steps ahead.
-
-        Yields:
-            The step, the indices of its documents (of all workers), and the micro-batches of this worker.
-        """
+    def _steps(self, per_epoch: int, steps: int) -> Iterator[_Step]:
+        """The remaining steps. Background threads collate a few steps ahead."""
         if self.state.finished:
             return
-        optim = self.plan.optim
-        waiting: deque[tuple[int, np.ndarray, Future[list[_Batch]]]] = deque()
-        order: list[np.ndarray] = []
         with ThreadPoolExecutor(_COLLATE_THREADS) as threads:
-            try:
-                for step in range(self.state.step, steps):
-                    epoch, index = divmod(step, per_epoch)
-                    if index == 0 or not order:
-                        order = epoch_order(self.rows.lengths, optim.batch, optim.seed, epoch)
-                    waiting.append((step, order[index], threads.submit(self._collate, epoch, order[index])))
-                    if len(waiting) > _STEPS_AHEAD:
-                        ready, indices, batches = waiting.popleft()
-                        yield ready, indices, batches.result()
-                while waiting:
-                    ready, indices, batches = waiting.popleft()
-                    yield ready, indices, batches.result()
-            finally:
-                for *_, batches in waiting:
-                    batches.cancel()
+            futures = (threads.submit(self._collate, *each) for each in self._order(per_epoch, steps))
+            yield from results_in_order(futures, _STEPS_AHEAD)
 
-    def _collate(self, epoch: int, indices: np.ndarray) -> list[_Batch]:
-        """The micro-batches of this worker in a step."""
+    def _order(self, per_epoch: int, steps: int) -> Iterator[tuple[int, int, np.ndarray]]:
+        """Each remaining step, its epoch, and the indices of its documents (of all workers)."""
+        optim = self.plan.optim
+        order: list[np.ndarray] = []
+        for step in range(self.state.step, steps):
+            epoch, index = divmod(step, per_epoch)
+            if index == 0 or not order:
+                order = epoch_order(self.rows.lengths, optim.batch, optim.seed, epoch)
+            yield step, epoch, order[index]
+
+    def _collate(self, step: int, epoch: int, indices: np.ndarray) -> _Step:
+        """Make the micro-batches of this worker in a step."""
         plan = self.plan
         most = padded_tokens(self.rows.lengths, indices) if plan.task.whole_steps else plan.run.micro_tokens
         batches: list[_Batch] = []
@@ -249,7 +241,7 @@ class _Training:
             if self.engine.device.type == "cuda":
                 batch = {name: tensor.pin_memory() for name, tensor in batch.items()}
             batches.append((part, batch))
-        return batches
+        return step, indices, batches
 
     def _step(self, step: int, steps: int, indices: np.ndarray, batches: list[_Batch]) -> dict[str, float]:
         """Do one optimizer step, and return sums over all workers."""

@@ -265,7 +265,7 @@ def collate(
     input_ids = np.full((len(rows), lengths.max()), pad_id, dtype=np.int64)
     input_ids.ravel()[_ranges(row_starts, source_lengths)] = np.concatenate([row["source"] for row in rows])
     input_ids.ravel()[target_rows] = np.where(
-        target_masked, _replacements(target_ids, kinds, others, mask_id, random_ids), target_ids
+        target_masked, replace_masked(target_ids, kinds, others, mask_id, random_ids), target_ids
     )
     labels = np.full((len(rows), source_lengths.max()), NO_LABEL, dtype=np.int64)
     label_rows = _ranges(np.arange(len(rows)) * source_lengths.max(), source_lengths)
@@ -282,7 +282,7 @@ def collate(
     return {name: torch.from_numpy(values) for name, values in batch.items()}
 
 
-def _replacements(ids: np.ndarray, kinds: np.ndarray, others: np.ndarray, mask_id: int, random_ids: int) -> np.ndarray:
+def replace_masked(ids: np.ndarray, kinds: np.ndarray, others: np.ndarray, mask_id: int, random_ids: int) -> np.ndarray:
     """Replacements of masked tokens: int64 [N], from ids int64 [N] and two random numbers for each, float64 [N]."""
     if not random_ids:
         return np.full_like(ids, mask_id)

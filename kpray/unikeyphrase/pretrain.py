@@ -14,20 +14,30 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
 from typing_extensions import override
 
 from kpray.document import Record
 from kpray.pretrained import save_model
 from kpray.training import TrainingTask, Validation, unwrap
-from kpray.unikeyphrase.config import ModelConfig, PretrainConfig
-from kpray.unikeyphrase.inputs import NO_LABEL, Encoder, collate, describe_rows, load_encoder, make_row, row_schema
+from kpray.unikeyphrase.config import LossConfig, ModelConfig, PretrainConfig
+from kpray.unikeyphrase.inputs import (
+    NO_LABEL,
+    Encoder,
+    collate,
+    describe_rows,
+    load_encoder,
+    make_row,
+    replace_masked,
+    row_schema,
+)
+from kpray.unikeyphrase.loss import generation_losses
 from kpray.unikeyphrase.model import UniKeyphraseModel, from_backbone
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _VALIDATION_BATCH = 16
+_MEANS = LossConfig(reduction="mean")
 
 
 class PretrainTask(TrainingTask):
@@ -112,9 +122,9 @@ class PretrainTask(TrainingTask):
         chosen[[0, -1]] = 1
         positions = np.flatnonzero(chosen < self.config.mask_probability)
         source = source.copy()
-        random = (others[positions] * encoder.vocabulary_size).astype(source.dtype)
-        changed = np.where(kinds[positions] < 0.8, encoder.mask_id, random)
-        source[positions] = np.where(kinds[positions] < 0.9, changed, source[positions])
+        source[positions] = replace_masked(
+            source[positions], kinds[positions], others[positions], encoder.mask_id, encoder.vocabulary_size
+        )
         return source, positions
 
     @override
@@ -129,11 +139,12 @@ class PretrainTask(TrainingTask):
             target_rows=torch.cat([batch["body_rows"], batch["title_rows"]]),
         )
         documents, tokens = batch["input_ids"].shape
-        body, title = output.token_logits.split([len(batch["body_rows"]), len(batch["title_rows"])])
-        parts = {
-            "body": _document_means(body, batch["body_ids"], batch["body_rows"] // tokens, documents),
-            "title": _document_means(title, batch["title_ids"], batch["title_rows"] // tokens, documents),
-        }
+        logits = output.token_logits.split([len(batch["body_rows"]), len(batch["title_rows"])])
+        parts: dict[str, torch.Tensor] = {}
+        for name, of_part in zip(("body", "title"), logits, strict=True):
+            ids, row_documents = batch[f"{name}_ids"], batch[f"{name}_rows"] // tokens
+            all_rows = torch.ones_like(ids, dtype=torch.bool)
+            parts[name] = generation_losses(of_part, ids, all_rows, row_documents, documents, _MEANS).sum()
         # The label logits do not affect the loss, but DeepSpeed requires a gradient for each parameter.
         loss = parts["body"] + parts["title"] + 0 * output.label_logits.sum()
         return {"loss": loss, **{name: part.detach() for name, part in parts.items()}}
@@ -169,22 +180,3 @@ def _split_title(row: Mapping[str, np.ndarray], encoder: Encoder) -> tuple[np.nd
     """A training row as body and title: [CLS] body [SEP] and title [SEP], int32 each."""
     source, title = np.asarray(row["source"]), int(row["title"])
     return np.delete(source, np.s_[1 : 1 + title]), np.append(source[1 : 1 + title], encoder.sep_id).astype(np.int32)
-
-
-def _document_means(
-    logits: torch.Tensor, ids: torch.Tensor, row_documents: torch.Tensor, documents: int
-) -> torch.Tensor:
-    """Sum over documents of the mean cross-entropy of their rows.
-
-    Args:
-        logits: [N, V].
-        ids: int64 [N], gold tokens.
-        row_documents: int64 [N], index of each row's document.
-        documents: number of documents.
-
-    Returns:
-        Float32 [].
-    """
-    losses_N = cross_entropy(logits.float(), ids, reduction="none")
-    sums_B = losses_N.new_zeros(documents).index_add(0, row_documents, losses_N)
-    return (sums_B / torch.bincount(row_documents, minlength=documents).clamp(min=1)).sum()

@@ -1,6 +1,6 @@
 """The device of a test, and its tolerance: every test runs on the GPU, and as a rehearsal on the CPU.
 
-`pytest tests/gpu -k cpu_rehearsal` runs the same code with the CPU in the place of the GPU. A machine that has a GPU
+`pytest tests/gpu -k cpu_rehearsal` runs the same code with the CPU instead of the GPU. A machine that has a GPU
 and lacks some of what the other tests import runs `pytest tests/gpu --confcutdir tests/gpu`.
 """
 

@@ -27,7 +27,7 @@ from tests.samrank.tiny_models import HEADS, LAYERS, SAVE, SENTENCES
 MODES = list(product(get_args(Redistribution), get_args(Weighting)))
 LENGTHS = (3, 17, 17, 40, 63, 64)
 MOST_BYTES = 4 * 2**30  # of `head_scores` at MiniLM's shape in float16, beside the model, in batches of 65,536 tokens
-DOCUMENTS = [Document(id=str(place), body=" ".join(SENTENCES[place:])) for place in range(len(SENTENCES))]
+DOCUMENTS = [Document(id=str(index), body=" ".join(SENTENCES[index:])) for index in range(len(SENTENCES))]
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ SOURCES, TARGETS = [30, 12, 40, 8, 21], [9, 14, 1, 5, 16]
 CPU = torch.device("cpu")
 
 
-def place(model: Any, device: torch.device, dtype: torch.dtype = torch.float32) -> Any:
+def move(model: Any, device: torch.device, dtype: torch.dtype = torch.float32) -> Any:
     return model.to(device, dtype)
 
 
@@ -44,7 +44,7 @@ def test_losses_and_gradients(device: torch.device, dtype: torch.dtype, close: C
     # In half precision a label's argmax may be another, and the constraint another at one stroke.
     bow_weight = 1.0 if dtype == torch.float32 else 0.0
     batch = build_batch(SOURCES, TARGETS)
-    found = run_losses(place(build_model(relation_mask=relation_mask), device), batch, device, dtype, bow_weight)
+    found = run_losses(move(build_model(relation_mask=relation_mask), device), batch, device, dtype, bow_weight)
     reference = run_losses(build_model(relation_mask=relation_mask), batch, CPU, torch.float32, bow_weight)
     for ours, theirs in zip(found, reference, strict=True):
         assert len(ours) == len(theirs) > 0
@@ -57,14 +57,14 @@ def test_gradient_checkpointing(device: torch.device, close: Close) -> None:
     for checkpointing in (True, False):
         model = build_model(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, relation_dropout=0.0).train()
         model.gradient_checkpointing = checkpointing
-        gradients.append(run_losses(place(model, device), batch, device, torch.float32, 1.0)[2])
+        gradients.append(run_losses(move(model, device), batch, device, torch.float32, 1.0)[2])
     close(gradients[0], gradients[1], torch.float32)
 
 
 @pytest.mark.parametrize("scaled", [True, False], ids=["fp16 with scaler", "bf16"])
 def test_training_steps(device: torch.device, scaled: bool) -> None:
     """Some steps with the fused optimizer: the loss falls, and stays a number."""
-    model = place(build_model(), device).train()
+    model = move(build_model(), device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3, fused=True)
     scaler = torch.amp.GradScaler(device.type, enabled=scaled, init_scale=2.0**10)
     batch = {name: tensor.to(device) for name, tensor in build_batch(SOURCES, TARGETS).items()}
@@ -85,7 +85,7 @@ def test_training_steps(device: torch.device, scaled: bool) -> None:
 @torch.inference_mode()
 def test_cached_steps_are_full_steps(device: torch.device, dtype: torch.dtype, close: Close) -> None:
     """The log-probabilities of the first steps, along tokens that are given."""
-    model = place(build_model(), device, dtype)
+    model = move(build_model(), device, dtype)
     batch = {name: tensor.to(device) for name, tensor in build_batch(SOURCES, [1] * len(SOURCES)).items()}
     lengths = batch["source_lengths"]
     source_ids = batch["input_ids"][:, : int(lengths.max())].masked_fill(
@@ -130,7 +130,7 @@ def test_reading(task: UniKeyphraseTask, device: torch.device, beams: int, close
     sources = [task.encoder.encode_source(text, task.config.model.source_tokens) for text in texts]
     decode = DecodeConfig(beams=beams, empty=False)
     ours, theirs = (
-        read_documents(place(make_model(task), where), task.encoder, sources, decode) for where in (device, CPU)
+        read_documents(move(make_model(task), where), task.encoder, sources, decode) for where in (device, CPU)
     )
     assert sum(len(one.target) for one in theirs) > 8
     for one, other in zip(ours, theirs, strict=True):
@@ -144,7 +144,7 @@ def test_reading(task: UniKeyphraseTask, device: torch.device, beams: int, close
 def test_reading_in_half_precision(task: UniKeyphraseTask, device: torch.device, dtype: torch.dtype) -> None:
     texts = [record.document.text for record in RECORDS]
     sources = [task.encoder.encode_source(text, task.config.model.source_tokens) for text in texts]
-    model = place(make_model(task), device, dtype)
+    model = move(make_model(task), device, dtype)
     for one, source in zip(
         read_documents(model, task.encoder, sources, DecodeConfig(empty=False)), sources, strict=True
     ):
