@@ -13,9 +13,9 @@ import os
 import pickle
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
@@ -101,8 +101,7 @@ def process_chunks(
         chunks = ray.data.from_items([{"source": pickle.dumps(source)} for source in sources]).map_batches(
             partial(read_source, run=run), batch_size=1, batch_format="pyarrow", num_cpus=READER_CPUS
         )
-        with closing(_tables(_map(chunks, run, actor, placement))) as results:
-            counts = _consume(results, actor.activity, size)
+        counts = _consume(_tables(_map(chunks, run, actor, placement)), actor.activity, size)
     merge_rejects(run)
     return counts
 
@@ -179,8 +178,7 @@ def process_parts(
     ]
     with _one_chunk_per_block():
         chunks = ray.data.from_items(rows, override_num_blocks=len(rows))
-        with closing(_tables(_map(chunks, run, actor, placement))) as results:
-            _consume(results, actor.activity, sum(documents for _, documents in parts))
+        _consume(_tables(_map(chunks, run, actor, placement)), actor.activity, sum(documents for _, documents in parts))
 
 
 @contextmanager
@@ -208,11 +206,13 @@ def _map(
     )
 
 
-def _tables(results: ray.data.Dataset) -> Generator[pa.Table]:
-    """The results of the actors, in the order in which they finish. Close it before Ray is shut down."""
-    for table in results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        assert isinstance(table, pa.Table)
-        yield table
+def _tables(results: ray.data.Dataset) -> Iterable[pa.Table]:
+    """The results of the actors, in the order in which they finish.
+
+    This is Ray's own iterator, not a generator around it: an error must leave it alive until Ray is shut down.
+    """
+    tables: Iterable[pa.Table] = results.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+    return tables
 
 
 def _consume(results: Iterable[pa.Table], activity: str, size: int) -> Counts:
