@@ -9,16 +9,20 @@ from kpray.text.edits import PHRASE_END, Edit
 from kpray.text.english_words import joined_words
 
 _ADDRESS = re.compile(
-    r"<?(?<![\w.+-])(?:mailto:)?[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}>?"
+    r"<?(?<![\w.+@-])(?:mailto:)?@?[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}(?::[\w./-]+)?>?"
+    r"|(?<![\w.+@-])[\w.+-]{1,64} ?[\[(](?:at|@)[\])] ?[\w-]{1,63}(?: ?[\[(]dot[\])] ?[\w-]{2,63}|\.[a-z]{2,12}){1,4}"
     r"|<?\b[a-z][a-z0-9+.-]{1,20}://[^\s<>\"“”‘’`、。，（）]{1,2000}(?<![.,;:!?)'\]])>?"
     r"|\bwww\.[^\s<>\"“”‘’`、。，（）]{1,2000}(?<![.,;:!?)'\]])"
     r"|\bdoi:[ ]?10\.\d{4,9}/[^\s<>\"]{1,200}(?<![.,;:!?)'\]])"
     # without a scheme: a host with a path, or a host in small letters with a common ending
     r"|(?<![\w@./-])(?:[a-z0-9-]{1,63}\.){1,5}[a-z]{2,12}/[^\s<>\"“”‘’`、。，（）]{0,2000}(?<![.,;:!?)'\]])"
-    r"|(?<![\w@./-])(?:[a-z0-9-]{1,63}\.){1,5}(?<!\bdot\.)(?:com|org|net|edu|gov|io|info)\b(?![.-]?\w)"
-    # phone numbers: international, in three groups, or after a word that announces one
+    r"|(?<![\w@./-])(?:[a-z0-9-]{1,63}\.){1,5}(?<!\bdot\.)(?:com|org|net|edu|gov|io|info|shop|example"
+    r"|co\.(?:uk|jp|nz|in|kr|za)|com\.(?:au|br|cn)|ac\.uk|org\.uk)\b(?![.-]?\w)"
+    # phone numbers: British and German, international, in three groups, or after a word that announces one
+    r"|(?<![\w.+-])(?:\(0\d{1,5}\)[ ]?|0\d{1,4}[ /-])\d{3,8}(?:[ -]\d{2,6}){0,3}(?![\w-])"
     r"|(?<![\w.+-])\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,6}(?![\w-])"
     r"|(?<![\w.-])(?:1[ .-])?(?:\(\d{3}\)[ ]?|\d{3}[.-])\d{3}[.-]\d{4}(?![\w-])"
+    r"|\b(?:Tel|Fax|Phone|Mobile|Mob|Telephone|[TMF])\b\.?:?(?= ?[+(]?\d[\d() ./-]{5,20}\d\b)"
     r"|(?:(?<=\bcall )|(?<=\bphone )|(?<=\bphone: )|(?<=\bdial )|(?<=\btel )|(?<=\btel: )|(?<=\btel\. )|(?<=\bfax )"
     r"|(?<=\bfax: )|(?<=\btext ))\d{2,5}(?:[ .-]\d{2,5}){1,4}(?![\w-])"
     # mentions; RT: a message that is passed on

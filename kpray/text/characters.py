@@ -14,14 +14,16 @@ from kpray.text.edits import Edit
 #   2. directions of writing, word joiners, byte-order marks
 #   3. a zero-width space; in scripts without spaces it separates words
 #   4. joiners between Latin letters, where they only keep letters from becoming a ligature
-#   5. ligatures (fi) and mathematical letters become plain letters
+#   5. ligatures (fi), mathematical and full-width letters become plain letters
 #   6. spaces of other widths
+#   7. UTF-8 that was read as Windows-1252 (â€™)
 _SPECIAL = regex.compile(
     r"(?P<none>\u00ad(?:[^\S\n]*\n[^\S\n]*)?|[\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]"
     r"|(?<![\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\u200b"
     r"|(?<=\p{Latin})[\u200c\u200d](?=\p{Latin}))"
-    r"|(?P<plain>[\ufb00-\ufb06\U0001d400-\U0001d7ff])"
-    r"|(?P<space>[\u00a0\u1680\u2000-\u200a\u202f\u205f])"
+    r"|(?P<plain>[\ufb00-\ufb06\uff10-\uff19\uff21-\uff3a\uff41-\uff5a\U0001d400-\U0001d7ff])"
+    r"|(?P<space>[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000])"
+    r"|(?P<misread>Ã[\u0080-\u00bfŠŒŽšœžŸƒˆ˜–—‘’‚“”„†‡•…‰‹›€™]|Â[\u00a0-\u00bf]|â[€\u0080„][\u0080-\u00bf™œžšŸ“”˜¢¦¡])"
 )
 _CLUSTER = regex.compile(r"\X")
 
@@ -52,4 +54,18 @@ def character_edits(text: str) -> Iterator[Edit]:
 def _special_edits(text: str) -> Iterator[Edit]:
     for match in _SPECIAL.finditer(text):
         replacement = {"none": "", "plain": unicodedata.normalize("NFKC", match[0]), "space": " "}
-        yield Edit(match.start(), match.end(), replacement[match.lastgroup or "none"])
+        if match["misread"]:
+            yield Edit(match.start(), match.end(), _read_again(match[0]))
+        else:
+            yield Edit(match.start(), match.end(), replacement[match.lastgroup or "none"])
+
+
+def _read_again(misread: str) -> str:
+    """`misread` as UTF-8. Windows-1252 leaves five bytes undefined, which are then control characters."""
+    contents = b"".join(
+        bytes([ord(character)]) if ord(character) < 0x100 else character.encode("cp1252") for character in misread
+    )
+    try:
+        return contents.decode().replace("\xa0", " ")
+    except UnicodeDecodeError:
+        return misread

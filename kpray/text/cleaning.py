@@ -13,14 +13,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from kpray.text.addresses import address_edits, hashtag_edits
+from kpray.text.boilerplate import boilerplate_edits
 from kpray.text.characters import character_edits
 from kpray.text.code import code_edits
+from kpray.text.code_blocks import code_block_edits
+from kpray.text.data_words import data_edits
 from kpray.text.edits import Edit
 from kpray.text.html import entity_edits, tag_edits
 from kpray.text.latex import latex_edits
 from kpray.text.line_ends import line_edits
 from kpray.text.mail import mail_edits
 from kpray.text.markdown import markdown_edits
+from kpray.text.markups import bibtex_edits, forum_edits, front_matter_edits, rst_edits, wiki_edits
+from kpray.text.transcripts import sound_edits, transcript_edits
 
 _WORD_CHARACTER = re.compile(r"[^\W_]")
 
@@ -72,11 +77,21 @@ def clean(text: str, lang: str = "en") -> Cleaned:
         tag_edits,
         entity_edits,
         tag_edits,  # tags that were written as entities
+        bibtex_edits,
         latex_edits,
+        sound_edits,
+        transcript_edits,
         mail_edits,
+        front_matter_edits,
+        boilerplate_edits,
+        rst_edits,
+        wiki_edits,
+        forum_edits,
+        code_block_edits,
         markdown_edits,
         address_edits,
         lambda text: hashtag_edits(text, lang),
+        data_edits,
         code_edits,
         lambda text: line_edits(text, lang),
     ]

@@ -13,7 +13,12 @@ from collections.abc import Iterator
 
 from kpray.text.edits import BLOCK_END, PHRASE_END, Edit
 
-_LEFT_OUT = frozenset("code pre script style svg math template noscript iframe object textarea select head".split())
+_LEFT_OUT = frozenset(
+    """
+    code pre script style svg math template noscript iframe object textarea select head nav footer button pubdate guid
+    lastbuilddate
+    """.split()
+)
 _INLINE = frozenset(
     """
     a abbr acronym b bdi bdo big cite data del dfn em font i ins kbd label mark q s samp small span strike strong sub
@@ -31,14 +36,17 @@ _BLOCKS = frozenset(
 _ELEMENTS = _LEFT_OUT | _INLINE | _BLOCKS
 _TAG = re.compile(
     r"<(?:(?P<comment>!--)"
-    r"|!doctype[^<>]{0,500}>"
+    r"|!doctype[^<>]{0,500}>|\?[^<>]{0,500}\?>|!\[cdata\["
     r"|(?P<close>/?)(?:(?:jats|mml|xhtml|svg):)?(?P<name>[a-z][a-z0-9-]{0,20})"
     r"(?:\s++(?:[\w:@.-]++\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|[^\s\"'<>=`]++)"
     r"|(?:async|autoplay|checked|controls|defer|disabled|hidden|loop|muted|nowrap|open|required|selected)\b))*+"
-    r"\s*+/?>)",
+    r"\s*+/?>)|(?P<cdata>\]\]>)",
     re.IGNORECASE,
 )
-_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]\w{1,30});|&(?:nbsp|amp|quot|copy)\b", re.IGNORECASE)
+# An entity may be escaped more than once: &amp;nbsp;
+_ENTITY = re.compile(
+    r"&(?:amp;){0,4}(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]\w{1,30});|&(?:nbsp|amp|quot|copy)\b", re.IGNORECASE
+)
 
 
 def tag_edits(text: str) -> Iterator[Edit]:
@@ -46,7 +54,8 @@ def tag_edits(text: str) -> Iterator[Edit]:
     if "<" not in text or ">" not in text:
         return
     tags = [(match, (match["name"] or "").lower()) for match in _TAG.finditer(text)]
-    tags = [(match, name) for match, name in tags if not name or name in _ELEMENTS]
+    closed = {name for match, name in tags if match["close"]}  # elements of XML, custom elements
+    tags = [(match, name) for match, name in tags if not name or name in _ELEMENTS or name in closed]
     closing: dict[str, list[int]] = {}  # ends of the closing tags of what is left out
     for match, name in tags:
         if name in _LEFT_OUT and match["close"]:
@@ -62,6 +71,8 @@ def tag_edits(text: str) -> Iterator[Edit]:
         if name in closing and not match["close"]:
             index = bisect_left(closing[name], end)
             end = closing[name][index] if index < len(closing[name]) else end
+        if match["cdata"] and "<![CDATA[" not in text:
+            continue
         replacement = "" if name in _INLINE else PHRASE_END if name in ("code", "math") else BLOCK_END
         yield Edit(start, end, replacement)
         done = end
@@ -73,5 +84,7 @@ def entity_edits(text: str) -> Iterator[Edit]:
         return
     for match in _ENTITY.finditer(text):
         character = html.unescape(match[0])
+        while "&" in character and character != (once_more := html.unescape(character)):
+            character = once_more
         if character != match[0]:
             yield Edit(*match.span(), character.replace("\xa0", " ").replace("\xad", "").replace("\u200b", ""))

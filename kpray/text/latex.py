@@ -32,6 +32,8 @@ _LATEX = re.compile(
     + r"\*?)\}(?:(?!\\end\{(?P=env)\}).){0,5000}\\end\{(?P=env)\}"
     r"|\\\[(?:(?!\\\]).){0,2000}\\\]|\\\((?:(?!\\\)).){0,500}\\\)|\$\$[^$]{1,2000}\$\$)"
     r"|\\(?P<accent>[`'^\"~=.]|[uvHcdbkr](?=\{|\s))\s?(?:\{\\?(?P<braced>[A-Za-z])\}|\\?(?P<letter>[A-Za-z]))"
+    r"|\\begin\{(?:tabular|tabularx|longtable|array|minipage)\*?\}(?:\[[^\]\n]{0,20}\])?(?:\{[^{}\n]{0,200}\}){1,2}"
+    r"|(?P<cell>(?<!\\)&|\\(?:hline|toprule|midrule|bottomrule|cline\{[^{}]*\}))"
     r"|(?P<reference>~?\\(?:" + _LEFT_OUT + r")\*?(?:\[[^\]\n]{0,200}\]){0,2}\{[^{}]{0,500}\}(?:\[[^\]\n]{0,200}\])?)"
     r"|\\href\{[^{}]{0,500}\}"
     r"|(?P<command>\\(?P<name>[A-Za-z]+)\*?(?:\[[^\]\n]{0,200}\])?[ ]?)"
@@ -81,7 +83,9 @@ def _command_edits(text: str) -> Iterator[Edit]:
     for match in _LATEX.finditer(text):
         after_heading, heading = heading, False
         replacement = ""
-        if match["inside"]:
+        if match["cell"]:
+            replacement = BLOCK_END
+        elif match["inside"]:
             replacement = _formula(match["inside"])
         elif match["math"]:
             replacement = PHRASE_END

@@ -11,6 +11,11 @@ from kpray.text.english_words import is_compound
 _PARAGRAPH = re.compile(r"\S[^\n]*(?:\n[^\S\n]*[^\s][^\n]*)*")
 # A list item, a row of a table, or a field such as "Name: value" of its own.
 _MARKER = re.compile(r"\s*(?:[-*+•‣◦▪●■–—·»→]\s+\S|[☐☑✓✔]|\(?(?:\d{1,3}|[a-z]|[ivx]{1,5})[.)]\s+\S|\||#+\s)")
+_TITLES = re.compile(r"\b(?:Dr|Mr|Mrs|Ms|Prof|St)\. ")
+_NUMBERING = re.compile(
+    r"[ \d.)]*(?:(?:Chapter|Section|Part|Step|Appendix|Figure|Fig\.|Table|Lesson|Unit|Day|Week) \w{1,6}[:.]?)?\s*",
+    re.IGNORECASE,
+)
 _CELL = re.compile(r"(?<=[^\s.!?:])(?:[^\S\n]*\t[^\S\n]*|[ ]{3,})(?=\S)")
 _HYPHEN = re.compile(r"(?<![\w-])((?:\w[\w'’]*[-‐])*)(\w+)([-‐\u00ad])[^\S\n]*\n[^\S\n]*(?=(\w+))")
 _SPELLING = re.compile(r"\w+(?:[-‐]\w+)*+")
@@ -85,7 +90,7 @@ def phrase_ends(lines: list[str]) -> list[bool]:
 
 def _is_name(words: list[str], line: str) -> bool:
     inner = any(word.lower() in _INNER_WORDS and not word.isupper() for word in (words[0], words[-1]))
-    return len(words) <= _MAX_NAME_WORDS and not inner and not _SENTENCE_INSIDE.search(line)
+    return len(words) <= _MAX_NAME_WORDS and not inner and not _SENTENCE_INSIDE.search(_TITLES.sub("", line))
 
 
 def heading_breaks(lines: list[str]) -> list[bool]:
@@ -105,11 +110,17 @@ def heading_breaks(lines: list[str]) -> list[bool]:
             and not words[0][0].islower()
             and not first[0].islower()
             and words[-1].lower() not in _INNER_WORDS
-            and not _SENTENCE_INSIDE.search(before.lstrip(" 0123456789.)"))
+            and not _SENTENCE_INSIDE.search(before[_after_number(before) :])
             and width + 1 + len(first) <= widest
         )
         fresh = found[-1] or bool(_TERMINAL.search(before))
     return found
+
+
+def _after_number(line: str) -> int:
+    """Offset after the number of a heading: `2.1 `, `Chapter 3: `."""
+    match = _NUMBERING.match(line)
+    return match.end() if match else 0
 
 
 def _full_width(widths: list[int]) -> int:

@@ -10,6 +10,7 @@ from kpray.text.edits import BLOCK_END, Edit
 _FIELD = (
     r"(?:From|To|Cc|Bcc|Subject|Date|Sent|Reply-To|Received|Message-ID|Return-Path|In-Reply-To|References|Delivered-To"
     r"|MIME-Version|Content-[a-z-]+|X-[a-z-]+|User-Agent|List-[a-z-]+|Organization|Newsgroups|Lines"
+    r"|[A-Z][a-z]{1,20}(?:-[A-Za-z]{2,20}){1,4}|Action|Status|Importance|Attachments|Boundary"
     r"|Von|An|Betreff|Gesendet|Datum|De|À|Objet|Envoyé|Para|Asunto|Enviado|Fecha|Data|Assunto):"
 )
 # At least two fields. A long field goes on in lines that begin with white space.
@@ -18,8 +19,39 @@ _HEADERS = re.compile(
     rf"(?:{_FIELD}[^\n]*+(?:\n|\Z)(?:[ \t]+[^\n]++(?:\n|\Z))*+){{2,}}+",
     re.MULTILINE | re.IGNORECASE,
 )
+_PART = re.compile(  # of a message with several parts: its boundary, and its only header
+    r"^--[\w'()+,./:?=-]{6,70}[ \t\r]*$|^(?:Content-[a-z-]+|MIME-Version):[^\n]*(?:\n[ \t]+[\w-]+=[^\n]*)*$"
+    r"|^From \S+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) [A-Z][a-z]{2} [^\n]{0,40}$",
+    re.MULTILINE | re.IGNORECASE,
+)
+_MARK = r"^(?:[ \t]?>)*[ \t]*"
+_GREETING = re.compile(
+    _MARK + r"(?:Hi|Hello|Hey|Dear|Good (?:morning|afternoon|evening)|Hallo|Liebe[r]?|Sehr geehrte[r]?|Bonjour|Hola)"
+    r"\b[^\n,!?]{0,40}[,!][ \t\r]*$",
+    re.MULTILINE,
+)
+# A closing line, and the lines of the name under it.
+_CLOSING = re.compile(
+    _MARK + r"(?:(?:with )?(?:(?:kind|best|warm)(?:est)?|many|with)? ?(?:regards|wishes|thanks|greetings)"
+    r"|thank you(?: (?:very|so) much)?|thanks(?: (?:again|a lot|in advance))?|cheers|sincerely|yours (?:sincerely|faithfully"
+    r"|truly)|best|all the best|take care|mit freundlichen gr(?:ü|ue)(?:ß|ss)en|viele gr(?:ü|ue)(?:ß|ss)e|cordialement)"
+    r"[,.!]{0,3}[ \t\r]*$(?:\n[ \t>\r]*(?=\n))?(?:\n(?!On |Am |Le |-|>*[ \t\r]*$)[^\n]{1,80}(?<![.!?]))"
+    r"{0,8}(?=\n[ \t>\r]*(?:\n|\Z)|\n-|\n>|\Z)",
+    re.MULTILINE | re.IGNORECASE,
+)
+# A paragraph about the message itself.
+_NOTICE = re.compile(
+    r"^(?=[^\n]*(?:\n(?![ \t\r]*\n)[^\n]*){0,20}?(?:intended|confidential|privileged|consider the environment|unsubscribe))"
+    r"(?=[^\n]*(?:\n(?![ \t\r]*\n)[^\n]*){0,20}?(?:(?:this|this transmitted|the contents of this)[ \n](?:e-?mail|message|transmission)"
+    r"|printing|mailing list|unsubscribe))[^\n]+(?:\n(?![ \t\r]*\n)[^\n]+)*",
+    re.MULTILINE | re.IGNORECASE,
+)
+_LIST_FOOTER = re.compile(
+    r"^_{20,}[ \t\r]*\n(?=(?:[^\n]*\n){0,8}?[^\n]*(?:list|subscribe))(?:[^\n]*(?:\n|\Z)){0,10}\Z", re.MULTILINE
+)
+_NOTICE_WORDS = re.compile(r"intended|confidential|privileged|the environment|unsubscribe", re.IGNORECASE)
 _SUBJECT = re.compile(
-    r"^(?:Subject|Betreff|Objet|Asunto|Assunto):[ \t]*(?:(?:re|fwd?|aw|wg)(?:\[\d+\])?:[ \t]*)*+([^\n]*)",
+    r"^(?:Subject|Betreff|Objet|Asunto|Assunto):[ \t]*(?:(?:(?:re|fwd?|aw|wg)(?:\[\d+\])?:|\[[\w .-]{1,40}\])[ \t]*)*+([^\n]*)",
     re.MULTILINE | re.IGNORECASE,
 )
 # The line "-- " begins a signature, which ends at an empty line; "--" may be a rule, except near the end of the text.
@@ -36,13 +68,15 @@ _ATTRIBUTION = re.compile(
 )
 _QUOTE = re.compile(r"^(?:[ \t]?>)+[ \t]?", re.MULTILINE)
 _ANY = re.compile(
-    rf"^(?:{_FIELD}| ?--[ \t]|--\r?$|Sent |Get |Von |Envoyé |[ \t]?>)|(?:wrote|schrieb|écrit)[^\n:]{{0,60}}:",
+    rf"^(?:{_FIELD}| ?--|__|Sent |Get |Von |Envoyé |[ \t]?>|Hi|Hello|Hey|Dear|Good |Hallo|Lieb|Sehr |Bonjour|Hola"
+    r"|(?:with |kind|best|warm|many |thank|cheers|sincerely|yours|regards|take care|all the best|mit |viele |cordial))"
+    r"|(?:wrote|schrieb|écrit)[^\n:]{0,60}:|" + _NOTICE_WORDS.pattern,
     re.MULTILINE | re.IGNORECASE,
 )
 
 
 def mail_edits(text: str) -> Iterator[Edit]:
-    """Leave out headers except the subject, signatures, and the marks of quotations."""
+    """Leave out headers except the subject, greetings, signatures, notices, and the marks of quotations."""
     if "\n" not in text or not _ANY.search(text):
         return
     spans = []
@@ -53,7 +87,10 @@ def mail_edits(text: str) -> Iterator[Edit]:
             spans += [(match.start(), start), (end, match.end())]
         else:
             spans.append(match.span())
-    for pattern in (_SIGNATURE, _DEVICE, _ATTRIBUTION):
+    patterns = [_PART, _GREETING, _CLOSING, _SIGNATURE, _DEVICE, _ATTRIBUTION, _LIST_FOOTER]
+    if _NOTICE_WORDS.search(text):
+        patterns.append(_NOTICE)
+    for pattern in patterns:
         spans += [match.span() for match in pattern.finditer(text)]
     edits = [Edit(*span, BLOCK_END) for span in spans] + [Edit(*match.span(), "") for match in _QUOTE.finditer(text)]
     done = 0

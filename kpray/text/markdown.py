@@ -18,10 +18,16 @@ _INLINE = re.compile(
     r"|(?P<code>(?<![`\w])`(?![\s`])[^`\n]{1,200}(?<![\s'])`(?![`\w']))"
     r"|(?P<heading>^[ ]{0,3}\#{1,6}[ ]+(?=\S))"
     r"|(?P<rule>^[ ]{0,3}(?:={3,}|-{3,}|\*{3,}|~{3,}|[+|][-+|:= ]{3,})[ \r]*$)"
+    r"|(?P<footnote>\[\^[\w-]{1,40}\]:?)|(?P<task>(?<=[-*+] )\[[ xX]\] )|(?P<struck>(?<!~)~~(?!~))"
+    r"|(?P<alert>^>?[ ]?\[![A-Z]+\][ \t\r]*$)"
+    r"|(?<![\w_])(?P<under>__(?=[^_\n]*[ :])|_(?!_))(?=[\w\"'(])(?P<words2>[^_\n]{1,300})(?<=[\w\"').!?:])"
+    r"(?P<end2>(?P=under))(?![\w_])"
     r"|(?<![\w*])(?P<strong>\*{1,3})(?=[\w\"'(])(?P<text>[^*\n]{1,300})(?<=[\w\"').!?:])(?P<end>\*{1,3})(?![\w*])",
     re.MULTILINE,
 )
-_ANY = re.compile(r"[`\[*#|]|__|^[ ]{0,3}(?:={3}|-{3}|~{3})", re.MULTILINE)
+#: For each closing mark, its opening mark and the text between them.
+_PAIRS = {"target": ("open", "words"), "end": ("strong", "text"), "end2": ("under", "words2")}
+_ANY = re.compile(r"[`\[*#|]|__|~~|(?<!\w)_\w|^[ ]{0,3}(?:={3}|-{3}|~{3})", re.MULTILINE)
 
 
 def markdown_edits(text: str) -> Iterator[Edit]:
@@ -52,11 +58,11 @@ def _fenced(text: str) -> list[tuple[int, int]]:
 def _inline_edits(text: str, start: int, end: int) -> Iterator[Edit]:
     for match in _INLINE.finditer(text, start, end):
         kind = match.lastgroup
-        if kind in ("target", "end"):
-            opening, inside = ("open", "words") if kind == "target" else ("strong", "text")
+        if kind in _PAIRS:
+            opening, inside = _PAIRS[kind]
             yield Edit(*match.span(opening), "")
             yield from _inline_edits(text, *match.span(inside))
             yield Edit(*match.span(kind), "")
         else:
-            replacements = {"code": PHRASE_END, "image": PHRASE_END}
+            replacements = {"code": PHRASE_END, "image": PHRASE_END, "footnote": "", "task": "", "struck": ""}
             yield Edit(*match.span(), replacements.get(kind or "", BLOCK_END))

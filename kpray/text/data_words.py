@@ -1,0 +1,56 @@
+"""Words that are data: times, versions, checksums, account numbers, file names and qualified names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from kpray.text.edits import PHRASE_END, Edit
+
+_TYPES = (
+    "plain|html|rfc822|rfc822-headers|octet-stream|json|pdf|png|jpe?g|gif|mixed|alternative|report|delivery-status|xml"
+    "|csv|css|javascript|digest|related|x-[a-z-]+|svg\\+xml|event-stream"
+)
+_FILE = (
+    "py|pyc|java|cpp|cc|hpp|rs|rb|php|sh|ts|tsx|jsx|json|ya?ml|toml|ini|cfg|conf|txt|md|rst|html?|css|xml|csv|tsv|patch"
+    "|diff|tar|gz|zip|exe|dll|deb|rpm|pdf|docx?|xlsx?|pptx?|png|jpe?g|gif|svg|vim|texi|tcl|log"
+)
+_DATA = re.compile(
+    # times: 2024-03-05T10:22:01Z, 10:22:01,123, 05/Mar/2024
+    r"(?<![\w.-])\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?(?:Z|[ ]?[+-]\d\d:?\d\d)?(?![\w-])"
+    r"|(?<![\w.:])\d{1,2}:\d\d(?::\d\d(?:[.,]\d{1,9})?(?: ?[AP]M)?| ?[AaPp]\.?[Mm]\b)(?: ?\((?:UTC|GMT)[^()\n]{0,10}\))?"
+    r"|(?<![\w/])\d{1,2}/[A-Z][a-z]{2}/\d{4}(?::\d\d){0,3}"
+    r"|\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? \d{1,2} [A-Z][a-z]{2} \d{4}(?: \d\d:\d\d(?::\d\d)?)?(?: [+-]\d{4})?"
+    # versions: v2.3.1-rc.2, 1.1.1w, >=3.9,<4
+    r"|(?<![\w./-])(?:[<>=~^!]=?)?(?:v\d{1,9}(?:\.\d{1,9})*|\d{1,9}(?:\.\d{1,9}){2,5})(?:[-+~.]?[A-Za-z0-9]{1,30}){0,6}"
+    r"(?<!\.)(?![\w/-])"
+    # checksums and identifiers
+    r"|(?<![\w-])(?:sha\d{1,3}:|md5:|0x)?(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,}"
+    r"|(?=[A-F]*\d)(?=\d*[A-F])[0-9A-F]{16,})(?![\w-])"
+    r"|(?<![\w:])(?:[0-9A-Fa-f]{2}[:-]){5}[0-9A-Fa-f]{2}(?![\w:])"
+    r"|(?<![\w:])(?=[0-9a-f:]*[a-f])[0-9a-f]{1,4}:(?:[0-9a-f]{0,4}:){2,6}[0-9a-f]{1,4}(?![\w:])"
+    r"|\bdata:[a-z]+/[\w.+-]+;base64,[A-Za-z0-9+/=]*"
+    r"|(?<![\w/+])(?=[A-Za-z+/]*\d)(?=[a-z0-9+/]*[A-Z])(?=[A-Z0-9+/]*[a-z])[A-Za-z0-9+/]{40,}={0,2}"
+    # accounts, cards and tax numbers; tickets
+    r"|(?:\bIBAN:? )?\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b|\b\d{4}(?:[ -]\d{4}){3}\b"
+    r"|\b(?:BIC|SWIFT)(?:[ -]?[Cc]ode)?:? [A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?\b|(?:\bVAT (?:ID |No\.? )?)?\b[A-Z]{2}\d{8,12}\b"
+    r"|\[[A-Z][A-Z0-9]{1,9}-\d{1,6}\]|\bGH-\d{1,6}\b|\((?:Closes|LP|Fixes): ?#\d+(?:, ?#\d+)*\)"
+    # types of contents, file names, and names with three parts or more
+    rf"|\b(?:text|application|multipart|image|audio|video|message)/(?:{_TYPES})\b"
+    rf"|(?<![\w@/.-])(?=[\w.+-]*[A-Za-z])(?:[\w.+@-]{{1,80}}/)*[\w.+@-]{{2,80}}\.(?:{_FILE})(?:\.gz)?(?![\w/]|\.\w)"
+    r"|(?<![\w@/.-])(?:[\w.+@-]{1,80}/){1,20}[\w+@-]{1,80}\.[a-z]{1,10}\d?(?![\w/-])"
+    r"|(?<![\w@/.-])(?:[\w.+@-]{1,80}/)+(?=[\w-]*_)[\w-]{2,80}(?![\w/])|\b[A-Za-z]:\\[^\s,;\"'<>|)]+"
+    r"|(?<![\w@/.-])(?=[\w.]*[a-zA-Z]{3})[A-Za-z_$]\w{0,60}(?:\.[A-Za-z_$][\w$]{0,60}){2,10}(?:\([^()\n]{0,80}\))?"
+    r"|(?<![\w.])[A-Za-z_]\w{1,60}\.[a-z_]\w{1,60}\([^()\n]{0,80}\)"
+    # a setting
+    r"|(?<![\w=<>&?/-])[A-Za-z_][\w.-]{1,40}=[A-Za-z][\w./:-]{1,60}(?!\w)"
+)
+_ANY = re.compile(r"\d[.:-]\d|[0-9a-f]{7}|\w\.\w|\w[/=:\\;]\w|[A-Z]{2}\d\d|GH-|\[[A-Z]+-|: ?#\d")
+
+
+def data_edits(text: str) -> Iterator[Edit]:
+    """Data, which is no phrase."""
+    if not _ANY.search(text):
+        return
+    for match in _DATA.finditer(text):
+        yield Edit(*match.span(), PHRASE_END)
