@@ -18,27 +18,37 @@ _ADDRESS = re.compile(
     r"|(?<![\w@./-])(?:[a-z0-9-]{1,63}\.){1,5}[a-z]{2,12}/[^\s<>\"“”‘’`、。，（）]{0,2000}(?<![.,;:!?)'\]])"
     r"|(?<![\w@./-])(?:[a-z0-9-]{1,63}\.){1,5}(?<!\bdot\.)(?:com|org|net|edu|gov|io|info|shop|example"
     r"|co\.(?:uk|jp|nz|in|kr|za)|com\.(?:au|br|cn)|ac\.uk|org\.uk)\b(?![.-]?\w)"
-    # phone numbers: British and German, international, in three groups, or after a word that announces one
-    r"|(?<![\w.+-])(?:\(0\d{1,5}\)[ ]?|0\d{1,4}[ /-])\d{3,8}(?:[ -]\d{2,6}){0,3}(?![\w-])"
-    r"|(?<![\w.+-])\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,6}(?![\w-])"
-    r"|(?<![\w.-])(?:1[ .-])?(?:\(\d{3}\)[ ]?|\d{3}[.-])\d{3}[.-]\d{4}(?![\w-])"
-    r"|\b(?:Tel|Fax|Phone|Mobile|Mob|Telephone|[TMF])\b\.?:?(?= ?[+(]?\d[\d() ./-]{5,20}\d\b)"
-    r"|(?:(?<=\bcall )|(?<=\bphone )|(?<=\bphone: )|(?<=\bdial )|(?<=\btel )|(?<=\btel: )|(?<=\btel\. )|(?<=\bfax )"
-    r"|(?<=\bfax: )|(?<=\btext ))\d{2,5}(?:[ .-]\d{2,5}){1,4}(?![\w-])"
     # mentions; RT: a message that is passed on
     r"|(?:\bRT[ ])?(?<![\w@./])@[A-Za-z_]\w{0,60}(?:[-./]\w{1,60}){0,3}:?",
 )
-_ANY = re.compile(r"@|://|www\.|doi:|[a-z0-9]\.[a-z]|\d[ .)-]{1,2}\d{2}")
+_PHONE = re.compile(
+    # phone numbers: British and German, international, in three groups, or after a word that announces one
+    r"(?<![\w.+-])(?<!\d )(?:\(0\d{1,5}\)[ ]?|0\d{1,4}[ /-])\d{3,8}(?:[ -]\d{2,6}){0,3}(?![\w-])"
+    r"|(?<![\w.+-])\+\d{1,3}(?:[ .-]?\(?\d{1,4}\)?){2,6}(?![\w-])"
+    r"|(?<![\w.-])(?:1[ .-])?(?:\(\d{3}\)[ ]?|\d{3}[.-])\d{3}[.-]\d{4}(?![\w-])"
+    r"|\b(?:Tel|Fax|Mobile|Mob|[TMF])\b\.?:?(?= ?[+(]?\d[\d() ./-]{5,20}\d\b)"
+    r"|(?:(?<=\bcall )|(?<=\bphone )|(?<=\bphone: )|(?<=\bdial )|(?<=\btel )|(?<=\btel: )|(?<=\btel\. )|(?<=\bfax )"
+    r"|(?<=\bfax: )|(?<=\btext ))\d{2,5}(?:[ .-]\d{2,5}){1,4}(?![\w-])"
+)
+_ANY = re.compile(r"[@:.(\[](?:(?<=@)|//|(?<=www\.)|(?<=doi:)|(?<=[a-z0-9]\.)[a-z]{2}|(?:at|@)[)\]])")
+_ANY_PHONE = re.compile(r"\d[ .)/-]{1,2}\d{2}")
 _HASHTAG = re.compile(r"(?<![\w&/#])#(?=\w*[^\W\d_])(\w{2,100})(?=(\s*#\w)?)")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z][a-z]|\d{4}\b)")
 
 
 def address_edits(text: str) -> Iterator[Edit]:
-    """Addresses, which are no phrases."""
+    """URLs, mail addresses and mentions."""
     if not _ANY.search(text):
         return
     for match in _ADDRESS.finditer(text):
         yield Edit(*match.span(), PHRASE_END)
+
+
+def phone_edits(text: str) -> Iterator[Edit]:
+    """Phone numbers."""
+    if _ANY_PHONE.search(text):
+        for match in _PHONE.finditer(text):
+            yield Edit(*match.span(), PHRASE_END)
 
 
 def hashtag_edits(text: str, lang: str) -> Iterator[Edit]:

@@ -42,7 +42,7 @@ _MANUAL_HEADING = re.compile(
 _MANUAL_NAME = re.compile(r"^NAME[ \t\r]*\n[ \t]+\S+(?:, \S+)* [-–—]+ ", re.MULTILINE)
 _OPTION = re.compile(r"^[ \t]+-{1,2}\w[^\n]{0,60}$|(?<=[ \[(])-\w(?=[ ,\])=])", re.MULTILINE)
 _ANY = re.compile(
-    r"copyright|©|SPDX|all rights|urgency=|>[ \t\r]*$|^\s*\[ |\t\* |^(?:[-*#]+ )?\**\w[\w ]{1,30}:|reproduce|^#",
+    r"copyright|©|SPDX|all rights|urgency=|>[ \t\r]*$|^[ ]*\[ |\t\* |^(?:[-*#]+ )?\**\w[\w ]{1,30}:|reproduce|^#",
     re.I | re.M,
 )
 

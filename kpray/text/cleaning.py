@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kpray.text.addresses import address_edits, hashtag_edits
+from kpray.text.addresses import address_edits, hashtag_edits, phone_edits
 from kpray.text.boilerplate import boilerplate_edits
 from kpray.text.characters import character_edits
 from kpray.text.code import code_edits
 from kpray.text.code_blocks import code_block_edits
-from kpray.text.data_words import data_edits
+from kpray.text.data_words import name_edits, number_edits
 from kpray.text.edits import Edit
 from kpray.text.html import entity_edits, tag_edits
 from kpray.text.latex import latex_edits
@@ -90,8 +90,10 @@ def clean(text: str, lang: str = "en") -> Cleaned:
         code_block_edits,
         markdown_edits,
         address_edits,
+        phone_edits,
         lambda text: hashtag_edits(text, lang),
-        data_edits,
+        number_edits,
+        name_edits,
         code_edits,
         lambda text: line_edits(text, lang),
     ]

@@ -46,11 +46,14 @@ _EXCEPTION = re.compile(
     r"(?P<prefix>(?:Caused by: |Exception in thread \"[^\"]*\" )?(?:[a-z]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning): )"
 )
 _SEALED = re.compile(
-    r"^-----BEGIN (?!PGP SIGNED)(?P<kind>[A-Z0-9 ]+)-----\s*?$.*?^-----END (?P=kind)-----\s*?$",
+    r"^-----BEGIN PGP SIGNED MESSAGE-----\s*?\n(?:Hash: [^\n]*\n)?"
+    r"|^-----BEGIN (?!PGP SIGNED)(?P<kind>[A-Z0-9 ]+)-----\s*?$.*?^-----END (?P=kind)-----\s*?$",
     re.DOTALL | re.MULTILINE,
 )
 _ANY = re.compile(
-    r"[(){}=<>\[\]$@;\"\\]|^-----|^\s*(?:- )?\w+:$|[A-Za-z0-9+/]{40}|^\s*(?:import|pip|sudo|git|npm|else|try)\b", re.M
+    r"[(){}=<>\[\]$@;\"\\]|^-----|^[ \t]*(?:- )?\w+:$|[A-Za-z0-9+/]{40}"
+    r"|^[ \t]*(?:import|pip|sudo|git|npm|else|try)\b",
+    re.MULTILINE,
 )
 
 

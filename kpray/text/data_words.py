@@ -15,7 +15,11 @@ _FILE = (
     "py|pyc|java|cpp|cc|hpp|rs|rb|php|sh|ts|tsx|jsx|json|ya?ml|toml|ini|cfg|conf|txt|md|rst|html?|css|xml|csv|tsv|patch"
     "|diff|tar|gz|zip|exe|dll|deb|rpm|pdf|docx?|xlsx?|pptx?|png|jpe?g|gif|svg|vim|texi|tcl|log"
 )
-_DATA = re.compile(
+_CITED = (
+    r"[A-Z][\w'’-]{1,30}(?:(?:,? and |,? & |, |[ -])[A-Z][\w'’.-]{0,30}){0,8}(?:,? et al\.?)?,? (?:19|20)\d\d[a-z]?"
+    r"(?:, (?:19|20)\d\d[a-z]?)*(?:, pp?\. ?\d+(?:[-–]\d+)?)?"
+)
+_NUMBERS = re.compile(
     # times: 2024-03-05T10:22:01Z, 10:22:01,123, 05/Mar/2024
     r"(?<![\w.-])\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?(?:Z|[ ]?[+-]\d\d:?\d\d)?(?![\w-])"
     r"|(?<![\w.:])\d{1,2}:\d\d(?::\d\d(?:[.,]\d{1,9})?(?: ?[AP]M)?| ?[AaPp]\.?[Mm]\b)(?: ?\((?:UTC|GMT)[^()\n]{0,10}\))?"
@@ -35,8 +39,13 @@ _DATA = re.compile(
     r"|(?:\bIBAN:? )?\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b|\b\d{4}(?:[ -]\d{4}){3}\b"
     r"|\b(?:BIC|SWIFT)(?:[ -]?[Cc]ode)?:? [A-Z]{6}[A-Z0-9]{2}(?:[A-Z0-9]{3})?\b|(?:\bVAT (?:ID |No\.? )?)?\b[A-Z]{2}\d{8,12}\b"
     r"|\[[A-Z][A-Z0-9]{1,9}-\d{1,6}\]|\bGH-\d{1,6}\b|\((?:Closes|LP|Fixes): ?#\d+(?:, ?#\d+)*\)"
+    r"|\barXiv:\d{4}\.\d{4,5}(?:v\d+)?"
+    # citations with the year: (Smith et al., 2019; Lee & Ray, 2020, p. 14)
+    rf"|\((?:see |cf\. |e\.g\.,? )?{_CITED}(?:; ?{_CITED}){{0,20}}\)"
+)
+_NAMES = re.compile(
     # types of contents, file names, and names with three parts or more
-    rf"|\b(?:text|application|multipart|image|audio|video|message)/(?:{_TYPES})\b"
+    rf"\b(?:text|application|multipart|image|audio|video|message)/(?:{_TYPES})\b"
     rf"|(?<![\w@/.-])(?=[\w.+-]*[A-Za-z])(?:[\w.+@-]{{1,80}}/)*[\w.+@-]{{2,80}}\.(?:{_FILE})(?:\.gz)?(?![\w/]|\.\w)"
     r"|(?<![\w@/.-])(?:[\w.+@-]{1,80}/){1,20}[\w+@-]{1,80}\.[a-z]{1,10}\d?(?![\w/-])"
     r"|(?<![\w@/.-])(?:[\w.+@-]{1,80}/)+(?=[\w-]*_)[\w-]{2,80}(?![\w/])|\b[A-Za-z]:\\[^\s,;\"'<>|)]+"
@@ -45,12 +54,24 @@ _DATA = re.compile(
     # a setting
     r"|(?<![\w=<>&?/-])[A-Za-z_][\w.-]{1,40}=[A-Za-z][\w./:-]{1,60}(?!\w)"
 )
-_ANY = re.compile(r"\d[.:-]\d|[0-9a-f]{7}|\w\.\w|\w[/=:\\;]\w|[A-Z]{2}\d\d|GH-|\[[A-Z]+-|: ?#\d")
+_ANY_NUMBER = re.compile(
+    r"\d(?:-\d\d-\d|:\d\d|/[A-Z][a-z]{2}/|\.\d+\.\d| [A-Z][a-z]{2} \d{4}|\d{3}[ -]\d{4}\b)|(?<![A-Za-z])v\d"
+    r"|[0-9a-f](?:(?=[a-f]*\d)[0-9a-f]{6}|[:-][0-9a-f]{0,4}[:-])|[A-Z](?:[A-Z]\d\d|[A-F0-9]{15}|-\d{1,6}\])|GH-\d|: ?#\d|[a-z]:\d{4}\."
+    r"|[0-9A-F]:[0-9A-F]{2}:|, (?:19|20)\d\d[a-z]?[);,]|a:[a-z]+/"
+)
+_ANY_NAME = re.compile(r"[./=\\](?:[a-z_]\w|(?<=[a-z0-9_-]/)[\w+@-]*[._]|(?<=\w=)[A-Za-z]|(?<=:\\)\w)")
+_LONGEST = 40  # characters of a word; longer ones are looked at
 
 
-def data_edits(text: str) -> Iterator[Edit]:
-    """Data, which is no phrase."""
-    if not _ANY.search(text):
-        return
-    for match in _DATA.finditer(text):
-        yield Edit(*match.span(), PHRASE_END)
+def number_edits(text: str) -> Iterator[Edit]:
+    """Times, versions, checksums and account numbers."""
+    if _ANY_NUMBER.search(text) or max(map(len, text.split()), default=0) >= _LONGEST:
+        for match in _NUMBERS.finditer(text):
+            yield Edit(*match.span(), PHRASE_END)
+
+
+def name_edits(text: str) -> Iterator[Edit]:
+    """Names of files, of types of contents and of parts of programs; settings."""
+    if _ANY_NAME.search(text):
+        for match in _NAMES.finditer(text):
+            yield Edit(*match.span(), PHRASE_END)

@@ -40,10 +40,18 @@ _TAG = re.compile(
     r"|(?P<close>/?)(?:(?:jats|mml|xhtml|svg):)?(?P<name>[a-z][a-z0-9-]{0,20})"
     r"(?:\s++(?:[\w:@.-]++\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|[^\s\"'<>=`]++)"
     r"|(?:async|autoplay|checked|controls|defer|disabled|hidden|loop|muted|nowrap|open|required|selected)\b))*+"
-    r"\s*+/?>)|(?P<cdata>\]\]>)",
+    r"\s*+/?>)|(?P<cdata>\]\]>)"
+    r"|(?P<cut><[a-z][\w-]{0,20}\s[\w:@.-]+=[\"'][^<>]*\Z|</[a-z][\w-]{0,20}\Z)",
     re.IGNORECASE,
 )
 # An entity may be escaped more than once: &amp;nbsp;
+# Items that are links and nothing else, at least four in a row: the menu of a page.
+_MENU = re.compile(
+    r"(?:<li\b[^<>]{0,300}>\s*(?:<[a-z][^<>]{0,300}>\s*)?<a\s[^<>]{0,500}>(?:[^<>]|</?(?!a\b|li\b)[a-z][^<>]{0,300}>){0,300}</a>"
+    r"(?:\s*</(?:li|span|div|p|strong)>)*\s*(?:</?(?:ul|ol)\b[^<>]{0,300}>\s*)*){4,}",
+    re.IGNORECASE,
+)
+_PAGE = re.compile(r"<(?:html|body|!doctype)\b", re.IGNORECASE)
 _ENTITY = re.compile(
     r"&(?:amp;){0,4}(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]\w{1,30});|&(?:nbsp|amp|quot|copy)\b", re.IGNORECASE
 )
@@ -61,6 +69,7 @@ def tag_edits(text: str) -> Iterator[Edit]:
         if name in _LEFT_OUT and match["close"]:
             closing.setdefault(name, []).append(match.end())
     last_comment = text.rfind("-->")
+    menus = dict(match.span() for match in _MENU.finditer(text)) if _PAGE.search(text) else {}
     done = 0
     for match, name in tags:
         start, end = match.span()
@@ -73,6 +82,7 @@ def tag_edits(text: str) -> Iterator[Edit]:
             end = closing[name][index] if index < len(closing[name]) else end
         if match["cdata"] and "<![CDATA[" not in text:
             continue
+        end = menus.get(start, end)
         replacement = "" if name in _INLINE else PHRASE_END if name in ("code", "math") else BLOCK_END
         yield Edit(start, end, replacement)
         done = end

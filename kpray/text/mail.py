@@ -39,13 +39,17 @@ _CLOSING = re.compile(
     r"{0,8}(?=\n[ \t>\r]*(?:\n|\Z)|\n-|\n>|\Z)",
     re.MULTILINE | re.IGNORECASE,
 )
-# A paragraph about the message itself.
-_NOTICE = re.compile(
-    r"^(?=[^\n]*(?:\n(?![ \t\r]*\n)[^\n]*){0,20}?(?:intended|confidential|privileged|consider the environment|unsubscribe))"
-    r"(?=[^\n]*(?:\n(?![ \t\r]*\n)[^\n]*){0,20}?(?:(?:this|this transmitted|the contents of this)[ \n](?:e-?mail|message|transmission)"
-    r"|printing|mailing list|unsubscribe))[^\n]+(?:\n(?![ \t\r]*\n)[^\n]+)*",
-    re.MULTILINE | re.IGNORECASE,
+# The rest of a paragraph, and whether it has a word.
+_REST = r"[^\n]*(?:\n(?![ \t\r]*\n)[^\n]*){0,20}"
+_NOTICE = re.compile(  # a paragraph about the message itself
+    rf"(?:(?<=\n\n)|(?<=\n\r\n)|(?<=[-_*=]\n)|(?<=[-_*=]\r\n))"
+    rf"(?={_REST}?(?:intended|confidential|privileged|consider the environment|unsubscribe))"
+    rf"(?={_REST}?(?:(?:this|the contents of this)\s(?:e-?mail|message|transmission)|printing|mailing list|unsubscribe))"
+    rf"{_REST}",
+    re.IGNORECASE,
 )
+# The name alone under a mail that begins with a greeting.
+_NAME = re.compile(r"(?<=\n)[ \t>\r]*\n[ \t>]*(?:[A-Z][\w.'’-]{1,20} ?){1,3}[ \t\r]*(?=\n[ \t>\r]*\n|\n--|\s*\Z)")
 _LIST_FOOTER = re.compile(
     r"^_{20,}[ \t\r]*\n(?=(?:[^\n]*\n){0,8}?[^\n]*(?:list|subscribe))(?:[^\n]*(?:\n|\Z)){0,10}\Z", re.MULTILINE
 )
@@ -90,11 +94,13 @@ def mail_edits(text: str) -> Iterator[Edit]:
     patterns = [_PART, _GREETING, _CLOSING, _SIGNATURE, _DEVICE, _ATTRIBUTION, _LIST_FOOTER]
     if _NOTICE_WORDS.search(text):
         patterns.append(_NOTICE)
+    if _GREETING.search(text):
+        patterns.append(_NAME)
     for pattern in patterns:
         spans += [match.span() for match in pattern.finditer(text)]
     edits = [Edit(*span, BLOCK_END) for span in spans] + [Edit(*match.span(), "") for match in _QUOTE.finditer(text)]
     done = 0
-    for edit in sorted(edits):
+    for edit in sorted(edits, key=lambda edit: (edit.start, -edit.end)):
         if done <= edit.start < edit.end:
             yield edit
             done = edit.end

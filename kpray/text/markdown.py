@@ -27,12 +27,13 @@ _INLINE = re.compile(
 )
 #: For each closing mark, its opening mark and the text between them.
 _PAIRS = {"target": ("open", "words"), "end": ("strong", "text"), "end2": ("under", "words2")}
-_ANY = re.compile(r"[`\[*#|]|__|~~|(?<!\w)_\w|^[ ]{0,3}(?:={3}|-{3}|~{3})", re.MULTILINE)
+_ANY = re.compile(r"[`\[*#|_~]")
+_ANY_RULE = re.compile(r"^[ ]{0,3}(?:={3}|-{3}|\+-)", re.MULTILINE)
 
 
 def markdown_edits(text: str) -> Iterator[Edit]:
     """Code, badges, images, the targets of links, and the marks of headings, rules and emphasis."""
-    if not _ANY.search(text):
+    if not _ANY.search(text) and not ("\n" in text and _ANY_RULE.search(text)):
         return
     done = 0
     for start, end in _fenced(text):
