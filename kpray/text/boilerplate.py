@@ -1,4 +1,4 @@
-"""Lines that are there in every text of a kind: headings of manuals, fields of tickets and changelogs, copyright lines."""
+"""Lines that every text of a kind has: headings of manuals, fields of tickets and changelogs, copyright lines."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from collections.abc import Iterator
 
 from kpray.text.edits import BLOCK_END, Edit
 
-_LINE_END = r"[^\n]*$"
 _LEFT_OUT = re.compile(
     r"^[^\w\n]*(?:portions[ ])?copyright\b[^\n\w]{0,5}(?:\(c\)|©|\d{4}|\w+ \d{4})[^\n]*$|^[^\w\n]*©[^\n]*$"
     r"|^[^\w\n]*SPDX-[\w-]+:[^\n]*$|^[^\w\n]*All rights reserved\.?[ \t\r]*$"
+    r"|^[ \t]*-*[ ]?page \d+(?: ?(?:of|/) ?\d+)?[ ]?-*[ \t\r]*$|^[ \t]*usage: [^\n]*$|^[ \t]*(?:options"
+    r"|usage):[ \t\r]*$"
+    r"|^[^\n]{0,40}\b(?:unsubscribe|view (?:this|it) (?:e-?mail|message|newsletter|online|in))\b[^\n]{0,60}$"
+    r"|^[^\n]{0,40}\b(?:accept|use|uses) (?:all )?cookies\b[^\n]{0,80}$"
+    # labels
+    r"|^(?:title|abstract|summary|key ?words?|index terms|description|question|answer|[QA]|note|warning|tip|important"
+    r"|caution|hint):(?=[ \t]+\S)"
     # entries of changelogs
     r"|^[a-z0-9][a-z0-9.+-]+ \([^()\n ]+\) [\w ;.-]+; urgency=\w+[^\n]*$"
     r"|^\d{4}-\d\d-\d\d[ \t]+[^\n<>]{1,60}<[^<>\n]{1,80}>[ \t\r]*$"
@@ -26,24 +32,25 @@ _LEFT_OUT = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _FILES = re.compile(  # fields of a machine-readable copyright file
-    r"^(?:Format|Files(?:-Excluded)?|Copyright|Source|Upstream-\w+|Disclaimer|License:(?=[ \t]*[\w.+-]+[ \t]*$)):?"
-    r"[^\n]*(?:\n[ \t]+(?!\.$)[^\n]+)*$",
+    r"^(?:Format|Files(?:-Excluded)?|Copyright|Source|Upstream-\w+|Disclaimer):[^\n]*(?:\n[ \t]+(?!\.$)[^\n]+)*$"
+    r"|^License:[ \t]*[\w.+-]+[ \t\r]*$",
     re.MULTILINE,
 )
 _LICENSE_FIELD = re.compile(r"^License:[^\n]*$", re.MULTILINE)
 _MANUAL_TITLE = re.compile(r"^\S+\(\d\w*\)[ \t]{2,}[^\n]*$|^[^\n]*[ \t]{3,}\S+\(\d\w*\)[ \t\r]*$", re.MULTILINE)
 _MANUAL_HEADING = re.compile(
-    r"^(?P<section>SYNOPSIS|SEE ALSO|AUTHORS?|COPYRIGHT|REPORTING BUGS|NOTES|GIT)[ \t\r]*\n(?:(?:[ \t]+[^\n]*)?(?:\n|\Z))*"
-    r"|^(?:NAME|DESCRIPTION|OPTIONS|FILES|ENVIRONMENT(?: VARIABLES)?|BUGS|EXAMPLES?|EXIT STATUS|RETURN VALUE|ERRORS|HISTORY"
-    r"|COMMANDS|ARGUMENTS|DIAGNOSTICS|STANDARDS|CONFORMING TO|CAVEATS|WARNINGS?|VERSIONS|ATTRIBUTES|USAGE|DISCUSSION)"
-    r"[ \t\r]*$",
+    r"^(?:SYNOPSIS|SEE ALSO|AUTHORS?|COPYRIGHT|REPORTING BUGS|GIT)[ \t\r]*\n(?:(?:[ \t]+[^\n]*)?(?:\n|\Z))*"
+    r"|^(?:NAME|DESCRIPTION|OPTIONS|FILES|ENVIRONMENT(?: VARIABLES)?|BUGS|EXAMPLES?|EXIT STATUS|RETURN VALUE|ERRORS"
+    r"|HISTORY|NOTES|COMMANDS|ARGUMENTS|DIAGNOSTICS|STANDARDS|CONFORMING TO|CAVEATS|WARNINGS?|VERSIONS"
+    r"|ATTRIBUTES|USAGE|DISCUSSION)[ \t\r]*$",
     re.MULTILINE,
 )
 _MANUAL_NAME = re.compile(r"^NAME[ \t\r]*\n[ \t]+\S+(?:, \S+)* [-–—]+ ", re.MULTILINE)
 _OPTION = re.compile(r"^[ \t]+-{1,2}\w[^\n]{0,60}$|(?<=[ \[(])-\w(?=[ ,\])=])", re.MULTILINE)
 _ANY = re.compile(
-    r"copyright|©|SPDX|all rights|urgency=|>[ \t\r]*$|^[ ]*\[ |\t\* |^(?:[-*#]+ )?\**\w[\w ]{1,30}:|reproduce|^#",
-    re.I | re.M,
+    r"copyright|cookies|subscribe|this e|\bpage \d|^[ \t]*(?:options|usage):|©|SPDX|all rights|urgency=|>[ \t\r]*$"
+    r"|^[ ]*\[ |\t\* |^(?:[-*#]+ )?\**\w[\w ]{1,30}:|reproduce|^#",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
@@ -61,7 +68,7 @@ def boilerplate_edits(text: str) -> Iterator[Edit]:
         if _LICENSE_FIELD.search(text):
             spans += [match.span() for match in _FILES.finditer(text)]
     done = 0
-    for start, end in sorted(spans):
+    for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
         if done <= start < end:
             yield Edit(start, end, BLOCK_END)
             done = end

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from kpray.text.edits import BLOCK_END, Edit
 
 _STRONG = re.compile(
     r"""\s*(?:
-    import\ [\w.{},*\ ]+(?:\ from\ ['"].*)?;?$ | from\ [\w.]+\ import\ [\w.,*\ ()]+$ | \#include\ ?[<"] | package\ [\w.]+;
+    import\ [\w.{},*\ ]+(?:\ from\ ['"].*)?;?$
+    | from\ [\w.]+\ import\ [\w.,*\ ()]+$ | \#include\ ?[<"] | package\ [\w.]+;
     | (?:async\ )?def\ \w+\( | (?:pub\ |static\ |async\ |export\ )*(?:fn|func|function)\ \w+\s?[(<]
     | (?:class|struct|enum|interface)\ \w+.*[:{]\s*$
     | [{}\[\]()]+[,;]?\s*$ | (?=.*[(){}=]).*[;{}],?\s*$
-    | for\ \w+(?:,\ ?\w+)*\ in\ \S+:$ | (?:else|try|finally):$ | (?:if|elif|while|for|with|except)\b(?=.*[()=\[\]_]).*:$
+    | for\ \w+(?:,\ ?\w+)*\ in\ \S+:$ | (?:else|try|finally):$
+    | (?:if|elif|while|for|with|except)\b(?=.*[()=\[\]_]).*:$
     | "[\w\ .$@-]+"\s*:\s*\S | (?:\[|\]|\}),?\s*$
-    | SELECT\b.+\bFROM\b | INSERT\ INTO\ | UPDATE\ \w+\ SET\ | (?:CREATE|ALTER|DROP)\ (?:TABLE|INDEX|VIEW)\ | DELETE\ FROM\
+    | SELECT\b.+\bFROM\b | INSERT\ INTO\ | UPDATE\ \w+\ SET\b
+    | (?:CREATE|ALTER|DROP)\ (?:TABLE|INDEX|VIEW)\ | DELETE\ FROM\b
     | >>>\ | \$\ \S | [\w.-]+@[\w.-]+:[^\s$\#]*[$\#]\ | (?:PS\ )?[A-Z]:\\[^>\n]*>
     | (?:sudo\ )?(?:pip3?|npm|yarn|apt|apt-get|brew|conda|cargo|dnf)\ (?:install|add|build|run|ci)\b
     | (?:sudo\ )?(?:git\ clone|docker\ (?:run|build|pull)|kubectl\ \w+|systemctl\ \w+)\ \S
     | diff\ --git\ | index\ [0-9a-f]{6,}\.\. | (?:---|\+\+\+)\ \S+[/.]\S | @@\ -\d
     | Traceback\ \(most\ recent\ call\ last\):$ | File\ "[^"]+",\ line\ \d+
-    | at\ [\w.$<>/]+\([^()]*\)$ | \.\.\.\ \d+\ more$
+    | at\ [\w.$<>/]+(?:\ \[[\w\ ]+\])?\ ?\([^()]*\)$ | at\ \S+:\d+:\d+$ | \#!/ | \.\.\.\ \d+\ more$
     | -----(?:BEGIN|END)\ [A-Z0-9 ]+-----$ | <\?php
     )""",
     re.VERBOSE,
@@ -31,6 +35,7 @@ _WEAK = re.compile(
     r"""\s*(?:
     (?:(?:const|let|var|auto|int|float|char|export|self\.)\ ?)?[\w.\[\]"'$]+\s?(?:[-+*/|]?=|:=|<-)\s?\S.*(?<!\.)$
     | [\w.]+\(.*\)[;,]?$ | (?:return|raise|throw|print|assert|await|yield|break|continue|pass)\b.{0,60}(?<!\.)$
+    | (?:set|cd|export|echo|source|exit|mkdir|cp|mv|rm|make|sh|bash|\./\S+)\b.{0,80}(?<!\.)$
     | \[[\w .:"-]+\]$ | \.\.\.(?:\ |$) | (?:\#|//)\s?.*$ | @\w+
     )""",
     re.VERBOSE,
@@ -50,6 +55,10 @@ _SEALED = re.compile(
     r"|^-----BEGIN (?!PGP SIGNED)(?P<kind>[A-Z0-9 ]+)-----\s*?$.*?^-----END (?P=kind)-----\s*?$",
     re.DOTALL | re.MULTILINE,
 )
+# In JSON, strings of several words are text; keys and other values are not.
+_JSON_LINE = re.compile(r'\s*(?:[\[{]\s*)*"[\w $@.:/-]{1,80}"\s*:')
+_JSON_TEXT = re.compile(r'(?<=")[^"\\\s]+(?:[ ]|\\.)[^"\\]+(?=")')
+_JSON_KEY = re.compile(r'"[\w $@.:/-]{1,80}"\s*:')
 _ANY = re.compile(
     r"[(){}=<>\[\]$@;\"\\]|^-----|^[ \t]*(?:- )?\w+:$|[A-Za-z0-9+/]{40}"
     r"|^[ \t]*(?:import|pip|sudo|git|npm|else|try)\b",
@@ -59,6 +68,9 @@ _ANY = re.compile(
 
 def code_block_edits(text: str) -> Iterator[Edit]:
     """Lines of code; of a stack trace, the message stays."""
+    if _JSON_LINE.match(text) and text.rstrip()[-1] in "]}":
+        yield from _json_edits(text, 0, len(text))
+        return
     if "\n" not in text or not _ANY.search(text):
         return
     sealed = [match.span() for match in _SEALED.finditer(text)] if "-----BEGIN" in text else []
@@ -70,12 +82,22 @@ def code_block_edits(text: str) -> Iterator[Edit]:
         offset = end + 1
         if sealed and start >= sealed[0][1]:
             sealed.pop(0)
-        if sealed and sealed[0][0] <= start:
-            is_code = True
-        if is_code and line:
+        inside = bool(sealed) and sealed[0][0] <= start
+        if (is_code or inside) and line:
             yield Edit(start, end, BLOCK_END)
         elif match := _EXCEPTION.match(line):
             yield Edit(start, start + match.end(), BLOCK_END)
+
+
+def _json_edits(text: str, start: int, end: int) -> Iterator[Edit]:
+    """Leave out everything but the strings of several words."""
+    keys = {match.start() for match in _JSON_KEY.finditer(text, start, end)}
+    for match in _JSON_TEXT.finditer(text, start, end):
+        if match.start() - 1 not in keys:
+            yield Edit(start, match.start(), BLOCK_END)
+            start = match.end()
+    if start < end:
+        yield Edit(start, end, BLOCK_END)
 
 
 def _code_lines(lines: list[str]) -> list[bool]:
@@ -119,7 +141,7 @@ def _mark_keys(lines: list[str], found: list[bool]) -> None:
         keys = [(index, match) for index in range(start, end) if (match := _KEY.match(lines[index]))]
         nested = any(
             lines[index].endswith(":") and after == index + 1 and len(match[1]) > len(key[1])
-            for (index, key), (after, match) in zip(keys, keys[1:], strict=False)
+            for (index, key), (after, match) in pairwise(keys)
         )
         if nested and len(keys) > 2:
             for index in range(start, end):

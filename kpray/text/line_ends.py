@@ -10,12 +10,13 @@ from kpray.text.english_words import is_compound
 
 _PARAGRAPH = re.compile(r"\S[^\n]*(?:\n[^\S\n]*[^\s][^\n]*)*")
 # A list item, a row of a table, or a field such as "Name: value" of its own.
-_MARKER = re.compile(r"\s*(?:[-*+•‣◦▪●■–—·»→]\s+\S|[☐☑✓✔]|\(?(?:\d{1,3}|[a-z]|[ivx]{1,5})[.)]\s+\S|\||#+\s)")
+_MARKER = re.compile(r"\s*(?:[-*+•‣◦▪●■○◆◇►▶➢➤★–—·»→]\s+\S|[☐☑✓✔]|\(?(?:\d{1,3}|[a-z]|[ivx]{1,5})[.)]\s+\S|\||#+\s)")
 _TITLES = re.compile(r"\b(?:Dr|Mr|Mrs|Ms|Prof|St)\. ")
 _NUMBERING = re.compile(
     r"[ \d.)]*(?:(?:Chapter|Section|Part|Step|Appendix|Figure|Fig\.|Table|Lesson|Unit|Day|Week) \w{1,6}[:.]?)?\s*",
     re.IGNORECASE,
 )
+_FIELD = re.compile(r"\s*[A-Z][\w /-]{0,25}:(?:\s|$)")
 _CELL = re.compile(r"(?<=[^\s.!?:])(?:[^\S\n]*\t[^\S\n]*|[ ]{3,})(?=\S)")
 _HYPHEN = re.compile(r"(?<![\w-])((?:\w[\w'’]*[-‐])*)(\w+)([-‐\u00ad])[^\S\n]*\n[^\S\n]*(?=(\w+))")
 _SPELLING = re.compile(r"\w+(?:[-‐]\w+)*+")
@@ -31,6 +32,7 @@ _INNER_WORDS = frozenset(
     """.split()
 )
 _NARROW = 40  # running text has longer lines, a list of names has not
+_SHORT = 60
 _MAX_NAME_WORDS = 5
 _MIN_PART = 3  # a shorter part is a syllable
 
@@ -68,8 +70,8 @@ def _paragraph_edits(text: str, start: int, end: int, hyphens: dict[int, Edit]) 
 def phrase_ends(lines: list[str]) -> list[bool]:
     """For each line of a paragraph but the last, whether its line break ends a phrase.
 
-    It does at list items, at table rows, and after a heading (see `heading_breaks`). In a list of short names all line
-    breaks do.
+    It does at list items, at table rows, between fields, and after a heading (see `heading_breaks`). In a list of short
+    names all line breaks do, and in short lines that all begin with a capital.
     """
     words = [line.split() for line in lines]
     listed = (
@@ -77,13 +79,22 @@ def phrase_ends(lines: list[str]) -> list[bool]:
         and all(map(_is_name, words, lines))
         and not any(_SENTENCE_END.search(line) for line in lines[lines[0].rstrip().endswith(":") : -1])
     )
+    marked = [bool(_MARKER.match(line)) for line in lines]
+    if any(marked) and not all(marked[lines[0].rstrip().endswith(":") :]):
+        listed = False  # an item goes on in a line without a mark
     if listed and (len(lines) > 2 or not words[-1][0][0].islower()):
+        return [True] * (len(lines) - 1)
+    capitals = (
+        len(lines) > 2 and max(map(len, lines)) <= _SHORT and not any(line.lstrip()[0].islower() for line in lines)
+    )
+    if capitals and not any(line[-1].lower() in _INNER_WORDS for line in words):
         return [True] * (len(lines) - 1)
     return [
         heading
         or bool(_MARKER.match(after))
+        or bool(_FIELD.match(before) and _FIELD.match(after))
         or before.lstrip().startswith("|")
-        or (before.isupper() and not after.isupper())
+        or before.isupper() != after.isupper()
         for heading, before, after in zip(heading_breaks(lines), lines, lines[1:], strict=False)
     ]
 

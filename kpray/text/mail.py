@@ -26,17 +26,23 @@ _PART = re.compile(  # of a message with several parts: its boundary, and its on
 )
 _MARK = r"^(?:[ \t]?>)*[ \t]*"
 _GREETING = re.compile(
-    _MARK + r"(?:Hi|Hello|Hey|Dear|Good (?:morning|afternoon|evening)|Hallo|Liebe[r]?|Sehr geehrte[r]?|Bonjour|Hola)"
+    _MARK
+    + r"(?:Hi|Hello|Hey|Dear)(?: [A-Z][\w.-]{1,20}){1,3}[ \t\r]*$(?=\n[ \t>\r]*\n)|"
+    + _MARK
+    + r"(?:Hi|Hello|Hey|Dear|Good (?:morning|afternoon|evening)|Hallo|Liebe[r]?|Sehr geehrte[r]?|Bonjour|Hola)"
     r"\b[^\n,!?]{0,40}[,!][ \t\r]*$",
     re.MULTILINE,
 )
 # A closing line, and the lines of the name under it.
 _CLOSING = re.compile(
     _MARK + r"(?:(?:with )?(?:(?:kind|best|warm)(?:est)?|many|with)? ?(?:regards|wishes|thanks|greetings)"
-    r"|thank you(?: (?:very|so) much)?|thanks(?: (?:again|a lot|in advance))?|cheers|sincerely|yours (?:sincerely|faithfully"
-    r"|truly)|best|all the best|take care|mit freundlichen gr(?:ü|ue)(?:ß|ss)en|viele gr(?:ü|ue)(?:ß|ss)e|cordialement)"
+    r"|thank you(?: (?:very|so) much)?|thanks(?: (?:again|a lot|in advance))?|cheers|sincerely|yours (?:sincerely"
+    r"|faithfully"
+    r"|truly)|best(?=,)|all the best|take care|mit freundlichen gr(?:ü|ue)(?:ß|ss)en|viele gr(?:ü|ue)(?:ß|ss)e"
+    r"|cordialement)"
     r"[,.!]{0,3}[ \t\r]*$(?:\n[ \t>\r]*(?=\n))?(?:\n(?!On |Am |Le |-|>*[ \t\r]*$)[^\n]{1,80}(?<![.!?]))"
-    r"{0,8}(?=\n[ \t>\r]*(?:\n|\Z)|\n-|\n>|\Z)",
+    r"{0,8}(?:\n[ \t\r]*\n[^\n]{0,100}(?:[ ]\|[ ]|@|[+(]?\d[\d ()-]{6,20}\d)[^\n]{0,100}(?=\n|\Z))?"
+    r"(?=\n[ \t>\r]*(?:\n|\Z)|\n-|\n>|\Z)",
     re.MULTILINE | re.IGNORECASE,
 )
 # The rest of a paragraph, and whether it has a word.
@@ -44,18 +50,22 @@ _REST = r"[^\n]*(?:\n(?![ \t\r]*\n)[^\n]*){0,20}"
 _NOTICE = re.compile(  # a paragraph about the message itself
     rf"(?:(?<=\n\n)|(?<=\n\r\n)|(?<=[-_*=]\n)|(?<=[-_*=]\r\n))"
     rf"(?={_REST}?(?:intended|confidential|privileged|consider the environment|unsubscribe))"
-    rf"(?={_REST}?(?:(?:this|the contents of this)\s(?:e-?mail|message|transmission)|printing|mailing list|unsubscribe))"
+    rf"(?={_REST}?(?:(?:this|the contents of this)\s(?:e-?mail|message|transmission)|printing|mailing list"
+    rf"|unsubscribe))"
     rf"{_REST}",
     re.IGNORECASE,
 )
 # The name alone under a mail that begins with a greeting.
-_NAME = re.compile(r"(?<=\n)[ \t>\r]*\n[ \t>]*(?:[A-Z][\w.'’-]{1,20} ?){1,3}[ \t\r]*(?=\n[ \t>\r]*\n|\n--|\s*\Z)")
+_NAME = re.compile(
+    r"(?<=\n)[ \t>\r]*\n[ \t>]*(?:(?:[A-Z]\.|[A-Z][\w'’-]{1,20}) ?){1,3}[ \t\r]*(?=\n[ \t>\r]*\n|\n--|\s*\Z)"
+)
 _LIST_FOOTER = re.compile(
     r"^_{20,}[ \t\r]*\n(?=(?:[^\n]*\n){0,8}?[^\n]*(?:list|subscribe))(?:[^\n]*(?:\n|\Z)){0,10}\Z", re.MULTILINE
 )
 _NOTICE_WORDS = re.compile(r"intended|confidential|privileged|the environment|unsubscribe", re.IGNORECASE)
 _SUBJECT = re.compile(
-    r"^(?:Subject|Betreff|Objet|Asunto|Assunto):[ \t]*(?:(?:(?:re|fwd?|aw|wg)(?:\[\d+\])?:|\[[\w .-]{1,40}\])[ \t]*)*+([^\n]*)",
+    r"^(?:Subject|Betreff|Objet|Asunto|Assunto):[ \t]*(?:(?:(?:re|fwd?|aw|wg)(?:\[\d+\])?:"
+    r"|\[[\w .-]{1,40}\])[ \t]*)*+([^\n]*)",
     re.MULTILINE | re.IGNORECASE,
 )
 # The line "-- " begins a signature, which ends at an empty line; "--" may be a rule, except near the end of the text.

@@ -13,7 +13,7 @@ _IMAGE = rf"!\[[^\[\]\n]{{0,300}}\](?:{_TARGET}|\[[^\[\]\n]{{0,100}}\])"
 _INLINE = re.compile(
     rf"(?P<badge>\[{_IMAGE}\](?:{_TARGET}|\[[^\[\]\n]{{0,100}}\])?)|(?P<image>{_IMAGE})"
     r"|(?P<open>\[)(?P<words>[^\[\]\n]{1,300})(?P<target>\](?:" + _TARGET + r"|\[[\w -]{0,60}\](?<=[a-z]\]|\[\])))"
-    r"|(?P<definition>^[ ]{0,3}\[[^\[\]\n]{1,100}\]:[ ]+\S+[^\n]*$)"
+    r"|(?P<definition>^[ ]{0,3}\[(?!\^)[^\[\]\n]{1,100}\]:[ ]+\S+[^\n]*$)"
     # ``quoted'' and `quoted' are quotations of LaTeX.
     r"|(?P<code>(?<![`\w])`(?![\s`])[^`\n]{1,200}(?<![\s'])`(?![`\w']))"
     r"|(?P<heading>^[ ]{0,3}\#{1,6}[ ]+(?=\S))"

@@ -13,7 +13,8 @@ _FRONT_MATTER = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _WIKI = re.compile(
-    r"(?P<block>\{\{(?:[^{}]|\{\{[^{}]*\}\}){0,2000}\}\}|\{\|.{0,5000}?\|\}|<ref\b[^<>/]*>[^<>]{0,1000}</ref>|<ref\b[^<>]*/>)"
+    r"(?P<block>\{\{(?:[^{}]|\{\{[^{}]*\}\}){0,2000}\}\}|\{\|.{0,5000}?\|\}|<ref\b[^<>/]*>[^<>]{0,1000}</ref>"
+    r"|<ref\b[^<>]*/>)"
     r"|(?P<file>\[\[(?:File|Image|Category):[^\[\]]{0,300}\]\])"
     r"|(?P<target>\[\[(?:[^\[\]|\n]{0,200}\|)?)(?P<words>[^\[\]|\n]{1,200})(?P<close>\]\])"
     r"|(?P<none>'{2,5})|(?P<heading>^={2,6}[ ]*(?=\S)|(?<=\S)[ ]*={2,6}[ \t\r]*$)",
@@ -27,7 +28,8 @@ _FORUM = re.compile(
 )
 _IS_FORUM = re.compile(r"\[/(?:b|i|u|s|url|quote|list|code|img|size|color)\]", re.IGNORECASE)
 _RST = re.compile(
-    r"(?P<block>^(?P<indent>[ \t]*)\.\. (?:image|figure|code-block|code|sourcecode|highlight|testcode|parsed-literal|raw"
+    r"(?P<block>^(?P<indent>[ \t]*)\.\. (?:image|figure|code-block|code|sourcecode|highlight|testcode"
+    r"|parsed-literal|raw"
     r"|toctree|include|math|contents|_[^\n:]{1,80}:|\|)[^\n]*(?:\n(?:[ \t]*\r?(?=\n)|(?P=indent)[ \t]+[^\n]*))*)"
     r"|(?P<directive>^[ \t]*\.\. [\w:-]+::[^\n]*(?:\n[ \t]+:[\w-]+:[^\n]*)*)"
     r"|(?P<code>:[\w:-]{1,30}:`[^`\n]{1,200}`|``[^`\n]{1,200}``)"
@@ -37,7 +39,8 @@ _RST = re.compile(
 )
 _IS_RST = re.compile(r"^[ \t]*\.\. [\w_|:-]|:\w+:`|``[^`\n']+``|`_(?!\w)", re.MULTILINE)
 _BIBTEX = re.compile(
-    r"@(?:article|book|inproceedings|incollection|misc|phdthesis|techreport|conference|online|software)\s?\{[^,{}\s]{1,100},"
+    r"@(?:article|book|inproceedings|incollection|misc|phdthesis|techreport|conference|online"
+    r"|software)\s?\{[^,{}\s]{1,100},"
     r"(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\}){0,3000}\}?",
     re.IGNORECASE,
 )

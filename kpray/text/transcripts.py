@@ -10,7 +10,7 @@ from kpray.text.edits import BLOCK_END, Edit
 _LEVEL = r"\[?(?:TRACE|DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|FATAL|CRITICAL|SEVERE)\]?"
 _LOG = re.compile(
     rf"^(?:\[?\d{{4}}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d(?::\d\d)?(?:[.,]\d{{1,9}})?(?:Z|[ ]?[+-]\d\d:?\d\d)?\]?[ \t:|-]*"
-    rf"(?:{_LEVEL}(?=[\s:|-])[ \t:|-]*)?|{_LEVEL}[:\t ][ \t:|-]*)"
+    rf"(?:{_LEVEL}(?=[\s:|-])[ \t:|-]*)?|{_LEVEL}[:\t ][ \t:|-]*|npm (?:ERR!|WARN)[ \t]+(?:code [^\n]*|\d+[ ])?)"
     r"(?:\[[^\]\n]{1,60}\][ \t:-]*)*(?:[\w$]{1,60}(?:\.[\w$]{1,60})+[ \t]*[:-][ \t]*)?"
     # syslog
     r"|^[A-Z][a-z]{2}[ ]{1,2}\d{1,2} \d\d:\d\d:\d\d \S{1,60} [\w./()-]{1,60}(?:\[\d+\])?: (?:\[[ \d.]+\] )?"
@@ -22,6 +22,7 @@ _TIME = r"(?:\d{1,4}[-./]\d{1,2}[-./]\d{1,4},? )?\d{1,2}:\d\d(?::\d\d)?(?:[ \u20
 _NAME = r"(?:<[^<>\n]{1,30}>|\w[\w .'’~+-]{0,30}:)"
 _CHAT = re.compile(rf"^(?:\[{_TIME}\]|{_TIME})[ \t]*[-–]?[ \t]*{_NAME}[ \t]", re.MULTILINE)
 _IRC = re.compile(r"^<[@+ ]?[\w\[\]|`-]{1,20}> ", re.MULTILINE)
+_AUTHOR = re.compile(rf"^[A-Z][\w .'’-]{{0,30}} (?:\[{_TIME}\]|{_TIME})[ \t\r]*$", re.MULTILINE)
 _NOTICE = re.compile(
     r"^(?:-->|<--|-!-|\*{1,3})[ \t][^\n]{0,60}\b(?:joined|left|quit|has set|parted)\b[^\n]{0,60}$"
     r"|<(?:Media omitted|attached: [^<>\n]{1,80})>|^This message was deleted\.?$",
@@ -29,7 +30,9 @@ _NOTICE = re.compile(
 )
 _CUE = re.compile(r"\s*(?:^\d{1,5}[ \t\r]*\n)?^(?:\d{1,2}:)?\d\d:\d\d[.,]\d{3} --> [^\n]*(?:\n|\Z)", re.MULTILINE)
 _SOUND = re.compile(r"\A\ufeff?WEBVTT[^\n]*|^[ \t]*[\[(][A-Z♪ ]{2,40}[\])][ \t\r]*$|♪", re.MULTILINE)
-_ANY = re.compile(r"^(?:\[?\d|[A-Z][a-z]{2} |<|" + _LEVEL + r")|-->|:\d\d[+ ]", re.MULTILINE)
+_ANY = re.compile(
+    r"^(?:\[?\d|npm |[A-Z][a-z]{2} |<|" + _LEVEL + r")|-->|:\d\d[+ ]|:\d\d(?: ?[AP]M)?\]?[ \t\r]*$", re.MULTILINE
+)
 
 
 def transcript_edits(text: str) -> Iterator[Edit]:
@@ -43,7 +46,7 @@ def transcript_edits(text: str) -> Iterator[Edit]:
             yield Edit(*match.span(), BLOCK_END if ended else " ")
         return
     matches = list(_LOG.finditer(text))
-    for pattern in (_CHAT, _IRC):
+    for pattern in (_CHAT, _IRC, _AUTHOR):
         messages = list(pattern.finditer(text))
         if len(messages) > 1:
             matches += [*messages, *_NOTICE.finditer(text)]
