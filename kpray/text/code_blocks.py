@@ -109,7 +109,8 @@ def _code_lines(lines: list[str]) -> list[bool]:
         step = order.step
         for index in order:
             before = index - step
-            if 0 <= before < len(lines) and not lines[before] and 0 <= before - step < len(lines):
+            comment = lines[index].lstrip()[:1] in ("#", "/")  # or a heading
+            if not comment and 0 <= before < len(lines) and not lines[before] and 0 <= before - step < len(lines):
                 before -= step  # code has empty lines
             if not found[index] and 0 <= before < len(lines) and found[before] and _WEAK.match(lines[index]):
                 found[index] = True

@@ -71,6 +71,7 @@ def tag_edits(text: str) -> Iterator[Edit]:
     last_comment = text.rfind("-->")
     menus = dict(match.span() for match in _MENU.finditer(text)) if _PAGE.search(text) else {}
     done = 0
+    link_end = -1
     for match, name in tags:
         start, end = match.span()
         if start < done:
@@ -83,6 +84,12 @@ def tag_edits(text: str) -> Iterator[Edit]:
         if match["cdata"] and "<![CDATA[" not in text:
             continue
         end = menus.get(start, end)
+        if name == "a" and not match["close"] and not text[link_end:start].strip() and link_end >= 0:
+            yield Edit(start, end, PHRASE_END)  # two links in a row are two phrases
+            done = end
+            continue
+        if name == "a" and match["close"]:
+            link_end = end
         replacement = "" if name in _INLINE else PHRASE_END if name in ("code", "math") else BLOCK_END
         yield Edit(start, end, replacement)
         done = end

@@ -21,6 +21,7 @@ _CELL = re.compile(r"(?<=[^\s.!?:])(?:[^\S\n]*\t[^\S\n]*|[ ]{3,})(?=\S)")
 _HYPHEN = re.compile(r"(?<![\w-])((?:\w[\w'’]*[-‐])*)(\w+)([-‐\u00ad])[^\S\n]*\n[^\S\n]*(?=(\w+))")
 _SPELLING = re.compile(r"\w+(?:[-‐]\w+)*+")
 _SENTENCE_INSIDE = re.compile(r"[,;.!?:]\s+\w")
+_SENTENCE_BREAK = re.compile(r"[.!?]\s+\w")
 _SENTENCE_END = re.compile(r"[.!?;:。！？…,)\]\"'”’-]\s*\Z")
 _TERMINAL = re.compile(r"[.!?:。！？…][\"'”’)\]]*\s*\Z")
 #: Words that a line of running text begins or ends with, and an item of a list does not.
@@ -84,10 +85,7 @@ def phrase_ends(lines: list[str]) -> list[bool]:
         listed = False  # an item goes on in a line without a mark
     if listed and (len(lines) > 2 or not words[-1][0][0].islower()):
         return [True] * (len(lines) - 1)
-    capitals = (
-        len(lines) > 2 and max(map(len, lines)) <= _SHORT and not any(line.lstrip()[0].islower() for line in lines)
-    )
-    if capitals and not any(line[-1].lower() in _INNER_WORDS for line in words):
+    if len(lines) > 2 and all(map(_is_short, words, lines)):
         return [True] * (len(lines) - 1)
     return [
         heading
@@ -102,6 +100,12 @@ def phrase_ends(lines: list[str]) -> list[bool]:
 def _is_name(words: list[str], line: str) -> bool:
     inner = any(word.lower() in _INNER_WORDS and not word.isupper() for word in (words[0], words[-1]))
     return len(words) <= _MAX_NAME_WORDS and not inner and not _SENTENCE_INSIDE.search(_TITLES.sub("", line))
+
+
+def _is_short(words: list[str], line: str) -> bool:
+    """Whether a line may be an item or a sentence of its own: it begins with a capital, and no sentence ends inside."""
+    inside = _SENTENCE_BREAK.search(_TITLES.sub("", line[_after_number(line) :]))
+    return len(line) <= _SHORT and not words[0][0].islower() and words[-1].lower() not in _INNER_WORDS and not inside
 
 
 def heading_breaks(lines: list[str]) -> list[bool]:

@@ -35,13 +35,15 @@ _GREETING = re.compile(
 )
 # A closing line, and the lines of the name under it.
 _CLOSING = re.compile(
-    _MARK + r"(?:(?:with )?(?:(?:kind|best|warm)(?:est)?|many|with)? ?(?:regards|wishes|thanks|greetings)"
+    _MARK + r"(?-i:(?=[A-Z]))(?:(?:with )?(?:(?:kind|best|warm)(?:est)?|many|with)?"
+    r" ?(?:regards|wishes|thanks|greetings)"
     r"|thank you(?: (?:very|so) much)?|thanks(?: (?:again|a lot|in advance))?|cheers|sincerely|yours (?:sincerely"
     r"|faithfully"
     r"|truly)|best(?=,)|all the best|take care|mit freundlichen gr(?:ü|ue)(?:ß|ss)en|viele gr(?:ü|ue)(?:ß|ss)e"
     r"|cordialement)"
     r"[,.!]{0,3}[ \t\r]*$(?:\n[ \t>\r]*(?=\n))?(?:\n(?!On |Am |Le |-|>*[ \t\r]*$)[^\n]{1,80}(?<![.!?]))"
-    r"{0,8}(?:\n[ \t\r]*\n[^\n]{0,100}(?:[ ]\|[ ]|@|[+(]?\d[\d ()-]{6,20}\d)[^\n]{0,100}(?=\n|\Z))?"
+    r"{0,8}(?:\n[ \t\r]*\n(?:[^\n]{1,80}\n){0,3}?[^\n]{0,80}(?:[ ]\|[ ]|@|[+(]?\d[\d ()-]{6,20}\d)[^\n]{0,80}"
+    r"(?:\n(?!On |>)[^\n]{1,80}){0,3}(?=\n|\Z))?"
     r"(?=\n[ \t>\r]*(?:\n|\Z)|\n-|\n>|\Z)",
     re.MULTILINE | re.IGNORECASE,
 )
@@ -73,7 +75,8 @@ _SIGNATURE = re.compile(
     r"^-- \r?\n(?:[^\n]*(?:\n|\Z)){0,12}?(?=\n|\Z)|^--\r?\n(?:[^\n]*(?:\n|\Z)){0,6}\Z", re.MULTILINE
 )
 _DEVICE = re.compile(
-    r"^(?:Sent from my|Sent via|Get Outlook for|Von meinem \w+ gesendet|Envoyé de mon)\b[^\n]{0,80}$"
+    r"^Begin forwarded message:[ \t\r]*$"
+    r"|^(?:Sent from my|Sent via|Get Outlook for|Von meinem \w+ gesendet|Envoyé de mon)\b[^\n]{0,80}$"
     r"|^ ?-- [^\n<]{1,80}<[^\s<>]{1,100}@[^\s<>]{1,100}>[^\n]{0,60}$",  # an entry of a changelog
     re.MULTILINE,
 )
@@ -82,7 +85,7 @@ _ATTRIBUTION = re.compile(
 )
 _QUOTE = re.compile(r"^(?:[ \t]?>)+[ \t]?", re.MULTILINE)
 _ANY = re.compile(
-    rf"^(?:{_FIELD}| ?--|__|Sent |Get |Von |Envoyé |[ \t]?>|Hi|Hello|Hey|Dear|Good |Hallo|Lieb|Sehr |Bonjour|Hola"
+    rf"^(?:{_FIELD}| ?--|__|Begin |Sent |Get |Von |Envoyé |[ \t]?>|Hi|Hello|Hey|Dear|Good |Hallo|Lieb|Sehr |Bonjour|Hola"
     r"|(?:with |kind|best|warm|many |thank|cheers|sincerely|yours|regards|take care|all the best|mit |viele |cordial))"
     r"|(?:wrote|schrieb|écrit)[^\n:]{0,60}:|" + _NOTICE_WORDS.pattern,
     re.MULTILINE | re.IGNORECASE,

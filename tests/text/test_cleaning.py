@@ -220,8 +220,9 @@ def test_accents_have_one_form(text: str) -> None:
 # Parts of markup; "N" is a line break, "_" a blank.
 PARTS = r"""
     < <!-- <script> <a_x=' & \emph{ $a \begin{equation} [ ![ [![ ]( (( ` * *a _ ```N a. a@ 1- +1 # #a @a -N a-N
-    --a /a/ a_ _a a( From:N >N --N On_aN aN | a/ a.a 0 Aa: 1: a:N =N [a] {{ [[ '' :` __N aN_aN Hi_ == .._aN a= 00: a1 {N
-    (N 1:00 [1 @article{a, ~~ [^ A. Thanks,N intendedN copyright_ -->N License:N a,_ Files:N NAMEN_a_-_ */a {"a": <li><a_b>
+    --a /a/ a_ _a a( From:N >N --N On_aN aN | a/ a.a 0 Aa: 1: a:N =N [a] {{ [[ '' :` __N aN_aN Hi_ == .._aN a=
+    00: a1 {N (N 1:00 [1 @article{a, ~~ [^ A. Thanks,N intendedN copyright_ -->N License:N a,_ Files:N NAMEN_a_-_ */a
+    {"a": <li><a_b>
     """
 
 

@@ -51,6 +51,7 @@ def test_characters(text: str, expected: list[str]) -> None:
         ),
         ("salt &amp;amp; sea&amp;nbsp;weed &amp;lt;p&amp;gt; kelp", ["salt & sea weed", "kelp"]),
         ('<p>Tide pools</p><img src="a.p', ["Tide pools"]),
+        ("<a href=x>Boat trips</a> <a href=y>Whale tours</a>", ["Boat trips", "Whale tours"]),
         ("a[b[i]]>c is code", ["a[b[i]]>c is code"]),
     ],
 )
@@ -103,6 +104,7 @@ def test_markup(text: str, expected: list[str]) -> None:
         ("Dear Sir or Madam,\n\nthe roof leaks.\n\nYours sincerely\nAnn Lee", ["the roof leaks."]),
         ("Hi Bo\n\nThe roof leaks.\n\nThanks!\nAnn\n\nAnn Lee | Roofs | 555-010-0199", ["The roof leaks."]),
         ("> Hello Ann,\n> is the roof tight?\n>\n> Bo\n\nNo.", ["is the roof tight?", "No."]),
+        ("The roof leaks.\n\nBegin forwarded message:\n\nFrom: Bo\nSubject: Roof", ["The roof leaks.", "Roof"]),
         ("Dear students, the hall has changed.\nBring a pen.", ["Dear students, the hall has changed. Bring a pen."]),
         (
             "We all send them our very warm\nregards and our\nthanks.",
@@ -273,6 +275,10 @@ def test_boilerplate(text: str, expected: list[str]) -> None:
             ["Charge the pump.", "Use the cable", "Hold the button."],
         ),
         ("FREE DELIVERY\nOrder before noon\n30 DAY RETURNS", ["FREE DELIVERY", "Order before noon", "30 DAY RETURNS"]),
+        (
+            "The tram stops at Old\nTown Hall. The Old Town\nHall is new.",
+            ["The tram stops at Old Town Hall. The Old Town Hall is new."],
+        ),
         ("➢ red wine\n➢ white\nwine", ["➢ red wine", "➢ white wine"]),
     ],
 )
