@@ -47,6 +47,13 @@ _MANUAL_HEADING = re.compile(
 )
 _MANUAL_NAME = re.compile(r"^NAME[ \t\r]*\n[ \t]+\S+(?:, \S+)* [-–—]+ ", re.MULTILINE)
 _OPTION = re.compile(r"^[ \t]+-{1,2}\w[^\n]{0,60}$|(?<=[ \[(])-\w(?=[ ,\])=])", re.MULTILINE)
+_REFERENCES = re.compile(  # with a year in one of the first lines
+    r"^[ \t]*(?:\d{1,2}\.?[ \t]+)?(?:References|REFERENCES|Bibliography|BIBLIOGRAPHY|Works [Cc]ited)[ \t\r]*\n"
+    r"(?=\s*(?:\[\w{1,12}\]|\d{1,3}\.[ ]|[-*•][ ]|[A-Z][\w'’-]{1,30},? [A-Z]\.)"
+    r"(?:[^\n]*\n){0,6}?[^\n]*\b(?:19|20)\d\d)"
+    r"(?:(?![ \t]*A(?:ppendix|PPENDIX))[^\n]*(?:\n|\Z))+",
+    re.MULTILINE,
+)
 _ANY = re.compile(
     r"copyright|cookies|subscribe|this e|\bpage \d|^[ \t]*(?:options|usage):|©|SPDX|all rights|urgency=|>[ \t\r]*$"
     r"|^[ ]*\[ |\t\* |^(?:[-*#]+ )?\**\w[\w ]{1,30}:|reproduce|^#",
@@ -63,6 +70,7 @@ def boilerplate_edits(text: str) -> Iterator[Edit]:
     if manual:
         for pattern in (_MANUAL_TITLE, _MANUAL_NAME, _MANUAL_HEADING, _OPTION):
             spans += [match.span() for match in pattern.finditer(text)]
+    spans += [match.span() for match in _REFERENCES.finditer(text)]
     if _ANY.search(text):
         spans += [match.span() for match in _LEFT_OUT.finditer(text)]
         if _LICENSE_FIELD.search(text):

@@ -51,6 +51,8 @@ _MENU = re.compile(
     r"(?:\s*</(?:li|span|div|p|strong)>)*\s*(?:</?(?:ul|ol)\b[^<>]{0,300}>\s*)*){4,}",
     re.IGNORECASE,
 )
+_CODE = re.compile(r"[{;=(]")
+_CODE_WITHIN = 200  # characters
 _PAGE = re.compile(r"<(?:html|body|!doctype)\b", re.IGNORECASE)
 _ENTITY = re.compile(
     r"&(?:amp;){0,4}(?:#\d{1,7}|#x[0-9a-f]{1,6}|[a-z]\w{1,30});|&(?:nbsp|amp|quot|copy)\b", re.IGNORECASE
@@ -78,9 +80,13 @@ def tag_edits(text: str) -> Iterator[Edit]:
             continue
         if match["comment"] and end <= last_comment:
             end = text.index("-->", end) + len("-->")
-        if name in closing and not match["close"]:
-            index = bisect_left(closing[name], end)
-            end = closing[name][index] if index < len(closing[name]) else end
+        if name in _LEFT_OUT and not match["close"]:
+            ends = closing.get(name, [])
+            index = bisect_left(ends, end)
+            if index < len(ends):
+                end = ends[index]
+            elif name in ("script", "style") and _CODE.search(text, end, end + _CODE_WITHIN):
+                end = len(text)  # the page was cut inside the script
         if match["cdata"] and "<![CDATA[" not in text:
             continue
         end = menus.get(start, end)

@@ -85,8 +85,8 @@ _ATTRIBUTION = re.compile(
 )
 _QUOTE = re.compile(r"^(?:[ \t]?>)+[ \t]?", re.MULTILINE)
 _ANY = re.compile(
-    rf"^(?:{_FIELD}| ?--|__|Begin |Sent |Get |Von |Envoyé |[ \t]?>|Hi|Hello|Hey|Dear|Good |Hallo|Lieb|Sehr |Bonjour|Hola"
-    r"|(?:with |kind|best|warm|many |thank|cheers|sincerely|yours|regards|take care|all the best|mit |viele |cordial))"
+    rf"^(?:{_FIELD}| ?--|__|Begin |Sent |Get |Von |Envoyé |[ \t]?>|Hi|Hello|Hey|Dear|Good |Hallo|Lieb|Sehr |Bonjour"
+    r"|Hola|with |kind|best|warm|many |thank|cheers|sincerely|yours|regards|take care|all the best|mit |viele |cordial)"
     r"|(?:wrote|schrieb|écrit)[^\n:]{0,60}:|" + _NOTICE_WORDS.pattern,
     re.MULTILINE | re.IGNORECASE,
 )

@@ -52,6 +52,7 @@ def test_characters(text: str, expected: list[str]) -> None:
         ("salt &amp;amp; sea&amp;nbsp;weed &amp;lt;p&amp;gt; kelp", ["salt & sea weed", "kelp"]),
         ('<p>Tide pools</p><img src="a.p', ["Tide pools"]),
         ("<a href=x>Boat trips</a> <a href=y>Whale tours</a>", ["Boat trips", "Whale tours"]),
+        ("<p>Bus lanes help.</p><script>if (a < b) { f('<p>x</p>')", ["Bus lanes help."]),
         ("a[b[i]]>c is code", ["a[b[i]]>c is code"]),
     ],
 )
@@ -253,6 +254,12 @@ def test_data(text: str, expected: list[str]) -> None:
             ["moves water", "It moves water."],
         ),
         ("Files: *\nCopyright: 2020 Ann Lee\nLicense: GPL-2\n This is free.", ["This is free."]),
+        (
+            "Peat holds carbon [1].\n\nReferences\n\n[1] A. Lee. Peat soils. J. Soil,\n2019.\n[2] B. Ray. Bogs.\n\n"
+            "Appendix A\nMore peat.",
+            ["Peat holds carbon [1].", "Appendix A", "More peat."],
+        ),
+        ("References\nWe give two of them.", ["References", "We give two of them."]),
         ("Page 3 of 12\nThe crane lifts.\nClick here to unsubscribe.", ["The crane lifts."]),
         ("We use cookies.\nAbstract: Sea otters dive.", ["Sea otters dive."]),
     ],
