@@ -17,7 +17,9 @@ _LEFT_OUT = re.compile(
     # labels
     r"|^(?:title|abstract|summary|key ?words?|index terms|description|question|answer|[QA]|note|warning|tip|important"
     r"|caution|hint):(?=[ \t]+\S)"
+    r"|^This is a (?:multi-?part message in MIME format|MIME-encapsulated message)\.?[ \t\r]*$"
     # entries of changelogs
+    r"|^[ ]*\*[ ](?:team|QA|non-maintainer) upload[^\n]{0,40}$"
     r"|^[a-z0-9][a-z0-9.+-]+ \([^()\n ]+\) [\w ;.-]+; urgency=\w+[^\n]*$"
     r"|^\d{4}-\d\d-\d\d[ \t]+[^\n<>]{1,60}<[^<>\n]{1,80}>[ \t\r]*$"
     r"|^[ ]*\[[ ][^\[\]\n]{2,60}[ ]\][ \t\r]*$"
@@ -55,7 +57,8 @@ _REFERENCES = re.compile(  # with a year in one of the first lines
     re.MULTILINE,
 )
 _ANY = re.compile(
-    r"copyright|cookies|subscribe|this e|\bpage \d|^[ \t]*(?:options|usage):|©|SPDX|all rights|urgency=|>[ \t\r]*$"
+    r"copyright|MIME| upload"
+    r"|cookies|subscribe|this e|\bpage \d|^[ \t]*(?:options|usage):|©|SPDX|all rights|urgency=|>[ \t\r]*$"
     r"|^[ ]*\[ |\t\* |^(?:[-*#]+ )?\**\w[\w ]{1,30}:|reproduce|^#",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -51,6 +51,14 @@ _MENU = re.compile(
     r"(?:\s*</(?:li|span|div|p|strong)>)*\s*(?:</?(?:ul|ol)\b[^<>]{0,300}>\s*)*){4,}",
     re.IGNORECASE,
 )
+# Parts of a page that are not its text, by the words of their `id`, `class` or `role`.
+_AROUND = re.compile(
+    r"\s(?:id|class|role)\s*=\s*[\"']?[^\"'<>]*?(?<![a-z])(?:nav|navbar|navigation|menu|sidebar|footer|breadcrumbs?|cookies?"
+    r"|consent|popup|modal|banner|advert|ads|share|social|newsletter|related|skip|help|toolbar|pagination)(?![a-z])",
+    re.IGNORECASE,
+)
+_MAX_SHARE = 0.5  # of the page; a larger part has the text
+_TEXT_INSIDE = re.compile(r"<(?:h1|main|article)\b", re.IGNORECASE)
 _CODE = re.compile(r"[{;=(]")
 _CODE_WITHIN = 200  # characters
 _PAGE = re.compile(r"<(?:html|body|!doctype)\b", re.IGNORECASE)
@@ -71,7 +79,9 @@ def tag_edits(text: str) -> Iterator[Edit]:
         if name in _LEFT_OUT and match["close"]:
             closing.setdefault(name, []).append(match.end())
     last_comment = text.rfind("-->")
-    menus = dict(match.span() for match in _MENU.finditer(text)) if _PAGE.search(text) else {}
+    skipped: dict[int, int] = {}  # start and end of menus and other parts around the text of a page
+    if _PAGE.search(text):
+        skipped = dict(match.span() for match in _MENU.finditer(text)) | _parts_around(text, tags)
     done = 0
     link_end = -1
     for match, name in tags:
@@ -89,7 +99,7 @@ def tag_edits(text: str) -> Iterator[Edit]:
                 end = len(text)  # the page was cut inside the script
         if match["cdata"] and "<![CDATA[" not in text:
             continue
-        end = menus.get(start, end)
+        end = max(end, skipped.get(start, end))
         if name == "a" and not match["close"] and not text[link_end:start].strip() and link_end >= 0:
             yield Edit(start, end, PHRASE_END)  # two links in a row are two phrases
             done = end
@@ -99,6 +109,23 @@ def tag_edits(text: str) -> Iterator[Edit]:
         replacement = "" if name in _INLINE else PHRASE_END if name in ("code", "math") else BLOCK_END
         yield Edit(start, end, replacement)
         done = end
+
+
+def _parts_around(text: str, tags: list[tuple[re.Match[str], str]]) -> dict[int, int]:
+    """Start and end of each element that is a menu, a sidebar, a banner or the like."""
+    found: dict[int, int] = {}
+    opened: dict[str, list[tuple[int, bool]]] = {}  # for each name, the elements that are not closed: start, is around
+    for match, name in tags:
+        if name not in ("div", "section", "aside", "ul", "header"):
+            continue
+        if not match["close"]:
+            opened.setdefault(name, []).append((match.start(), bool(_AROUND.search(match[0]))))
+        elif opened.get(name):
+            start, around = opened[name].pop()
+            share = (match.end() - start) / len(text)
+            if around and share < _MAX_SHARE and not _TEXT_INSIDE.search(text, start, match.end()):
+                found[start] = match.end()
+    return found
 
 
 def entity_edits(text: str) -> Iterator[Edit]:

@@ -10,7 +10,7 @@ from kpray.text.edits import BLOCK_END, Edit
 _FIELD = (
     r"(?:From|To|Cc|Bcc|Subject|Date|Sent|Reply-To|Received|Message-ID|Return-Path|In-Reply-To|References|Delivered-To"
     r"|MIME-Version|Content-[a-z-]+|X-[a-z-]+|User-Agent|List-[a-z-]+|Organization|Newsgroups|Lines"
-    r"|[A-Z][a-z]{1,20}(?:-[A-Za-z]{2,20}){1,4}|Action|Status|Importance|Attachments|Boundary"
+    r"|[A-Z][a-z]{1,20}(?:-[A-Za-z]{2,20}){1,4}|Sender|Precedence|Action|Status|Importance|Attachments|Boundary"
     r"|Von|An|Betreff|Gesendet|Datum|De|À|Objet|Envoyé|Para|Asunto|Enviado|Fecha|Data|Assunto):"
 )
 # At least two fields. A long field goes on in lines that begin with white space.

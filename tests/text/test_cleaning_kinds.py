@@ -53,6 +53,11 @@ def test_characters(text: str, expected: list[str]) -> None:
         ('<p>Tide pools</p><img src="a.p', ["Tide pools"]),
         ("<a href=x>Boat trips</a> <a href=y>Whale tours</a>", ["Boat trips", "Whale tours"]),
         ("<p>Bus lanes help.</p><script>if (a < b) { f('<p>x</p>')", ["Bus lanes help."]),
+        (
+            '<body><div class="cookie-banner"><div>We set some.</div></div><div id="page-menu"><h1>Kelp</h1>'
+            "<p>Kelp grows in cold water near the coast.</p></div></body>",
+            ["Kelp", "Kelp grows in cold water near the coast."],
+        ),
         ("a[b[i]]>c is code", ["a[b[i]]>c is code"]),
     ],
 )
@@ -221,8 +226,9 @@ def test_code(text: str, expected: list[str]) -> None:
         ),
         ("crop rotation (Smith et al., 2019; Lee & Ray, 2020, p. 4) helps", ["crop rotation", "helps"]),
         ("the study of Miller (1999) and (in May 2001)", ["the study of Miller (1999) and (in May 2001)"]),
+        ("edit $HOME/pump and debian/rules at GMT+1", ["edit", "and", "at"]),
         ("edit src/main/App.java or report.pdf in java.util.List now", ["edit", "or", "in", "now"]),
-        ("Vue.js, U.S.A., and/or, TCP/IP, red/green/blue", ["Vue.js, U.S.A., and/or, TCP/IP, red/green/blue"]),
+        ("Vue.js, U.S.A., and/or, red/green/blue, test/train", ["Vue.js, U.S.A., and/or, red/green/blue, test/train"]),
         ("It ended.The next.Third", ["It ended.The next.Third"]),
         ("set TZ=Europe/Oslo where n=10 and x=y", ["set", "where n=10 and x=y"]),
         ("go to example.shop or a.co.uk or ann [at] b [dot] org", ["go to", "or", "or"]),
