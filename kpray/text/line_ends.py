@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from kpray.text.detection import AUTO, document_language
 from kpray.text.edits import BLOCK_END, Edit
 from kpray.text.english_words import is_compound
 
@@ -148,9 +149,12 @@ def hyphen_edits(text: str, lang: str) -> Iterator[Edit]:
 
     Args:
         text: any text. A spelling that occurs elsewhere in it decides.
-        lang: primary code of its language; in English, a list of words decides about spellings that occur only once.
+        lang: primary code of its language, or `auto`; in English, a list of words decides about spellings that occur
+            only once.
     """
     matches = list(_HYPHEN.finditer(text))
+    if lang == AUTO and matches:
+        lang, _ = document_language(lang, text)
     spellings = {word.lower().replace("‐", "-") for word in _SPELLING.findall(text)} if matches else set()
     for match in matches:
         yield Edit(match.start(3) + _keeps_hyphen(match, spellings, lang), match.end(), "")

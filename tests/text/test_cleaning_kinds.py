@@ -7,6 +7,7 @@ import time
 import pytest
 
 from kpray.text.cleaning import clean
+from kpray.text.line_ends import hyphen_edits
 
 
 def pieces(text: str) -> list[str]:
@@ -305,3 +306,10 @@ def test_an_abstract_takes_little_time() -> None:
     for _ in range(100):
         clean(text)
     assert time.process_time() - start < 0.2
+
+
+def test_hyphens_of_a_text_whose_language_is_not_known_yet() -> None:
+    text = "The long-\nterm growth of the sea-\nweed in cold water is the sub-\nject of our report."
+    for start, end, replacement in reversed(list(hyphen_edits(text, "auto"))):
+        text = text[:start] + replacement + text[end:]
+    assert text == "The long-term growth of the seaweed in cold water is the subject of our report."
