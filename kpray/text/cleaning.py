@@ -63,7 +63,7 @@ class Cleaned:
 
 
 def clean(text: str, lang: str = "en") -> Cleaned:
-    """Leave out what is no language: markup, code, mathematics, addresses, mail headers; join broken lines.
+    """Leave out what is no language: markup, code, data, mathematics, addresses, mail headers; join broken lines.
 
     An ordinary text does not change. A text that is nothing but markup or addresses keeps them.
 

@@ -13,7 +13,7 @@ _TYPES = (
 )
 _FILE = (
     "py|pyc|java|cpp|cc|hpp|rs|rb|php|sh|ts|tsx|jsx|json|ya?ml|toml|ini|cfg|conf|txt|md|rst|html?|css|xml|csv|tsv|patch"
-    "|diff|tar|gz|zip|exe|dll|deb|rpm|pdf|docx?|xlsx?|pptx?|png|jpe?g|gif|svg|vim|texi|tcl|log"
+    "|diff|tar|gz|zip|exe|dll|deb|rpm|pdf|docx?|xlsx?|pptx?|png|jpe?g|gif|svg|vim|texi|tcl|log|m4"
 )
 _CITED = (
     r"[A-Z][\w'’-]{1,30}(?:(?:,? and |,? & |, |[ -])[A-Z][\w'’.-]{0,30}){0,8}(?:,? et al\.?)?,? (?:19|20)\d\d[a-z]?"
