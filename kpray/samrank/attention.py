@@ -142,8 +142,6 @@ def cut_layers(architecture: PreTrainedConfig, layers: int) -> None:
     """
     if architecture.model_type in FUSED_TYPES:
         architecture.num_hidden_layers = layers
-        if getattr(architecture, "layer_types", None):  # whether each layer has a sliding window
-            architecture.layer_types = architecture.layer_types[:layers]
 
 
 def attention_name(architecture: PreTrainedConfig) -> str:
