@@ -205,12 +205,13 @@ def head_scores(
         real_BN = to_device(torch.from_numpy(real), device)
         muted_BN = to_device(torch.from_numpy(muted_positions), device)
         collector = _Collector(heads_by_layer, real_BN, muted_BN, modes)
+        eager = model.config.model_type in EAGER_TYPES  # without a mask, DeBERTa would warn about padding
         padded = min(lengths) < max(lengths)
         inputs = {
             "input_ids": to_device(torch.from_numpy(ids), device),
-            "attention_mask": real_BN.long() if padded else None,
+            "attention_mask": real_BN.long() if padded or eager else None,
         }
-        if model.config.model_type in EAGER_TYPES:
+        if eager:
             maps = model(**inputs, output_attentions=True).attentions
             for layer, selected in heads_by_layer.items():
                 collector.add(layer, maps[layer][:, selected].float())
