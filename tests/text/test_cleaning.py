@@ -178,8 +178,8 @@ MARKUP = st.lists(
         "<p> </p> <b> <script> </script> <!-- --> &amp; &nbsp; &lt;p&gt; \\emph{ \\cite{a} } { \\begin{equation} "
         "\\end{equation} $ $x$ \\\\ % ~ `` ` ``` # * ** [ ]( ) ![ | --- - -\n \n \n\n \t @ann #Tag #a_b #bC a@b.cc "
         "http://a.b/c > -- From: To: Subject: word Word e\u0301 \u0301 \u00ad \u200b \ufb01 \u1100\u1161 . , "
-        "[[ ]] [[a|b]] ''' {{x}} :func:`x` `b`_ [b] [/b] @book{a, title={b}} 10:22:01 --> {\"a\": b.c/d.py Hi, Regards, "
-        "copyright 2020 Name: References Subject: 12 A. [1] /a/b".split(" ")
+        "[[ ]] [[a|b]] ''' {{x}} :func:`x` `b`_ [b] [/b] @book{a, title={b}} 10:22:01 --> {\"a\": b.c/d.py Hi, "
+        "Regards, copyright 2020 Name: References Subject: 12 A. [1] /a/b".split(" ")
     )
     | ANY_TEXT,
     max_size=30,
