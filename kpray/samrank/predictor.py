@@ -14,11 +14,18 @@ from typing_extensions import override
 
 from kpray.batches import BatchTokens
 from kpray.document import Document, Keyphrase
-from kpray.errors import RejectedDocument, UserError
+from kpray.errors import RejectedDocument
 from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained, load_tokenizer
-from kpray.samrank.attention import ATTENTION_NAME, HeadScores, head_scores
-from kpray.samrank.config import SAMRankConfig, check_heads
+from kpray.samrank.attention import (
+    EAGER_TYPES,
+    HeadScores,
+    attention_name,
+    cut_layers,
+    head_scores,
+    load_architecture,
+)
+from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.phrases import Occurrences, find_occurrences, phrase_scores
 from kpray.samrank.scores import Redistribution, Weighting
 from kpray.text.candidates import find_candidates
@@ -31,6 +38,7 @@ from kpray.text.tagging import load_tagger
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 BATCH_TOKENS = BatchTokens(cpu=1024)
+EAGER_BATCH_TOKENS = BatchTokens(cpu=1024, gpu=8192)  # the maps of all heads are in memory at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +94,21 @@ class SAMRank(Predictor[PreparedDocument]):
         Raises:
             UserError: the model, a head, the tagger or the device is missing or not usable.
         """
-        from transformers import AutoConfig, AutoModel
+        from transformers import AutoModel
 
         self.config = config
         self.tagger = load_tagger(config.tagger)
-        architecture = load_pretrained(AutoConfig, config.model)
-        if architecture.is_encoder_decoder:
-            raise UserError(
-                f"{config.model!r} is an encoder-decoder model", where="model", fix="choose an encoder or a decoder"
-            )
-        check_heads(config.layer_heads, architecture.num_hidden_layers, architecture.num_attention_heads)
-        architecture.num_hidden_layers = 1 + max(layer for layer, _ in config.layer_heads)
+        architecture = load_architecture(config.model)
+        config.check_heads(architecture.num_hidden_layers, architecture.num_attention_heads)
+        cut_layers(architecture, 1 + max(layer for layer, _ in config.layer_heads))
+        self.batch_tokens = EAGER_BATCH_TOKENS if architecture.model_type in EAGER_TYPES else BATCH_TOKENS
 
         device = choose_device(config.device)
         self.model = load_pretrained(
             AutoModel,
             config.model,
             config=architecture,
-            attn_implementation=ATTENTION_NAME,
+            attn_implementation=attention_name(architecture),
             dtype=choose_dtype(config.dtype, device),
             use_safetensors=True,
         )
@@ -117,9 +122,7 @@ class SAMRank(Predictor[PreparedDocument]):
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.prefix, self.suffix = _special_tokens(self.tokenizer)
-        longest = architecture.max_position_embeddings
-        if tokenizer.pad_token_id is not None and architecture.model_type in ("roberta", "xlm-roberta", "camembert"):
-            longest -= tokenizer.pad_token_id + 1  # the first position of these models is pad_token_id + 1
+        longest = architecture.max_position_embeddings - _unused_positions(self.model)
         self.segment_tokens = min(config.segment_tokens or longest, longest)
         # Fails early if SAMRank cannot read the model's attention.
         self.score_segments([np.zeros(2 + len(self.prefix) + len(self.suffix), dtype=np.int64)])
@@ -195,7 +198,7 @@ class SAMRank(Predictor[PreparedDocument]):
             segments,
             self.config.layer_heads,
             muted=self.muted,
-            batch_tokens=BATCH_TOKENS.choose(self.config.batch_tokens, self.model.device),
+            batch_tokens=self.batch_tokens.choose(self.config.batch_tokens, self.model.device),
             modes=modes or [(self.config.redistribution, self.config.weighting)],
         )
         text = slice(len(self.prefix), -len(self.suffix) or None)
@@ -300,6 +303,14 @@ def _shares_of_best(scores: np.ndarray) -> list[float]:
     """Scores divided by the best one, in [0, 1]. Six digits keep all ranks, because `group_scores` rounds to five."""
     shares: list[float] = np.round(share_of_best(scores[None])[0], 6).tolist()
     return shares
+
+
+def _unused_positions(model: Any) -> int:
+    """Number of position embeddings before that of the first token (RoBERTa, MPNet): the padding's and those below."""
+    tables = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
+    return max(
+        (table.padding_idx + 1 for table in tables if getattr(table, "padding_idx", None) is not None), default=0
+    )
 
 
 def _special_tokens(tokenizer: Any) -> tuple[np.ndarray, np.ndarray]:
