@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from inspect import getdoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar, overload
 
 from kpray.document import Document, Keyphrase
+from kpray.errors import RejectedDocument, UserError
+from kpray.hub import PREDICTOR_FILE as PREDICTOR_FILE
 
 if TYPE_CHECKING:
     import numpy as np
 
-PREDICTOR_FILE = "kpray.json"
+    from kpray.texts import Text
 
 Prepared = TypeVar("Prepared")
+
+# A `RejectedDocument` in a list of results. Its type is `Any`, as typeshed types rare results, so that programs whose
+# documents are all accepted need no check.
+Rejected: TypeAlias = Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,9 @@ class Predictor(ABC, Generic[Prepared]):
 
     kind: ClassVar[str]
     """Name of the method in the registry and in saved folders."""
+    config: Any
+    """Configuration of the method, a `kpray.predictor_config.PredictorConfig`. The class, called with it, opens the
+    same predictor again."""
 
     @abstractmethod
     def prepare(self, document: Document) -> Prepared:
@@ -83,37 +94,151 @@ class Predictor(ABC, Generic[Prepared]):
         """Everything that the predictions depend on (configuration, weights, tagger), as JSON values."""
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write a folder that `kpray.open_predictor(folder)` can open."""
 
     @overload
-    def predict(
-        self, documents: Sequence[Document], *, top: int = ..., explain: Literal[False] = ...
-    ) -> list[list[Keyphrase]]: ...
+    def predict(self, documents: Text, *, top: int = ..., explain: Literal[False] = ...) -> list[Keyphrase]: ...
+
+    @overload
+    def predict(self, documents: Text, *, top: int = ..., explain: Literal[True]) -> Explanation: ...
 
     @overload
     def predict(
-        self, documents: Sequence[Document], *, top: int = ..., explain: Literal[True]
-    ) -> list[Explanation]: ...
+        self, documents: Iterable[Any], *, top: int = ..., explain: Literal[False] = ...
+    ) -> list[list[Keyphrase] | Rejected]: ...
 
+    @overload
     def predict(
-        self, documents: Sequence[Document], *, top: int = 10, explain: bool = False
-    ) -> list[list[Keyphrase]] | list[Explanation]:
-        """Rank the keyphrases of each document.
+        self, documents: Iterable[Any], *, top: int = ..., explain: Literal[True]
+    ) -> list[Explanation | Rejected]: ...
+
+    def predict(self, documents: Text | Iterable[Any], *, top: int = 10, explain: bool = False) -> Any:
+        """Rank the keyphrases of one document, or of each of many. `predictor(documents)` is the same.
+
+        A document is a text, a `Document`, what `kpray.read_records` yields, or a row of a table: a mapping with one of
+        the fields that files have, such as `text`, or `title` and `abstract`. The language is detected where none is
+        named.
 
         Args:
-            documents: any number, in any order. A document's result does not depend on the other documents.
+            documents: one document, or any iterable of documents: a list, a generator, a column or a table of pandas,
+                Polars, pyarrow or `datasets`. A document's result does not depend on the other documents.
             top: maximum number of keyphrases for one document.
             explain: return `Explanation`s, with the score of every token, instead of lists of keyphrases.
 
         Returns:
-            One list of keyphrases, best first, or one `Explanation` per document, in the order of `documents`.
+            For one document, its keyphrases, best first, or its `Explanation`. For many, a list of these in the order
+            of `documents`; a document that cannot be processed is a `RejectedDocument` in its position.
 
         Raises:
-            RejectedDocument: a document cannot be processed.
+            RejectedDocument: the only document cannot be processed.
+            UserError: `top` is not positive, or a text is the name of a file.
+            TypeError: `documents` or one of them is not what is described above.
         """
-        explanations = self.predict_prepared([self.prepare(document) for document in documents], top)
-        return explanations if explain else [explanation.keyphrases for explanation in explanations]
+        if isinstance(top, bool) or not isinstance(top, int):
+            raise TypeError(f"top must be an integer, not {type(top).__name__}")
+        if top < 1:
+            raise UserError(f"top is {top}", fix="give 1 or more")
+        from kpray.texts import is_one, to_document, to_documents
+
+        if is_one(documents):
+            explanation = self.predict_prepared([self.prepare(to_document(documents))], top)[0]
+            return explanation if explain else explanation.keyphrases
+        results = self._predict_all(to_documents(documents), top)
+        return [each.keyphrases if isinstance(each, Explanation) and not explain else each for each in results]
+
+    __call__ = predict
+
+    def _predict_all(
+        self, documents: Iterable[Document | RejectedDocument], top: int
+    ) -> list[Explanation | RejectedDocument]:
+        """The explanation of each document, or why there is none."""
+        prepared: list[Prepared] = []
+        results: list[Explanation | RejectedDocument | None] = []  # None: is predicted below
+        for number, document in enumerate(documents, start=1):
+            if isinstance(document, RejectedDocument):
+                results.append(document)
+                continue
+            try:
+                prepared.append(self.prepare(document))
+                results.append(None)
+            except RejectedDocument as error:
+                results.append(RejectedDocument(error.reason, document.id or str(number)))
+        explanations = iter(self.predict_prepared(prepared, top))
+        return [next(explanations) if result is None else result for result in results]
+
+    def push_to_hub(
+        self, name: str, *, private: bool | None = None, token: str | None = None, license: str | None = None
+    ) -> str:
+        """Upload the predictor to the Hugging Face hub, with a model card. `kpray.open_predictor(name)` opens it.
+
+        Args:
+            name: id of the repository, `organization/name`; it is created if it does not exist.
+            private: whether a new repository is private; None: the organization's default.
+            token: access token; None: the one of `hf auth login` or of the variable HF_TOKEN.
+            license: license of the model for its card, such as `apache-2.0`; None: the card names none.
+
+        Returns:
+            The address of the uploaded commit.
+
+        Raises:
+            UserError: the hub cannot be reached or refuses the upload, or another machine could not open the predictor.
+        """
+        from kpray.hub import push
+
+        about = getdoc(type(self)) or self.kind
+        trained = getattr(self.config, "folder", None)
+        return push(self.save, name, about, trained, private=private, token=token, license=license)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the configuration only: the process that unpickles it opens the predictor, once."""
+        return reopen, (type(self), self.config)
+
+    def __copy__(self) -> Self:
+        """A predictor that shares the loaded model."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return itself: a predictor does not change."""
+        return self
+
+
+@lru_cache(maxsize=2)
+def reopen(method: Callable[[Any], Predictor[Any]], config: Any) -> Predictor[Any]:
+    """Open a pickled predictor. It stays open, because each task of joblib or Dask unpickles it again.
+
+    Raises:
+        UserError: the predictor cannot be opened in this process.
+    """
+    try:
+        return method(config)
+    except UserError as error:
+        raise UserError(
+            f"a pickled predictor cannot be opened: {error}",
+            fix="a pickle has the configuration only: every machine needs the same folders and packages",
+        ) from error
+
+
+def saved_folder(folder: str | Path) -> Path:
+    """Make the folder for `Predictor.save`.
+
+    Raises:
+        UserError: it is a URI, or it cannot be made.
+        TypeError: it is no path.
+    """
+    if not isinstance(folder, str | Path):
+        raise TypeError(f"save needs the path of a folder, not {type(folder).__name__}")
+    if "://" in str(folder):
+        raise UserError(
+            "a predictor is saved in a local folder", where=str(folder), fix="save it there, then upload it"
+        )
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder cannot be made: {error.strerror}", where=str(folder)) from error
+    return Path(folder)
 
 
 def write_predictor_file(folder: Path, kind: str, config: Mapping[str, Any], training: Mapping[str, Any]) -> None:

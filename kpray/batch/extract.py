@@ -21,6 +21,7 @@ from kpray.corpus.sources import Source
 from kpray.corpus.writing import write_predictions
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument
+from kpray.hub import pin_name
 from kpray.predictor import Predictor
 from kpray.registry import KINDS, open_predictor, pin_config
 from kpray.storage import Location, absolute
@@ -62,7 +63,7 @@ class BatchRun:
         """Make a run from a job's settings. The configuration is resolved on this machine, for all workers."""
         pinned = pin_config(predictor, config)
         if predictor not in KINDS:
-            predictor = absolute(predictor)
+            predictor = pin_name(predictor)
         return cls(output.resolve(), predictor, pinned, top, lang, limits, batch.chunk_records)
 
     @property

@@ -187,7 +187,7 @@ def train_tiny(job: QuickstartCommand, corpus: str, record: Record) -> dict[str,
     )
     state = train(UniKeyphraseTask(TaskConfig(model=model)), settings)
     predictor = open_predictor(str(output / "best"))
-    keyphrases = predictor.predict([record.document])[0][:8]
+    keyphrases = predictor.predict(record.document)[:8]
     row: dict[str, Cell] = {
         "title": record.document.title,
         "present": "; ".join(keyphrase.text for keyphrase in keyphrases if keyphrase.present),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from kpray.corpus.limits import Limits
 from kpray.document import Document, Record
 from kpray.errors import RejectedDocument
-from kpray.text.detection import document_language
 
 # Names of each field; the first one with a value counts.
 _TITLE = ("title",)
@@ -114,13 +112,7 @@ def make_document(*, id: str, body: str, title: str, lang: str, limits: Limits) 
             f"the text has {len(document.text)} characters, more than the limit of {limits.max_characters} "
             "(limits.max_characters)"
         )
-    return with_language(document)
-
-
-def with_language(document: Document) -> Document:
-    """The document with its language detected, if its `lang` names none."""
-    lang, source = document_language(document.lang, document.text)
-    return document if source == "named" else replace(document, lang=lang, lang_source=source)
+    return document
 
 
 def _string(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

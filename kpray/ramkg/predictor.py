@@ -16,7 +16,7 @@ from typing_extensions import override
 from kpray.corpus.store import PassageStore
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
-from kpray.predictor import Evidence, Explanation, Predictor, read_training, write_predictor_file
+from kpray.predictor import Evidence, Explanation, Predictor, read_training, saved_folder, write_predictor_file
 from kpray.pretrained import choose_device, choose_dtype
 from kpray.ramkg.config import ENGLISH, GENERATOR, INDEX, RETRIEVER, RAMKGConfig
 from kpray.ramkg.encoder import embed, open_retriever
@@ -147,7 +147,8 @@ class RAMKG(Predictor[PreparedDocument]):
         return {"predictor": self.kind, "config": config, "training": self.training}
 
     @override
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
+        folder = saved_folder(folder)
         before = self.config.folder
         parts = {name: before / name for name in (GENERATOR, RETRIEVER, INDEX, ENGLISH) if (before / name).exists()}
         save_parts(folder, parts, self.config, self.training)

@@ -15,7 +15,7 @@ from typing_extensions import override
 from kpray.batches import BatchTokens
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument
-from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor
+from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor, saved_folder
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained, load_tokenizer
 from kpray.samrank.attention import (
     EAGER_TYPES,
@@ -248,8 +248,8 @@ class SAMRank(Predictor[PreparedDocument]):
         return {"predictor": self.kind, "tagger": self.tagger.name, "config": self.config.model_dump(mode="json")}
 
     @override
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def save(self, folder: str | Path) -> None:
+        folder = saved_folder(folder)
         contents = {"kind": self.kind, "config": self.config.model_dump(mode="json")}
         (folder / PREDICTOR_FILE).write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
 

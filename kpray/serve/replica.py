@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from functools import partial
 from weakref import WeakValueDictionary
 
-from kpray.corpus.fields import with_language
 from kpray.document import Document
 from kpray.errors import RejectedDocument
 from kpray.registry import open_predictor
@@ -77,7 +76,6 @@ class Replica:
     async def _result(self, name: str, batcher: Batcher, given: DocumentMessage, request: KeyphrasesRequest) -> Result:
         lang = given.lang or request.lang or self._config.lang
         document = Document(id=given.id or "", body=given.text, title=given.title.strip(), lang=lang)
-        document = with_language(document)
         length, limit = len(document.text), self._config.limits.characters
         try:
             if not document.text.strip():

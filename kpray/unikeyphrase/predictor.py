@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from kpray.document import Document, Keyphrase
 from kpray.errors import UserError
-from kpray.predictor import Explanation, Predictor, read_training, write_predictor_file
+from kpray.predictor import Explanation, Predictor, read_training, saved_folder, write_predictor_file
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained
 from kpray.selection import with_offsets
 from kpray.text.generated import split_target
@@ -110,8 +110,8 @@ class UniKeyphrase(Predictor[PreparedDocument]):
         return {"predictor": self.kind, "config": config, "training": self.training}
 
     @override
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def save(self, folder: str | Path) -> None:
+        folder = saved_folder(folder)
         before = self.config.folder
         if folder.resolve() != before.resolve():
             for name in ("config.json", "model.safetensors"):
