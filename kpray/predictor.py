@@ -197,8 +197,10 @@ class Predictor(ABC, Generic[Prepared]):
         return reopen, (type(self), self.config)
 
     def __copy__(self) -> Self:
-        """Return itself: a predictor does not change."""
-        return self
+        """A predictor that shares the loaded model."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
 
     def __deepcopy__(self, memo: object) -> Self:
         """Return itself: a predictor does not change."""

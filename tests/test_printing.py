@@ -93,7 +93,7 @@ def test_json_is_one_value(documents: int, capsys: pytest.CaptureFixture[str]) -
             printer.print(Document(str(place), "网络"), explanation([(0, 2)], [1.0], "网络"))
     written = json.loads(capsys.readouterr().out)
     assert written["made_by"] == MADE_BY
-    phrases = [{"text": "网络", "score": 1.5, "present": True}]
+    phrases = [{"text": "网络", "score": 1.5, "present": True, "offsets": []}]
     expected = [{"id": str(place), "lang": "en", "keyphrases": phrases} for place in range(documents)]
     assert written["documents"] == expected
 
