@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from kpray.errors import UserError
 from kpray.storage import absolute, local_folder
@@ -19,7 +22,7 @@ PREDICTOR_FILE = "kpray.json"
 # What a predictor consists of: settings, tokenizers, weights, and RAMKG's index and passages. Nothing in it is run.
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.npy", "*.faiss", "*.arrow"]
 _ID = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
-_COMMIT = re.compile("[0-9a-f]{40}")
+_TIMEOUT_SECONDS = 5.0
 
 
 def is_hub_id(name: str) -> bool:
@@ -48,9 +51,8 @@ def predictor_folder(name: str) -> Path:
     return download(name) if is_hub_id(name) else Path(local_folder(name))
 
 
-@cache
 def download(name: str) -> Path:
-    """Download a predictor once, into the cache of huggingface_hub.
+    """Download a predictor into the cache of huggingface_hub, unless it is there.
 
     Args:
         name: `organization/name` or `organization/name@revision`.
@@ -61,17 +63,37 @@ def download(name: str) -> Path:
     Raises:
         UserError: there is no such predictor on the hub, or it is not on this machine and the hub cannot be reached.
     """
-    from huggingface_hub import constants, hf_hub_download, snapshot_download
+    from huggingface_hub import constants, hf_hub_download
 
     found = _ID.fullmatch(name)
     assert found is not None, name
     repository, revision = found["name"], found["revision"]
+    offline = constants.HF_HUB_OFFLINE or unreachable_hub() is not None
     with _explained(name, "predictor"):
         # The settings first: a repository without them may have gigabytes of other files.
-        settings = Path(hf_hub_download(repository, PREDICTOR_FILE, revision=revision))
-        commit = settings.parent.name
-        offline = constants.HF_HUB_OFFLINE
-        return Path(snapshot_download(repository, revision=commit, allow_patterns=_FILES, local_files_only=offline))
+        settings = Path(hf_hub_download(repository, PREDICTOR_FILE, revision=revision, local_files_only=offline))
+        return _download_files(repository, settings.parent.name, offline)
+
+
+@cache  # the files of a commit do not change
+def _download_files(repository: str, commit: str, offline: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    return Path(snapshot_download(repository, revision=commit, allow_patterns=_FILES, local_files_only=offline))
+
+
+def unreachable_hub() -> str | None:
+    """Host of the hub if it cannot be reached, else None. huggingface_hub would retry for half a minute."""
+    from huggingface_hub import constants
+
+    if getproxies():  # a proxy may reach the hub
+        return None
+    hub = urlsplit(constants.ENDPOINT)
+    try:
+        socket.create_connection((hub.hostname or "", hub.port or 443), _TIMEOUT_SECONDS).close()
+    except OSError:
+        return hub.hostname or constants.ENDPOINT
+    return None
 
 
 def push(

@@ -221,11 +221,13 @@ class Predictor(ABC, Generic[Prepared]):
             return chosen.predict(documents, top=top, explain=explain)  # type: ignore[call-overload]
         from kpray.texts import is_one, to_document, to_documents
 
-        if is_one(documents):
-            explanation = self.predict_prepared([self.prepare(to_document(documents))], top)[0]
-            return explanation if explain else explanation.keyphrases
-        results = self._predict_all(to_documents(documents), top)
-        return [each.keyphrases if isinstance(each, Explanation) and not explain else each for each in results]
+        if not is_one(documents):
+            results = self._predict_all(to_documents(documents), top)
+            return [each.keyphrases if isinstance(each, Explanation) and not explain else each for each in results]
+        [result] = self._predict_all([to_document(documents)], top)
+        if isinstance(result, RejectedDocument):
+            raise result
+        return result if explain else result.keyphrases
 
     __call__ = predict
 
@@ -235,7 +237,7 @@ class Predictor(ABC, Generic[Prepared]):
         """The explanation of each document, or why there is none."""
         prepared: list[Prepared] = []
         results: list[Explanation | RejectedDocument | None] = []  # None: is predicted below
-        for number, document in enumerate(documents, start=1):
+        for document in documents:
             if isinstance(document, RejectedDocument):
                 results.append(document)
                 continue
@@ -243,7 +245,7 @@ class Predictor(ABC, Generic[Prepared]):
                 prepared.append(self.prepare(document))
                 results.append(None)
             except RejectedDocument as error:
-                results.append(RejectedDocument(error.reason, document.id or str(number)))
+                results.append(RejectedDocument(error.reason, document.id))
         explanations = iter(self.predict_prepared(prepared, top))
         return [next(explanations) if result is None else result for result in results]
 

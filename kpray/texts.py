@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from typing_extensions import TypeIs
@@ -42,14 +43,14 @@ def to_document(given: Text, number: int = 0) -> Document:
         TypeError: `given` is nothing of all this.
     """
     if isinstance(given, Document):
-        return given
+        return given if given.id else replace(given, id=_id(number))
     if isinstance(given, Record):
         return given.document
     if isinstance(given, Reject):
         raise RejectedDocument(given.reason, f"{given.source}:{given.line}")
     if isinstance(given, str):
         _check_path(given)
-        return Document(id=str(number or ""), body=given)
+        return Document(id=_id(number), body=given)
     if isinstance(given, Mapping):
         fields = {name: _plain(value) for name, value in given.items()}
         return parse_fields(fields, source="row", line=number or 1, lang=AUTO, limits=_ANY_SIZE).document
@@ -88,6 +89,10 @@ def _rows(given: Any) -> Iterable[object]:
     else:
         rows = given
     return rows
+
+
+def _id(number: int) -> str:
+    return str(number or "")
 
 
 def _plain(value: object) -> object:

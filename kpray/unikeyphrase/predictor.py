@@ -71,7 +71,7 @@ class UniKeyphrase(Predictor[PreparedDocument]):
         folder = config.folder
         self.config = config.checked()
         device = choose_device(config.device)
-        self.encoder = Encoder(config.model)
+        self.encoder = Encoder(str(folder))
         self.model = load_model(folder, choose_dtype(config.dtype, device), device)
         if self.encoder.vocabulary_size > self.model.config.vocab_size:
             raise UserError(
