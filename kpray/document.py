@@ -46,11 +46,15 @@ class Keyphrase:
         text: the phrase as it first occurs in the document, or as generated.
         score: higher is better; comparable only within one document.
         present: whether the phrase's stemmed words occur consecutively in the document.
+        offsets: start and end of each occurrence in `Document.text`, in text order, without overlaps. An occurrence is
+            a sequence of words with the stems of the phrase, or of another spelling of it. Empty if the phrase is
+            absent.
     """
 
     text: str
     score: float
     present: bool
+    offsets: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from kpray.errors import UserError
 from kpray.predictor import PREDICTOR_FILE, Predictor
 from kpray.predictor_config import PredictorConfig, TrainedConfig
 from kpray.settings import Settings, merge_sections, validate_settings
-from kpray.storage import local_folder
+from kpray.storage import absolute, local_folder
 
 if TYPE_CHECKING:
     from kpray.ramkg.config import RAMKGOptions
@@ -126,6 +127,25 @@ def pin_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """
     _, settings = _configure(name, config)
     return settings.pinned().model_dump(mode="json")
+
+
+def predictor_version(name: str, pinned: Mapping[str, Any], deployment: str = "") -> str:
+    """A short digest of everything that the predictions depend on. Other versions may give other keyphrases.
+
+    Args:
+        name: as in `open_predictor`.
+        pinned: its resolved configuration (`pin_config`).
+        deployment: any text that distinguishes deployments of the same predictor.
+
+    Returns:
+        12 hexadecimal digits.
+
+    Raises:
+        UserError: the predictor does not exist.
+    """
+    where = name if name in KINDS else absolute(name)
+    depends_on = json.dumps([kind_of(name), where, pinned, deployment], sort_keys=True)
+    return hashlib.sha256(depends_on.encode()).hexdigest()[:12]
 
 
 def section_of(name: str, settings: MethodSections, others: Sequence[str] = ()) -> dict[str, Any]:
