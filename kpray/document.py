@@ -44,7 +44,7 @@ class Keyphrase:
 
     Attributes:
         text: the phrase as it first occurs in the document, or as generated.
-        score: higher is better; comparable only within one document.
+        score: between 0 and 1; higher is better. Comparable only within one document.
         present: whether the phrase's stemmed words occur consecutively in the document.
         offsets: start and end of each occurrence in `Document.text`, in text order, without overlaps. An occurrence is
             a sequence of words with the stems of the phrase, or of another spelling of it. Empty if the phrase is
@@ -82,5 +82,6 @@ def predictions_schema() -> pyarrow.Schema:
     """Arrow schema of predictions: one row for each document, its keyphrases in rank order."""
     import pyarrow as pa
 
-    keyphrase = pa.struct([("text", pa.string()), ("score", pa.float64()), ("present", pa.bool_())])
+    fields = [("text", pa.string()), ("score", pa.float64()), ("present", pa.bool_())]
+    keyphrase = pa.struct([*fields, ("offsets", pa.list_(pa.list_(pa.int32())))])
     return pa.schema([("id", pa.string()), ("lang", pa.string()), ("keyphrases", pa.list_(keyphrase))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -72,8 +72,12 @@ def read_predictions(folder: Location) -> dict[tuple[str, str], list[Keyphrase]]
                     where=str(file),
                     fix="use one folder for each run, and unique ids within a language",
                 )
-            predictions[key] = [Keyphrase(**keyphrase) for keyphrase in row["keyphrases"]]
+            predictions[key] = [_keyphrase(**keyphrase) for keyphrase in row["keyphrases"]]
     return predictions
+
+
+def _keyphrase(text: str, score: float, present: bool, offsets: Sequence[Sequence[int]] = ()) -> Keyphrase:
+    return Keyphrase(text, score, present, tuple((start, end) for start, end in offsets))
 
 
 def read_made_by(folder: Location) -> dict[str, Any]:
@@ -105,11 +109,14 @@ def _prediction_rows(file: Location) -> Iterator[dict[str, Any]]:
     import pyarrow.parquet as pq
 
     schema = predictions_schema()
+    without_offsets = pa.list_(pa.struct(list(schema.field("keyphrases").type.value_type)[:-1]))
     try:
         with file.open("rb") as opened, pq.ParquetFile(opened) as parquet:
             found = parquet.schema_arrow
             for field in schema:
-                if field.name not in found.names or found.field(field.name).type != field.type:
+                # Version 0.1 wrote no offsets.
+                types = (field.type, without_offsets) if field.name == "keyphrases" else (field.type,)
+                if field.name not in found.names or found.field(field.name).type not in types:
                     raise UserError(
                         f"not a file of predictions: it has no column {field.name} of type {field.type}",
                         where=str(file),

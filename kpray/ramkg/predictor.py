@@ -22,6 +22,7 @@ from kpray.ramkg.config import ENGLISH, GENERATOR, INDEX, RETRIEVER, RAMKGConfig
 from kpray.ramkg.encoder import embed, open_retriever
 from kpray.ramkg.generator import open_generator
 from kpray.ramkg.index import PassageIndex
+from kpray.selection import with_offsets
 from kpray.text.stems import contains_phrase, stemmed_words
 
 
@@ -116,9 +117,15 @@ class RAMKG(Predictor[PreparedDocument]):
         phrases = dict(zip(readable, found, strict=True))  # a document without tokens has no phrases
         nothing = np.zeros((0, 2), np.int32), np.zeros(0)
         return [
-            Explanation(make_keyphrases(each.stems, each.lang, phrases.get(index, []))[:top], *nothing, evidence[index])
+            Explanation(self._keyphrases(each, phrases.get(index, []), top), *nothing, evidence[index])
             for index, each in enumerate(prepared)
         ]
+
+    def _keyphrases(
+        self, document: PreparedDocument, phrases: Sequence[tuple[str, float]], top: int
+    ) -> list[Keyphrase]:
+        keyphrases = make_keyphrases(document.stems, document.lang, phrases)[:top]
+        return with_offsets(keyphrases, document.text, document.lang)
 
     def _retrieve(self, queries: Sequence[np.ndarray]) -> list[tuple[Evidence, ...]]:
         if not queries:

@@ -25,6 +25,7 @@ from kpray.text.candidates import find_candidates
 from kpray.text.cleaning import Cleaned, clean
 from kpray.text.concepts import concept_keys
 from kpray.text.languages import primary_language
+from kpray.text.occurrences import Spans, StemmedText, without_overlaps
 from kpray.text.stems import stem_phrase
 from kpray.text.tagging import load_tagger
 
@@ -44,6 +45,9 @@ class PreparedDocument:
         groups: int64 [phrases], group of each phrase. Phrases with equal stems share a group; with the rule `extended`,
             phrases of one concept do. Groups are numbered from 0 in order of appearance.
         stems: stems of each phrase.
+        occurrence_spans: int32 [occurrences, 2], character offsets of `occurrences` in the text as given.
+        words: the stemmed words of the text, with offsets in the text as given.
+        phrase_words: int64 [phrases, 2], first of `words` and one past the last of each phrase's first occurrence.
     """
 
     segments: list[np.ndarray]
@@ -52,6 +56,20 @@ class PreparedDocument:
     phrases: list[str]
     groups: np.ndarray
     stems: list[str]
+    occurrence_spans: np.ndarray
+    words: StemmedText
+    phrase_words: np.ndarray
+
+    def offsets(self, groups: Sequence[int]) -> list[Spans]:
+        """For each group the spans of its phrases' occurrences, and of all words with the same stems."""
+        phrases = [np.flatnonzero(self.groups == group).tolist() for group in groups]
+        ranges = self.phrase_words.tolist()
+        found = iter(self.words.find([self.words.stems[slice(*ranges[one])] for several in phrases for one in several]))
+        by_phrase = np.split(self.occurrence_spans, self.occurrences.first_of_phrase[1:])
+        return [
+            without_overlaps([span for one in several for span in (*next(found), *map(tuple, by_phrase[one].tolist()))])
+            for several in phrases
+        ]
 
 
 class SAMRank(Predictor[PreparedDocument]):
@@ -130,6 +148,13 @@ class SAMRank(Predictor[PreparedDocument]):
         stems = keys = [stem_phrase(phrase, document.lang) for phrase in phrases]
         if self.config.candidates == "extended" and primary_language(document.lang) == "en":
             keys = concept_keys(phrases, words.texts, [(start, end) for start, end in first_words.tolist()])
+        text_words = StemmedText.of(text, document.lang)
+        starts = word_spans[occurrences.words[:, 0], 0]
+        ends = word_spans[occurrences.words[:, 1] - 1, 1]
+        phrase_words = [
+            np.searchsorted(text_words.spans[:, 1], starts[occurrences.first_of_phrase], side="right"),
+            np.searchsorted(text_words.spans[:, 0], ends[occurrences.first_of_phrase], side="left"),
+        ]
         numbered: dict[str, int] = {}
         groups = [numbered.setdefault(key, len(numbered)) for key in keys]
         return PreparedDocument(
@@ -139,6 +164,9 @@ class SAMRank(Predictor[PreparedDocument]):
             phrases=phrases,
             groups=np.array(groups, dtype=np.int64),
             stems=stems,
+            occurrence_spans=cleaned.given_spans(np.stack([starts, ends], axis=1)),
+            words=StemmedText(text_words.stems, cleaned.given_spans(text_words.spans)),
+            phrase_words=np.stack(phrase_words, axis=1),
         )
 
     @override
@@ -181,10 +209,12 @@ class SAMRank(Predictor[PreparedDocument]):
         phrases = by_head[0] if len(by_head) == 1 else share_of_best(by_head).mean(axis=0)
         scores = group_scores(phrases[None], document.groups, self.config.merge_stems)[0]
         spelling = best_of_groups(phrases[None], document.groups)[0]
+        # 0: every occurrence is a part of a longer phrase (Sec. 3.5)
+        ranked = [group for group in np.argsort(-scores, kind="stable")[:top].tolist() if scores[group] > 0]
+        shares = _shares_of_best(scores)
         keyphrases = [
-            Keyphrase(document.phrases[spelling[group]], float(scores[group]), present=True)
-            for group in np.argsort(-scores, kind="stable")[:top].tolist()
-            if scores[group] > 0  # 0: every occurrence is a part of a longer phrase (Sec. 3.5)
+            Keyphrase(document.phrases[spelling[group]], shares[group], present=True, offsets=offsets)
+            for group, offsets in zip(ranked, document.offsets(ranked), strict=True)
         ]
         return Explanation(keyphrases, document.spans, share_of_best(tokens).mean(axis=0))
 
@@ -264,6 +294,12 @@ def share_of_best(scores: np.ndarray) -> np.ndarray:
     """Divide each row by its maximum; rows whose maximum is 0 stay unchanged."""
     best = scores.max(axis=1, keepdims=True)
     return scores / np.where(best > 0, best, 1)
+
+
+def _shares_of_best(scores: np.ndarray) -> list[float]:
+    """Scores divided by the best one, in [0, 1]. Six digits keep all ranks, because `group_scores` rounds to five."""
+    shares: list[float] = np.round(share_of_best(scores[None])[0], 6).tolist()
+    return shares
 
 
 def _special_tokens(tokenizer: Any) -> tuple[np.ndarray, np.ndarray]:

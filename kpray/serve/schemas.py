@@ -77,9 +77,11 @@ class KeyphraseMessage(_Message):
     text: str
     """The phrase as it first occurs in the document, or as it was generated."""
     score: float
-    """Score; higher is better. Scores are comparable only within a document."""
+    """Score between 0 and 1; higher is better. Scores are comparable only within a document."""
     present: bool
     """Whether the stemmed words of the phrase occur in the document next to each other."""
+    offsets: list[tuple[int, int]]
+    """Start and end of each occurrence, as offsets of characters (code points) in the title and text together."""
 
 
 class TokenMessage(_Message):
@@ -208,7 +210,7 @@ class HealthResponse(_Message):
 def result_of(id: str | None, lang: str, explanation: Explanation, *, explain: bool) -> Result:
     """Make the result of a document from its explanation."""
     phrases = [
-        KeyphraseMessage(text=phrase.text, score=phrase.score, present=phrase.present)
+        KeyphraseMessage(text=phrase.text, score=phrase.score, present=phrase.present, offsets=list(phrase.offsets))
         for phrase in explanation.keyphrases
     ]
     if not explain:

@@ -16,6 +16,7 @@ from kpray.document import Document, Keyphrase
 from kpray.errors import UserError
 from kpray.predictor import Explanation, Predictor, read_training, write_predictor_file
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained
+from kpray.selection import with_offsets
 from kpray.text.edges import phrase_span, trim_phrase
 from kpray.text.generated import split_target
 from kpray.text.stems import contains_phrase, stemmed_words
@@ -101,7 +102,8 @@ class UniKeyphrase(Predictor[PreparedDocument]):
     def _explain(self, document: PreparedDocument, reading: Reading, top: int) -> Explanation:
         probabilities = label_probabilities(reading.label_logits, self.config.decode.outside_bias)
         keyphrases = rank_keyphrases(document, probabilities, split_phrases(reading, self.encoder))
-        return Explanation(keyphrases[:top], document.source.spans[1:-1], 1 - probabilities[:, OUTSIDE])
+        keyphrases = with_offsets(keyphrases[:top], document.text, document.lang)
+        return Explanation(keyphrases, document.source.spans[1:-1], 1 - probabilities[:, OUTSIDE])
 
     @override
     def describe(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def test_keyphrases_are_those_of_the_predictor(start_service: StartService, tiny
     first = body["results"][0]
     assert set(first) == {"lang", "keyphrases"}
     assert first["lang"] == "en"
-    assert set(first["keyphrases"][0]) == {"text", "score", "present"}
+    assert set(first["keyphrases"][0]) == {"text", "score", "present", "offsets"}
 
 
 def test_title_id_and_language_of_a_document(start_service: StartService) -> None:
