@@ -122,13 +122,10 @@ class Printer:
         if self.documents:
             console.print()
         console.print(Text(_printable(document.id), style="bold").append(_language_note(document), style="not bold"))
-        for keyphrase in explanation.keyphrases:
-            console.print(
-                Text(
-                    f"{keyphrase.score:10.4f}  {_printable(keyphrase.text)}"
-                    + ("" if keyphrase.present else "  (absent)")
-                )
-            )
+        for rank, keyphrase in enumerate(explanation.keyphrases, 1):
+            number = "" if self.page is None else f"{rank:3}"  # the text has the ranks, too
+            absent = "" if keyphrase.present else "  (absent)"
+            console.print(Text(f"{number}{keyphrase.score:10.4f}  {_printable(keyphrase.text)}{absent}"))
         if not explanation.keyphrases:
             console.print("  (no keyphrases)")
         if self.page is not None:
@@ -144,9 +141,9 @@ def _legend(*, shades: bool) -> Text:
     """What the marks of a text in the terminal mean; without colours, only the numbers."""
     from rich.text import Text
 
-    legend = Text("\n  underline and number: a keyphrase and its rank\n")
+    legend = Text("\n  underline and number: a keyphrase and its rank")
     if shades:
-        legend.append("  shade: the word scores higher than ")
+        legend.append("\n  shade: the word scores higher than ")
         for shade, share in enumerate(SHADES, 1):
             legend.append(f" {share:.0%} ", style=_STYLES[shade])
         legend.append(" of the other words")
