@@ -17,7 +17,7 @@ from kpray.errors import RejectedDocument, UserError
 from kpray.log import say
 from kpray.predictor import Explanation
 from kpray.printing import Printer, write_file
-from kpray.registry import PredictionSettings, open_predictor, section_of
+from kpray.registry import PredictionSettings, open_predictor, pin_config, predictor_version, section_of
 from kpray.settings import parse_settings
 
 DESCRIPTION = "Print the keyphrases of documents, in this process, without Ray."
@@ -40,7 +40,8 @@ class ExtractCommand(PredictionSettings):
     """Output format: a table, one JSON object for all documents (`json`), or one JSON object per line and document
     (`jsonl`)."""
     explain: bool = False
-    """Print each text with its tokens shaded by score, and write the same to an HTML page."""
+    """Print each text with its words shaded by score and its keyphrases underlined, and write the same to an HTML
+    page."""
     explain_page: Path = Path("kpray-explain.html")
     """File for the HTML page of --explain."""
     rejects: Path | None = None
@@ -60,7 +61,9 @@ def main(arguments: Sequence[str], prog: str) -> int:
     )
 
     records = read_records(settings.files, settings.lang, settings.limits)
-    predictor = open_predictor(settings.predictor, section_of(settings.predictor, settings))
+    pinned = pin_config(settings.predictor, section_of(settings.predictor, settings))
+    predictor = open_predictor(settings.predictor, pinned)
+    version = predictor_version(settings.predictor, pinned)
     rejects: list[Reject] = []
 
     def reject(source: str, line: int, reason: str) -> None:
@@ -80,7 +83,8 @@ def main(arguments: Sequence[str], prog: str) -> int:
             else:
                 yield record.document, prepared
 
-    with Printer(settings.format, predictor.describe(), settings.explain_page if settings.explain else None) as printer:
+    page = settings.explain_page if settings.explain else None
+    with Printer(settings.format, predictor.describe(), page, version) as printer:
         waiting = documents()
         while batch := list(islice(waiting, _DOCUMENTS_AT_ONCE)):
             explanations: list[Explanation] = predictor.predict_prepared([ready for _, ready in batch], settings.top)
