@@ -70,12 +70,12 @@ class Printer:
             write_file(render("token_scores.html", title="kpray: token scores", documents=self.page_parts), self.page)
             say("page", f"token scores: {self.page}", page=str(self.page))
 
-    def print(self, document: Document, explanation: Explanation) -> None:
-        """Write one document."""
+    def print(self, document: Document, explanation: Explanation, origin: Mapping[str, Any] | None = None) -> None:
+        """Write one document; `origin` is what JSON says about its record, such as its file and line."""
         if self.form == "table":
             self._print_table(document, explanation)
         else:
-            row: dict[str, Any] = {"id": document.id, "lang": document.lang}
+            row: dict[str, Any] = {"id": document.id, "lang": document.lang, **(origin or {})}
             row["keyphrases"] = [asdict(keyphrase) for keyphrase in explanation.keyphrases]
             if self.page is not None:
                 row["tokens"] = [

@@ -95,7 +95,7 @@ def _edge_lines(page: Page) -> Iterator[tuple[str, int]]:
 
 
 def block_ends(lines: Sequence[Line]) -> set[int]:
-    """Indices of the lines after which a block ends: a cell, heading, paragraph, list item, or line of the title block.
+    """Indices of the lines that end a block: a cell, heading, paragraph, list item, or line of the title block.
 
     Args:
         lines: lines of all pages in the order in which they are read.

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kpray.corpus.files import markdown_text, parse_contents
-from kpray.corpus.limits import Limits
+from kpray.corpus.files import markdown_text, parse_open_file
+from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.pdf import join_lines
 from kpray.corpus.records import Reject, read_records
 from kpray.document import Document, Record
@@ -36,9 +36,9 @@ def test_empty_text_file_is_an_empty_document(read: Any, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "contents", "reason"),
     [
-        ("a.txt", b"caf\xe9", "not UTF-8 at byte 4"),
-        ("a.md", b"caf\xe9", "not UTF-8 at byte 4"),
-        ("a.txt", "text".encode("utf-16"), "not UTF-8 at byte 1"),
+        ("a.txt", b"caf\xe9\xc3\xa9", "not UTF-8 at byte 4"),
+        ("a.md", b"caf\xe9\xc3\xa9", "not UTF-8 at byte 4"),
+        ("a.txt", b"\xe9\0\0\0", "not UTF-8 at byte 1"),
         ("a.txt", b"x" * 1001, "the file is larger than the limit of 1000 bytes (limits.max_record_bytes)"),
         ("a.md", b"x" * 1001, "the file is larger than the limit of 1000 bytes (limits.max_record_bytes)"),
         ("a.pdf", b"x" * 1001, "the file is larger than the limit of 1000 bytes (limits.max_record_bytes)"),
@@ -206,7 +206,7 @@ def test_damaged_pdf_is_a_record_or_a_reject(pdf: Any, data: st.DataObject) -> N
     for _ in range(data.draw(st.integers(1, 5))):
         contents[data.draw(st.integers(0, len(contents) - 1))] = data.draw(st.integers(0, 255))
     try:
-        found = parse_contents(bytes(contents), "pdf", source="a.pdf", lang="en", limits=Limits()).document.body
+        found = parse_open_file(io.BytesIO(contents), "pdf", source="a.pdf", reading=Reading(lang="en")).document.body
     except RejectedDocument as error:
         found = f"rejected: {error.reason}"
     assert found
