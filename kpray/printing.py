@@ -91,12 +91,12 @@ class Printer:
             write_file(page, self.page)
             say("page", f"keyphrases and word scores: {self.page}", page=str(self.page))
 
-    def print(self, document: Document, explanation: Explanation) -> None:
-        """Write one document."""
+    def print(self, document: Document, explanation: Explanation, origin: Mapping[str, Any] | None = None) -> None:
+        """Write one document; `origin` is what JSON says about its record, such as its file and line."""
         if self.form == "table":
             self._print_table(document, explanation)
         else:
-            row: dict[str, Any] = {"id": document.id, "lang": document.lang}
+            row: dict[str, Any] = {"id": document.id, "lang": document.lang, **(origin or {})}
             row["keyphrases"] = [asdict(keyphrase) for keyphrase in explanation.keyphrases]
             if self.page is not None:
                 row["tokens"] = [

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from kpray.batch.config import BatchConfig
 from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
+from kpray.corpus.ids import count_repeated_ids, say_repeated_ids
 from kpray.corpus.sources import find_sources
 from kpray.corpus.writing import REJECTS_FILE
 from kpray.printing import print_result
@@ -32,8 +33,8 @@ class BatchCommand(PredictionSettings, JobSettings):
     """Settings of `kpray batch`."""
 
     input: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files and folders of documents: JSON lines (also gzipped), Parquet, CSV, text, Markdown or PDF. s3:// and gs://
-    also work."""
+    """Files and folders of documents: JSON lines, JSON, CSV, Parquet, text, Markdown, RST, HTML, DOCX, EPUB or PDF;
+    also gzipped. s3:// and gs:// also work."""
     output: str
     """Output folder for the keyphrases (Parquet) and the rejected records (_rejects.jsonl). s3:// and gs:// also
     work."""
@@ -41,6 +42,8 @@ class BatchCommand(PredictionSettings, JobSettings):
     """Predictor: samrank, or the folder of a saved predictor."""
     top: Annotated[int, Field(ge=1)] = 10
     """Maximum number of keyphrases per document."""
+    keep: tuple[str, ...] = ()
+    """Columns or fields of the records to write to the output, too, as JSON in the column `metadata`."""
     batch: BatchConfig = BatchConfig()
 
 
@@ -49,17 +52,18 @@ def main(arguments: Sequence[str], prog: str) -> int:
     job = parse_settings(BatchCommand, arguments, prog=prog, description=DESCRIPTION, usual=USUAL, examples=EXAMPLES)
     sources = find_sources(job.input)
     if job.dry_run:
-        print_plan(job, describe_sources(sources, job.limits))
+        print_plan(job, describe_sources(sources, job.reading()))
         return 0
     with Activity("loading the libraries"):
         from kpray.batch.extract import BatchRun, check_manifest, predict_files
         from kpray.cluster.session import ray_session
 
     output, config = location(job.output), section_of(job.predictor, job)
-    run = BatchRun.pinned(output, job.predictor, config, job.top, job.lang, job.limits, job.batch)
+    run = BatchRun.pinned(output, job.predictor, config, job.top, job.reading(keep=job.keep, gold=False), job.batch)
     check_manifest(run, sources)
     write_configuration(job, output)
     with ray_session(job.address, run.output, run.models()):
         counts = predict_files(run, sources, job.batch)
+    say_repeated_ids(count_repeated_ids(run.output))
     print_result(f"{counts.written:,} documents written to {output}, {counts.rejected:,} rejected ({REJECTS_FILE})")
     return 0

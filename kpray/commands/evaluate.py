@@ -85,7 +85,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
         raise UserError("either --predictions or --predictor is needed", fix="give one of the two")
     sources = find_sources(job.input)
     if job.dry_run:
-        print_plan(job, describe_sources(sources, job.limits))
+        print_plan(job, describe_sources(sources, job.reading()))
         return 0
     with Activity("loading the libraries"):
         from kpray.batch.evaluation import evaluate_systems, read_data_sets
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
     protocol = get_protocol(job.protocol)
     others = read_runs(job.compare) if job.compare else []
     with Activity("reading the documents"):
-        data_sets = read_data_sets(job.input, job.lang, job.limits)
+        data_sets = read_data_sets(job.input, job.reading())
     # What a training wrote to DIR/best goes by the name of DIR.
     systems = short_names([str(Path(given)).removesuffix("/best") for given in job.predictor or job.predictions])
     with tempfile.TemporaryDirectory() as scratch:
@@ -136,7 +136,7 @@ def predict(job: EvaluateCommand, data_sets: list[DataSet], top: int, folder: Pa
 
     configs = [section_of(name, job, job.predictor) for name in job.predictor]
     runs = [
-        BatchRun.pinned(folder / str(index), name, config, top, job.lang, job.limits, job.batch)
+        BatchRun.pinned(folder / str(index), name, config, top, job.reading(gold=False), job.batch)
         for index, (name, config) in enumerate(zip(job.predictor, configs, strict=True))
     ]
     predict_data_sets(runs, data_sets, job.batch, job.address)
