@@ -34,6 +34,10 @@ def _word(text: str) -> str:
     return text.strip()
 
 
+Phrase = Annotated[str, AfterValidator(_phrase)]
+Word = Annotated[str, AfterValidator(_word)]
+
+
 class SelectionOptions(Settings):
     """Selection of the keyphrases that are returned."""
 
@@ -49,13 +53,13 @@ class SelectionOptions(Settings):
     """Minimum number of occurrences of a phrase in its document. With 1 or more, absent phrases are left out."""
     max_words: Annotated[int, Field(ge=1)] | None = None
     """Maximum number of words of a phrase. If null, the method decides."""
-    vocabulary: tuple[Annotated[str, AfterValidator(_phrase)], ...] = ()
+    vocabulary: tuple[Phrase, ...] = ()
     """The only phrases that may be returned, in any inflection. On the command line and in YAML, a name that ends in
     .txt is a file with one phrase per line. If empty, any phrase."""
-    seeds: tuple[Annotated[str, AfterValidator(_phrase)], ...] = ()
+    seeds: tuple[Phrase, ...] = ()
     """Words or phrases. The score of a phrase becomes the mean of its own and its similarity to the most similar seed.
     A name that ends in .txt is a file, as in `vocabulary`."""
-    stop_words: tuple[Annotated[str, AfterValidator(_word)], ...] = ()
+    stop_words: tuple[Word, ...] = ()
     """Words that no phrase may contain, besides the built-in ones. A name that ends in .txt is a file, as in
     `vocabulary`."""
 

@@ -18,12 +18,14 @@ from kpray.corpus.limits import Reading
 from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source
+from kpray.corpus.units import Split, split_record
 from kpray.corpus.writing import write_predictions
 from kpray.document import Keyphrase, Record
 from kpray.errors import RejectedDocument
 from kpray.hub import pin_name
 from kpray.predictor import Predictor
 from kpray.registry import KINDS, open_predictor, pin_config
+from kpray.selection import PLAIN, Selection, SelectionOptions
 from kpray.storage import Location, absolute
 
 
@@ -38,6 +40,8 @@ class BatchRun:
         top: maximum number of keyphrases per document.
         reading: how records are read.
         chunk_records: see `BatchConfig`.
+        selection: which keyphrases are written.
+        split: whether sentences or sections get keyphrases of their own.
     """
 
     output: Location
@@ -46,6 +50,8 @@ class BatchRun:
     top: int
     reading: Reading
     chunk_records: int
+    selection: SelectionOptions = PLAIN.options
+    split: Split | None = None
 
     @classmethod
     def pinned(
@@ -56,12 +62,14 @@ class BatchRun:
         top: int,
         reading: Reading,
         batch: BatchConfig,
+        selection: SelectionOptions = PLAIN.options,
+        split: Split | None = None,
     ) -> BatchRun:
         """Make a run from a job's settings. The configuration is resolved on this machine, for all workers."""
         pinned = pin_config(predictor, config)
         if predictor not in KINDS:
             predictor = pin_name(predictor)
-        return cls(output.resolve(), predictor, pinned, top, reading, batch.chunk_records)
+        return cls(output.resolve(), predictor, pinned, top, reading, batch.chunk_records, selection, split)
 
     @property
     def state(self) -> Location:
@@ -82,8 +90,10 @@ class BatchRun:
 
     def manifest(self) -> dict[str, Any]:
         """Values that must be the same for a later run to resume in the output folder."""
-        fields = ("predictor", "config", "top", "chunk_records")
-        return {**{name: getattr(self, name) for name in fields}, **self.reading.model_dump(mode="json")}
+        fields = ("predictor", "config", "top", "chunk_records", "split")
+        selected = Selection(self.selection).describe().get("selection")
+        reading = self.reading.model_dump(mode="json")
+        return {**{name: getattr(self, name) for name in fields}, **reading, "selection": selected}
 
 
 def predict_files(run: BatchRun, sources: Sequence[Source], batch: BatchConfig) -> Counts:
@@ -150,7 +160,7 @@ class _PredictChunk(ChunkActor[BatchRun]):
     predictor: Predictor[Any]
 
     def open(self) -> None:
-        self.predictor = open_predictor(self.run.predictor, self.run.config)
+        self.predictor = open_predictor(self.run.predictor, self.run.config).selecting(self.run.selection)
 
     def process(self, chunk: Chunk, part: str) -> None:
         records: list[Record] = []
@@ -160,10 +170,13 @@ class _PredictChunk(ChunkActor[BatchRun]):
                 rejects.append(parsed)
                 continue
             try:
-                prepared.append(self.predictor.prepare(parsed.document))  # the predictor never sees the gold keyphrases
-                records.append(parsed)
+                units = split_record(parsed, self.run.split)
+                ready = [self.predictor.prepare(unit.document) for unit in units]  # it never sees the gold keyphrases
             except RejectedDocument as error:
                 rejects.append(Reject(parsed.source, parsed.line, error.reason))
+            else:
+                records += units
+                prepared += ready
         explanations = self.predictor.predict_prepared(prepared, self.run.top)
         rows: list[tuple[str, str, list[Keyphrase]]] = [
             (record.document.id, record.document.lang, explanation.keyphrases)

@@ -11,10 +11,12 @@ from kpray.batch.config import BatchConfig
 from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
 from kpray.corpus.ids import count_repeated_ids, say_repeated_ids
 from kpray.corpus.sources import find_sources
+from kpray.corpus.units import Split
 from kpray.corpus.writing import REJECTS_FILE
 from kpray.printing import print_result
 from kpray.registry import PredictionSettings, section_of
 from kpray.report.progress import Activity
+from kpray.selection import SelectionOptions
 from kpray.settings import parse_settings
 from kpray.storage import location
 
@@ -26,10 +28,10 @@ EXAMPLES = (
     "--input papers/ --output keyphrases/",
     "--input s3://corpus/ --output s3://keyphrases/ --address auto",
 )
-USUAL = ("predictor", "top", "lang", "address", "dry_run")
+USUAL = ("predictor", "top", "diversity", "lang", "address", "dry_run")
 
 
-class BatchCommand(PredictionSettings, JobSettings):
+class BatchCommand(PredictionSettings, SelectionOptions, JobSettings):
     """Settings of `kpray batch`."""
 
     input: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -44,6 +46,9 @@ class BatchCommand(PredictionSettings, JobSettings):
     """Maximum number of keyphrases per document."""
     keep: tuple[str, ...] = ()
     """Columns or fields of the records to write to the output, too, as JSON in the column `metadata`."""
+    split: Split | None = None
+    """Units that get keyphrases of their own, with the ids ID#1, ID#2, ...: `sentences`, or `sections`, which begin at
+    headings or blank lines. If null, whole documents."""
     batch: BatchConfig = BatchConfig()
 
 
@@ -59,7 +64,8 @@ def main(arguments: Sequence[str], prog: str) -> int:
         from kpray.cluster.session import ray_session
 
     output, config = location(job.output), section_of(job.predictor, job)
-    run = BatchRun.pinned(output, job.predictor, config, job.top, job.reading(keep=job.keep, gold=False), job.batch)
+    reading, selection = job.reading(keep=job.keep, gold=False), SelectionOptions.of(job)
+    run = BatchRun.pinned(output, job.predictor, config, job.top, reading, job.batch, selection, job.split)
     check_manifest(run, sources)
     write_configuration(job, output)
     with ray_session(job.address, run.output, run.models()):

@@ -14,21 +14,23 @@ from pydantic import Field
 
 from kpray.corpus.ids import say_repeated_ids
 from kpray.corpus.records import Reject, read_records
+from kpray.corpus.units import Split, split_record
 from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
 from kpray.log import say
 from kpray.predictor import Explanation
 from kpray.printing import Printer, write_file
 from kpray.registry import PredictionSettings, open_predictor, pin_config, predictor_version, section_of
+from kpray.selection import SelectionOptions
 from kpray.settings import parse_settings
 
 DESCRIPTION = "Print the keyphrases of documents, in this process, without Ray."
 EXAMPLES = ("paper.pdf", "notes/ --top 5 --format jsonl", "paper.pdf --explain")
-USUAL = ("predictor", "top", "format", "lang", "explain", "rejects")
+USUAL = ("predictor", "top", "diversity", "format", "lang", "explain", "rejects")
 _DOCUMENTS_AT_ONCE = 64
 
 
-class ExtractCommand(PredictionSettings):
+class ExtractCommand(PredictionSettings, SelectionOptions):
     """Settings of `kpray extract`."""
 
     files: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -44,9 +46,12 @@ class ExtractCommand(PredictionSettings):
     """Predictor: samrank, or the folder of a saved predictor."""
     top: Annotated[int, Field(ge=1)] = 10
     """Maximum number of keyphrases per document."""
-    format: Literal["table", "json", "jsonl"] = "table"
-    """Output format: a table, one JSON object for all documents (`json`), or one JSON object per line and document
-    (`jsonl`)."""
+    split: Split | None = None
+    """Units that get keyphrases of their own, with the ids ID#1, ID#2, ...: `sentences`, or `sections`, which begin at
+    headings or blank lines. If null, whole documents."""
+    format: Literal["table", "json", "jsonl", "csv"] = "table"
+    """Output format: a table, one JSON object for all documents (`json`), one JSON object per line and document
+    (`jsonl`), or one row per keyphrase (`csv`)."""
     explain: bool = False
     """Print each text with its words shaded by score and its keyphrases underlined, and write the same to an HTML
     page."""
@@ -71,8 +76,9 @@ def main(arguments: Sequence[str], prog: str) -> int:
     reading = settings.reading(keep=settings.keep, gold=False, input_format=settings.input_format)
     records = read_records(settings.files, reading)
     pinned = pin_config(settings.predictor, section_of(settings.predictor, settings))
-    predictor = open_predictor(settings.predictor, pinned)
-    version = predictor_version(settings.predictor, pinned)
+    predictor = open_predictor(settings.predictor, pinned).selecting(SelectionOptions.of(settings))
+    selected = json.dumps(predictor.selection.describe()) if predictor.selection.describe() else ""
+    version = predictor_version(settings.predictor, pinned, selected)
     rejects: list[Reject] = []
     ids: Counter[str] = Counter()
 
@@ -87,11 +93,12 @@ def main(arguments: Sequence[str], prog: str) -> int:
                 reject(record.source, record.line, record.reason)
                 continue
             try:
-                prepared = predictor.prepare(record.document)
+                units = split_record(record, settings.split)
+                prepared = [predictor.prepare(unit.document) for unit in units]
             except RejectedDocument as error:
                 reject(record.source, record.line, error.reason)
             else:
-                yield record, prepared
+                yield from zip(units, prepared, strict=True)
 
     page = settings.explain_page if settings.explain else None
     with Printer(settings.format, predictor.describe(), page, version) as printer:
