@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from pathlib import Path
@@ -73,6 +75,41 @@ def test_formats_say_the_same(extract: RunHere) -> None:
     assert as_table.out.splitlines() == ["graphs.txt", *rows]
     assert as_table.err.startswith("kpray: samrank, ")
     assert as_table.err.endswith(" tagger\n")
+
+
+def test_options_select_keyphrases_by_command_line_and_yaml(extract: RunHere) -> None:
+    file, terms = write("graphs.txt", GRAPHS), write("terms.txt", "sparse graph\nalgorithms\n")
+    [plain] = extract(file, "--format", "json").documents
+    by_option = extract(file, "--format", "json", "--vocabulary", terms, "neural network", "--stop-words", "neural")
+    config = write("options.yaml", f"vocabulary: [{terms}, neural network]\nstop_words: [neural]\n")
+    by_file = extract(file, "--format", "json", "--config", config)
+    [chosen] = by_option.documents
+    assert by_file.documents == [chosen]
+    assert sorted(phrases(chosen)) == ["algorithm", "sparse graphs"]
+    assert set(phrases(plain)) > {"sparse graphs"}
+    marked = [GRAPHS[start:end] for each in chosen["keyphrases"] for start, end in each["offsets"]]
+    assert sorted(marked) == ["algorithm", "sparse graphs", "sparse graphs"]
+    assert phrases(extract(file, "--format", "json", "--max-words", "1", "--diversity", "0.5").documents[0])
+
+
+def test_csv_has_a_row_for_each_keyphrase(extract: RunHere) -> None:
+    file = write("some.jsonl", json.dumps({"id": 'a "1"', "text": GRAPHS}) + "\n" + json.dumps({"text": "Graphs."}))
+    ran = extract(file, "--format", "csv", "--top", "2")
+    rows = list(csv.DictReader(io.StringIO(ran.out)))
+    assert list(rows[0]) == ["id", "source", "line", "rank", "text", "score", "present"]
+    assert [(row["id"], row["line"], row["rank"]) for row in rows] == [
+        ('a "1"', "1", "1"),
+        ('a "1"', "1", "2"),
+        ("some.jsonl:2", "2", "1"),
+    ]
+    assert (rows[0]["score"], rows[0]["present"]) == ("1.0", "true")
+
+
+def test_sentences_have_keyphrases_each(extract: RunHere) -> None:
+    file = write("graphs.txt", GRAPHS)
+    documents = extract(file, "--format", "json", "--split", "sentences").documents
+    assert [document["id"] for document in documents] == ["graphs.txt#1", "graphs.txt#2"]
+    assert phrases(documents[1]) == ["sparse graphs"]
 
 
 def test_top(extract: RunHere) -> None:

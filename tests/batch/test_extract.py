@@ -17,8 +17,13 @@ from kpray.batch.config import BatchConfig
 from kpray.batch.extract import BatchRun, _PredictChunk, check_manifest, placement
 from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.sources import Source, find_sources
+from kpray.corpus.units import split_document
+from kpray.corpus.writing import read_predictions
+from kpray.document import Document
 from kpray.errors import UserError
+from kpray.registry import open_predictor
 from kpray.samrank.config import SAMRankConfig
+from kpray.selection import SelectionOptions, options_from
 from tests.samrank.tiny_models import save_bert
 
 TEXTS = ["Sparse graphs describe large networks.", "A fast algorithm ranks phrases.", "Graph theory helps."]
@@ -95,8 +100,14 @@ def test_run_has_a_resolved_configuration(tmp_path: Path, model: str, nltk_tagge
         ("predictor", "folder", "made with predictor = 'samrank', not 'folder'"),
         ("config", {"heads": ["1-1"]}, "made with config = "),
         ("top", 11, "made with top = 10, not 11"),
-        ("lang", "fr", "made with lang = 'en', not 'fr'"),
-        ("limits", Limits(max_characters=5), "made with limits = {'max_record_bytes': 16777216, 'max_characters': "),
+        ("reading", Reading(lang="fr"), "made with lang = 'en', not 'fr'"),
+        (
+            "reading",
+            Reading(lang="en", limits=Limits(max_characters=5)),
+            "made with limits = {'max_record_bytes': 16777216, 'max_characters': ",
+        ),
+        ("selection", SelectionOptions(diversity=0.5), "made with selection = None, not {'diversity': 0.5}"),
+        ("split", "sentences", "made with split = None, not 'sentences'"),
         ("chunk_records", 3, "made with chunk_records = 2, not 3"),
     ],
 )
@@ -187,6 +198,22 @@ def test_chunks_are_predicted_and_committed_once(run: BatchRun, sources: list[So
     assert again == [{**first, "new": False}, second]
     assert files[0].stat().st_mtime_ns == before
     assert sorted(output_of(run).glob("*.parquet")) == files
+
+
+def test_options_reach_the_workers(run: BatchRun, sources: list[Source]) -> None:
+    options: dict[str, Any] = {"vocabulary": ["sparse graph", "network", "algorithm"], "diversity": 0.3, "stop_words": ["parallel"]}
+    chosen = replace(run, selection=options_from(options), split="sentences")
+    for chunk in chunks(chosen, sources[0]):
+        _PredictChunk(chosen)(chunk)
+    found = read_predictions(output_of(run))
+    documents = [
+        unit
+        for index, text in enumerate(TEXTS)
+        for unit in split_document(Document(str(index), text, lang="en"), "sentences")
+    ]
+    expected = open_predictor("samrank", run.config).predict(documents, **options)
+    assert found == {("en", each.id): phrases for each, phrases in zip(documents, expected, strict=True)}
+    assert any(found.values())
 
 
 def test_worker_returns_user_errors_to_the_driver(run: BatchRun, sources: list[Source]) -> None:
