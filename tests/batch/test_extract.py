@@ -201,7 +201,11 @@ def test_chunks_are_predicted_and_committed_once(run: BatchRun, sources: list[So
 
 
 def test_options_reach_the_workers(run: BatchRun, sources: list[Source]) -> None:
-    options: dict[str, Any] = {"vocabulary": ["sparse graph", "network", "algorithm"], "diversity": 0.3, "stop_words": ["parallel"]}
+    options: dict[str, Any] = {
+        "vocabulary": ["sparse graph", "network", "algorithm"],
+        "diversity": 0.3,
+        "stop_words": ["parallel"],
+    }
     chosen = replace(run, selection=options_from(options), split="sentences")
     for chunk in chunks(chosen, sources[0]):
         _PredictChunk(chosen)(chunk)

@@ -248,3 +248,27 @@ def test_weights_that_changed_after_the_start_of_the_job(saved: Path, tmp_path: 
     raw[-1] ^= 1
     (folder / "model.safetensors").write_bytes(raw)
     assert f"expected {pinned['weights']} (the model was trained again" in message(folder, pinned)
+
+
+def test_options_filter_and_order_the_phrases(predictor: Predictor[Any]) -> None:
+    document = RECORDS[1].document
+    every = predictor.predict(document)
+    present = [phrase for phrase in every if phrase.present]
+    assert present
+    assert present != every
+    assert predictor.predict(document, min_frequency=1) == present
+    for phrase in every:
+        offsets = [document.text[start:end] for start, end in phrase.offsets]
+        assert bool(offsets) is phrase.present
+        assert [stemmed_words(text) for text in offsets] == [stemmed_words(phrase.text)] * len(offsets)
+    chosen = every[-1]
+    assert predictor.predict(document, vocabulary=[chosen.text.upper(), "another phrase"]) == [chosen]
+    assert predictor.predict(document, seeds=[chosen.text])[0].text == chosen.text
+    assert predictor.predict(document, stop_words=chosen.text.split()[:1]) == [
+        phrase for phrase in every if chosen.text.split()[0].lower() not in phrase.text.lower().split()
+    ]
+    assert sorted(phrase.text for phrase in predictor.predict(document, diversity=0.8)) == sorted(
+        phrase.text for phrase in every
+    )
+    with pytest.raises(UserError, match="unikeyphrase has no embeddings of phrases"):
+        predictor.predict(document, explain=True, embeddings=True)
