@@ -64,6 +64,6 @@ def main(arguments: Sequence[str], prog: str) -> int:
     write_configuration(job, output)
     with ray_session(job.address, run.output, run.models()):
         counts = predict_files(run, sources, job.batch)
-    say_repeated_ids(count_repeated_ids(run.output))
+    say_repeated_ids(count_repeated_ids(run.output), "columns of the output")
     print_result(f"{counts.written:,} documents written to {output}, {counts.rejected:,} rejected ({REJECTS_FILE})")
     return 0

@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 
 from kpray.corpus.limits import AUTO_ENCODING, is_encoding
 from kpray.log import say
+from kpray.text.detection import AUTO, document_language
 
 _SAMPLE_BYTES = 64 * 1024
 _SAMPLE_BLOCK = 1024  # small, so that what is before a damage is read
@@ -35,6 +36,14 @@ _CANDIDATES = [
     *"cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 koi8_r gb18030 big5 cp932 euc_jp cp949".split(),
 ]
 _NAMES = {"cp932": "Shift JIS", "cp949": "EUC-KR", "euc_jp": "EUC-JP", "koi8_r": "KOI8-R", "big5": "Big5"}
+# Code pages of Latin letters and the languages that need them; all others need Windows-1252.
+_LATIN: dict[str, tuple[str, ...]] = {
+    _WINDOWS: (),
+    "cp1250": ("bs", "cs", "hr", "hu", "pl", "ro", "sk", "sl", "sq"),
+    "cp1254": ("az", "tr"),
+    "cp1257": ("et", "lt", "lv"),
+}
+_DAMAGE = 0.05  # share of the bytes that may be wrong in a text that is UTF-8
 _ERRORS = "kpray.invalid"
 
 
@@ -80,14 +89,14 @@ def detect(sample: bytes) -> str:
         if sample.startswith(mark):
             return encoding
     try:
-        codecs.getincrementaldecoder(_UTF8)().decode(sample)
+        codecs.getincrementaldecoder(_UTF8)().decode(sample, final=len(sample) < _SAMPLE_BYTES)
         return "utf-16-le" if _is_utf16(sample) else _UTF8
     except UnicodeDecodeError:
         if _is_utf16(sample):
             return "utf-16-le"
-        high = len(_HIGH.findall(sample))
-        valid = sum(map(len, _MULTIBYTE.findall(sample)))
-        return _UTF8 if valid > high / 2 or b"\0" in sample else _other(sample)
+        high, valid = len(_HIGH.findall(sample)), sum(map(len, _MULTIBYTE.findall(sample)))
+        damaged = valid > 0 and high - valid <= 1 + _DAMAGE * high
+        return _UTF8 if damaged or b"\0" in sample else _other(sample)
 
 
 def _is_utf16(sample: bytes) -> bool:
@@ -102,9 +111,20 @@ def _other(sample: bytes) -> str:
     best = from_bytes(sample, cp_isolation=_CANDIDATES).best()
     if best is None:
         return _UTF8
-    # Several encodings may give the same text; the most usual one is named.
-    windows = sample.decode(_WINDOWS, "replace")
-    return _WINDOWS if windows == str(best) else best.encoding
+    if best.encoding not in _LATIN:
+        return best.encoding
+    # The code pages of Latin letters differ in few of them; the language decides.
+    language, _ = document_language(AUTO, str(best))
+    found = next((page for page, languages in _LATIN.items() if language in languages), _WINDOWS)
+    return found if _is_valid(sample, found) else best.encoding
+
+
+def _is_valid(sample: bytes, encoding: str) -> bool:
+    try:
+        sample.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def first_bytes(file: BinaryIO) -> bytes:

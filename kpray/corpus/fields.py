@@ -128,7 +128,7 @@ def parse_fields(fields: Mapping[str, Any], *, source: str, line: int, reading: 
     if all(text is None for text in texts) and (reading.text_field or not title):
         if reading.text_field:
             raise RejectedDocument(f"no field {' or '.join(reading.text_field)}; {_named('fields', list(fields))}")
-        raise RejectedDocument(f"no text: {_needed()}")
+        raise RejectedDocument(f"no text: {_needed()}; {_named('fields', list(fields))}")
     keyphrases = stemmed = None
     english_ids: tuple[str, ...] = ()
     if reading.gold:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # What surrounds the text of a web page.
 _AROUND = frozenset("nav footer aside dialog form button menu".split())
 _AROUND_ROLES = frozenset("navigation banner contentinfo complementary search dialog menu".split())
+_AROUND_CLASSES = frozenset("headerlink toc table-of-contents navheader navfooter breadcrumb breadcrumbs".split())
 _CODE = frozenset("code math samp kbd var".split())
 _WORD_ROLES = frozenset("ref doc term abbr title numref any pep rfc dfn guilabel menuselection".split())
 _ROLE = re.compile(r":(?:\w+:)?(\w+):`([^`<]+)(?:<[^`]*>)?`")
@@ -27,7 +28,7 @@ def html_text(contents: bytes) -> tuple[str, str]:
     """Title and text of an HTML page in UTF-8.
 
     The title is the only heading of level 1, or the page's title. The text is that of the page's main part, if it has
-    one; menus, forms, footers, scripts and code are left out. Blocks are separated by an empty line.
+    one. Menus, tables of contents, forms, footers, scripts and code are left out. An empty line separates blocks.
     """
     from lxml import etree
 
@@ -91,7 +92,8 @@ def page_text(root: etree._Element) -> tuple[str, str]:
     title = blocks.title
     if not title and named["title"]:
         title = " ".join("".join(named["title"][0].itertext()).split())
-    return title, BLOCK_END.join(text for index, text in enumerate(blocks.texts) if index != blocks.title_index)
+    repeated = blocks.title_index if blocks.title else 0 if blocks.texts[:1] == [title] else -1
+    return title, BLOCK_END.join(text for index, text in enumerate(blocks.texts) if index != repeated)
 
 
 _AROUND_NOTHING: frozenset[str] = frozenset()
@@ -144,7 +146,7 @@ class _Blocks:
             or name in around
             or (bool(around) and element.get("role") in _AROUND_ROLES)
             or element.get("hidden") is not None
-            or "headerlink" in (element.get("class") or "").split()
+            or not _AROUND_CLASSES.isdisjoint((element.get("class") or "").lower().split())
         )
 
     def _end(self) -> None:
@@ -157,7 +159,8 @@ class _Blocks:
 def rst_text(source: str, max_characters: int) -> tuple[str, str]:
     """Title and text of a reStructuredText document.
 
-    Code, raw parts, comments and images are left out. No other file is read. Blocks are separated by an empty line.
+    Code, raw parts, comments, images and tables of contents are left out. No other file is read. An empty line
+    separates blocks.
     """
     from docutils import nodes
     from docutils.core import publish_doctree
@@ -188,7 +191,7 @@ def _rst_blocks(node: nodes.Element) -> Iterator[nodes.TextElement]:
 
     left_out = (nodes.FixedTextElement, nodes.Invisible, nodes.system_message, nodes.field_name, nodes.raw)
     for child in node.children:
-        if isinstance(child, left_out):
+        if isinstance(child, left_out) or "contents" in child.get("classes", ()):
             continue
         if isinstance(child, nodes.TextElement):
             yield child
