@@ -9,6 +9,7 @@ from pydantic import Field
 
 from kpray.batch.config import BatchConfig
 from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
+from kpray.corpus.files import say_encodings
 from kpray.corpus.ids import count_repeated_ids, say_repeated_ids
 from kpray.corpus.sources import find_sources
 from kpray.corpus.writing import REJECTS_FILE
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
     output, config = location(job.output), section_of(job.predictor, job)
     run = BatchRun.pinned(output, job.predictor, config, job.top, job.reading(keep=job.keep, gold=False), job.batch)
     check_manifest(run, sources)
+    say_encodings(sources, run.reading)
     write_configuration(job, output)
     with ray_session(job.address, run.output, run.models()):
         counts = predict_files(run, sources, job.batch)

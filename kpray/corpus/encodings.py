@@ -66,21 +66,24 @@ def as_utf8(file: BinaryIO, sample: bytes, encoding: str, name: str) -> BinaryIO
         name: name of the file, for the log.
     """
     if encoding == AUTO_ENCODING:
-        encoding = detect(sample)
-        declared = _DECLARED.search(sample[:2048]) if not encoding.startswith("utf") else None
-        if declared and is_encoding(declared[1].decode("latin-1")):
-            encoding = declared[1].decode("latin-1")  # an HTML page says it
-        elif not encoding.startswith("utf"):
-            shown = _NAMES.get(encoding, encoding.replace("cp", "Windows-"))
-            say(
-                "encoding",
-                f"{name} is not UTF-8; read as {shown} (--encoding names another)",
-                file=name,
-                encoding=shown,
-            )
+        encoding, shown = detect_unnamed(sample)
+        if shown:
+            text = f"{name} is not UTF-8; read as {shown} (--encoding names another)"
+            say("encoding", text, file=name, encoding=shown)
     if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii"):
         return file
     return cast(BinaryIO, io.BufferedReader(_Recoded(file, encoding)))
+
+
+def detect_unnamed(sample: bytes) -> tuple[str, str]:
+    """Encoding of a file by its first bytes, and its name for people if it is a guess; "" if it is none."""
+    encoding = detect(sample)
+    if encoding.startswith("utf"):
+        return encoding, ""
+    declared = _DECLARED.search(sample[:2048])  # an HTML page says it
+    if declared and is_encoding(declared[1].decode("latin-1")):
+        return declared[1].decode("latin-1"), ""
+    return encoding, _NAMES.get(encoding, encoding.replace("cp", "Windows-"))
 
 
 def detect(sample: bytes) -> str:

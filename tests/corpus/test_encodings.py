@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 from kpray.corpus.encodings import as_utf8, detect
+from kpray.corpus.files import say_encodings
 from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.records import read_records
+from kpray.corpus.sources import find_sources
 from kpray.document import Record
 from kpray.errors import UserError
 
@@ -109,6 +112,22 @@ def test_bytes_that_the_named_encoding_does_not_allow_reject_only_their_record(t
         "2: not UTF-8 at byte 11",
         "fine",
     ]
+
+
+def test_encodings_of_many_files_are_said_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.txt").write_bytes(GERMAN.encode("cp1252"))
+    (tmp_path / "b.csv.gz").write_bytes(gzip.compress(f"text\n{GERMAN}\n".encode("cp1252")))
+    (tmp_path / "c.txt").write_bytes("太陽光パネルはガラスの上のほこりで出力が低下する。".encode("shift_jis"))
+    (tmp_path / "d.txt").write_text("plain")
+    (tmp_path / "e.pdf").write_bytes(b"\xe9")
+    sources = find_sources([str(tmp_path)])
+    say_encodings(sources, Reading(encoding="cp1252"))
+    say_encodings(sources[3:], Reading())
+    assert capsys.readouterr().err == ""
+    say_encodings(sources, Reading())
+    assert capsys.readouterr().err == (
+        "kpray: 3 of 4 files are not UTF-8; read as Windows-1252 (2), Shift JIS (1) (--encoding names another)\n"
+    )
 
 
 def test_unknown_encoding_is_a_user_error() -> None:
