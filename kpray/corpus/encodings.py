@@ -132,6 +132,8 @@ def _is_valid(sample: bytes, encoding: str) -> bool:
 
 def first_bytes(file: BinaryIO) -> bytes:
     """The first bytes of a file, for `as_utf8`; those before the damage, if it is compressed and damaged."""
+    if not isinstance(file, gzip.GzipFile):
+        return file.read(_SAMPLE_BYTES)  # at once: an object store takes as long for a few bytes
     sample = b""
     with suppress(EOFError, gzip.BadGzipFile, zlib.error):  # the reader finds the damage again
         while len(sample) < _SAMPLE_BYTES and (block := file.read(_SAMPLE_BLOCK)):

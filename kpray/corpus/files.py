@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import zlib
 from collections import Counter
@@ -89,8 +90,10 @@ def parse_file(path: Location, format: str, *, source: str, reading: Reading) ->
 def parse_open_file(file: BinaryIO, format: str, *, source: str, reading: Reading) -> Record:
     """Make a record from an open file; see `parse_file`."""
     limits = reading.limits
+    contents = file.read(limits.max_record_bytes + 1)
     try:
-        contents = open_text(file, format, source, reading).read(limits.max_record_bytes + 1)
+        if len(contents) <= limits.max_record_bytes:
+            contents = open_text(io.BytesIO(contents), format, source, reading).read(limits.max_record_bytes + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise RejectedDocument(f"the file is damaged: {error}") from error
     if len(contents) > limits.max_record_bytes:
