@@ -136,7 +136,7 @@ def predict(job: EvaluateCommand, data_sets: list[DataSet], top: int, folder: Pa
 
     configs = [section_of(name, job, job.predictor) for name in job.predictor]
     runs = [
-        BatchRun.pinned(folder / str(index), name, config, top, job.reading(gold=False), job.batch)
+        BatchRun.pinned(folder / str(index), name, config, top, job.reading(), job.batch)
         for index, (name, config) in enumerate(zip(job.predictor, configs, strict=True))
     ]
     predict_data_sets(runs, data_sets, job.batch, job.address)

@@ -155,12 +155,21 @@ def make_document(*, id: str, body: str, title: str, lang: str, limits: Limits) 
         RejectedDocument: the text is too long.
     """
     document = Document(id=id, body=body.strip(), title=title.strip(), lang=lang)
-    if len(document.text) > limits.max_characters:
+    check_length(document.text, limits)
+    return with_language(document)
+
+
+def check_length(text: str, limits: Limits) -> None:
+    """Check that a text is not too long.
+
+    Raises:
+        RejectedDocument: the text is too long.
+    """
+    if len(text) > limits.max_characters:
         raise RejectedDocument(
-            f"the text has {len(document.text)} characters, more than the limit of {limits.max_characters} "
+            f"the text has {len(text)} characters, more than the limit of {limits.max_characters} "
             "(limits.max_characters)"
         )
-    return with_language(document)
 
 
 def with_language(document: Document) -> Document:

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import BinaryIO, cast
 
 from kpray.corpus.encodings import as_utf8, detect_unnamed, first_bytes
-from kpray.corpus.fields import decode, make_document
+from kpray.corpus.fields import check_length, decode, make_document
 from kpray.corpus.items import too_large
 from kpray.corpus.limits import AUTO_ENCODING, Reading
 from kpray.corpus.markup import html_text, rst_text
@@ -114,7 +114,8 @@ def _title_and_body(contents: bytes, format: str, reading: Reading) -> tuple[str
     if format == "html":
         return html_text(contents)
     if format == "rst":
-        return rst_text(text, reading.limits.max_record_bytes)
+        check_length(text, reading.limits)  # before it is parsed: docutils takes 10 s for a million characters
+        return rst_text(text, reading.limits.max_characters)
     return markdown_text(text) if format == "markdown" else ("", text)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kpray.errors import RejectedDocument
 from kpray.text.edits import BLOCK_END, PHRASE_END
@@ -32,13 +32,22 @@ def html_text(contents: bytes) -> tuple[str, str]:
     """
     from lxml import etree
 
-    # Neither entities nor anything from the network is loaded, and the depth of the tree is limited.
-    parser = etree.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
-    try:
-        root = etree.fromstring(contents, parser) if contents.strip() else None
-    except etree.XMLSyntaxError as error:
-        raise RejectedDocument(f"the HTML cannot be read: {error.msg}") from error
+    # A "huge" tree may be 2,048 levels deep, and not only 256, as in old pages that do not close their tags.
+    parser = etree.HTMLParser(encoding="utf-8", no_network=True, huge_tree=True, remove_comments=True, remove_pis=True)
+    root = _parse(contents, parser, "HTML") if contents.strip() else None
     return ("", "") if root is None else page_text(root)
+
+
+def _parse(contents: bytes, parser: Any, kind: str) -> etree._Element | None:
+    from lxml import etree
+
+    try:
+        root = etree.fromstring(contents, parser)
+    except etree.XMLSyntaxError as error:
+        raise RejectedDocument(f"the {kind} cannot be read: {error.msg}") from error
+    if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):  # the rest would be missing
+        raise RejectedDocument(f"the {kind} is nested too deeply, or a text in it is too long")
+    return root
 
 
 def xhtml_text(contents: bytes) -> tuple[str, str]:
@@ -64,10 +73,7 @@ def parse_xml(contents: bytes, recover: bool = False) -> etree._Element | None:
         remove_comments=True,
         remove_pis=True,
     )
-    try:
-        return etree.fromstring(contents, parser)
-    except etree.XMLSyntaxError as error:
-        raise RejectedDocument(f"its XML cannot be read: {error.msg}") from error
+    return _parse(contents, parser, "XML")
 
 
 def local_name(element: etree._Element) -> str:

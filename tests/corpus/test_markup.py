@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kpray.corpus.markup import html_text, parse_xml, rst_text
+from kpray.corpus.markup import html_text, parse_xml, rst_text, xhtml_text
 from kpray.errors import RejectedDocument
 
 PAGE = """<!DOCTYPE html>
@@ -69,13 +69,13 @@ def test_small_pages(page: str, expected: tuple[str, str]) -> None:
     assert html_text(page.encode()) == expected
 
 
-def test_deeply_nested_page_is_read_or_rejected() -> None:
-    try:
-        title, text = html_text(b"<div>" * 100_000 + b"bees")
-    except RejectedDocument as error:
-        title, text = "", error.reason
-    assert title == ""
-    assert len(text) < 200
+def test_deeply_nested_page_is_read_and_a_deeper_one_rejected() -> None:
+    assert html_text(b"<div>" * 1000 + b"bees") == ("", "bees")
+    for page in (b"<div>" * 100_000 + b"bees", b"<p>bees" + b"<b>" * 5000 + b"x"):
+        with pytest.raises(RejectedDocument, match=r"^the HTML is nested too deeply, or a text in it is too long$"):
+            html_text(page)
+    with pytest.raises(RejectedDocument, match=r"^the XML is nested too deeply, or a text in it is too long$"):
+        xhtml_text(b"<div>" * 1000 + b"bees")
 
 
 @settings(deadline=None)

@@ -86,7 +86,7 @@ def test_epub() -> None:
         ("a.epub", b"PK\x03\x04 damaged", "the EPUB file cannot be read: File is not a zip file"),
         ("a.docx", package(EPUB), "the DOCX file cannot be read: it has no '_rels/.rels'"),
         ("a.epub", package(DOCX), "the EPUB file cannot be read: it has no 'META-INF/container.xml'"),
-        ("a.docx", package({**DOCX, "word/document.xml": "<a><b></a>"}), "its XML cannot be read: "),
+        ("a.docx", package({**DOCX, "word/document.xml": "<a><b></a>"}), "the XML cannot be read: "),
         ("a.epub", package({**EPUB, "META-INF/rights.xml": ""}), "the EPUB file is protected (DRM)"),
     ],
 )
