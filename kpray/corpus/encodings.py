@@ -57,7 +57,7 @@ codecs.register_error(_ERRORS, _invalid)
 
 
 def as_utf8(file: BinaryIO, sample: bytes, encoding: str, name: str) -> BinaryIO:
-    """The file as UTF-8, from its begin.
+    """The file as UTF-8, from its start.
 
     Args:
         file: the file.
@@ -142,13 +142,13 @@ def first_bytes(file: BinaryIO) -> bytes:
 
 
 class _Recoded(io.RawIOBase):
-    """A file in another encoding, read as UTF-8. It can only seek to its begin."""
+    """A file in another encoding, read as UTF-8. It can only seek to its start."""
 
     def __init__(self, file: BinaryIO, encoding: str) -> None:
         self._file, self._encoding = file, encoding
-        self._begin()
+        self._restart()
 
-    def _begin(self) -> None:
+    def _restart(self) -> None:
         self._decoder = codecs.getincrementaldecoder(self._encoding)(errors=_ERRORS)
         self._held = b""
         self._given = 0
@@ -164,9 +164,9 @@ class _Recoded(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         if (offset, whence) != (0, io.SEEK_SET):
-            raise io.UnsupportedOperation("a recoded file can only be read from its begin")
+            raise io.UnsupportedOperation("a recoded file can only be read from its start")
         self._file.seek(0)
-        self._begin()
+        self._restart()
         return 0
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # any buffer

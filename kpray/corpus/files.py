@@ -41,7 +41,7 @@ def open_text(file: BinaryIO, format: str, name: str, reading: Reading) -> Binar
 
 
 def _unpacked(file: BinaryIO, format: str) -> BinaryIO:
-    """The contents from their begin on. Closing them does not close the file if it is compressed."""
+    """The contents from the start. Closing them does not close the file if it is compressed."""
     file.seek(0)
     return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if format.endswith(GZIP) else file
 

@@ -57,7 +57,7 @@ def xhtml_text(contents: bytes) -> tuple[str, str]:
 
 
 def parse_xml(contents: bytes, recover: bool = False) -> etree._Element | None:
-    """Root of an XML document, without entities of its own and without anything from the network.
+    """Root of an XML document, without expanding entities and without reading anything from the network.
 
     Raises:
         RejectedDocument: it is not XML.
@@ -174,7 +174,7 @@ def rst_text(source: str, max_characters: int) -> tuple[str, str]:
     settings = {
         "file_insertion_enabled": False,
         "raw_enabled": False,
-        "report_level": 5,  # nothing is reported or ends the reading: documents use the directives of their own tools
+        "report_level": 5,  # nothing is reported or ends the reading: documents use the directives of other tools
         "halt_level": 5,
         "docinfo_xform": False,
         "input_encoding": "unicode",

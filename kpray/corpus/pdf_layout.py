@@ -33,7 +33,7 @@ class Line:
         top: upper edge.
         height: height of its font.
         page: number of its page, from 0.
-        upright: whether its letters stand on the page as they are read.
+        upright: whether its letters are not rotated.
     """
 
     text: str
@@ -78,9 +78,9 @@ def running_lines(pages: Sequence[Page]) -> set[tuple[int, int]]:
             where = (side, round(page.lines[index].height))
             keys: dict[Hashable, int] = {(where, "roman" if _ROMAN.fullmatch(text) else text): repeated}
             words = _NUMBER.sub("#", text)
-            for place, match in enumerate(_NUMBER.finditer(text)):
+            for position, match in enumerate(_NUMBER.finditer(text)):
                 offset = int(match[0]) - number
-                keys[where, words, place, offset] = repeated
+                keys[where, words, position, offset] = repeated
                 if match.start() == 0 or match.end() == len(text):
                     keys[side, offset] = numbered
             for key in keys:
@@ -125,13 +125,13 @@ def block_ends(lines: Sequence[Line]) -> set[int]:
 
 def _title_block_ends(lines: Sequence[Line]) -> Iterator[int]:
     """The lines above the abstract of a paper: each is a block, but a title of several lines is one."""
-    begin = next((index for index, line in enumerate(lines[:60]) if _ABSTRACT.match(line.text.strip())), None)
-    if begin is None:
+    first = next((index for index, line in enumerate(lines[:60]) if _ABSTRACT.match(line.text.strip())), None)
+    if first is None:
         return
-    title = max((line.height for line in lines[:begin]), default=0.0)
-    for index in range(begin):
-        is_title = index + 1 < begin and min(lines[index].height, lines[index + 1].height) > title / 1.02
+    title = max((line.height for line in lines[:first]), default=0.0)
+    for index in range(first):
+        is_title = index + 1 < first and min(lines[index].height, lines[index + 1].height) > title / 1.02
         if not is_title or title <= 1.05 * median(line.height for line in lines):
             yield index
-    if len(lines[begin].text.split()) <= 2:
-        yield begin
+    if len(lines[first].text.split()) <= 2:
+        yield first

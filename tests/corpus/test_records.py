@@ -93,6 +93,11 @@ def test_standard_input(given: bytes, expected: list[str], monkeypatch: pytest.M
         (b"<b>bold</b>", "text", ["<b>bold</b>"]),
         (gzip.compress(GOOD + b"\n" + GOOD), "jsonl.gz", ["good", "good"]),
         (gzip.compress(b"plain"), "text.gz", ["plain"]),
+        (
+            gzip.compress(b"")[:10] + b"\xff" * 20,
+            "text.gz",
+            ["1: the file is damaged: Error -3 while decompressing data: invalid block type"],
+        ),
         ("Größe".encode("cp1252"), "text", ["Größe"]),
         ("Größe".encode("utf-16"), "text", ["Größe"]),
     ],
