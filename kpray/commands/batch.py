@@ -9,6 +9,7 @@ from pydantic import Field
 
 from kpray.batch.config import BatchConfig
 from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
+from kpray.corpus.files import say_encodings
 from kpray.corpus.ids import count_repeated_ids, say_repeated_ids
 from kpray.corpus.sources import find_sources
 from kpray.corpus.units import Split
@@ -67,9 +68,10 @@ def main(arguments: Sequence[str], prog: str) -> int:
     reading, selection = job.reading(keep=job.keep, gold=False), SelectionOptions.of(job)
     run = BatchRun.pinned(output, job.predictor, config, job.top, reading, job.batch, selection, job.split)
     check_manifest(run, sources)
+    say_encodings(sources, run.reading)
     write_configuration(job, output)
     with ray_session(job.address, run.output, run.models()):
         counts = predict_files(run, sources, job.batch)
-    say_repeated_ids(count_repeated_ids(run.output))
+    say_repeated_ids(count_repeated_ids(run.output), "columns of the output")
     print_result(f"{counts.written:,} documents written to {output}, {counts.rejected:,} rejected ({REJECTS_FILE})")
     return 0

@@ -143,7 +143,7 @@ def predict(
 
     configs = [section_of(name, job, job.predictor) for name in job.predictor]
     runs = [
-        BatchRun.pinned(folder / str(index), name, config, top, job.reading(gold=False), job.batch, selection)
+        BatchRun.pinned(folder / str(index), name, config, top, job.reading(), job.batch, selection)
         for index, (name, config) in enumerate(zip(job.predictor, configs, strict=True))
     ]
     predict_data_sets(runs, data_sets, job.batch, job.address)

@@ -111,7 +111,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
                 if settings.keep:
                     origin["metadata"] = record.metadata
                 printer.print(record.document, explanation, origin)
-    say_repeated_ids(ids.total() - len(ids))
+    say_repeated_ids(ids.total() - len(ids), "fields of --format jsonl")
     if settings.rejects is not None:
         lines = (json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in rejects)
         write_file("".join(lines), settings.rejects)

@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 
 from kpray.corpus.limits import AUTO_ENCODING, is_encoding
 from kpray.log import say
+from kpray.text.detection import AUTO, document_language
 
 _SAMPLE_BYTES = 64 * 1024
 _SAMPLE_BLOCK = 1024  # small, so that what is before a damage is read
@@ -35,6 +36,14 @@ _CANDIDATES = [
     *"cp1250 cp1251 cp1253 cp1254 cp1255 cp1256 cp1257 koi8_r gb18030 big5 cp932 euc_jp cp949".split(),
 ]
 _NAMES = {"cp932": "Shift JIS", "cp949": "EUC-KR", "euc_jp": "EUC-JP", "koi8_r": "KOI8-R", "big5": "Big5"}
+# Code pages of Latin letters and the languages that need them; all others need Windows-1252.
+_LATIN: dict[str, tuple[str, ...]] = {
+    _WINDOWS: (),
+    "cp1250": ("bs", "cs", "hr", "hu", "pl", "ro", "sk", "sl", "sq"),
+    "cp1254": ("az", "tr"),
+    "cp1257": ("et", "lt", "lv"),
+}
+_DAMAGE = 0.05  # share of the bytes that may be wrong in a text that is UTF-8
 _ERRORS = "kpray.invalid"
 
 
@@ -48,7 +57,7 @@ codecs.register_error(_ERRORS, _invalid)
 
 
 def as_utf8(file: BinaryIO, sample: bytes, encoding: str, name: str) -> BinaryIO:
-    """The file as UTF-8, from its begin.
+    """The file as UTF-8, from its start.
 
     Args:
         file: the file.
@@ -57,21 +66,24 @@ def as_utf8(file: BinaryIO, sample: bytes, encoding: str, name: str) -> BinaryIO
         name: name of the file, for the log.
     """
     if encoding == AUTO_ENCODING:
-        encoding = detect(sample)
-        declared = _DECLARED.search(sample[:2048]) if not encoding.startswith("utf") else None
-        if declared and is_encoding(declared[1].decode("latin-1")):
-            encoding = declared[1].decode("latin-1")  # an HTML page says it
-        elif not encoding.startswith("utf"):
-            shown = _NAMES.get(encoding, encoding.replace("cp", "Windows-"))
-            say(
-                "encoding",
-                f"{name} is not UTF-8; read as {shown} (--encoding names another)",
-                file=name,
-                encoding=shown,
-            )
+        encoding, shown = detect_unnamed(sample)
+        if shown:
+            text = f"{name} is not UTF-8; read as {shown} (--encoding names another)"
+            say("encoding", text, file=name, encoding=shown)
     if codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii"):
         return file
     return cast(BinaryIO, io.BufferedReader(_Recoded(file, encoding)))
+
+
+def detect_unnamed(sample: bytes) -> tuple[str, str]:
+    """Encoding of a file by its first bytes, and its name for people if it is a guess; "" if it is none."""
+    encoding = detect(sample)
+    if encoding.startswith("utf"):
+        return encoding, ""
+    declared = _DECLARED.search(sample[:2048])  # an HTML page says it
+    if declared and is_encoding(declared[1].decode("latin-1")):
+        return declared[1].decode("latin-1"), ""
+    return encoding, _NAMES.get(encoding, encoding.replace("cp", "Windows-"))
 
 
 def detect(sample: bytes) -> str:
@@ -80,14 +92,14 @@ def detect(sample: bytes) -> str:
         if sample.startswith(mark):
             return encoding
     try:
-        codecs.getincrementaldecoder(_UTF8)().decode(sample)
+        codecs.getincrementaldecoder(_UTF8)().decode(sample, final=len(sample) < _SAMPLE_BYTES)
         return "utf-16-le" if _is_utf16(sample) else _UTF8
     except UnicodeDecodeError:
         if _is_utf16(sample):
             return "utf-16-le"
-        high = len(_HIGH.findall(sample))
-        valid = sum(map(len, _MULTIBYTE.findall(sample)))
-        return _UTF8 if valid > high / 2 or b"\0" in sample else _other(sample)
+        high, valid = len(_HIGH.findall(sample)), sum(map(len, _MULTIBYTE.findall(sample)))
+        damaged = valid > 0 and high - valid <= 1 + _DAMAGE * high
+        return _UTF8 if damaged or b"\0" in sample else _other(sample)
 
 
 def _is_utf16(sample: bytes) -> bool:
@@ -102,13 +114,26 @@ def _other(sample: bytes) -> str:
     best = from_bytes(sample, cp_isolation=_CANDIDATES).best()
     if best is None:
         return _UTF8
-    # Several encodings may give the same text; the most usual one is named.
-    windows = sample.decode(_WINDOWS, "replace")
-    return _WINDOWS if windows == str(best) else best.encoding
+    if best.encoding not in _LATIN:
+        return best.encoding
+    # The code pages of Latin letters differ in few of them; the language decides.
+    language, _ = document_language(AUTO, str(best))
+    found = next((page for page, languages in _LATIN.items() if language in languages), _WINDOWS)
+    return found if _is_valid(sample, found) else best.encoding
+
+
+def _is_valid(sample: bytes, encoding: str) -> bool:
+    try:
+        sample.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def first_bytes(file: BinaryIO) -> bytes:
     """The first bytes of a file, for `as_utf8`; those before the damage, if it is compressed and damaged."""
+    if not isinstance(file, gzip.GzipFile):
+        return file.read(_SAMPLE_BYTES)  # at once: an object store takes as long for a few bytes
     sample = b""
     with suppress(EOFError, gzip.BadGzipFile, zlib.error):  # the reader finds the damage again
         while len(sample) < _SAMPLE_BYTES and (block := file.read(_SAMPLE_BLOCK)):
@@ -117,13 +142,13 @@ def first_bytes(file: BinaryIO) -> bytes:
 
 
 class _Recoded(io.RawIOBase):
-    """A file in another encoding, read as UTF-8. It can only seek to its begin."""
+    """A file in another encoding, read as UTF-8. It can only seek to its start."""
 
     def __init__(self, file: BinaryIO, encoding: str) -> None:
         self._file, self._encoding = file, encoding
-        self._begin()
+        self._restart()
 
-    def _begin(self) -> None:
+    def _restart(self) -> None:
         self._decoder = codecs.getincrementaldecoder(self._encoding)(errors=_ERRORS)
         self._held = b""
         self._given = 0
@@ -139,9 +164,9 @@ class _Recoded(io.RawIOBase):
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         if (offset, whence) != (0, io.SEEK_SET):
-            raise io.UnsupportedOperation("a recoded file can only be read from its begin")
+            raise io.UnsupportedOperation("a recoded file can only be read from its start")
         self._file.seek(0)
-        self._begin()
+        self._restart()
         return 0
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # any buffer

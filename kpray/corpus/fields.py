@@ -126,7 +126,7 @@ def parse_fields(fields: Mapping[str, Any], *, source: str, line: int, reading: 
     if all(text is None for text in texts) and (reading.text_field or not title):
         if reading.text_field:
             raise RejectedDocument(f"no field {' or '.join(reading.text_field)}; {_named('fields', list(fields))}")
-        raise RejectedDocument(f"no text: {_needed()}")
+        raise RejectedDocument(f"no text: {_needed()}; {_named('fields', list(fields))}")
     keyphrases = stemmed = None
     english_ids: tuple[str, ...] = ()
     if reading.gold:
@@ -153,12 +153,21 @@ def make_document(*, id: str, body: str, title: str, lang: str, limits: Limits) 
         RejectedDocument: the text is too long.
     """
     document = Document(id=id, body=body.strip(), title=title.strip(), lang=lang)
-    if len(document.text) > limits.max_characters:
+    check_length(document.text, limits)
+    return document
+
+
+def check_length(text: str, limits: Limits) -> None:
+    """Check that a text is not too long.
+
+    Raises:
+        RejectedDocument: the text is too long.
+    """
+    if len(text) > limits.max_characters:
         raise RejectedDocument(
-            f"the text has {len(document.text)} characters, more than the limit of {limits.max_characters} "
+            f"the text has {len(text)} characters, more than the limit of {limits.max_characters} "
             "(limits.max_characters)"
         )
-    return document
 
 
 def _string(fields: Mapping[str, Any], names: tuple[str, ...]) -> str | None:

@@ -3,40 +3,68 @@
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import zlib
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import BinaryIO, cast
 
-from kpray.corpus.encodings import as_utf8, first_bytes
-from kpray.corpus.fields import decode, make_document
+from kpray.corpus.encodings import as_utf8, detect_unnamed, first_bytes
+from kpray.corpus.fields import check_length, decode, make_document
 from kpray.corpus.items import too_large
-from kpray.corpus.limits import Reading
+from kpray.corpus.limits import AUTO_ENCODING, Reading
 from kpray.corpus.markup import html_text, rst_text
 from kpray.corpus.packages import docx_text, epub_text
 from kpray.corpus.pdf import pdf_text
-from kpray.corpus.sources import GZIP, TEXT_FORMATS
+from kpray.corpus.sources import GZIP, TEXT_FORMATS, Source
 from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
-from kpray.storage import Location
+from kpray.log import say
+from kpray.storage import Location, location, reason_of
 from kpray.text.edits import BLOCK_END, PHRASE_END
 
+_SAMPLED_FILES = 1000
+_CONCURRENT_READS = 32  # an object store needs about 20 ms per read
 # Front matter must start with a field; otherwise it is ordinary text between two horizontal rules.
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?=[\w-]+[ \t]*:).*?^(---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 
 
 def open_text(file: BinaryIO, format: str, name: str, reading: Reading) -> BinaryIO:
     """The contents of an open file: unpacked if they are compressed, and as UTF-8 if they are text."""
-
-    def unpacked() -> BinaryIO:
-        file.seek(0)
-        # Closing the GzipFile does not close `file`.
-        return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if format.endswith(GZIP) else file
-
     if format.removesuffix(GZIP) not in TEXT_FORMATS:
-        return unpacked()
-    sample = first_bytes(unpacked())
-    return as_utf8(unpacked(), sample, reading.encoding, name)
+        return _unpacked(file, format)
+    sample = first_bytes(_unpacked(file, format))
+    return as_utf8(_unpacked(file, format), sample, reading.encoding, name)
+
+
+def _unpacked(file: BinaryIO, format: str) -> BinaryIO:
+    """The contents from the start. Closing them does not close the file if it is compressed."""
+    file.seek(0)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if format.endswith(GZIP) else file
+
+
+def say_encodings(sources: Sequence[Source], reading: Reading) -> None:
+    """Say which encodings the files seem to have that are not UTF-8, for a job whose workers cannot say it."""
+    texts = [source for source in sources if source.format.removesuffix(GZIP) in TEXT_FORMATS][:_SAMPLED_FILES]
+    if reading.encoding != AUTO_ENCODING or not texts:
+        return
+    with ThreadPoolExecutor(_CONCURRENT_READS) as pool:
+        found = Counter(name for name in pool.map(_encoding_name, texts) if name)
+    if found:
+        names = ", ".join(f"{name} ({number:,})" for name, number in found.most_common())
+        text = f"{found.total():,} of {len(texts):,} files are not UTF-8; read as {names} (--encoding names another)"
+        say("encoding", text, encodings=dict(found))
+
+
+def _encoding_name(source: Source) -> str:
+    try:
+        with location(source.path).open("rb") as file:
+            return detect_unnamed(first_bytes(_unpacked(file, source.format)))[1]
+    except OSError as error:
+        raise UserError(f"the file cannot be read: {reason_of(error)}", where=source.name) from error
 
 
 def parse_file(path: Location, format: str, *, source: str, reading: Reading) -> Record:
@@ -62,8 +90,10 @@ def parse_file(path: Location, format: str, *, source: str, reading: Reading) ->
 def parse_open_file(file: BinaryIO, format: str, *, source: str, reading: Reading) -> Record:
     """Make a record from an open file; see `parse_file`."""
     limits = reading.limits
+    contents = file.read(limits.max_record_bytes + 1)
     try:
-        contents = open_text(file, format, source, reading).read(limits.max_record_bytes + 1)
+        if len(contents) <= limits.max_record_bytes:
+            contents = open_text(io.BytesIO(contents), format, source, reading).read(limits.max_record_bytes + 1)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise RejectedDocument(f"the file is damaged: {error}") from error
     if len(contents) > limits.max_record_bytes:
@@ -84,7 +114,8 @@ def _title_and_body(contents: bytes, format: str, reading: Reading) -> tuple[str
     if format == "html":
         return html_text(contents)
     if format == "rst":
-        return rst_text(text, reading.limits.max_record_bytes)
+        check_length(text, reading.limits)  # before it is parsed: docutils takes 10 s for a million characters
+        return rst_text(text, reading.limits.max_characters)
     return markdown_text(text) if format == "markdown" else ("", text)
 
 

@@ -6,13 +6,13 @@ from kpray.log import say
 from kpray.storage import Location
 
 
-def say_repeated_ids(number: int) -> None:
-    """Say once how many documents have the id of an earlier one."""
+def say_repeated_ids(number: int, where: str) -> None:
+    """Say once how many documents have the id of an earlier one, and where their source and line are."""
     if number:
         documents = "1 document has" if number == 1 else f"{number:,} documents have"
         say(
             "repeated_ids",
-            f"{documents} the id of an earlier one; source and line tell them apart",
+            f"{documents} the id of an earlier one; source and line ({where}) tell them apart",
             documents=number,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kpray.errors import RejectedDocument
 from kpray.text.edits import BLOCK_END, PHRASE_END
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # What surrounds the text of a web page.
 _AROUND = frozenset("nav footer aside dialog form button menu".split())
 _AROUND_ROLES = frozenset("navigation banner contentinfo complementary search dialog menu".split())
+_AROUND_CLASSES = frozenset("headerlink toc table-of-contents navheader navfooter breadcrumb breadcrumbs".split())
 _CODE = frozenset("code math samp kbd var".split())
 _WORD_ROLES = frozenset("ref doc term abbr title numref any pep rfc dfn guilabel menuselection".split())
 _ROLE = re.compile(r":(?:\w+:)?(\w+):`([^`<]+)(?:<[^`]*>)?`")
@@ -27,17 +28,26 @@ def html_text(contents: bytes) -> tuple[str, str]:
     """Title and text of an HTML page in UTF-8.
 
     The title is the only heading of level 1, or the page's title. The text is that of the page's main part, if it has
-    one; menus, forms, footers, scripts and code are left out. Blocks are separated by an empty line.
+    one. Menus, tables of contents, forms, footers, scripts and code are left out. An empty line separates blocks.
     """
     from lxml import etree
 
-    # Neither entities nor anything from the network is loaded, and the depth of the tree is limited.
-    parser = etree.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
-    try:
-        root = etree.fromstring(contents, parser) if contents.strip() else None
-    except etree.XMLSyntaxError as error:
-        raise RejectedDocument(f"the HTML cannot be read: {error.msg}") from error
+    # A "huge" tree may be 2,048 levels deep, and not only 256, as in old pages that do not close their tags.
+    parser = etree.HTMLParser(encoding="utf-8", no_network=True, huge_tree=True, remove_comments=True, remove_pis=True)
+    root = _parse(contents, parser, "HTML") if contents.strip() else None
     return ("", "") if root is None else page_text(root)
+
+
+def _parse(contents: bytes, parser: Any, kind: str) -> etree._Element | None:
+    from lxml import etree
+
+    try:
+        root = etree.fromstring(contents, parser)
+    except etree.XMLSyntaxError as error:
+        raise RejectedDocument(f"the {kind} cannot be read: {error.msg}") from error
+    if any(entry.type_name == "ERR_RESOURCE_LIMIT" for entry in parser.error_log):  # the rest would be missing
+        raise RejectedDocument(f"the {kind} is nested too deeply, or a text in it is too long")
+    return root
 
 
 def xhtml_text(contents: bytes) -> tuple[str, str]:
@@ -47,7 +57,7 @@ def xhtml_text(contents: bytes) -> tuple[str, str]:
 
 
 def parse_xml(contents: bytes, recover: bool = False) -> etree._Element | None:
-    """Root of an XML document, without entities of its own and without anything from the network.
+    """Root of an XML document, without expanding entities and without reading anything from the network.
 
     Raises:
         RejectedDocument: it is not XML.
@@ -63,10 +73,7 @@ def parse_xml(contents: bytes, recover: bool = False) -> etree._Element | None:
         remove_comments=True,
         remove_pis=True,
     )
-    try:
-        return etree.fromstring(contents, parser)
-    except etree.XMLSyntaxError as error:
-        raise RejectedDocument(f"its XML cannot be read: {error.msg}") from error
+    return _parse(contents, parser, "XML")
 
 
 def local_name(element: etree._Element) -> str:
@@ -91,7 +98,8 @@ def page_text(root: etree._Element) -> tuple[str, str]:
     title = blocks.title
     if not title and named["title"]:
         title = " ".join("".join(named["title"][0].itertext()).split())
-    return title, BLOCK_END.join(text for index, text in enumerate(blocks.texts) if index != blocks.title_index)
+    repeated = blocks.title_index if blocks.title else 0 if blocks.texts[:1] == [title] else -1
+    return title, BLOCK_END.join(text for index, text in enumerate(blocks.texts) if index != repeated)
 
 
 _AROUND_NOTHING: frozenset[str] = frozenset()
@@ -144,7 +152,7 @@ class _Blocks:
             or name in around
             or (bool(around) and element.get("role") in _AROUND_ROLES)
             or element.get("hidden") is not None
-            or "headerlink" in (element.get("class") or "").split()
+            or not _AROUND_CLASSES.isdisjoint((element.get("class") or "").lower().split())
         )
 
     def _end(self) -> None:
@@ -157,7 +165,8 @@ class _Blocks:
 def rst_text(source: str, max_characters: int) -> tuple[str, str]:
     """Title and text of a reStructuredText document.
 
-    Code, raw parts, comments and images are left out. No other file is read. Blocks are separated by an empty line.
+    Code, raw parts, comments, images and tables of contents are left out. No other file is read. An empty line
+    separates blocks.
     """
     from docutils import nodes
     from docutils.core import publish_doctree
@@ -165,7 +174,7 @@ def rst_text(source: str, max_characters: int) -> tuple[str, str]:
     settings = {
         "file_insertion_enabled": False,
         "raw_enabled": False,
-        "report_level": 5,  # nothing is reported or ends the reading: documents use the directives of their own tools
+        "report_level": 5,  # nothing is reported or ends the reading: documents use the directives of other tools
         "halt_level": 5,
         "docinfo_xform": False,
         "input_encoding": "unicode",
@@ -188,7 +197,7 @@ def _rst_blocks(node: nodes.Element) -> Iterator[nodes.TextElement]:
 
     left_out = (nodes.FixedTextElement, nodes.Invisible, nodes.system_message, nodes.field_name, nodes.raw)
     for child in node.children:
-        if isinstance(child, left_out):
+        if isinstance(child, left_out) or "contents" in child.get("classes", ()):
             continue
         if isinstance(child, nodes.TextElement):
             yield child

@@ -95,7 +95,7 @@ class _Archive:
         self._kind, self._limit, self._read = kind, limits.max_record_bytes, 0
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(contents))
-        except (zipfile.BadZipFile, ValueError) as error:
+        except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
             raise RejectedDocument(f"the {kind} file cannot be read: {error}") from error
         if "META-INF/rights.xml" in self._archive.namelist():
             raise RejectedDocument(f"the {kind} file is protected (DRM)")

@@ -30,6 +30,8 @@ _SCAN_SHARE = 0.5  # of the page that an image covers
 _LONG_WORD = 13  # characters; a longer word may be several, with narrow gaps between them
 _NARROW_GAP = 0.07  # of the line's height, more than the gap between two letters of a word
 _WIDE_GAP = 2.0  # of the line's height: a gap between columns or cells
+_CHECKED = 5000  # characters
+_MOST_SYMBOLS = 0.2  # share of characters such as dingbats, which a font without a table of letters gives
 _lock = threading.Lock()  # PDFium must not be called from two threads at once
 
 
@@ -60,6 +62,9 @@ def pdf_text(contents: bytes, max_characters: int, lang: str) -> str:
     text = join_lines(texts, lang, block_ends(lines))
     if not text:
         raise RejectedDocument("the PDF has no text; if its pages are scans, run OCR first")
+    symbols = sum(unicodedata.category(character) in ("So", "Co", "Cn") for character in text[:_CHECKED])
+    if symbols > _MOST_SYMBOLS * len(text[:_CHECKED]):
+        raise RejectedDocument("the fonts of the PDF do not say which letters they show; run OCR first")
     return text
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -12,8 +12,8 @@ from statistics import median
 _MARGIN = 0.15  # of a page's height; running headers and footers are in it
 _EDGE_LINES = 3  # that a running header or footer may have
 _REPEATED = 3  # pages; all pages of a document with fewer
-_NUMBER = re.compile(r"\d+|\b[ivxlc]+\b", re.IGNORECASE)
-_OUTER_NUMBER = re.compile(r"\A(\d{1,4})\b|\b(\d{1,4})\Z")
+_NUMBER = re.compile(r"(?<!\d)\d{1,6}(?!\d)")
+_ROMAN = re.compile(r"[ivxlc]+")
 _OTHER_SIZE = 1.12  # ratio of the heights of a heading and of running text
 _PARAGRAPH_GAP = 1.35  # ratio of the distance between two paragraphs and of that between two lines
 _LIST_ITEM = re.compile(r"[•‣◦▪●■–·]\s*\S")
@@ -33,7 +33,7 @@ class Line:
         top: upper edge.
         height: height of its font.
         page: number of its page, from 0.
-        upright: whether its letters stand on the page as they are read.
+        upright: whether its letters are not rotated.
     """
 
     text: str
@@ -62,24 +62,31 @@ class Page:
 
 
 def running_lines(pages: Sequence[Page]) -> set[tuple[int, int]]:
-    """Headers and footers that repeat on the pages, also with other numbers, as (page, line) indices.
+    """Headers and footers that repeat on the pages, as (page, line) indices.
 
-    A line with the page's number at its begin or end is one, too, such as a section's title.
+    A line repeats if its text is the same, also if a number in it counts the pages. Where the text differs, such as
+    the title of a section, it is a header if it begins or ends with the number of the page.
     """
-    keys: dict[tuple[int, int], tuple[str, str]] = {}
-    offsets: dict[tuple[int, int], tuple[str, int]] = {}
+    repeated = max(2, min(_REPEATED, len(pages)))
+    numbered = max(_REPEATED, len(pages) // 4)
+    found: dict[Hashable, set[tuple[int, int]]] = defaultdict(set)  # a key that running lines share -> the lines
+    needed: dict[Hashable, int] = {}
     for number, page in enumerate(pages):
         for side, index in _edge_lines(page):
-            text = " ".join(page.lines[index].text.split())
-            keys[number, index] = (side, _NUMBER.sub("#", text.lower()))
-            for match in _OUTER_NUMBER.finditer(text):
-                offsets[number, index] = (side, int(match[0]) - number)
-    needed = max(2, min(_REPEATED, len(pages)))
-    key_pages = Counter(key for key, _ in {(key, number) for (number, _), key in keys.items()})
-    offset_pages = Counter(key for key, _ in {(key, number) for (number, _), key in offsets.items()})
-    return {at for at, key in keys.items() if key_pages[key] >= needed} | {
-        at for at, key in offsets.items() if offset_pages[key] >= max(_REPEATED, len(pages) / 4)
-    }
+            text = " ".join(page.lines[index].text.lower().split())
+            # The title of a paper is also its running header, in smaller letters.
+            where = (side, round(page.lines[index].height))
+            keys: dict[Hashable, int] = {(where, "roman" if _ROMAN.fullmatch(text) else text): repeated}
+            words = _NUMBER.sub("#", text)
+            for position, match in enumerate(_NUMBER.finditer(text)):
+                offset = int(match[0]) - number
+                keys[where, words, position, offset] = repeated
+                if match.start() == 0 or match.end() == len(text):
+                    keys[side, offset] = numbered
+            for key in keys:
+                found[key].add((number, index))
+            needed |= keys
+    return set().union(*(lines for key, lines in found.items() if len({page for page, _ in lines}) >= needed[key]))
 
 
 def _edge_lines(page: Page) -> Iterator[tuple[str, int]]:
@@ -101,14 +108,15 @@ def block_ends(lines: Sequence[Line]) -> set[int]:
         lines: lines of all pages in the order in which they are read.
     """
     steps = [before.bottom - after.bottom for before, after in pairwise(lines)]
-    down = [step for step, line in zip(steps, lines, strict=False) if 0.5 * line.height < step < 3 * line.height]
+    ratios = (step / line.height for step, line in zip(steps, lines, strict=False))
+    down = [ratio for ratio in ratios if 0.5 < ratio < 3]
     usual = median(down) if down else 0.0
     ends = set(_title_block_ends(lines))
     in_row = False
     for index, (before, after, step) in enumerate(zip(lines, lines[1:], steps, strict=False)):
         ratio = max(before.height, after.height) / min(before.height, after.height)
         same_line = before.page == after.page and abs(step) < 0.3 * before.height
-        paragraph = before.page == after.page and step > _PARAGRAPH_GAP * max(usual, 0.8 * before.height)
+        paragraph = before.page == after.page and step > _PARAGRAPH_GAP * max(usual, 0.8) * before.height
         if ratio > _OTHER_SIZE or same_line or in_row or paragraph or _LIST_ITEM.match(after.text):
             ends.add(index)
         in_row = same_line
@@ -117,13 +125,13 @@ def block_ends(lines: Sequence[Line]) -> set[int]:
 
 def _title_block_ends(lines: Sequence[Line]) -> Iterator[int]:
     """The lines above the abstract of a paper: each is a block, but a title of several lines is one."""
-    begin = next((index for index, line in enumerate(lines[:60]) if _ABSTRACT.match(line.text.strip())), None)
-    if begin is None:
+    first = next((index for index, line in enumerate(lines[:60]) if _ABSTRACT.match(line.text.strip())), None)
+    if first is None:
         return
-    title = max((line.height for line in lines[:begin]), default=0.0)
-    for index in range(begin):
-        is_title = index + 1 < begin and min(lines[index].height, lines[index + 1].height) > title / 1.02
+    title = max((line.height for line in lines[:first]), default=0.0)
+    for index in range(first):
+        is_title = index + 1 < first and min(lines[index].height, lines[index + 1].height) > title / 1.02
         if not is_title or title <= 1.05 * median(line.height for line in lines):
             yield index
-    if len(lines[begin].text.split()) <= 2:
-        yield begin
+    if len(lines[first].text.split()) <= 2:
+        yield first

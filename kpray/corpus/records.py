@@ -31,6 +31,7 @@ _RECORDS_PER_CHUNK = 100
 _FIRST_BYTES = 4096
 _BLOCK = 64 * 1024
 _HTML = re.compile(rb"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", re.IGNORECASE | re.DOTALL)
+_HTML = re.compile(rb"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", re.IGNORECASE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ def read_records(paths: Sequence[str], reading: Reading | None = None, **options
         paths: files and folders; "-" is standard input, whose format is recognised by its first bytes (see
             `recognise`), or is `input_format`. Its name is `stdin`.
         reading: how records are read. None: the defaults.
-        options: fields of `Reading`, in place of `reading`, such as `lang="de"` or `text_field=["summary"]`.
+        options: fields of `Reading`, instead of `reading`, such as `lang="de"` or `text_field=["summary"]`.
 
     Raises:
         UserError: an option is wrong, or see `find_sources`; raised at the call, before anything is read.
@@ -119,8 +120,10 @@ def read_standard_input(reading: Reading) -> Iterator[Record | Reject]:
 def recognise(first: bytes) -> str:
     """Format of a file by its first bytes: JSON lines, JSON, PDF, DOCX or EPUB, HTML, Parquet, gzip; else text."""
     if first.startswith(b"\x1f\x8b"):
-        inner = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(first, _FIRST_BYTES)
-        format = recognise(inner)
+        try:
+            format = recognise(zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(first, _FIRST_BYTES))
+        except zlib.error:  # the reader rejects it
+            format = "text"
         return format + GZIP if format + GZIP in FORMATS.values() else f"text{GZIP}"
     if first.startswith(b"PK\x03\x04"):
         return "epub" if b"mimetypeapplication/epub" in first[:200] else "docx"
@@ -134,11 +137,7 @@ def recognise(first: bytes) -> str:
         return "json" if b"\n" in start and line.endswith((b"{", b"[", b",")) else "jsonl"
     if re.match(rb"\[\s*[{\]]", start):
         return "json"
-    return (
-        "html"
-        if re.match(rb"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", start, re.I | re.S)
-        else "text"
-    )
+    return "html" if _HTML.match(start) else "text"
 
 
 def _parse_items(items: Iterable[Item], format: str, source: str, reading: Reading) -> Iterator[Record | Reject]:

@@ -15,6 +15,7 @@ import pytest
 from kpray.batch.chunks import read_source
 from kpray.batch.config import BatchConfig
 from kpray.batch.extract import BatchRun, _PredictChunk, check_manifest, placement
+from kpray.corpus.ids import count_repeated_ids
 from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.sources import Source, find_sources
 from kpray.corpus.units import split_document
@@ -108,6 +109,7 @@ def test_run_has_a_resolved_configuration(tmp_path: Path, model: str, nltk_tagge
         ),
         ("selection", SelectionOptions(diversity=0.5), "made with selection = None, not {'diversity': 0.5}"),
         ("split", "sentences", "made with split = None, not 'sentences'"),
+        ("reading", Reading(lang="en", keep=("year",)), "made with keep = [], not ['year']"),
         ("chunk_records", 3, "made with chunk_records = 2, not 3"),
     ],
 )
@@ -182,6 +184,8 @@ def test_chunks_are_predicted_and_committed_once(run: BatchRun, sources: list[So
 
     files = sorted(output_of(run).glob("*.parquet"))
     assert [[row["id"] for row in pq.read_table(file).to_pylist()] for file in files] == [["0"], ["1", "2"]]
+    places = [(row["source"], row["line"]) for file in files for row in pq.read_table(file).to_pylist()]
+    assert places == [(sources[0].name, 1), (sources[0].name, 3), (sources[0].name, 4)]
     made_by = json.loads(pq.read_metadata(files[0]).metadata[b"kpray"])
     assert made_by["config"]["heads"] == ["2-1"]
     [line] = [line for file in (run.state / "rejects").glob("*") for line in file.read_text("utf-8").splitlines()]
@@ -245,3 +249,14 @@ def test_document_without_words_is_written(text: str, run: BatchRun, tmp_path: P
     assert _PredictChunk(run)(table).to_pylist()[0]["error"] == ""
     [file] = run.output.glob("*.parquet")
     assert [row["keyphrases"] for row in pq.read_table(file).to_pylist()] == [[]]
+
+
+def test_metadata_is_a_column_of_json(run: BatchRun, tmp_path: Path) -> None:
+    lines = [{"id": 1, "text": TEXTS[0], "year": 1999, "tags": 7}, {"id": 1, "text": TEXTS[1]}]
+    (tmp_path / "kept.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    run = replace(run, reading=Reading(lang="en", keep=("year",), gold=False))
+    [table] = chunks(run, find_sources([str(tmp_path / "kept.jsonl")])[0])
+    _PredictChunk(run)(table)
+    [file] = output_of(run).glob("*.parquet")
+    assert pq.read_table(file).column("metadata").to_pylist() == ['{"year": 1999}', "{}"]
+    assert count_repeated_ids(output_of(run)) == 1

@@ -43,6 +43,8 @@ def test_empty_text_file_is_an_empty_document(read: Any, tmp_path: Path) -> None
         ("a.md", b"x" * 1001, "the file is larger than the limit of 1000 bytes (limits.max_record_bytes)"),
         ("a.pdf", b"x" * 1001, "the file is larger than the limit of 1000 bytes (limits.max_record_bytes)"),
         ("a.txt", b"x" * 101, "the text has 101 characters, more than the limit of 100 (limits.max_characters)"),
+        ("a.rst", b"x" * 101, "the text has 101 characters, more than the limit of 100 (limits.max_characters)"),
+        ("a.html", b"x" * 101, "the text has 101 characters, more than the limit of 100 (limits.max_characters)"),
         (
             "a.md",
             b"# " + b"x" * 99 + b"\n\ny",

@@ -27,7 +27,7 @@ NO_TEXT = "no text: one of these fields is needed: title, abstract, text, docume
         (b"\n \t \n" + GOOD + b"\n\n", ["good"]),
         (BOM, []),
         (b"\n", []),
-        (b"{}\n" + GOOD, [f"1: {NO_TEXT}", "good"]),
+        (b"{}\n" + GOOD, [f"1: {NO_TEXT}; there are no fields", "good"]),
         (b"\xff\xc3\xa9{\n" + GOOD, ["1: not UTF-8 at byte 1", "good"]),
         (GOOD + b"\n\n" + b'{"text": "cut', ["good", "3: not JSON: Unterminated string starting at column 10"]),
         (b'{"text": "a\\u0000b"}', ["a\0b"]),

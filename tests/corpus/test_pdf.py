@@ -69,6 +69,36 @@ def test_header_with_another_title_and_the_number_of_the_page_is_left_out() -> N
     )
 
 
+def test_title_that_is_also_the_running_header_stays() -> None:
+    first = [(72, 740, 18, "(The dance of bees and)"), (72, 718, 18, "(of their queens)"), (72, 600, 12, "(One.)")]
+    pages = [
+        [(72, 760, 9, "(The dance of bees and)"), (72, 600, 12, f"({text}.)")] for text in ("Two", "Three", "Four")
+    ]
+    assert text_of(first, *pages).split("\n\n")[0] == "The dance of bees and of their queens"
+    assert text_of(first, *pages).count("dance") == 1
+
+
+def test_headings_with_numbers_of_their_own_stay() -> None:
+    pages = [
+        Page([Line(f"Example {number}", 740, 752, 12, page), Line("body", 400, 412, 12, page)], bottom=0, top=792)
+        for page, number in enumerate([2, 5, 6, 9])
+    ]
+    assert running_lines(pages) == set()
+
+
+def test_numbers_of_pages_in_roman_letters_are_left_out() -> None:
+    pages = [
+        Page([Line("body", 400, 412, 12, page), Line(number, 30, 42, 12, page)], bottom=0, top=792)
+        for page, number in enumerate(["ii", "iii", "iv"])
+    ]
+    assert running_lines(pages) == {(0, 1), (1, 1), (2, 1)}
+
+
+def test_fonts_without_letters_are_named() -> None:
+    with pytest.raises(RejectedDocument, match=r"^the fonts of the PDF do not say which letters they show; run OCR"):
+        text_of([(72, 700, 12, r"(b\251\256s s\256\256 \251\256gh\251)")])
+
+
 def test_document_of_equal_pages_is_not_empty() -> None:
     assert text_of(*[[(72, 700, 12, "(Bees live in colonies.)")] for _ in range(3)])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kpray.corpus.limits import Limits
+from kpray.corpus.records import read_records
 from kpray.document import Document, Record
 
 
@@ -166,3 +168,38 @@ def test_damaged_parquet_gives_the_row_groups_before_the_damage(read: Any, bodie
 
 def test_empty_parquet(read: Any) -> None:
     assert read("a.parquet", parquet(pa.table({"text": pa.array([], pa.string())}))) == []
+
+
+@pytest.mark.parametrize(
+    ("contents", "expected"),
+    [
+        (b'id;text\n1;"a; b, c"\n', ["a; b, c"]),
+        (b"id\ttext\n1\ta, b\n", ["a, b"]),
+        (b"id|text\n1|a, b\n", ["a, b"]),
+        (b"text;a,b,c\nwords;1\n", ["words"]),  # the separator that gives a column of text
+        (b"text\na; b\n", ["a; b"]),
+        (b'"text";"a, b"\nwords;1\n', ["words"]),
+        (b"a;b,c\n1;2\n", [f"1: {NO_COLUMN}; the columns are: a;b, c"]),
+        (b"", []),
+    ],
+)
+def test_separator_follows_from_the_header(contents: bytes, expected: list[str], read: Any, bodies: Any) -> None:
+    assert bodies(read("a.csv", contents)) == expected
+
+
+def test_columns_named_by_options(tmp_path: Path, bodies: Any) -> None:
+    (tmp_path / "a.csv").write_text("Key;Long Text;year\nx;a;1999\n")
+    pq.write_table(pa.table({"Key": [1.5], "Long Text": ["a"], "year": [1999]}), tmp_path / "b.parquet")
+    options: dict[str, Any] = {"text_field": ["Long Text"], "id_field": "Key", "keep": ["year"], "lang": "en"}
+    records = [record for record in read_records([str(tmp_path)], **options) if isinstance(record, Record)]
+    assert [record.document for record in records] == [Document("x", "a"), Document("1.5", "a")]
+    assert [record.metadata for record in records] == [{"year": "1999"}, {"year": 1999}]
+    assert (
+        bodies(list(read_records([str(tmp_path)], text_field=["Text"])))
+        == ["1: no column 'Text'; the columns are: Key, Long Text, year"] * 2
+    )
+
+
+def test_many_columns_are_not_all_named(read: Any, bodies: Any) -> None:
+    [reject] = bodies(read("a.csv", ",".join(f"c{number}" for number in range(99)).encode()))
+    assert reject.endswith("c18, c19, ...")
