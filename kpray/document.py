@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
     import pyarrow
@@ -90,6 +91,7 @@ class Record:
         source: file of the record.
         line: line or row of the record in that file, counted from 1; 1 if the file is one document.
         english_ids: ids of the English passages for this document, best first: its translation, or retrieved passages.
+        metadata: other fields of the record that were asked for, as JSON values.
     """
 
     document: Document
@@ -98,6 +100,7 @@ class Record:
     source: str = ""
     line: int = 1
     english_ids: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 def predictions_schema() -> pyarrow.Schema:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from inspect import getdoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar, Unpack, overload
 
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
@@ -18,6 +19,7 @@ from kpray.hub import PREDICTOR_FILE as PREDICTOR_FILE
 if TYPE_CHECKING:
     import numpy as np
 
+    from kpray.selection import Selection, SelectionKeywords, SelectionOptions
     from kpray.texts import Text
 
 Prepared = TypeVar("Prepared")
@@ -52,12 +54,15 @@ class Explanation:
             not score tokens.
         scores: float64 [tokens], score of each token.
         evidence: retrieved passages, most similar first.
+        embeddings: float32 [keyphrases, hidden size], a vector for each keyphrase: the mean of the model's hidden
+            states over its occurrences. None if not requested.
     """
 
     keyphrases: list[Keyphrase]
     spans: np.ndarray
     scores: np.ndarray
     evidence: tuple[Evidence, ...] = ()
+    embeddings: np.ndarray | None = None
 
 
 class Predictor(ABC, Generic[Prepared]):
@@ -72,6 +77,12 @@ class Predictor(ABC, Generic[Prepared]):
     config: Any
     """Configuration of the method, a `kpray.predictor_config.PredictorConfig`. The class, called with it, opens the
     same predictor again."""
+
+    takes_options: ClassVar[bool] = False
+    """Whether the method reads `selection`."""
+    gives_embeddings: ClassVar[bool] = False
+    """Whether the method gives `Explanation.embeddings`."""
+    _selection: Selection | None = None
 
     @abstractmethod
     def prepare(self, document: Document) -> Prepared:
@@ -97,23 +108,83 @@ class Predictor(ABC, Generic[Prepared]):
     def save(self, folder: str | Path) -> None:
         """Write a folder that `kpray.open_predictor(folder)` can open."""
 
-    @overload
-    def predict(self, documents: Text, *, top: int = ..., explain: Literal[False] = ...) -> list[Keyphrase]: ...
+    @property
+    def selection(self) -> Selection:
+        """The options that `prepare` and `predict_prepared` follow."""
+        from kpray.selection import PLAIN
 
-    @overload
-    def predict(self, documents: Text, *, top: int = ..., explain: Literal[True]) -> Explanation: ...
+        return self._selection or PLAIN
+
+    def selecting(self, options: SelectionOptions, *, embeddings: bool = False) -> Self:
+        """A predictor that shares the loaded model and follows other options.
+
+        Args:
+            options: the options.
+            embeddings: whether its `Explanation`s have embeddings.
+
+        Raises:
+            UserError: the method does not support them.
+        """
+        from kpray.selection import Selection
+
+        selection = Selection(options, embeddings=embeddings)
+        if options.model_dump(exclude_defaults=True) and not self.takes_options:
+            name = next(iter(options.model_dump(exclude_defaults=True)))
+            raise UserError(f"{name} is set, but {self.kind} does not support it", fix=f"remove {name}")
+        if embeddings and not self.gives_embeddings:
+            raise UserError(f"{self.kind} has no embeddings of phrases", fix="use samrank, or remove embeddings")
+        if selection.plain and self._selection is None:
+            return self
+        chosen = copy(self)
+        chosen._selection = None if selection.plain else selection
+        return chosen
 
     @overload
     def predict(
-        self, documents: Iterable[Any], *, top: int = ..., explain: Literal[False] = ...
+        self, documents: Text, *, top: int = ..., explain: Literal[False] = ..., **options: Unpack[SelectionKeywords]
+    ) -> list[Keyphrase]: ...
+
+    @overload
+    def predict(
+        self,
+        documents: Text,
+        *,
+        top: int = ...,
+        explain: Literal[True],
+        embeddings: bool = ...,
+        **options: Unpack[SelectionKeywords],
+    ) -> Explanation: ...
+
+    @overload
+    def predict(
+        self,
+        documents: Iterable[Any],
+        *,
+        top: int = ...,
+        explain: Literal[False] = ...,
+        **options: Unpack[SelectionKeywords],
     ) -> list[list[Keyphrase] | Rejected]: ...
 
     @overload
     def predict(
-        self, documents: Iterable[Any], *, top: int = ..., explain: Literal[True]
+        self,
+        documents: Iterable[Any],
+        *,
+        top: int = ...,
+        explain: Literal[True],
+        embeddings: bool = ...,
+        **options: Unpack[SelectionKeywords],
     ) -> list[Explanation | Rejected]: ...
 
-    def predict(self, documents: Text | Iterable[Any], *, top: int = 10, explain: bool = False) -> Any:
+    def predict(
+        self,
+        documents: Text | Iterable[Any],
+        *,
+        top: int = 10,
+        explain: bool = False,
+        embeddings: bool = False,
+        **options: Unpack[SelectionKeywords],
+    ) -> Any:
         """Rank the keyphrases of one document, or of each of many. `predictor(documents)` is the same.
 
         A document is a text, a `Document`, what `kpray.read_records` yields, or a row of a table: a mapping with one of
@@ -125,6 +196,8 @@ class Predictor(ABC, Generic[Prepared]):
                 Polars, pyarrow or `datasets`. A document's result does not depend on the other documents.
             top: maximum number of keyphrases for one document.
             explain: return `Explanation`s, with the score of every token, instead of lists of keyphrases.
+            embeddings: with `explain`, also return a vector for each keyphrase (`Explanation.embeddings`).
+            **options: which keyphrases are returned: the fields of `kpray.selection.SelectionOptions`.
 
         Returns:
             For one document, its keyphrases, best first, or its `Explanation`. For many, a list of these in the order
@@ -132,13 +205,20 @@ class Predictor(ABC, Generic[Prepared]):
 
         Raises:
             RejectedDocument: the only document cannot be processed.
-            UserError: `top` is not positive, or a text is the name of a file.
+            UserError: `top` is not positive, an option is wrong, or a text is the name of a file.
             TypeError: `documents` or one of them is not what is described above.
         """
         if isinstance(top, bool) or not isinstance(top, int):
             raise TypeError(f"top must be an integer, not {type(top).__name__}")
         if top < 1:
             raise UserError(f"top is {top}", fix="give 1 or more")
+        if embeddings and not explain:
+            raise UserError("embeddings are a part of the explanations", fix="give explain=True, too")
+        if options or embeddings:
+            from kpray.selection import options_from
+
+            chosen = self.selecting(options_from(options), embeddings=embeddings)
+            return chosen.predict(documents, top=top, explain=explain)  # type: ignore[call-overload]
         from kpray.texts import is_one, to_document, to_documents
 
         if not is_one(documents):
@@ -194,7 +274,9 @@ class Predictor(ABC, Generic[Prepared]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the configuration only: the process that unpickles it opens the predictor, once."""
-        return reopen, (type(self), self.config)
+        if self._selection is None:
+            return reopen, (type(self), self.config)
+        return _reopen_selecting, (type(self), self.config, self._selection.options, self._selection.embeddings)
 
     def __copy__(self) -> Self:
         """A predictor that shares the loaded model."""
@@ -221,6 +303,10 @@ def reopen(method: Callable[[Any], Predictor[Any]], config: Any) -> Predictor[An
             f"a pickled predictor cannot be opened: {error}",
             fix="a pickle has the configuration only: every machine needs the same folders and packages",
         ) from error
+
+
+def _reopen_selecting(method: Any, config: Any, options: SelectionOptions, embeddings: bool) -> Predictor[Any]:
+    return reopen(method, config).selecting(options, embeddings=embeddings)
 
 
 def saved_folder(folder: str | Path) -> Path:

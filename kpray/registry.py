@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -127,6 +128,25 @@ def pin_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """
     _, settings = _configure(name, config)
     return settings.pinned().model_dump(mode="json")
+
+
+def predictor_version(name: str, pinned: Mapping[str, Any], deployment: str = "") -> str:
+    """A short digest of everything that the predictions depend on. Other versions may give other keyphrases.
+
+    Args:
+        name: as in `open_predictor`.
+        pinned: its resolved configuration (`pin_config`).
+        deployment: any text that distinguishes deployments of the same predictor.
+
+    Returns:
+        12 hexadecimal digits.
+
+    Raises:
+        UserError: the predictor does not exist.
+    """
+    where = name if name in KINDS else pin_name(name)
+    depends_on = json.dumps([kind_of(name), where, pinned, deployment], sort_keys=True)
+    return hashlib.sha256(depends_on.encode()).hexdigest()[:12]
 
 
 def section_of(name: str, settings: MethodSections, others: Sequence[str] = ()) -> dict[str, Any]:

@@ -10,15 +10,14 @@ from typing import Any, TypeAlias
 from typing_extensions import TypeIs
 
 from kpray.corpus.fields import parse_fields
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.records import Reject
 from kpray.corpus.sources import FORMATS
 from kpray.document import Document, Record
 from kpray.errors import RejectedDocument, UserError
-from kpray.text.detection import AUTO
 
 _LONGEST_PATH = 4096
-_ANY_SIZE = Limits(max_characters=2**62)  # the program holds the text in memory already
+_ANY_SIZE = Reading(limits=Limits(max_characters=2**62), gold=False)  # the program holds the text in memory already
 
 #: one document
 Text: TypeAlias = str | Document | Record | Reject | Mapping[str, Any]
@@ -53,7 +52,7 @@ def to_document(given: Text, number: int = 0) -> Document:
         return Document(id=_id(number), body=given)
     if isinstance(given, Mapping):
         fields = {name: _plain(value) for name, value in given.items()}
-        return parse_fields(fields, source="row", line=number or 1, lang=AUTO, limits=_ANY_SIZE).document
+        return parse_fields(fields, source="row", line=number or 1, reading=_ANY_SIZE).document
     if number and _plain(given) is None:  # a cell of a column
         raise RejectedDocument("no text: the value is null")
     where = f" at index {number - 1}" if number else ""

@@ -22,7 +22,7 @@ from kpray.ramkg.config import ENGLISH, GENERATOR, INDEX, RETRIEVER, RAMKGConfig
 from kpray.ramkg.encoder import embed, open_retriever
 from kpray.ramkg.generator import open_generator
 from kpray.ramkg.index import PassageIndex
-from kpray.selection import with_offsets
+from kpray.selection import select_generated
 from kpray.text.stems import contains_phrase, stemmed_words
 
 
@@ -51,6 +51,7 @@ class RAMKG(Predictor[PreparedDocument]):
     """
 
     kind: ClassVar[str] = "ramkg"
+    takes_options: ClassVar[bool] = True
 
     def __init__(self, config: RAMKGConfig) -> None:
         """Load a folder that RGIT or `save` wrote.
@@ -124,8 +125,8 @@ class RAMKG(Predictor[PreparedDocument]):
     def _keyphrases(
         self, document: PreparedDocument, phrases: Sequence[tuple[str, float]], top: int
     ) -> list[Keyphrase]:
-        keyphrases = make_keyphrases(document.stems, document.lang, phrases)[:top]
-        return with_offsets(keyphrases, document.text, document.lang)
+        keyphrases = make_keyphrases(document.stems, document.lang, phrases)
+        return select_generated(keyphrases, document.text, document.lang, self.selection, top)
 
     def _retrieve(self, queries: Sequence[np.ndarray]) -> list[tuple[Evidence, ...]]:
         if not queries:
@@ -144,7 +145,7 @@ class RAMKG(Predictor[PreparedDocument]):
     @override
     def describe(self) -> dict[str, Any]:
         config = self.config.model_dump(mode="json")
-        return {"predictor": self.kind, "config": config, "training": self.training}
+        return {"predictor": self.kind, "config": config, "training": self.training, **self.selection.describe()}
 
     @override
     def save(self, folder: str | Path) -> None:

@@ -16,7 +16,8 @@ from kpray.document import Document, Keyphrase
 from kpray.errors import UserError
 from kpray.predictor import Explanation, Predictor, read_training, saved_folder, write_predictor_file
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained
-from kpray.selection import with_offsets
+from kpray.selection import select_generated
+from kpray.text.edges import phrase_span, trim_phrase
 from kpray.text.generated import split_target
 from kpray.text.stems import contains_phrase, stemmed_words
 from kpray.unikeyphrase.config import UniKeyphraseConfig
@@ -59,6 +60,7 @@ class UniKeyphrase(Predictor[PreparedDocument]):
     """
 
     kind: ClassVar[str] = "unikeyphrase"
+    takes_options: ClassVar[bool] = True
 
     def __init__(self, config: UniKeyphraseConfig) -> None:
         """Load a folder that training or `save` wrote.
@@ -101,13 +103,13 @@ class UniKeyphrase(Predictor[PreparedDocument]):
     def _explain(self, document: PreparedDocument, reading: Reading, top: int) -> Explanation:
         probabilities = label_probabilities(reading.label_logits, self.config.decode.outside_bias)
         keyphrases = rank_keyphrases(document, probabilities, split_phrases(reading, self.encoder))
-        keyphrases = with_offsets(keyphrases[:top], document.text, document.lang)
+        keyphrases = select_generated(keyphrases, document.text, document.lang, self.selection, top)
         return Explanation(keyphrases, document.source.spans[1:-1], 1 - probabilities[:, OUTSIDE])
 
     @override
     def describe(self) -> dict[str, Any]:
         config = self.config.model_dump(mode="json")
-        return {"predictor": self.kind, "config": config, "training": self.training}
+        return {"predictor": self.kind, "config": config, "training": self.training, **self.selection.describe()}
 
     @override
     def save(self, folder: str | Path) -> None:
@@ -169,7 +171,8 @@ def rank_keyphrases(
 
     The score of a present phrase is the mean probability of its tokens' labels (App. E), maximized over its
     occurrences. Generated phrases keep their order. Phrases with equal stems are merged. A generated phrase that occurs
-    in the document is dropped, because extraction decides about present phrases.
+    in the document is dropped, because extraction decides about present phrases. Punctuation at the edges of a phrase
+    is dropped (`phrase_span`).
 
     Args:
         document: from `prepare`.
@@ -179,7 +182,8 @@ def rank_keyphrases(
     spans = document.source.spans[1:-1]
     found: dict[str, Keyphrase] = {}
     for first, end, score in extract_phrases(probabilities, document.source):
-        text = " ".join(document.text[spans[first, 0] : spans[end - 1, 1]].split())
+        begin, stop = phrase_span(document.text, int(spans[first, 0]), int(spans[end - 1, 1]))
+        text = " ".join(document.text[begin:stop].split())
         stems = stemmed_words(text, document.lang)
         if stems:
             key = " ".join(stems)
@@ -190,6 +194,6 @@ def rank_keyphrases(
     for text, score in generated:
         stems = stemmed_words(text, document.lang)
         if stems and not contains_phrase(document.stems, stems):
-            found.setdefault(" ".join(stems), Keyphrase(text, score, present=False))
+            found.setdefault(" ".join(stems), Keyphrase(trim_phrase(text), score, present=False))
     rounded = [Keyphrase(phrase.text, round(phrase.score, _DIGITS), phrase.present) for phrase in found.values()]
     return sorted(rounded, key=lambda phrase: -phrase.score)

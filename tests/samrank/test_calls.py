@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kpray import Document, RejectedDocument, UserError, evaluate, open_predictor, read_records
+from kpray.document import Record
 from kpray.metrics.protocols import get_protocol
 from kpray.predictor import Explanation, Predictor, reopen
 from tests.samrank.tiny_models import save_bert
@@ -83,8 +84,13 @@ def test_files_and_evaluation(predictor: Predictor[Any], tmp_path: Path) -> None
     records = list(read_records([str(tmp_path / "a.jsonl")]))
     [keyphrases] = predictor.predict(records)
     [record] = records
-    report = evaluate([record], {("en", "1"): keyphrases}, get_protocol("samrank"))  # type: ignore[list-item]
+    assert isinstance(record, Record)
+    report = evaluate([record], [keyphrases], "samrank")
     assert report.scores["recall@5"].mean == 100
+    assert report == evaluate([record], {("en", "1"): keyphrases}, get_protocol("samrank"))
+    assert evaluate([record], [RejectedDocument("too long")], "samrank").missing == (("en", "1"),)
+    with pytest.raises(UserError, match="there are 2 predictions for 1 records"):
+        evaluate([record], [keyphrases, keyphrases], "samrank")
 
 
 def test_save_takes_a_string(predictor: Predictor[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

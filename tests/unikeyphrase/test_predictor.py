@@ -163,6 +163,17 @@ def test_present_ranks_before_absent_at_equal_scores() -> None:
     ]
 
 
+def test_phrases_have_no_punctuation_at_their_edges() -> None:
+    labels = {0: (BEGIN, 0.9), 2: (BEGIN, 0.8), 3: (INSIDE, 0.8), 5: (BEGIN, 0.7), 7: (BEGIN, 0.6)}
+    assert rank("Karnik- and (fuzzy logic), in C++; the U.S.", labels, [('"graph theory",', 0.5)]) == [
+        ("Karnik", 0.9, True),
+        ("fuzzy logic", 0.8, True),
+        ("C++", 0.7, True),
+        ("U.S.", 0.6, True),
+        ("graph theory", 0.5, False),
+    ]
+
+
 def test_white_space_within_a_phrase_is_collapsed(predictor: Predictor[Any]) -> None:
     [keyphrases] = predictor.predict([Document("1", RECORDS[3].document.text.replace("l c", "l \n\t c"))])
     assert keyphrases[0].text == "Bilingual corpora"
