@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,18 +21,23 @@ from kpray.text.stems import contains_phrase, stemmed_words
 _DIGITS = 4  # similarities are rounded, so that the order does not depend on the last bits, which depend on the batch
 _LISTS = ("vocabulary", "seeds", "stop_words")
 _LONG_LIST = 20
+# White space as Unicode defines it, and so patterns of JSON schemas; `str.strip` and `re` also count \x1c-\x1f.
+_SPACE = re.compile(r"[^\S\x1c-\x1f]")
+_EDGES = re.compile(rf"^{_SPACE.pattern}+|{_SPACE.pattern}+$")
 
 
 def _phrase(text: str) -> str:
-    if not text.strip():
+    text = _EDGES.sub("", text)
+    if not text:
         raise ValueError("it should not be blank")
-    return text.strip()
+    return text
 
 
 def _word(text: str) -> str:
-    if len(_phrase(text).split()) > 1:
+    text = _phrase(text)
+    if _SPACE.search(text):
         raise ValueError("it should be a single word")
-    return text.strip()
+    return text
 
 
 Phrase = Annotated[str, AfterValidator(_phrase)]
@@ -57,8 +63,8 @@ class SelectionOptions(Settings):
     """The only phrases that may be returned, in any inflection. On the command line and in YAML, a name that ends in
     .txt is a file with one phrase per line. If empty, any phrase."""
     seeds: tuple[Phrase, ...] = ()
-    """Words or phrases. The score of a phrase becomes the mean of its own and its similarity to the most similar seed.
-    A name that ends in .txt is a file, as in `vocabulary`."""
+    """Words or phrases that raise the phrases similar to them: the mean of the score and the similarity to the most
+    similar seed becomes the score. A name that ends in .txt is a file, as in `vocabulary`."""
     stop_words: tuple[Word, ...] = ()
     """Words that no phrase may contain, besides the built-in ones. A name that ends in .txt is a file, as in
     `vocabulary`."""

@@ -250,7 +250,7 @@ def test_configuration_of_the_paper(kpray: RunHere, tmp_path: Path) -> None:
     [
         (("extract",), "files is required (give files"),
         (("extract", "a.txt", "--top", "0"), "--top is '0' (it should be greater than or equal to 1)"),
-        (("extract", "a.txt", "--format", "xml"), "--format is 'xml' (it should be 'table', 'json' or 'jsonl')"),
+        (("extract", "a.txt", "--format", "xml"), "--format is 'xml' (it should be 'table', 'json', 'jsonl' or 'csv')"),
         (("extract", "a.txt", "--tpo", "3"), "unknown option --tpo (did you mean --top?)"),
         (("train",), "kpray train needs one of: unikeyphrase, retriever, generator (see kpray train --help)"),
         (("sweep", "dept"), "unknown command 'sweep dept' (did you mean sweep depth?)"),

@@ -47,8 +47,8 @@ class BatchCommand(PredictionSettings, SelectionOptions, JobSettings):
     keep: tuple[str, ...] = ()
     """Columns or fields of the records to write to the output, too, as JSON in the column `metadata`."""
     split: Split | None = None
-    """Units that get keyphrases of their own, with the ids ID#1, ID#2, ...: `sentences`, or `sections`, which begin at
-    headings or blank lines. If null, whole documents."""
+    """Predict keyphrases for each sentence or each section separately, with the ids ID#1, ID#2, ... Sections begin at
+    headings, or at blank lines in a text without headings. If null, for whole documents."""
     batch: BatchConfig = BatchConfig()
 
 

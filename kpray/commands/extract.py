@@ -47,8 +47,8 @@ class ExtractCommand(PredictionSettings, SelectionOptions):
     top: Annotated[int, Field(ge=1)] = 10
     """Maximum number of keyphrases per document."""
     split: Split | None = None
-    """Units that get keyphrases of their own, with the ids ID#1, ID#2, ...: `sentences`, or `sections`, which begin at
-    headings or blank lines. If null, whole documents."""
+    """Predict keyphrases for each sentence or each section separately, with the ids ID#1, ID#2, ... Sections begin at
+    headings, or at blank lines in a text without headings. If null, for whole documents."""
     format: Literal["table", "json", "jsonl", "csv"] = "table"
     """Output format: a table, one JSON object for all documents (`json`), one JSON object per line and document
     (`jsonl`), or one row per keyphrase (`csv`)."""

@@ -110,8 +110,8 @@ def _without(words: Sequence[str], stop_words: Collection[str]) -> Iterator[tupl
 
 
 def _head(words: Sequence[str], first: int, max_words: int | None) -> tuple[int, int]:
-    """The last words of a noun phrase, from index `first`, without stop words at their beginning."""
+    """The last words of a noun phrase, from index `first`, without stop words and clitics ('s) at their beginning."""
     first = max(first, len(words) - max_words) if max_words else first
-    while first < len(words) and words[first] in STOP_WORDS:
+    while first < len(words) and (words[first] in STOP_WORDS or not words[first][0].isalnum()):
         first += 1
     return first, len(words)

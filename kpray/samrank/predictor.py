@@ -254,7 +254,8 @@ class SAMRank(Predictor[PreparedDocument]):
                 [np.array([*self.prefix, *row[:room], *self.suffix]) for row in ids], hidden=True
             )
             states = [each.hidden for each in found if each.hidden is not None]
-            self.selection.seed_vectors = unit_vectors(np.stack([each.mean(axis=0) for each in states]))
+            means = [each.sum(axis=0) / max(1, len(each)) for each in states]
+            self.selection.seed_vectors = unit_vectors(np.stack(means))
         cosines = np.clip((unit_vectors(vectors) @ self.selection.seed_vectors.T).max(axis=1), 0, 1)
         similar: np.ndarray = np.maximum(cosines, similarity_to_seeds(stems, self.selection.seeds(lang)))
         return similar

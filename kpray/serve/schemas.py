@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, create_model
 
 from kpray.predictor import Explanation
-from kpray.selection import Phrase, SelectionOptions, Word
+from kpray.selection import SelectionOptions
 
 _PHRASE_CHARACTERS = 100
 _MOST_PHRASES = 1000
@@ -34,8 +34,8 @@ def _option(name: str) -> Any:
 
 
 Integer = BeforeValidator(_integer)
-Phrases = list[Annotated[Phrase, Field(max_length=_PHRASE_CHARACTERS), AfterValidator(_whole)]]
-Words = list[Annotated[Word, Field(max_length=_PHRASE_CHARACTERS), AfterValidator(_whole)]]
+Phrases = list[Annotated[str, Field(max_length=_PHRASE_CHARACTERS, pattern=r"\S"), AfterValidator(_whole)]]
+Words = list[Annotated[str, Field(max_length=_PHRASE_CHARACTERS, pattern=r"^\S+$"), AfterValidator(_whole)]]
 Lang = Annotated[str, Field(min_length=1, max_length=35), AfterValidator(_whole)]
 
 
