@@ -164,8 +164,3 @@ def test_name_of_a_file_is_not_a_text(tmp_path: Path) -> None:
         )
     assert to_document(str(tmp_path / "absent.txt")).body.endswith("absent.txt")
     assert to_document("a\0.txt").body == "a\0.txt"
-
-
-def test_batch_of_a_dataset_is_no_row() -> None:
-    with pytest.raises(RejectedDocument, match="field text: expected a string, found a list"):
-        to_document(datasets.Dataset.from_dict({"text": TEXTS})[:2])
