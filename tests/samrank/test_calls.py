@@ -14,6 +14,7 @@ from kpray import Document, RejectedDocument, UserError, evaluate, open_predicto
 from kpray.document import Record
 from kpray.metrics.protocols import get_protocol
 from kpray.predictor import Explanation, Predictor, reopen
+from kpray.selection import SelectionOptions
 from tests.samrank.tiny_models import save_bert
 
 TEXTS = ["Solar panels lose output as they age.", "Wind turbines need strong winds."]
@@ -127,6 +128,13 @@ def test_pickle_has_the_configuration_only(predictor: Predictor[Any]) -> None:
     assert again.predict(TEXTS) == predictor.predict(TEXTS)
     assert again.describe() == predictor.describe()
     assert pickle.loads(pickled) is again  # a process opens it once
+
+
+def test_pickle_keeps_the_selection(predictor: Predictor[Any]) -> None:
+    chosen = predictor.selecting(SelectionOptions(max_words=1))
+    assert chosen.predict(TEXTS) != predictor.predict(TEXTS)
+    assert pickle.loads(pickle.dumps(chosen)).predict(TEXTS) == chosen.predict(TEXTS)
+    assert pickle.loads(pickle.dumps(predictor)).predict(TEXTS) == predictor.predict(TEXTS)
 
 
 def test_pickle_whose_model_has_gone(folder: str, tmp_path: Path) -> None:
