@@ -28,3 +28,17 @@ def test_predictor_in_a_worker(worker: str, tmp_path: Path) -> None:
         with ThreadPoolExecutor(2) as threads:
             found = list(threads.map(predictor, TEXTS))
     assert found == expected
+
+
+def test_spacy_in_several_processes(tmp_path: Path) -> None:
+    pytest.importorskip("textblob", reason="no tagger (extra `offline`) is installed")
+    spacy = pytest.importorskip("spacy", reason="spaCy (extra `spacy`) is not installed")
+    import kpray.adapters.spacy  # noqa: F401  # registers the component
+
+    nlp = spacy.blank("en")
+    config = {"model": save_bert(tmp_path / "bert").folder, "heads": ["1-1"], "tagger": "textblob"}
+    nlp.add_pipe("kpray", config={"config": config})
+    expected = [doc._.keyphrases for doc in nlp.pipe(TEXTS)]
+    docs = list(nlp.pipe(TEXTS, n_process=2, batch_size=4))
+    assert [doc._.keyphrases for doc in docs] == expected
+    assert [len(doc.spans["keyphrases"]) for doc in docs] == [sum(len(k.offsets) for k in each) for each in expected]
