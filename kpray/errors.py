@@ -39,6 +39,9 @@ _EXTRAS = {
     ),
     "cpu": ("faiss", "google", "sentencepiece"),
     "bitext": ("sentence_transformers",),
+    "langchain": ("langchain_core",),
+    "sklearn": ("sklearn",),
+    "spacy": ("spacy",),
 }
 
 

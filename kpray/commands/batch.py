@@ -42,7 +42,7 @@ class BatchCommand(PredictionSettings, SelectionOptions, JobSettings):
     """Output folder for the keyphrases (Parquet) and the rejected records (_rejects.jsonl). s3:// and gs:// also
     work."""
     predictor: str = "samrank"
-    """Predictor: samrank, or the folder of a saved predictor."""
+    """Predictor: samrank, the folder of a saved predictor, or its id on the Hugging Face hub."""
     top: Annotated[int, Field(ge=1)] = 10
     """Maximum number of keyphrases per document."""
     keep: tuple[str, ...] = ()

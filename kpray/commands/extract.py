@@ -43,7 +43,7 @@ class ExtractCommand(PredictionSettings, SelectionOptions):
     keep: tuple[str, ...] = ()
     """Columns or fields of the records to print, too, in the field `metadata` of JSON output."""
     predictor: str = "samrank"
-    """Predictor: samrank, or the folder of a saved predictor."""
+    """Predictor: samrank, the folder of a saved predictor, or its id on the Hugging Face hub."""
     top: Annotated[int, Field(ge=1)] = 10
     """Maximum number of keyphrases per document."""
     split: Split | None = None

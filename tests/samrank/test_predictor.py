@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpray.document import Document
+from kpray.errors import UserError
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.phrases import phrase_scores
 from kpray.samrank.predictor import SAMRank
@@ -139,7 +140,8 @@ def test_top_cuts_the_full_ranking(tiny_model: Callable[[str], TinyModel], tagge
     assert len(every) > 10
     assert predictor.predict([LONG], top=4) == [every[:4]]
     assert predictor.predict([LONG]) == [every[:10]]
-    assert predictor.predict([LONG], top=0) == [[]]
+    with pytest.raises(UserError, match="top is 0"):
+        predictor.predict([LONG], top=0)
 
 
 def test_no_documents(tiny_model: Callable[[str], TinyModel], tagger: Tagger) -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from huggingface_hub import ModelCard, constants
+from huggingface_hub import constants
 
 from kpray import open_predictor
 from kpray.errors import UserError
 from kpray.hub import _download_files, is_hub_id, pin_name, predictor_folder
 from kpray.predictor import PREDICTOR_FILE, Predictor
+from kpray.pretrained import MINILM
 from kpray.registry import kind_of, pin_config
 from tests.hub_server import HubServer, hub_server
 from tests.unikeyphrase.tiny_model import RECORDS
@@ -211,5 +212,5 @@ def test_samrank_is_settings_only(hub: HubServer) -> None:
     predictor.push_to_hub("org/samrank")
     files = hub.repositories["org/samrank"][-1][1]
     assert set(files) == {".gitattributes", "kpray.json", "README.md"}
-    assert ModelCard(files["README.md"].decode()).data.get("base_model") == "sentence-transformers/all-MiniLM-L6-v2"
+    assert metadata(files["README.md"].decode())["base_model"] == MINILM
     assert open_predictor("org/samrank").describe() == predictor.describe()
