@@ -194,7 +194,7 @@ def test_page_has_a_legend_ranks_and_contrast(tmp_path: Path, monkeypatch: pytes
     assert "the word scores higher than" in shown
     for level, share in enumerate(("50%", "70%", "80%", "90%"), 1):
         assert f'<span class="s{level}">{share}</span>' in shown
-    assert '<span class="s4"><span class="l0"><span class="l1" data-rank="1 2">networks</span></span></span>' in shown
+    assert '<span class="s4"><span class="l0"><span class="l1" data-rank="1, 2">networks</span></span></span>' in shown
     assert "<li>deep networks <small>0.9000</small></li>" in shown
 
 

@@ -94,7 +94,7 @@ def test_phrases_are_listed_and_marked(browser: Browser, address: str, tiny_samr
         marks = page.locator("#text mark").all_inner_texts()
         # Overlapping phrases are in one mark: "Unicode sparse networks", and "sparse networks" in it.
         assert marks == ["Sparse networks", "dense graphs", "𝔘nicode <b>sparse networks", "graphs"]
-        assert page.locator("#text mark").nth(2).locator("[data-rank]").get_attribute("data-rank") == "1 3"
+        assert page.locator("#text mark").nth(2).locator("[data-rank]").get_attribute("data-rank") == "1, 3"
         assert page.locator("#text b").count() == 0  # HTML in the text is not interpreted
         expect(page.get_by_role("status")).to_contain_text(f"{len(expected)} keyphrases in")
         screenshot(page, "light")
@@ -112,7 +112,7 @@ def test_marks_follow_stems(browser: Browser, address: str) -> None:
             str(index) for index, phrase in enumerate(phrases, 1) if phrase.lower().startswith("sparse network")
         )
         for mark in marks.filter(has_text="parse network").all():
-            assert rank in str(mark.locator("[data-rank]").last.get_attribute("data-rank")).split()
+            assert rank in str(mark.locator("[data-rank]").last.get_attribute("data-rank")).split(", ")
             assert f"{rank}. " in str(mark.get_attribute("title"))
 
 
@@ -143,7 +143,7 @@ def test_overlapping_phrases_are_underlined_below_each_other(browser: Browser, a
         '<mark title="2.; 1.; 3."><span class="l0">deep </span>'
         '<span class="s4"><span class="l1"><span class="l0">neural</span></span></span>'
         '<span class="l1"><span class="l0"> </span></span>'
-        '<span class="l2"><span class="l1"><span class="l0" data-rank="1 2">network</span></span></span>'
+        '<span class="l2"><span class="l1"><span class="l0" data-rank="1, 2">network</span></span></span>'
         '<span class="l2" data-rank="3"> learning</span></mark>'
         ' and <mark title="4."><span class="l0" data-rank="4">more</span></mark>'
     )
