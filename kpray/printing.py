@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import sys
@@ -44,7 +45,7 @@ class Printer:
     """Writes documents with their keyphrases to standard output, one after the other.
 
     Args:
-        form: `table`, `json` or `jsonl`.
+        form: `table`, `json`, `jsonl` or `csv`.
         made_by: `Predictor.describe()`, which is part of the output.
         page: HTML file for the texts with their words shaded by score and their keyphrases underlined, which are also
             printed; None: no shaded texts.
@@ -56,11 +57,14 @@ class Printer:
         self.documents = 0
         self.assumed_english = 0
         self.page_parts: list[Markup] = []
+        self._rows = csv.writer(sys.stdout, lineterminator="\n")
 
     def __enter__(self) -> Printer:
         if self.form == "json":
             head = {"version": self.version, "made_by": self.made_by}
             sys.stdout.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "documents": [')
+        if self.form == "csv":
+            self._rows.writerow(("id", "source", "line", "rank", "text", "score", "present"))
         return self
 
     def __exit__(
@@ -91,12 +95,16 @@ class Printer:
             write_file(page, self.page)
             say("page", f"keyphrases and word scores: {self.page}", page=str(self.page))
 
-    def print(self, document: Document, explanation: Explanation) -> None:
-        """Write one document."""
+    def print(self, document: Document, explanation: Explanation, origin: Mapping[str, Any] | None = None) -> None:
+        """Write one document; `origin` is what JSON says about its record, such as its file and line."""
         if self.form == "table":
             self._print_table(document, explanation)
+        elif self.form == "csv":
+            first = (document.id, *((origin or {}).get(name, "") for name in ("source", "line")))
+            for rank, each in enumerate(explanation.keyphrases, start=1):
+                self._rows.writerow((*first, rank, each.text, each.score, str(each.present).lower()))
         else:
-            row: dict[str, Any] = {"id": document.id, "lang": document.lang}
+            row: dict[str, Any] = {"id": document.id, "lang": document.lang, **(origin or {})}
             row["keyphrases"] = [asdict(keyphrase) for keyphrase in explanation.keyphrases]
             if self.page is not None:
                 row["tokens"] = [

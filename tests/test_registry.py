@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoConfig
 
 from kpray.document import Document
 from kpray.errors import UserError
@@ -22,12 +23,9 @@ from kpray.text.tagging import load_tagger
 from kpray.unikeyphrase.config import DecodeConfig, UniKeyphraseOptions
 from tests.samrank.tiny_models import (
     SENTENCES,
-    save_albert,
     save_bart,
     save_bert,
-    save_deberta,
     save_gpt2,
-    save_mpnet,
     save_t5,
 )
 
@@ -88,7 +86,8 @@ def test_fields_of_a_saved_predictor_can_be_overridden(bert: str, tmp_path: Path
 
 def test_unknown_predictor(tmp_path: Path) -> None:
     assert message("samrnk") == (
-        f"predictor: 'samrnk' is not a predictor (use samrank, or a folder with {PREDICTOR_FILE})"
+        f"predictor: 'samrnk' is not a predictor (use samrank, a folder with {PREDICTOR_FILE}, "
+        "or an id on the Hugging Face hub)"
     )
     assert str(tmp_path) in message(str(tmp_path))
 
@@ -130,9 +129,12 @@ def test_encoder_decoder(save: Callable[[Path], str], bert: str, tmp_path: Path)
     assert "is an encoder-decoder" in message("samrank", {"model": save(tmp_path), "heads": ["1-1"]})
 
 
-@pytest.mark.parametrize("save", [save_albert, save_deberta, save_mpnet])
-def test_model_whose_attention_cannot_be_read(save: Callable[[Path], str], bert: str, tmp_path: Path) -> None:
-    assert "BERT, GPT-2 or Llama" in message("samrank", {"model": save(tmp_path), "heads": ["1-1"]})
+@pytest.mark.parametrize("kind", ["mobilebert", "gpt_oss", "longformer"])
+def test_model_whose_attention_cannot_be_read(kind: str, bert: str, tmp_path: Path) -> None:
+    AutoConfig.for_model(kind).save_pretrained(tmp_path)
+    line = message("samrank", {"model": str(tmp_path), "heads": ["1-1"]})
+    assert f"cannot read the attention of {kind} models" in line
+    assert "BERT, RoBERTa, MPNet, DeBERTa, GPT-2 or Llama" in line
 
 
 def test_unknown_model(bert: str, tmp_path: Path) -> None:
@@ -203,7 +205,8 @@ def test_predictors_of_other_types_open_too(bert: str, tmp_path: Path) -> None:
 
 def test_method_that_must_be_trained_first() -> None:
     assert message("unikeyphrase") == (
-        f"predictor: 'unikeyphrase' must be trained first (use samrank, or a folder with {PREDICTOR_FILE})"
+        f"predictor: 'unikeyphrase' must be trained first (use samrank, a folder with {PREDICTOR_FILE}, "
+        "or an id on the Hugging Face hub)"
     )
 
 

@@ -1,8 +1,12 @@
 """Token scores of selected attention heads of a transformers model.
 
-The model runs with the attention function `_attend`. In a layer with a selected head, the function computes that head's
-attention map, turns it into token scores (`scores.py`) and frees the map. The layer's output comes from PyTorch's fused
-attention. The forward pass stops after the last layer with a selected head.
+Most types run with the attention function `_attend` (`FUSED_TYPES`). In a layer with a selected head, the function
+computes that head's attention map, turns it into token scores (`scores.py`) and frees the map. The layer's output comes
+from PyTorch's fused attention. The forward pass stops after the last layer with a selected head.
+
+Types whose attention is more than a softmax of scaled products run with transformers' own eager attention
+(`EAGER_TYPES`). It returns the maps of all heads and needs more time and memory. All other types are refused: some
+would give wrong maps without an error.
 """
 
 from __future__ import annotations
@@ -15,16 +19,30 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from kpray.batches import batches_by_length
 from kpray.errors import UserError
+from kpray.pretrained import load_pretrained
 from kpray.samrank.scores import Redistribution, Weighting, attention_maps, global_scores, proportional_scores
 from kpray.transfer import start_copy, to_device
 
 ATTENTION_NAME = "kpray_samrank"
+# The tests compare each type with its eager maps, with a sliding window where it has one.
+FUSED_TYPES = frozenset(
+    {
+        *("bert", "roberta", "xlm-roberta", "xlm-roberta-xl", "roberta-prelayernorm", "camembert", "data2vec-text"),
+        *("electra", "ernie", "modernbert", "eurobert"),
+        *("gpt2", "gpt_bigcode", "gpt_neox", "opt", "llama", "mistral", "qwen2", "qwen3", "phi", "phi3", "gemma"),
+        *("gemma3_text", "smollm3", "starcoder2", "olmo", "olmo2", "cohere", "cohere2", "granite", "glm"),
+    }
+)
+# These add position terms (MPNet, DeBERTa), limit the products (Gemma 2), or do not number their layers.
+EAGER_TYPES = frozenset(
+    {"mpnet", "deberta", "deberta-v2", "gemma2", "distilbert", "albert", "nomic_bert", "rembert", "megatron-bert"}
+)
 
 
 class _Finished(Exception):
@@ -37,7 +55,16 @@ class _Collector:
     real_BN: Tensor
     muted_BN: Tensor
     modes: Sequence[tuple[Redistribution, Weighting]]
+    hidden: bool
     found: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)  # [B, H, N] and [modes, B, H, N]
+
+    def add(self, layer: int, maps_BHNN: Tensor) -> None:
+        """Score the tokens with the maps of a layer's selected heads."""
+        global_BHN = global_scores(maps_BHNN, self.real_BN, self.muted_BN)
+        proportional_MBHN = torch.stack(
+            [proportional_scores(maps_BHNN, global_BHN, self.real_BN, *mode) for mode in self.modes]
+        )
+        self.found[layer] = (global_BHN, proportional_MBHN)
 
 
 def _attend(
@@ -64,12 +91,8 @@ def _attend(
         attention_mask,
         bool(getattr(module, "is_causal", False)),
     )
-    global_BHN = global_scores(maps_BHNN, kpray_collector.real_BN, kpray_collector.muted_BN)
-    proportional_MBHN = torch.stack(
-        [proportional_scores(maps_BHNN, global_BHN, kpray_collector.real_BN, *mode) for mode in kpray_collector.modes]
-    )
-    kpray_collector.found[layer] = (global_BHN, proportional_MBHN)
-    if layer == max(kpray_collector.heads_by_layer):
+    kpray_collector.add(layer, maps_BHNN)
+    if layer == max(kpray_collector.heads_by_layer) and not kpray_collector.hidden:
         raise _Finished
     if all_heads:  # reuse the maps instead of a second softmax
         values = value if queries_per_key == 1 else value[:, heads // queries_per_key]
@@ -88,10 +111,55 @@ class HeadScores:
     Attributes:
         global_: float32 [heads, tokens], Eq. 2.
         proportional: float32 [modes, heads, tokens], Eq. 5 in each requested mode.
+        hidden: float32 [tokens, hidden size], last hidden states of the loaded layers; None if not requested.
     """
 
     global_: np.ndarray
     proportional: np.ndarray
+    hidden: np.ndarray | None = None
+
+
+def load_architecture(model: str) -> PreTrainedConfig:
+    """Load the configuration of a model, and check that SAMRank can read the attention of its type.
+
+    Args:
+        model: folder or hub id.
+
+    Raises:
+        UserError: the model cannot be found or read, or SAMRank cannot read its attention.
+    """
+    architecture: PreTrainedConfig = load_pretrained(AutoConfig, model)
+    if architecture.is_encoder_decoder:
+        raise UserError(f"{model!r} is an encoder-decoder model", where="model", fix="choose an encoder or a decoder")
+    if architecture.model_type not in FUSED_TYPES | EAGER_TYPES:
+        raise _unreadable(architecture)
+    return architecture
+
+
+def cut_layers(architecture: PreTrainedConfig, layers: int) -> None:
+    """Let a model be loaded without its last layers, where its type allows that.
+
+    Args:
+        architecture: configuration of the model; it is changed.
+        layers: number of layers to keep.
+    """
+    if architecture.model_type in FUSED_TYPES:
+        architecture.num_hidden_layers = layers
+        if getattr(architecture, "layer_types", None):  # whether each layer has a sliding window
+            architecture.layer_types = architecture.layer_types[:layers]
+
+
+def attention_name(architecture: PreTrainedConfig) -> str:
+    """Value of `attn_implementation` with which `head_scores` can read a model."""
+    return ATTENTION_NAME if architecture.model_type in FUSED_TYPES else "eager"
+
+
+def _unreadable(architecture: PreTrainedConfig) -> UserError:
+    return UserError(
+        f"SAMRank cannot read the attention of {architecture.model_type} models",
+        where="model",
+        fix="choose a model of another type, such as BERT, RoBERTa, MPNet, DeBERTa, GPT-2 or Llama",
+    )
 
 
 @torch.inference_mode()
@@ -103,16 +171,18 @@ def head_scores(
     muted: int,
     batch_tokens: int,
     modes: Sequence[tuple[Redistribution, Weighting]],
+    hidden: bool = False,
 ) -> list[HeadScores]:
     """Score the tokens of each sequence with each head.
 
     Args:
-        model: a transformers model loaded with `attn_implementation=ATTENTION_NAME`.
+        model: a transformers model loaded with `attn_implementation=attention_name(config)`.
         sequences: int64 [tokens] token ids each, special tokens included.
         heads: (layer, head) pairs, both counted from 0. The result has the same order.
         muted: position of the token whose global score is set to 0; -1 is the last one.
         batch_tokens: maximum number of tokens in one forward pass, padding included.
         modes: ways to redistribute global scores, at least one. All modes use the same maps.
+        hidden: also return hidden states. The model then runs to its end.
 
     Returns:
         One `HeadScores` per sequence, in order, special tokens included.
@@ -129,7 +199,7 @@ def head_scores(
     heads_by_layer = {layer: torch.tensor(found, device=device) for layer, found in by_layer.items()}
     order = torch.tensor([rows[head] for head in heads], device=device)
 
-    waiting: list[tuple[list[int], Callable[[], np.ndarray], Callable[[], np.ndarray]]] = []
+    waiting: list[tuple[list[int], list[Callable[[], np.ndarray]]]] = []
     for batch in batches_by_length([len(sequence) for sequence in sequences], batch_tokens):
         lengths = [len(sequences[index]) for index in batch]
         ids = np.zeros((len(batch), max(lengths)), dtype=np.int64)
@@ -141,29 +211,34 @@ def head_scores(
             muted_positions[row, muted % length] = 1
         real_BN = to_device(torch.from_numpy(real), device)
         muted_BN = to_device(torch.from_numpy(muted_positions), device)
-        collector = _Collector(heads_by_layer, real_BN, muted_BN, modes)
+        collector = _Collector(heads_by_layer, real_BN, muted_BN, modes, hidden)
         padded = min(lengths) < max(lengths)
-        with suppress(_Finished):
-            model(
-                input_ids=to_device(torch.from_numpy(ids), device),
-                attention_mask=real_BN.long() if padded else None,
-                use_cache=False,
-                kpray_collector=collector,
-            )
+        inputs = {
+            "input_ids": to_device(torch.from_numpy(ids), device),
+            "attention_mask": real_BN.long() if padded else None,
+        }
+        if model.config.model_type in EAGER_TYPES:
+            output = model(**inputs, output_attentions=True)
+            maps = output.attentions
+            for layer, selected in heads_by_layer.items():
+                collector.add(layer, maps[layer][:, selected].float())
+        else:
+            with suppress(_Finished):
+                output = model(**inputs, use_cache=False, kpray_collector=collector)
         if len(collector.found) < len(heads_by_layer):
-            raise UserError(
-                f"SAMRank cannot read the attention of {model.config.model_type} models",
-                where="model",
-                fix="choose a BERT, GPT-2 or Llama model",
-            )
+            raise _unreadable(model.config)
         global_BHN = torch.cat([collector.found[layer][0] for layer in heads_by_layer], dim=1)[:, order]
         proportional_MBHN = torch.cat([collector.found[layer][1] for layer in heads_by_layer], dim=2)[:, :, order]
-        waiting.append((batch, start_copy(global_BHN), start_copy(proportional_MBHN)))
+        copies = [start_copy(global_BHN), start_copy(proportional_MBHN)]
+        if hidden:
+            copies.append(start_copy(output.last_hidden_state.float()))
+        waiting.append((batch, copies))
 
     results: dict[int, HeadScores] = {}
-    for batch, wait_global, wait_proportional in waiting:  # all batches are already on the GPU
-        global_, proportional = wait_global(), wait_proportional()
+    for batch, copies in waiting:  # all batches are already on the GPU
+        global_, proportional, *states = (wait() for wait in copies)
         for row, index in enumerate(batch):
             length = len(sequences[index])
-            results[index] = HeadScores(global_[row, :, :length], proportional[:, row, :, :length])
+            of_row = [each[row, :length] for each in states]
+            results[index] = HeadScores(global_[row, :, :length], proportional[:, row, :, :length], *of_row)
     return [results[index] for index in range(len(sequences))]

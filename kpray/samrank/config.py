@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
+import shlex
+from functools import cache
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
 from typing_extensions import override
 
 from kpray.errors import UserError
+from kpray.log import say
 from kpray.predictor_config import PredictorConfig
+from kpray.pretrained import is_minilm
 
 _HEAD = re.compile(r"([1-9]\d*)-([1-9]\d*)")
+_DEFAULT_HEADS = ("6-11", "5-5", "6-9", "4-10", "6-3", "6-5", "6-2", "6-4")
+_HEADS_OF_MINILM = (_DEFAULT_HEADS, ("4-12",))  # the second: `--config samrank-paper`
 
 
 def parse_head(head: str) -> tuple[int, int]:
@@ -52,6 +58,16 @@ def check_heads(heads: tuple[tuple[int, int], ...], layers: int, heads_per_layer
             )
 
 
+def _advice(model: str) -> str:
+    """How to choose the heads of a model."""
+    return f"choose heads with `kpray sweep heads --space.model {shlex.quote(model)} --valid FILE --output DIR`"
+
+
+@cache  # one line in each process
+def _warn(model: str) -> None:
+    say("warning", f"warning: SAMRank's default heads belong to all-MiniLM-L6-v2, not to {model}: {_advice(model)}")
+
+
 def _check_head(head: str) -> str:
     parse_head(head)
     return head
@@ -61,19 +77,10 @@ class SAMRankConfig(PredictorConfig):
     """SAMRank, an unsupervised extractor. `--config samrank-paper` gives all options the values of the paper."""
 
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
-    """Folder or hub id of a transformers model of type BERT, GPT-2 or Llama."""
-    heads: Annotated[tuple[Annotated[str, AfterValidator(_check_head)], ...], Field(min_length=1)] = (
-        "6-11",
-        "5-5",
-        "6-9",
-        "4-10",
-        "6-3",
-        "6-5",
-        "6-2",
-        "6-4",
-    )
+    """Folder or hub id of a transformers model, such as BERT, XLM-RoBERTa, MPNet, DeBERTa, GPT-2 or Llama."""
+    heads: Annotated[tuple[Annotated[str, AfterValidator(_check_head)], ...], Field(min_length=1)] = _DEFAULT_HEADS
     """Attention heads as layer-head pairs, counted from 1. The scores of several heads are divided by their maximum and
-    averaged."""
+    averaged. The default heads were chosen for the default model: choose others with `kpray sweep heads`."""
     score: Literal["both", "global", "proportional"] = "both"
     """Score of a token: Eq. 6 (`both`), or one of its two parts (Table 4)."""
     redistribution: Literal["backward", "forward"] = "backward"
@@ -105,8 +112,33 @@ class SAMRankConfig(PredictorConfig):
         """The heads as (layer, head) pairs, counted from 0."""
         return tuple(parse_head(head) for head in self.heads)
 
+    def check_heads(self, layers: int, heads_per_layer: int) -> None:
+        """Check that the model has the heads. Warn if they are the default heads, which belong to another model.
+
+        Args:
+            layers: number of layers of the model.
+            heads_per_layer: number of attention heads in each layer.
+
+        Raises:
+            UserError: the model lacks a head.
+        """
+        try:
+            check_heads(self.layer_heads, layers, heads_per_layer)
+        except UserError as error:
+            if not self._heads_of_another_model():
+                raise
+            what = f"{error.what}; the default heads belong to all-MiniLM-L6-v2"
+            raise UserError(what, where="heads", fix=_advice(self.model)) from None
+        if self._heads_of_another_model():
+            _warn(self.model)
+
+    def _heads_of_another_model(self) -> bool:
+        return self.heads in _HEADS_OF_MINILM and not is_minilm(self.model)
+
     @override
     def pinned(self) -> Self:
         from kpray.text.tagging import load_tagger
 
+        if self._heads_of_another_model():  # on the user's terminal: Ray does not show the lines of workers
+            _warn(self.model)
         return self.model_copy(update={"tagger": load_tagger(self.tagger).name})

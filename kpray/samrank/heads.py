@@ -17,9 +17,10 @@ from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.report.heat_map import draw_heads
 from kpray.report.progress import Progress
-from kpray.samrank.attention import HeadScores
+from kpray.samrank.attention import HeadScores, load_architecture
 from kpray.samrank.config import SAMRankConfig, head_name
-from kpray.samrank.predictor import PreparedDocument, SAMRank, best_of_groups, group_scores
+from kpray.samrank.predictor import SAMRank, best_of_groups, group_scores
+from kpray.samrank.prepared import PreparedDocument
 from kpray.samrank.scores import Redistribution, Weighting
 from kpray.text.candidates import CandidateRule
 from kpray.text.tagging import Tagger
@@ -33,11 +34,7 @@ Mode = tuple[Redistribution, Weighting]
 
 def all_heads(model: str) -> tuple[str, ...]:
     """Names of all heads of a model (`1-1`, `1-2`, ...), layer by layer."""
-    from transformers import AutoConfig
-
-    from kpray.pretrained import load_pretrained
-
-    architecture = load_pretrained(AutoConfig, model)
+    architecture = load_architecture(model)
     layers, heads = architecture.num_hidden_layers, architecture.num_attention_heads
     return tuple(head_name(layer, head) for layer in range(layers) for head in range(heads))
 

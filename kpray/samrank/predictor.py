@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,62 +14,35 @@ from typing_extensions import override
 
 from kpray.batches import BatchTokens
 from kpray.document import Document, Keyphrase
-from kpray.errors import RejectedDocument, UserError
-from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor
+from kpray.errors import RejectedDocument
+from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor, saved_folder
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained, load_tokenizer
-from kpray.samrank.attention import ATTENTION_NAME, HeadScores, head_scores
-from kpray.samrank.config import SAMRankConfig, check_heads
-from kpray.samrank.phrases import Occurrences, find_occurrences, phrase_scores
+from kpray.samrank.attention import (
+    EAGER_TYPES,
+    HeadScores,
+    attention_name,
+    cut_layers,
+    head_scores,
+    load_architecture,
+)
+from kpray.samrank.candidates import select_candidates
+from kpray.samrank.config import SAMRankConfig
+from kpray.samrank.phrases import Occurrences, find_occurrences, group_vectors, phrase_scores
+from kpray.samrank.prepared import PreparedDocument
 from kpray.samrank.scores import Redistribution, Weighting
+from kpray.selection import choose, similarity_to_seeds, unit_vectors
 from kpray.text.candidates import find_candidates
 from kpray.text.cleaning import Cleaned, clean
 from kpray.text.concepts import concept_keys
 from kpray.text.languages import primary_language
-from kpray.text.occurrences import Spans, StemmedText, without_overlaps
+from kpray.text.occurrences import StemmedText
 from kpray.text.stems import stem_phrase
 from kpray.text.tagging import load_tagger
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 BATCH_TOKENS = BatchTokens(cpu=1024)
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedDocument:
-    """A document after preprocessing on the CPU.
-
-    Attributes:
-        segments: int64 [tokens of the segment] token ids each, special tokens included.
-        spans: int32 [tokens, 2] character offsets in the text as given, special tokens left out.
-        occurrences: occurrences of the candidates.
-        phrases: text of each candidate's first occurrence.
-        groups: int64 [phrases], group of each phrase. Phrases with equal stems share a group; with the rule `extended`,
-            phrases of one concept do. Groups are numbered from 0 in order of appearance.
-        stems: stems of each phrase.
-        occurrence_spans: int32 [occurrences, 2], character offsets of `occurrences` in the text as given.
-        words: the stemmed words of the text, with offsets in the text as given.
-        phrase_words: int64 [phrases, 2], first of `words` and one past the last of each phrase's first occurrence.
-    """
-
-    segments: list[np.ndarray]
-    spans: np.ndarray
-    occurrences: Occurrences
-    phrases: list[str]
-    groups: np.ndarray
-    stems: list[str]
-    occurrence_spans: np.ndarray
-    words: StemmedText
-    phrase_words: np.ndarray
-
-    def offsets(self, groups: Sequence[int]) -> list[Spans]:
-        """For each group the spans of its phrases' occurrences, and of all words with the same stems."""
-        phrases = [np.flatnonzero(self.groups == group).tolist() for group in groups]
-        ranges = self.phrase_words.tolist()
-        found = iter(self.words.find([self.words.stems[slice(*ranges[one])] for several in phrases for one in several]))
-        by_phrase = np.split(self.occurrence_spans, self.occurrences.first_of_phrase[1:])
-        return [
-            without_overlaps([span for one in several for span in (*next(found), *map(tuple, by_phrase[one].tolist()))])
-            for several in phrases
-        ]
+VECTOR_TOKENS = 65536  # tokens of documents whose hidden states are in memory at once: 100 MB with MiniLM
+EAGER_BATCH_TOKENS = BatchTokens(cpu=1024, gpu=8192)  # the maps of all heads are in memory at once
 
 
 class SAMRank(Predictor[PreparedDocument]):
@@ -79,6 +52,8 @@ class SAMRank(Predictor[PreparedDocument]):
     """
 
     kind: ClassVar[str] = "samrank"
+    takes_options: ClassVar[bool] = True
+    gives_embeddings: ClassVar[bool] = True
 
     def __init__(self, config: SAMRankConfig) -> None:
         """Load the tokenizer, the tagger and the model's layers up to the last selected head.
@@ -86,24 +61,21 @@ class SAMRank(Predictor[PreparedDocument]):
         Raises:
             UserError: the model, a head, the tagger or the device is missing or not usable.
         """
-        from transformers import AutoConfig, AutoModel
+        from transformers import AutoModel
 
         self.config = config
         self.tagger = load_tagger(config.tagger)
-        architecture = load_pretrained(AutoConfig, config.model)
-        if architecture.is_encoder_decoder:
-            raise UserError(
-                f"{config.model!r} is an encoder-decoder model", where="model", fix="choose an encoder or a decoder"
-            )
-        check_heads(config.layer_heads, architecture.num_hidden_layers, architecture.num_attention_heads)
-        architecture.num_hidden_layers = 1 + max(layer for layer, _ in config.layer_heads)
+        architecture = load_architecture(config.model)
+        config.check_heads(architecture.num_hidden_layers, architecture.num_attention_heads)
+        cut_layers(architecture, 1 + max(layer for layer, _ in config.layer_heads))
+        self.batch_tokens = EAGER_BATCH_TOKENS if architecture.model_type in EAGER_TYPES else BATCH_TOKENS
 
         device = choose_device(config.device)
         self.model = load_pretrained(
             AutoModel,
             config.model,
             config=architecture,
-            attn_implementation=ATTENTION_NAME,
+            attn_implementation=attention_name(architecture),
             dtype=choose_dtype(config.dtype, device),
             use_safetensors=True,
         )
@@ -117,9 +89,7 @@ class SAMRank(Predictor[PreparedDocument]):
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.prefix, self.suffix = _special_tokens(self.tokenizer)
-        longest = architecture.max_position_embeddings
-        if tokenizer.pad_token_id is not None and architecture.model_type in ("roberta", "xlm-roberta", "camembert"):
-            longest -= tokenizer.pad_token_id + 1  # the first position of these models is pad_token_id + 1
+        longest = architecture.max_position_embeddings - _unused_positions(self.model)
         self.segment_tokens = min(config.segment_tokens or longest, longest)
         # Fails early if SAMRank cannot read the model's attention.
         self.score_segments([np.zeros(2 + len(self.prefix) + len(self.suffix), dtype=np.int64)])
@@ -132,6 +102,9 @@ class SAMRank(Predictor[PreparedDocument]):
         cleaned = Cleaned(document.text) if as_given else clean(document.text, primary_language(document.lang))
         text = cleaned.text
         words, candidates = find_candidates(text, document.lang, self.config.candidates, self.tagger)
+        text_words = StemmedText.of(text, document.lang)
+        if not self.selection.plain:
+            candidates = select_candidates(candidates, self.selection, text_words, words, document.lang)
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
         ids = np.array(encoding.ids, dtype=np.int64)
         spans = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
@@ -148,7 +121,6 @@ class SAMRank(Predictor[PreparedDocument]):
         stems = keys = [stem_phrase(phrase, document.lang) for phrase in phrases]
         if self.config.candidates == "extended" and primary_language(document.lang) == "en":
             keys = concept_keys(phrases, words.texts, [(start, end) for start, end in first_words.tolist()])
-        text_words = StemmedText.of(text, document.lang)
         starts = word_spans[occurrences.words[:, 0], 0]
         ends = word_spans[occurrences.words[:, 1] - 1, 1]
         phrase_words = [
@@ -167,6 +139,7 @@ class SAMRank(Predictor[PreparedDocument]):
             occurrence_spans=cleaned.given_spans(np.stack([starts, ends], axis=1)),
             words=StemmedText(text_words.stems, cleaned.given_spans(text_words.spans)),
             phrase_words=np.stack(phrase_words, axis=1),
+            lang=document.lang,
         )
 
     @override
@@ -175,17 +148,36 @@ class SAMRank(Predictor[PreparedDocument]):
 
     @override
     def predict_prepared(self, prepared: Sequence[PreparedDocument], top: int) -> list[Explanation]:
-        scores = iter(self.score_segments([segment for document in prepared for segment in document.segments]))
+        if not self._needs_vectors():
+            return self._predict(prepared, top)
+        explanations: list[Explanation] = []
+        tokens = np.cumsum([self.tokens(document) for document in prepared]) // VECTOR_TOKENS
+        for _, group in groupby(range(len(prepared)), lambda index: tokens[index]):
+            explanations += self._predict([prepared[index] for index in group], top)
+        return explanations
+
+    def _predict(self, prepared: Sequence[PreparedDocument], top: int) -> list[Explanation]:
+        segments = [segment for document in prepared for segment in document.segments]
+        scores = iter(self.score_segments(segments, hidden=self._needs_vectors()))
         return [self._rank(document, [next(scores) for _ in document.segments], top) for document in prepared]
 
+    def _needs_vectors(self) -> bool:
+        options = self.selection.options
+        return bool(self.selection.embeddings or options.diversity or options.seeds)
+
     def score_segments(
-        self, segments: Sequence[np.ndarray], modes: Sequence[tuple[Redistribution, Weighting]] | None = None
+        self,
+        segments: Sequence[np.ndarray],
+        modes: Sequence[tuple[Redistribution, Weighting]] | None = None,
+        *,
+        hidden: bool = False,
     ) -> list[HeadScores]:
         """Score the tokens of each segment with the selected heads.
 
         Args:
             segments: int64 [tokens] token ids each, special tokens included.
             modes: see `head_scores`; None: the configured mode.
+            hidden: also return hidden states.
 
         Returns:
             One `HeadScores` per segment, special tokens left out.
@@ -195,11 +187,19 @@ class SAMRank(Predictor[PreparedDocument]):
             segments,
             self.config.layer_heads,
             muted=self.muted,
-            batch_tokens=BATCH_TOKENS.choose(self.config.batch_tokens, self.model.device),
+            batch_tokens=self.batch_tokens.choose(self.config.batch_tokens, self.model.device),
             modes=modes or [(self.config.redistribution, self.config.weighting)],
+            hidden=hidden,
         )
         text = slice(len(self.prefix), -len(self.suffix) or None)
-        return [HeadScores(scores.global_[:, text], scores.proportional[:, :, text]) for scores in found]
+        return [
+            HeadScores(
+                scores.global_[:, text],
+                scores.proportional[:, :, text],
+                None if scores.hidden is None else scores.hidden[text],
+            )
+            for scores in found
+        ]
 
     def _rank(self, document: PreparedDocument, segments: list[HeadScores], top: int) -> Explanation:
         if not segments:
@@ -210,13 +210,54 @@ class SAMRank(Predictor[PreparedDocument]):
         scores = group_scores(phrases[None], document.groups, self.config.merge_stems)[0]
         spelling = best_of_groups(phrases[None], document.groups)[0]
         # 0: every occurrence is a part of a longer phrase (Sec. 3.5)
-        ranked = [group for group in np.argsort(-scores, kind="stable")[:top].tolist() if scores[group] > 0]
-        shares = _shares_of_best(scores)
+        ranked = [group for group in np.argsort(-scores, kind="stable").tolist() if scores[group] > 0]
+        shares = _shares_of_best(scores)[ranked]
+        vectors = None
+        if self.selection.plain:
+            ranked, shares = ranked[:top], shares[:top]
+        else:
+            stems = [document.stems_of(spelling[group]) for group in ranked]
+            if self._needs_vectors():
+                hidden = np.concatenate([segment.hidden for segment in segments if segment.hidden is not None])
+                vectors = group_vectors(hidden, document.occurrences, document.groups)[ranked]
+            chosen, shares = choose(
+                shares,
+                stems,
+                lambda: [len(spans) for spans in document.offsets(ranked)],
+                self.selection.options,
+                top,
+                vectors=vectors,
+                seeded=self._similarity_to_seeds(stems, vectors, document.lang),
+            )
+            ranked, shares = [ranked[index] for index in chosen], shares[chosen]
+            vectors = vectors[chosen] if vectors is not None and self.selection.embeddings else None
         keyphrases = [
-            Keyphrase(document.phrases[spelling[group]], shares[group], present=True, offsets=offsets)
-            for group, offsets in zip(ranked, document.offsets(ranked), strict=True)
+            Keyphrase(document.phrases[spelling[group]], score, present=True, offsets=offsets)
+            for group, score, offsets in zip(ranked, shares.tolist(), document.offsets(ranked), strict=True)
         ]
-        return Explanation(keyphrases, document.spans, share_of_best(tokens).mean(axis=0))
+        return Explanation(keyphrases, document.spans, share_of_best(tokens).mean(axis=0), embeddings=vectors)
+
+    def _similarity_to_seeds(
+        self, stems: Sequence[Sequence[str]], vectors: np.ndarray | None, lang: str
+    ) -> np.ndarray | None:
+        """Similarity of each phrase to the most similar seed, in [0, 1]: float64 [phrases]; None without seeds.
+
+        A seed has the mean of its hidden states in a text of its own, because it need not occur in the document.
+        """
+        seeds = self.selection.options.seeds
+        if not seeds or vectors is None:
+            return None
+        if self.selection.seed_vectors is None:
+            ids = [self.tokenizer.encode(seed, add_special_tokens=False).ids for seed in seeds]
+            room = self.segment_tokens - len(self.prefix) - len(self.suffix)
+            found = self.score_segments(
+                [np.array([*self.prefix, *row[:room], *self.suffix]) for row in ids], hidden=True
+            )
+            states = [each.hidden for each in found if each.hidden is not None]
+            self.selection.seed_vectors = unit_vectors(np.stack([each.mean(axis=0) for each in states]))
+        cosines = np.clip((unit_vectors(vectors) @ self.selection.seed_vectors.T).max(axis=1), 0, 1)
+        similar: np.ndarray = np.maximum(cosines, similarity_to_seeds(stems, self.selection.seeds(lang)))
+        return similar
 
     def token_scores(self, segments: Sequence[HeadScores]) -> np.ndarray:
         """Token scores by Eq. 6, or the configured part of it: float64 [heads, tokens of the document]."""
@@ -242,11 +283,12 @@ class SAMRank(Predictor[PreparedDocument]):
 
     @override
     def describe(self) -> dict[str, Any]:
-        return {"predictor": self.kind, "tagger": self.tagger.name, "config": self.config.model_dump(mode="json")}
+        config = self.config.model_dump(mode="json")
+        return {"predictor": self.kind, "tagger": self.tagger.name, "config": config, **self.selection.describe()}
 
     @override
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def save(self, folder: str | Path) -> None:
+        folder = saved_folder(folder)
         contents = {"kind": self.kind, "config": self.config.model_dump(mode="json")}
         (folder / PREDICTOR_FILE).write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
 
@@ -296,10 +338,18 @@ def share_of_best(scores: np.ndarray) -> np.ndarray:
     return scores / np.where(best > 0, best, 1)
 
 
-def _shares_of_best(scores: np.ndarray) -> list[float]:
+def _shares_of_best(scores: np.ndarray) -> np.ndarray:
     """Scores divided by the best one, in [0, 1]. Six digits keep all ranks, because `group_scores` rounds to five."""
-    shares: list[float] = np.round(share_of_best(scores[None])[0], 6).tolist()
+    shares: np.ndarray = np.round(share_of_best(scores[None])[0], 6)
     return shares
+
+
+def _unused_positions(model: Any) -> int:
+    """Number of position embeddings before that of the first token (RoBERTa, MPNet): the padding's and those below."""
+    tables = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
+    return max(
+        (table.padding_idx + 1 for table in tables if getattr(table, "padding_idx", None) is not None), default=0
+    )
 
 
 def _special_tokens(tokenizer: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from kpray.errors import UserError
+from kpray.hub import pin_name
 from kpray.registry import KINDS, MethodSections, kind_of, pin_config, predictor_version, section_of
 from kpray.settings import Settings, validate_settings
 
@@ -169,6 +170,6 @@ def served_models(config: ServeConfig) -> tuple[ServedModel, ...]:
 def _pin(name: str, predictor: str, config: ServeConfig, others: list[str]) -> ServedModel:
     pinned = pin_config(predictor, section_of(predictor, config, others))
     if predictor not in KINDS:  # the current folder of replicas differs
-        predictor = str(Path(predictor).resolve())
+        predictor = pin_name(predictor)
     version = predictor_version(predictor, pinned, config.version)
     return ServedModel(name, kind_of(predictor), predictor, pinned, version)

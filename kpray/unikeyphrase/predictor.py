@@ -14,9 +14,9 @@ from typing_extensions import override
 
 from kpray.document import Document, Keyphrase
 from kpray.errors import UserError
-from kpray.predictor import Explanation, Predictor, read_training, write_predictor_file
+from kpray.predictor import Explanation, Predictor, read_training, saved_folder, write_predictor_file
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained
-from kpray.selection import with_offsets
+from kpray.selection import select_generated
 from kpray.text.edges import phrase_span, trim_phrase
 from kpray.text.generated import split_target
 from kpray.text.stems import contains_phrase, stemmed_words
@@ -60,6 +60,7 @@ class UniKeyphrase(Predictor[PreparedDocument]):
     """
 
     kind: ClassVar[str] = "unikeyphrase"
+    takes_options: ClassVar[bool] = True
 
     def __init__(self, config: UniKeyphraseConfig) -> None:
         """Load a folder that training or `save` wrote.
@@ -71,7 +72,7 @@ class UniKeyphrase(Predictor[PreparedDocument]):
         folder = config.folder
         self.config = config.checked()
         device = choose_device(config.device)
-        self.encoder = Encoder(config.model)
+        self.encoder = Encoder(str(folder))
         self.model = load_model(folder, choose_dtype(config.dtype, device), device)
         if self.encoder.vocabulary_size > self.model.config.vocab_size:
             raise UserError(
@@ -102,17 +103,17 @@ class UniKeyphrase(Predictor[PreparedDocument]):
     def _explain(self, document: PreparedDocument, reading: Reading, top: int) -> Explanation:
         probabilities = label_probabilities(reading.label_logits, self.config.decode.outside_bias)
         keyphrases = rank_keyphrases(document, probabilities, split_phrases(reading, self.encoder))
-        keyphrases = with_offsets(keyphrases[:top], document.text, document.lang)
+        keyphrases = select_generated(keyphrases, document.text, document.lang, self.selection, top)
         return Explanation(keyphrases, document.source.spans[1:-1], 1 - probabilities[:, OUTSIDE])
 
     @override
     def describe(self) -> dict[str, Any]:
         config = self.config.model_dump(mode="json")
-        return {"predictor": self.kind, "config": config, "training": self.training}
+        return {"predictor": self.kind, "config": config, "training": self.training, **self.selection.describe()}
 
     @override
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def save(self, folder: str | Path) -> None:
+        folder = saved_folder(folder)
         before = self.config.folder
         if folder.resolve() != before.resolve():
             for name in ("config.json", "model.safetensors"):

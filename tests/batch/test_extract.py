@@ -15,7 +15,7 @@ import pytest
 from kpray.batch.chunks import read_source
 from kpray.batch.config import BatchConfig
 from kpray.batch.extract import BatchRun, _PredictChunk, check_manifest, placement
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.sources import Source, find_sources
 from kpray.errors import UserError
 from kpray.samrank.config import SAMRankConfig
@@ -32,7 +32,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def run(tmp_path: Path, model: str) -> BatchRun:
     config = {"model": model, "heads": ["2-1"]}
-    run = BatchRun(tmp_path / "output", "samrank", config, top=10, lang="en", limits=Limits(), chunk_records=2)
+    run = BatchRun(tmp_path / "output", "samrank", config, top=10, reading=Reading(lang="en"), chunk_records=2)
     (run.state / "rejects").mkdir(parents=True)
     return run
 
@@ -84,9 +84,9 @@ def test_few_chunks_have_a_small_pool(actors: int | None, chunks: int, size: int
 
 def test_run_has_a_resolved_configuration(tmp_path: Path, model: str, nltk_tagger: None) -> None:
     config, batch = {"model": model}, BatchConfig(chunk_records=7)
-    run = BatchRun.pinned(tmp_path / "output", "samrank", config, 5, "fr", Limits(), batch)
+    run = BatchRun.pinned(tmp_path / "output", "samrank", config, 5, Reading(lang="fr"), batch)
     assert run.config == SAMRankConfig(model=model, tagger="nltk").model_dump(mode="json")
-    assert (run.top, run.lang, run.chunk_records, run.output) == (5, "fr", 7, tmp_path / "output")
+    assert (run.top, run.reading.lang, run.chunk_records, run.output) == (5, "fr", 7, tmp_path / "output")
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpray.corpus.fields import FIELDS, parse_fields, parse_json
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Limits, Reading
 from kpray.document import Document, Record
 from kpray.errors import RejectedDocument
 
 
 def parse(fields: dict[str, Any], lang: str = "en", limits: Limits | None = None) -> Record:
-    return parse_fields(fields, source="in/a.jsonl", line=7, lang=lang, limits=limits or Limits())
+    return parse_fields(fields, source="in/a.jsonl", line=7, reading=Reading(lang=lang, limits=limits or Limits()))
 
 
 def test_full_record() -> None:
@@ -147,13 +147,13 @@ NO_TEXT = "no text: one of these fields is needed: title, abstract, text, docume
         ({"title": "  "}, NO_TEXT),
         ({"text": 3}, "field text: expected a string, found an integer"),
         ({"text": True}, "field text: expected a string, found a boolean"),
-        ({"document": ["a", "b"]}, "field document: expected a string, found a list"),
+        ({"document": ["a", 3]}, "field document: item 2 is an integer, not a string"),
         ({"abstract": {}, "text": "B"}, "field abstract: expected a string, found an object"),
         ({"title": 1.5, "text": "B"}, "field title: expected a string, found a decimal number"),
         ({"text": b"bytes"}, "field text: expected a string, found bytes"),
         ({"text": "B", "lang": ["en"]}, "field lang: expected a string, found a list"),
-        ({"text": "B", "id": 1.5}, "field id: expected a string or an integer, found a decimal number"),
-        ({"text": "B", "id": True}, "field id: expected a string or an integer, found a boolean"),
+        ({"text": "B", "id": [1]}, "field id: expected a string or another single value, found a list"),
+        ({"text": "B", "id": {"a": 1}}, "field id: expected a string or another single value, found an object"),
         ({"text": "B", "keyphrases": 3}, "field keyphrases: expected a list of strings, found an integer"),
         ({"text": "B", "keywords": {"a": 1}}, "field keywords: expected a list of strings, found an object"),
         ({"text": "B", "keyphrases": ["a", None]}, "field keyphrases: item 2 is null, not a string"),

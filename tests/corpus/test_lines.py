@@ -28,7 +28,7 @@ NO_TEXT = "no text: one of these fields is needed: title, abstract, text, docume
         (BOM, []),
         (b"\n", []),
         (b"{}\n" + GOOD, [f"1: {NO_TEXT}", "good"]),
-        (b"\xff\xfe{\n" + GOOD, ["1: not UTF-8 at byte 1", "good"]),
+        (b"\xff\xc3\xa9{\n" + GOOD, ["1: not UTF-8 at byte 1", "good"]),
         (GOOD + b"\n\n" + b'{"text": "cut', ["good", "3: not JSON: Unterminated string starting at column 10"]),
         (b'{"text": "a\\u0000b"}', ["a\0b"]),
     ],
@@ -107,7 +107,7 @@ REST = "the rest of the file cannot be read: not JSON:"
         (GOOD + b"\nnothing\n" + GOOD, ["good", "2: not JSON: Expecting value at column 1", "good"]),
         (b"[" + GOOD + b",\n12,\n" + GOOD + b"]", ["good", "2: expected a JSON object, found an integer", "good"]),
         (b"12", ["1: expected a JSON object, found an integer"]),
-        (b'[\n{"text": "caf\xe9"},' + GOOD + b"]", ["2: not UTF-8 at byte 14", "good"]),
+        (b'[\n{"text": "caf\xe9\xc3\xa9"},' + GOOD + b"]", ["2: not UTF-8 at byte 14", "good"]),
         (b'[{"text": "caf\xc3\xa9 \\ud83d\\ude00"}]', ["café \U0001f600"]),
         (
             b"[" + GOOD + b",\n" + GOOD,

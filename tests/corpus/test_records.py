@@ -67,7 +67,7 @@ GOOD = b'{"id": "x", "text": "good"}'
         (b"\n\nPlain\n\n" + GOOD, ['Plain\n\n{"id": "x", "text": "good"}']),
         (b"", [""]),
         (b"\n\n", [""]),
-        (b"caf\xe9", ["1: not UTF-8 at byte 4"]),
+        (b"caf\xe9\xc3\xa9", ["1: not UTF-8 at byte 4"]),
         (b"x" * 60, ["1: the file is larger than the limit of 50 bytes (limits.max_record_bytes)"]),
         (b"x y z\n" * 9, ["1: the file is larger than the limit of 50 bytes (limits.max_record_bytes)"]),
     ],

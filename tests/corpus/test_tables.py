@@ -28,7 +28,10 @@ def test_csv_row_is_a_record_with_the_line_it_starts_on(read: Any, tmp_path: Any
     ]
 
 
-NO_TEXT = "no text: one of these fields is needed: title, abstract, text, document, body, content, contents, src"
+NO_COLUMN = (
+    "no column of text: one of these fields is needed: title, abstract, text, document, body, content, contents, src, "
+    "or --text-field"
+)
 REST = "the rest of the file cannot be read:"
 
 
@@ -44,13 +47,13 @@ REST = "the rest of the file cannot be read:"
         (b"text,id\n,\n", [""]),
         (b'text,id\n5" disk,1\n', ['5" disk']),
         ("text,id\ncafé,1\n".encode(), ["café"]),
-        (b"text,id\ncaf\xe9,1\nb,2\n", ["2: not UTF-8", "b"]),
+        (b"text,id\ncaf\xe9\xc3\xa9,1\nb,2\n", ["2: not UTF-8", "b"]),
         (b"text,id\na\0,1\nb,2\n", ["2: the row contains NUL bytes", "b"]),
         (b"text,id\na\nb,2\n", ["2: the row has 1 fields, but the header has 2", "b"]),
         (b"text,id\na,1,2\nb,2\n", ["2: the row has 3 fields, but the header has 2", "b"]),
         (b'text,id\na,1\n"b,2\nc,3\n', ["a", f"3: {REST} a quote is not closed"]),
         (b'"text,id\na,1\n', [f"1: {REST} a quote is not closed"]),
-        (b"author\nx\n", [f"2: {NO_TEXT}"]),
+        (b"author\nx\n", [f"1: {NO_COLUMN}; the columns are: author"]),
     ],
 )
 def test_csv(contents: bytes, expected: list[str], read: Any, bodies: Any) -> None:
@@ -109,7 +112,8 @@ def test_parquet_columns_and_rows(read: Any, tmp_path: Any) -> None:
             pa.array([b"a", b"b"]),
             ["1: field text: expected a string, found bytes", "2: field text: expected a string, found bytes"],
         ),
-        (pa.array([["a"], None]), ["1: field text: expected a string, found a list", None]),
+        (pa.array([["a"], None]), ["a", None]),
+        (pa.array([[1], None]), ["1: field text: item 1 is an integer, not a string", None]),
         (pa.array([{"a": 1}, None]), ["1: field text: expected a string, found an object", None]),
         (
             pa.array(["x" * 51, "y" * 50]),
@@ -123,9 +127,9 @@ def test_parquet_values(column: Any, expected: list[str | None], read: Any, bodi
     assert [text[: len(start)] for text, start in zip(found, starts, strict=True)] == starts
 
 
-def test_parquet_without_a_known_column_rejects_every_row(read: Any) -> None:
-    results = read("a.parquet", parquet(pa.table({"author": ["a", "b", "c"]})))
-    assert [(result.line, result.reason[:8]) for result in results] == [(n, "no text:") for n in (1, 2, 3)]
+def test_parquet_without_a_known_column_is_one_reject(read: Any, bodies: Any) -> None:
+    table = pa.table({"author": ["a", "b", "c"], "year": [1, 2, 3]})
+    assert bodies(read("a.parquet", parquet(table))) == [f"1: {NO_COLUMN}; the columns are: author, year"]
 
 
 def test_parquet_row_that_is_not_utf8_is_one_reject(read: Any, bodies: Any) -> None:

@@ -10,15 +10,12 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
-    AlbertConfig,
     AutoModel,
     BartConfig,
     BertConfig,
-    DebertaV2Config,
     GPT2Config,
     LlamaConfig,
     MistralConfig,
-    MPNetConfig,
     PreTrainedConfig,
     PreTrainedTokenizerFast,
     RobertaConfig,
@@ -35,7 +32,7 @@ SENTENCES = (
     "Experiments on bilingual corpora confirm that attention maps rank phrases well.",
 )
 
-_SIZES: dict[str, Any] = {
+SIZES: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": LAYERS,
     "num_attention_heads": HEADS,
@@ -109,13 +106,19 @@ def save_model(folder: Path, config: PreTrainedConfig, tokenizer: PreTrainedToke
 
 def save_bert(folder: Path) -> TinyModel:
     tokenizer = word_pieces()
-    return TinyModel(save_model(folder, BertConfig(vocab_size=len(tokenizer), **_SIZES), tokenizer), (2,), (3,), -1)
+    return TinyModel(save_model(folder, BertConfig(vocab_size=len(tokenizer), **SIZES), tokenizer), (2,), (3,), -1)
+
+
+def save_sized_bert(folder: Path, *, layers: int, heads: int) -> str:
+    tokenizer = word_pieces()
+    sizes = {**SIZES, "hidden_size": 4 * heads, "num_hidden_layers": layers, "num_attention_heads": heads}
+    return save_model(folder, BertConfig(vocab_size=len(tokenizer), **sizes), tokenizer)
 
 
 def save_roberta(folder: Path) -> TinyModel:
     """BERT whose positions start after the id of the padding token, so that it reads fewer tokens."""
     tokenizer = word_pieces()
-    config = RobertaConfig(vocab_size=len(tokenizer), pad_token_id=0, bos_token_id=2, eos_token_id=3, **_SIZES)
+    config = RobertaConfig(vocab_size=len(tokenizer), pad_token_id=0, bos_token_id=2, eos_token_id=3, **SIZES)
     return TinyModel(save_model(folder, config, tokenizer), (2,), (3,), -1, MOST_TOKENS - 1)
 
 
@@ -137,7 +140,7 @@ def save_gpt2(folder: Path) -> TinyModel:
 def save_llama(folder: Path) -> TinyModel:
     """Llama with grouped-query attention: two query heads share one key head."""
     tokenizer = bytes_bpe(start=True)
-    config = LlamaConfig(vocab_size=len(tokenizer), num_key_value_heads=2, bos_token_id=0, eos_token_id=1, **_SIZES)
+    config = LlamaConfig(vocab_size=len(tokenizer), num_key_value_heads=2, bos_token_id=0, eos_token_id=1, **SIZES)
     return TinyModel(save_model(folder, config, tokenizer), (0,), (), 0)
 
 
@@ -145,7 +148,7 @@ def save_mistral(folder: Path) -> TinyModel:
     """Llama with a sliding window of eight tokens."""
     tokenizer = bytes_bpe(start=True)
     config = MistralConfig(
-        vocab_size=len(tokenizer), num_key_value_heads=2, sliding_window=8, bos_token_id=0, eos_token_id=1, **_SIZES
+        vocab_size=len(tokenizer), num_key_value_heads=2, sliding_window=8, bos_token_id=0, eos_token_id=1, **SIZES
     )
     return TinyModel(save_model(folder, config, tokenizer), (0,), (), 0)
 
@@ -169,21 +172,6 @@ def save_bart(folder: Path) -> str:
         max_position_embeddings=MOST_TOKENS,
     )
     return save_model(folder, config, tokenizer)
-
-
-def save_albert(folder: Path) -> str:
-    tokenizer = word_pieces()
-    return save_model(folder, AlbertConfig(vocab_size=len(tokenizer), embedding_size=32, **_SIZES), tokenizer)
-
-
-def save_deberta(folder: Path) -> str:
-    tokenizer = word_pieces()
-    return save_model(folder, DebertaV2Config(vocab_size=len(tokenizer), **_SIZES), tokenizer)
-
-
-def save_mpnet(folder: Path) -> str:
-    tokenizer = word_pieces()
-    return save_model(folder, MPNetConfig(vocab_size=len(tokenizer), **_SIZES), tokenizer)
 
 
 SAVE: dict[str, Callable[[Path], TinyModel]] = {
