@@ -217,6 +217,22 @@ def test_options_of_a_request(browser: Browser, address: str) -> None:
         assert page.locator("#result").is_hidden()
 
 
+def test_options_change_the_keyphrases(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        expect(page.locator("#top")).to_have_attribute("max", "100")
+        page.get_by_text("Options", exact=True).click()
+        page.get_by_label("Stop words").fill("graphs, dense")
+        submit(page, TEXT)
+        phrases = page.locator("#present b")
+        expect(phrases.first).to_be_visible()
+        assert not [phrase for phrase in phrases.all_inner_texts() if "graphs" in phrase]
+        assert '"stop_words":["graphs","dense"]' in page.locator("#curl").inner_text()
+        page.get_by_label("Stop words").fill("two words")
+        submit(page, TEXT)
+        expect(page.get_by_role("alert")).to_contain_text("stop_words")
+        screenshot(page, "options")
+
+
 def test_every_option_of_a_request_has_a_field(browser: Browser, address: str) -> None:
     schema = httpx.get(f"{address}openapi.json").json()["components"]["schemas"]["KeyphrasesRequest"]
     with opened(browser, address) as page:

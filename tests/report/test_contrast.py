@@ -18,7 +18,7 @@ SHADES = ("s1", "s2", "s3", "s4")
 
 def colours(files: tuple[Path, ...], *, dark: bool) -> dict[str, str]:
     """The variables of a page with their colours, such as `ffffff`."""
-    found = {}
+    found: dict[str, str] = {}
     for file in files:
         light_rules, dark_rules = re.split(r"@media \(prefers-color-scheme: dark\)", file.read_text("utf-8"))
         found |= dict(_VARIABLE.findall(light_rules))
