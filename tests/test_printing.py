@@ -194,7 +194,7 @@ def test_page_has_a_legend_ranks_and_contrast(tmp_path: Path, monkeypatch: pytes
     assert "the word scores higher than" in shown
     for level, share in enumerate(("50%", "70%", "80%", "90%"), 1):
         assert f'<span class="s{level}">{share}</span>' in shown
-    assert '<span class="s4"><span class="l0"><span class="l1" data-rank="1 2">networks</span></span></span>' in shown
+    assert '<span class="s4"><span class="l0"><span class="l1" data-rank="1, 2">networks</span></span></span>' in shown
     assert "<li>deep networks <small>0.9000</small></li>" in shown
 
 
@@ -202,7 +202,7 @@ def test_page_has_a_legend_ranks_and_contrast(tmp_path: Path, monkeypatch: pytes
 def test_json_is_one_value(documents: int, capsys: pytest.CaptureFixture[str]) -> None:
     with Printer("json", MADE_BY, None, VERSION) as printer:
         for place in range(documents):
-            printer.print(Document(str(place), "网络"), explanation([(0, 2)], [1.0], "网络"))
+            printer.print(Document(str(place), "网络", lang="en"), explanation([(0, 2)], [1.0], "网络"))
     written = json.loads(capsys.readouterr().out)
     assert written["made_by"] == MADE_BY
     assert written["version"] == VERSION
@@ -233,9 +233,9 @@ def test_configuration_is_said_once_for_all_json_lines(capsys: pytest.CaptureFix
 
 def test_absent_phrases_and_none_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
     with Printer("table", {"predictor": "x"}, None, VERSION) as printer:
-        printer.print(Document("1", ""), Explanation([], np.zeros((0, 2), np.int32), np.zeros(0)))
+        printer.print(Document("1", "", lang="en"), Explanation([], np.zeros((0, 2), np.int32), np.zeros(0)))
         generated = [Keyphrase("graph theory", 0.25, present=False)]
-        printer.print(Document("2", ""), Explanation(generated, np.zeros((0, 2), np.int32), np.zeros(0)))
+        printer.print(Document("2", "", lang="en"), Explanation(generated, np.zeros((0, 2), np.int32), np.zeros(0)))
     out, err = capsys.readouterr()
     assert out == "1\n  (no keyphrases)\n\n2\n    0.2500  graph theory  (absent)\n"
     assert err == "kpray: x\n"
