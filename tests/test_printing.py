@@ -275,7 +275,7 @@ def test_nothing_else_prints() -> None:
 
 
 def test_origin_of_a_record_is_part_of_json(capsys: pytest.CaptureFixture[str]) -> None:
-    with Printer("jsonl", MADE_BY, None) as printer:
+    with Printer("jsonl", MADE_BY, None, "0123456789ab") as printer:
         printer.print(Document("1", "网络"), explanation([], [], "网络"), {"source": "a.csv", "line": 7})
     row = json.loads(capsys.readouterr().out)
     assert (row["id"], row["source"], row["line"]) == ("1", "a.csv", 7)

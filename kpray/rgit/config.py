@@ -66,6 +66,9 @@ class RGITSettings(ReadingSettings, JobSettings):
     train_generator: OptimConfig = GENERATOR_OPTIM
     """Optimizer and schedule of the generator."""
     run: RunConfig = RunConfig()
+    local: bool = False
+    """Train the models in this process with plain PyTorch, without Ray Train and DeepSpeed. Retrieval and mining still
+    run on Ray Data."""
     batch: BatchConfig = BatchConfig()
 
     @model_validator(mode="after")

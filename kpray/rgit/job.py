@@ -67,6 +67,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
         train_retriever=job.train_retriever,
         train_generator=job.train_generator,
         run=job.run,
+        local=job.local,
         batch=job.batch,
     )
     with Activity("reading the documents"):

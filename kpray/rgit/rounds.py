@@ -55,6 +55,7 @@ class Models:
     train_retriever: OptimConfig
     train_generator: OptimConfig
     run: RunConfig
+    local: bool
     batch: BatchConfig
 
 
@@ -226,6 +227,7 @@ class RoundSteps:
             "optim": optim.model_dump(mode="json"),
             "valid_documents": self.models.run.valid_documents,
             "validate_every": self.models.run.validate_every,
+            "local": self.models.local,
             "documents": [_digest(records), _digest(valid)],
         }
 
@@ -241,6 +243,7 @@ class RoundSteps:
                 limits=self.limits,
                 optim=optim,
                 run=self.models.run,
+                local=self.models.local,
             )
             state = train(task, job)
             best = folder / "best"

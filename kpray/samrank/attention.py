@@ -145,8 +145,6 @@ def cut_layers(architecture: PreTrainedConfig, layers: int) -> None:
     """
     if architecture.model_type in FUSED_TYPES:
         architecture.num_hidden_layers = layers
-        if getattr(architecture, "layer_types", None):  # whether each layer has a sliding window
-            architecture.layer_types = architecture.layer_types[:layers]
 
 
 def attention_name(architecture: PreTrainedConfig) -> str:
@@ -212,12 +210,13 @@ def head_scores(
         real_BN = to_device(torch.from_numpy(real), device)
         muted_BN = to_device(torch.from_numpy(muted_positions), device)
         collector = _Collector(heads_by_layer, real_BN, muted_BN, modes, hidden)
+        eager = model.config.model_type in EAGER_TYPES  # without a mask, DeBERTa would warn about padding
         padded = min(lengths) < max(lengths)
         inputs = {
             "input_ids": to_device(torch.from_numpy(ids), device),
-            "attention_mask": real_BN.long() if padded else None,
+            "attention_mask": real_BN.long() if padded or eager else None,
         }
-        if model.config.model_type in EAGER_TYPES:
+        if eager:
             output = model(**inputs, output_attentions=True)
             maps = output.attentions
             for layer, selected in heads_by_layer.items():

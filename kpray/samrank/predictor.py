@@ -71,12 +71,13 @@ class SAMRank(Predictor[PreparedDocument]):
         self.batch_tokens = EAGER_BATCH_TOKENS if architecture.model_type in EAGER_TYPES else BATCH_TOKENS
 
         device = choose_device(config.device)
+        dtype = "float32" if architecture.model_type == "deberta" else config.dtype  # its code mixes formats
         self.model = load_pretrained(
             AutoModel,
             config.model,
             config=architecture,
             attn_implementation=attention_name(architecture),
-            dtype=choose_dtype(config.dtype, device),
+            dtype=choose_dtype(dtype, device),
             use_safetensors=True,
         )
         self.model = self.model.to(device).eval()

@@ -17,7 +17,7 @@ from tests.commands import ROOT, Finished, RunHere
 from tests.integration.conftest import StartJob
 
 JOB = ROOT / "jobs/rgit.py"
-OPTIONS = ("--config", "planted-small", "--rgit.rounds", "1")  # two minutes, mostly for starting processes
+OPTIONS = ("--config", "planted-small", "--rgit.rounds", "1", "--local")
 
 
 def report_of(output: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from transformers import AutoConfig, AutoModel
 
 from kpray.document import Document
@@ -102,6 +103,24 @@ def test_scores_equal_those_of_the_maps_of_the_whole_model(
             for part, values in (("global", scores.global_), ("proportional", scores.proportional[0])):
                 expected = token_scores(maps[head], -1, SAMRankConfig.model_validate({"score": part}))
                 np.testing.assert_allclose(values[row], expected, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_scores_in_half_precision_are_close(case: str, saved: Callable[[str], str]) -> None:
+    random = np.random.default_rng(1)
+    # The windows of the last rows of padding contain nothing but padding.
+    segments = [random.integers(5, 100, length) for length in (40, 4)]
+    by_dtype = {}
+    for dtype in ("float32", "float16"):
+        predictor = SAMRank(
+            SAMRankConfig.model_validate({"model": saved(case), "heads": ("1-2", "4-3"), "dtype": dtype})
+        )
+        expected = torch.float32 if case == "deberta" else getattr(torch, dtype)
+        assert predictor.model.dtype == expected
+        by_dtype[dtype] = predictor.score_segments(segments)
+    for full, half in zip(*by_dtype.values(), strict=True):
+        np.testing.assert_allclose(half.global_, full.global_, rtol=0.05, atol=0.05)
+        np.testing.assert_allclose(half.proportional, full.proportional, rtol=0.05, atol=0.05)
 
 
 def test_maps_show_the_options_of_their_types(saved: Callable[[str], str]) -> None:
