@@ -35,7 +35,7 @@ def _option(name: str) -> Any:
 
 Integer = BeforeValidator(_integer)
 Phrases = list[Annotated[str, Field(max_length=_PHRASE_CHARACTERS, pattern=r"\S"), AfterValidator(_whole)]]
-Words = list[Annotated[str, Field(max_length=_PHRASE_CHARACTERS, pattern=r"^\S+$"), AfterValidator(_whole)]]
+Words = list[Annotated[str, Field(max_length=_PHRASE_CHARACTERS), AfterValidator(_whole)]]
 Lang = Annotated[str, Field(min_length=1, max_length=35), AfterValidator(_whole)]
 
 
@@ -80,7 +80,10 @@ class KeyphrasesRequest(_Message):
 
     def selection(self) -> SelectionOptions:
         """The options that select keyphrases."""
-        return SelectionOptions(**{name: getattr(self, name) for name in SelectionOptions.model_fields})
+        values = {name: getattr(self, name) for name in SelectionOptions.model_fields}
+        # The JSON schemas of clients differ in what `$` and white space are, so a string may have several words here.
+        values["stop_words"] = [word for text in self.stop_words for word in text.split()]
+        return SelectionOptions(**values)
 
 
 def request_model(models: Sequence[str], documents: int, top: int) -> type[KeyphrasesRequest]:

@@ -70,7 +70,7 @@ def test_options_are_those_of_the_predictor(start_service: StartService, tiny_sa
         ({"seeds": ["graph"] * 21}, "seeds: List should have at most 20 items"),
         ({"vocabulary": ["x" * 101]}, "vocabulary.0: String should have at most 100 characters"),
         ({"vocabulary": ["graph"] * 1001}, "vocabulary: List should have at most 1000 items"),
-        ({"stop_words": ["of the"]}, "stop_words.0: String should match pattern"),
+        ({"vocabulary": [" "]}, "vocabulary.0: String should match pattern"),
         ({"vocabulary": "terms.txt"}, "vocabulary: Input should be a valid list"),
     ],
     ids=lambda value: str(value)[:40],
