@@ -23,7 +23,8 @@ from kpray.metrics.protocols import get_protocol
 from kpray.pretrained import find_model, load_pretrained
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import CUTOFFS, all_heads, f1_by_head
-from kpray.samrank.predictor import BATCH_TOKENS, PreparedDocument, SAMRank
+from kpray.samrank.predictor import BATCH_TOKENS, SAMRank
+from kpray.samrank.prepared import PreparedDocument
 from kpray.text.tagging import Tagger, load_tagger
 from kpray.text.words import split_words
 

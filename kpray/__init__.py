@@ -6,11 +6,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from kpray.corpus.records import read_records
     from kpray.document import Document, Keyphrase
+    from kpray.errors import RejectedDocument, UserError
+    from kpray.metrics.evaluate import evaluate
     from kpray.predictor import Predictor
     from kpray.registry import open_predictor
 
-__all__ = ["Document", "Keyphrase", "Predictor", "__version__", "open_predictor"]
+__all__ = [
+    "Document",
+    "Keyphrase",
+    "Predictor",
+    "RejectedDocument",
+    "UserError",
+    "__version__",
+    "evaluate",
+    "open_predictor",
+    "read_records",
+]
 
 __version__ = "0.1.0"
 
@@ -19,7 +32,11 @@ _MODULES = {
     "Document": "kpray.document",
     "Keyphrase": "kpray.document",
     "Predictor": "kpray.predictor",
+    "RejectedDocument": "kpray.errors",
+    "UserError": "kpray.errors",
+    "evaluate": "kpray.metrics.evaluate",
     "open_predictor": "kpray.registry",
+    "read_records": "kpray.corpus.records",
 }
 
 

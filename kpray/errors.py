@@ -39,6 +39,9 @@ _EXTRAS = {
     ),
     "cpu": ("faiss", "google", "sentencepiece"),
     "bitext": ("sentence_transformers",),
+    "langchain": ("langchain_core",),
+    "sklearn": ("sklearn",),
+    "spacy": ("spacy",),
 }
 
 
@@ -50,8 +53,18 @@ def missing_extra(error: ModuleNotFoundError) -> UserError | None:
 
 
 class RejectedDocument(Exception):
-    """One document cannot be processed. The run continues, and the reason is written to the rejects file."""
+    """One document cannot be processed. The others are processed all the same.
 
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-        super().__init__(reason)
+    A job writes the reason to its rejects file; `Predictor.predict` returns the exception in the document's position.
+
+    Args:
+        reason: why the document cannot be processed, in one line.
+        document: id or position of the document, for the message; may be empty.
+    """
+
+    def __init__(self, reason: str, document: str = "") -> None:
+        self.reason, self.document = reason, document
+        super().__init__(reason, document)
+
+    def __str__(self) -> str:
+        return f"document {self.document}: {self.reason}" if self.document else self.reason

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
+from functools import lru_cache
+from inspect import getdoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar, Unpack, overload
 
 from kpray.document import Document, Keyphrase
+from kpray.errors import RejectedDocument, UserError
+from kpray.hub import PREDICTOR_FILE as PREDICTOR_FILE
 
 if TYPE_CHECKING:
     import numpy as np
 
-PREDICTOR_FILE = "kpray.json"
+    from kpray.selection import Selection, SelectionKeywords, SelectionOptions
+    from kpray.texts import Text
 
 Prepared = TypeVar("Prepared")
+
+# A `RejectedDocument` in a list of results. Its type is `Any`, as typeshed types rare results, so that programs whose
+# documents are all accepted need no check.
+Rejected: TypeAlias = Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +54,15 @@ class Explanation:
             not score tokens.
         scores: float64 [tokens], score of each token.
         evidence: retrieved passages, most similar first.
+        embeddings: float32 [keyphrases, hidden size], a vector for each keyphrase: the mean of the model's hidden
+            states over its occurrences. None if not requested.
     """
 
     keyphrases: list[Keyphrase]
     spans: np.ndarray
     scores: np.ndarray
     evidence: tuple[Evidence, ...] = ()
+    embeddings: np.ndarray | None = None
 
 
 class Predictor(ABC, Generic[Prepared]):
@@ -61,6 +74,15 @@ class Predictor(ABC, Generic[Prepared]):
 
     kind: ClassVar[str]
     """Name of the method in the registry and in saved folders."""
+    config: Any
+    """Configuration of the method, a `kpray.predictor_config.PredictorConfig`. The class, called with it, opens the
+    same predictor again."""
+
+    takes_options: ClassVar[bool] = False
+    """Whether the method reads `selection`."""
+    gives_embeddings: ClassVar[bool] = False
+    """Whether the method gives `Explanation.embeddings`."""
+    _selection: Selection | None = None
 
     @abstractmethod
     def prepare(self, document: Document) -> Prepared:
@@ -83,37 +105,228 @@ class Predictor(ABC, Generic[Prepared]):
         """Everything that the predictions depend on (configuration, weights, tagger), as JSON values."""
 
     @abstractmethod
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         """Write a folder that `kpray.open_predictor(folder)` can open."""
 
-    @overload
-    def predict(
-        self, documents: Sequence[Document], *, top: int = ..., explain: Literal[False] = ...
-    ) -> list[list[Keyphrase]]: ...
+    @property
+    def selection(self) -> Selection:
+        """The options that `prepare` and `predict_prepared` follow."""
+        from kpray.selection import PLAIN
 
-    @overload
-    def predict(
-        self, documents: Sequence[Document], *, top: int = ..., explain: Literal[True]
-    ) -> list[Explanation]: ...
+        return self._selection or PLAIN
 
-    def predict(
-        self, documents: Sequence[Document], *, top: int = 10, explain: bool = False
-    ) -> list[list[Keyphrase]] | list[Explanation]:
-        """Rank the keyphrases of each document.
+    def selecting(self, options: SelectionOptions, *, embeddings: bool = False) -> Self:
+        """A predictor that shares the loaded model and follows other options.
 
         Args:
-            documents: any number, in any order. A document's result does not depend on the other documents.
-            top: maximum number of keyphrases for one document.
-            explain: return `Explanation`s, with the score of every token, instead of lists of keyphrases.
-
-        Returns:
-            One list of keyphrases, best first, or one `Explanation` per document, in the order of `documents`.
+            options: the options.
+            embeddings: whether its `Explanation`s have embeddings.
 
         Raises:
-            RejectedDocument: a document cannot be processed.
+            UserError: the method does not support them.
         """
-        explanations = self.predict_prepared([self.prepare(document) for document in documents], top)
-        return explanations if explain else [explanation.keyphrases for explanation in explanations]
+        from kpray.selection import Selection
+
+        selection = Selection(options, embeddings=embeddings)
+        if options.model_dump(exclude_defaults=True) and not self.takes_options:
+            name = next(iter(options.model_dump(exclude_defaults=True)))
+            raise UserError(f"{name} is set, but {self.kind} does not support it", fix=f"remove {name}")
+        if embeddings and not self.gives_embeddings:
+            raise UserError(f"{self.kind} has no embeddings of phrases", fix="use samrank, or remove embeddings")
+        if selection.plain and self._selection is None:
+            return self
+        chosen = copy(self)
+        chosen._selection = None if selection.plain else selection
+        return chosen
+
+    @overload
+    def predict(
+        self, documents: Text, *, top: int = ..., explain: Literal[False] = ..., **options: Unpack[SelectionKeywords]
+    ) -> list[Keyphrase]: ...
+
+    @overload
+    def predict(
+        self,
+        documents: Text,
+        *,
+        top: int = ...,
+        explain: Literal[True],
+        embeddings: bool = ...,
+        **options: Unpack[SelectionKeywords],
+    ) -> Explanation: ...
+
+    @overload
+    def predict(
+        self,
+        documents: Iterable[Any],
+        *,
+        top: int = ...,
+        explain: Literal[False] = ...,
+        **options: Unpack[SelectionKeywords],
+    ) -> list[list[Keyphrase] | Rejected]: ...
+
+    @overload
+    def predict(
+        self,
+        documents: Iterable[Any],
+        *,
+        top: int = ...,
+        explain: Literal[True],
+        embeddings: bool = ...,
+        **options: Unpack[SelectionKeywords],
+    ) -> list[Explanation | Rejected]: ...
+
+    def predict(
+        self,
+        documents: Text | Iterable[Any],
+        *,
+        top: int = 10,
+        explain: bool = False,
+        embeddings: bool = False,
+        **options: Unpack[SelectionKeywords],
+    ) -> Any:
+        """Rank the keyphrases of one document, or of each of many. `predictor(documents)` is the same.
+
+        A document is a text, a `Document`, what `kpray.read_records` yields, or a row of a table: a mapping with one of
+        the fields that files have, such as `text`, or `title` and `abstract`. The language is detected where none is
+        named.
+
+        Args:
+            documents: one document, or any iterable of documents: a list, a generator, a column or a table of pandas,
+                Polars, pyarrow or `datasets`. A document's result does not depend on the other documents.
+            top: maximum number of keyphrases for one document.
+            explain: return `Explanation`s, with the score of every token, instead of lists of keyphrases.
+            embeddings: with `explain`, also return a vector for each keyphrase (`Explanation.embeddings`).
+            **options: which keyphrases are returned: the fields of `kpray.selection.SelectionOptions`.
+
+        Returns:
+            For one document, its keyphrases, best first, or its `Explanation`. For many, a list of these in the order
+            of `documents`; a document that cannot be processed is a `RejectedDocument` in its position.
+
+        Raises:
+            RejectedDocument: the only document cannot be processed.
+            UserError: `top` is not positive, an option is wrong, or a text is the name of a file.
+            TypeError: `documents` or one of them is not what is described above.
+        """
+        if isinstance(top, bool) or not isinstance(top, int):
+            raise TypeError(f"top must be an integer, not {type(top).__name__}")
+        if top < 1:
+            raise UserError(f"top is {top}", fix="give 1 or more")
+        if embeddings and not explain:
+            raise UserError("embeddings are a part of the explanations", fix="give explain=True, too")
+        if options or embeddings:
+            from kpray.selection import options_from
+
+            chosen = self.selecting(options_from(options), embeddings=embeddings)
+            return chosen.predict(documents, top=top, explain=explain)  # type: ignore[call-overload]
+        from kpray.texts import is_one, to_document, to_documents
+
+        if not is_one(documents):
+            results = self._predict_all(to_documents(documents), top)
+            return [each.keyphrases if isinstance(each, Explanation) and not explain else each for each in results]
+        [result] = self._predict_all([to_document(documents)], top)
+        if isinstance(result, RejectedDocument):
+            raise result
+        return result if explain else result.keyphrases
+
+    __call__ = predict
+
+    def _predict_all(
+        self, documents: Iterable[Document | RejectedDocument], top: int
+    ) -> list[Explanation | RejectedDocument]:
+        """The explanation of each document, or why there is none."""
+        prepared: list[Prepared] = []
+        results: list[Explanation | RejectedDocument | None] = []  # None: is predicted below
+        for document in documents:
+            if isinstance(document, RejectedDocument):
+                results.append(document)
+                continue
+            try:
+                prepared.append(self.prepare(document))
+                results.append(None)
+            except RejectedDocument as error:
+                results.append(RejectedDocument(error.reason, document.id))
+        explanations = iter(self.predict_prepared(prepared, top))
+        return [next(explanations) if result is None else result for result in results]
+
+    def push_to_hub(
+        self, name: str, *, private: bool | None = None, token: str | None = None, license: str | None = None
+    ) -> str:
+        """Upload the predictor to the Hugging Face hub, with a model card. `kpray.open_predictor(name)` opens it.
+
+        Args:
+            name: id of the repository, `organization/name`; it is created if it does not exist.
+            private: whether a new repository is private; None: the organization's default.
+            token: access token; None: the one of `hf auth login` or of the variable HF_TOKEN.
+            license: license of the model for its card, such as `apache-2.0`; None: the card names none.
+
+        Returns:
+            The address of the uploaded commit.
+
+        Raises:
+            UserError: the hub cannot be reached or refuses the upload, or another machine could not open the predictor.
+        """
+        from kpray.hub import push
+
+        about = getdoc(type(self)) or self.kind
+        trained = getattr(self.config, "folder", None)
+        return push(self.save, name, about, trained, private=private, token=token, license=license)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the configuration only: the process that unpickles it opens the predictor, once."""
+        if self._selection is None:
+            return reopen, (type(self), self.config)
+        return _reopen_selecting, (type(self), self.config, self._selection.options, self._selection.embeddings)
+
+    def __copy__(self) -> Self:
+        """A predictor that shares the loaded model."""
+        other = object.__new__(type(self))
+        vars(other).update(vars(self))
+        return other
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Return itself: a predictor does not change."""
+        return self
+
+
+@lru_cache(maxsize=2)
+def reopen(method: Callable[[Any], Predictor[Any]], config: Any) -> Predictor[Any]:
+    """Open a pickled predictor. It stays open, because each task of joblib or Dask unpickles it again.
+
+    Raises:
+        UserError: the predictor cannot be opened in this process.
+    """
+    try:
+        return method(config)
+    except UserError as error:
+        raise UserError(
+            f"a pickled predictor cannot be opened: {error}",
+            fix="a pickle has the configuration only: every machine needs the same folders and packages",
+        ) from error
+
+
+def _reopen_selecting(method: Any, config: Any, options: SelectionOptions, embeddings: bool) -> Predictor[Any]:
+    return reopen(method, config).selecting(options, embeddings=embeddings)
+
+
+def saved_folder(folder: str | Path) -> Path:
+    """Make the folder for `Predictor.save`.
+
+    Raises:
+        UserError: it is a URI, or it cannot be made.
+        TypeError: it is no path.
+    """
+    if not isinstance(folder, str | Path):
+        raise TypeError(f"save needs the path of a folder, not {type(folder).__name__}")
+    if "://" in str(folder):
+        raise UserError(
+            "a predictor is saved in a local folder", where=str(folder), fix="save it there, then upload it"
+        )
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder cannot be made: {error.strerror}", where=str(folder)) from error
+    return Path(folder)
 
 
 def write_predictor_file(folder: Path, kind: str, config: Mapping[str, Any], training: Mapping[str, Any]) -> None:

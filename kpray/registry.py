@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,10 +13,10 @@ from pydantic import create_model
 
 from kpray.corpus.limits import ReadingSettings
 from kpray.errors import UserError
+from kpray.hub import pin_name, predictor_folder
 from kpray.predictor import PREDICTOR_FILE, Predictor
 from kpray.predictor_config import PredictorConfig, TrainedConfig
 from kpray.settings import Settings, merge_sections, validate_settings
-from kpray.storage import local_folder
 
 if TYPE_CHECKING:
     from kpray.ramkg.config import RAMKGOptions
@@ -91,7 +91,9 @@ def open_predictor(name: str, config: Mapping[str, Any] | None = None) -> Predic
     """Open a predictor.
 
     Args:
-        name: a kind that needs no training (`samrank`), or a folder that `Predictor.save` or a training job wrote.
+        name: a kind that needs no training (`samrank`); a folder that `Predictor.save` or a training job wrote; or the
+            id of a predictor on the Hugging Face hub, `organization/name` or `organization/name@revision`. A folder
+            that exists comes first. Of the hub's files only settings, tokenizers and safetensors are read, and no code.
         config: configuration fields that override the defaults, or the values saved in the folder.
 
     Raises:
@@ -126,6 +128,25 @@ def pin_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     """
     _, settings = _configure(name, config)
     return settings.pinned().model_dump(mode="json")
+
+
+def predictor_version(name: str, pinned: Mapping[str, Any], deployment: str = "") -> str:
+    """A short digest of everything that the predictions depend on. Other versions may give other keyphrases.
+
+    Args:
+        name: as in `open_predictor`.
+        pinned: its resolved configuration (`pin_config`).
+        deployment: any text that distinguishes deployments of the same predictor.
+
+    Returns:
+        12 hexadecimal digits.
+
+    Raises:
+        UserError: the predictor does not exist.
+    """
+    where = name if name in KINDS else pin_name(name)
+    depends_on = json.dumps([kind_of(name), where, pinned, deployment], sort_keys=True)
+    return hashlib.sha256(depends_on.encode()).hexdigest()[:12]
 
 
 def section_of(name: str, settings: MethodSections, others: Sequence[str] = ()) -> dict[str, Any]:
@@ -165,10 +186,12 @@ def _read(name: str) -> tuple[str, dict[str, Any], str]:
     untrained = [kind for kind, method in METHODS.items() if not method.trained]
     if name in untrained:
         return name, {}, name
-    file = Path(local_folder(name)) / PREDICTOR_FILE
+    given, name = name, pin_name(name)
+    file = predictor_folder(name) / PREDICTOR_FILE
     if not file.is_file():
-        what = f"{name!r} must be trained first" if name in KINDS else f"{name!r} is not a predictor"
-        raise UserError(what, where="predictor", fix=f"use {', '.join(untrained)}, or a folder with {PREDICTOR_FILE}")
+        what = f"{given!r} must be trained first" if given in KINDS else f"{given!r} is not a predictor"
+        fix = f"use {', '.join(untrained)}, a folder with {PREDICTOR_FILE}, or an id on the Hugging Face hub"
+        raise UserError(what, where="predictor", fix=fix)
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
         kind, config = str(saved["kind"]), dict(saved["config"])

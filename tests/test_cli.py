@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +61,8 @@ def test_formats_say_the_same(extract: RunHere) -> None:
     assert (as_json.code, as_lines.code, as_table.code) == (0, 0, 0)
     [document] = as_json.documents
     line = json.loads(as_lines.out)
-    assert line == {**document, "made_by": json.loads(as_json.out)["made_by"]}
+    assert line == {**document, "version": json.loads(as_json.out)["version"]}
+    assert json.dumps(json.loads(as_json.out)["made_by"]) in as_lines.err
     assert (document["id"], document["lang"]) == ("graphs.txt", "en")
     assert {phrase.lower() for phrase in phrases(document)} == {
         "sparse graphs",
@@ -71,6 +75,41 @@ def test_formats_say_the_same(extract: RunHere) -> None:
     assert as_table.out.splitlines() == ["graphs.txt", *rows]
     assert as_table.err.startswith("kpray: samrank, ")
     assert as_table.err.endswith(" tagger\n")
+
+
+def test_options_select_keyphrases_by_command_line_and_yaml(extract: RunHere) -> None:
+    file, terms = write("graphs.txt", GRAPHS), write("terms.txt", "sparse graph\nalgorithms\n")
+    [plain] = extract(file, "--format", "json").documents
+    by_option = extract(file, "--format", "json", "--vocabulary", terms, "neural network", "--stop-words", "neural")
+    config = write("options.yaml", f"vocabulary: [{terms}, neural network]\nstop_words: [neural]\n")
+    by_file = extract(file, "--format", "json", "--config", config)
+    [chosen] = by_option.documents
+    assert by_file.documents == [chosen]
+    assert sorted(phrases(chosen)) == ["algorithm", "sparse graphs"]
+    assert set(phrases(plain)) > {"sparse graphs"}
+    marked = [GRAPHS[start:end] for each in chosen["keyphrases"] for start, end in each["offsets"]]
+    assert sorted(marked) == ["algorithm", "sparse graphs", "sparse graphs"]
+    assert phrases(extract(file, "--format", "json", "--max-words", "1", "--diversity", "0.5").documents[0])
+
+
+def test_csv_has_a_row_for_each_keyphrase(extract: RunHere) -> None:
+    file = write("some.jsonl", json.dumps({"id": 'a "1"', "text": GRAPHS}) + "\n" + json.dumps({"text": "Graphs."}))
+    ran = extract(file, "--format", "csv", "--top", "2")
+    rows = list(csv.DictReader(io.StringIO(ran.out)))
+    assert list(rows[0]) == ["id", "source", "line", "rank", "text", "score", "present"]
+    assert [(row["id"], row["line"], row["rank"]) for row in rows] == [
+        ('a "1"', "1", "1"),
+        ('a "1"', "1", "2"),
+        ("some.jsonl:2", "2", "1"),
+    ]
+    assert (rows[0]["score"], rows[0]["present"]) == ("1.0", "true")
+
+
+def test_sentences_have_keyphrases_each(extract: RunHere) -> None:
+    file = write("graphs.txt", GRAPHS)
+    documents = extract(file, "--format", "json", "--split", "sentences").documents
+    assert [document["id"] for document in documents] == ["graphs.txt#1", "graphs.txt#2"]
+    assert phrases(documents[1]) == ["sparse graphs"]
 
 
 def test_top(extract: RunHere) -> None:
@@ -193,12 +232,12 @@ def test_explain_writes_a_page_and_shades_the_text(extract: RunHere) -> None:
     file = write("a.jsonl", json.dumps({"id": "<script>", "text": text}))
     ended = extract(file, "--explain", "--explain-page", "page.html")
     assert ended.code == 0
-    assert text in ended.out
+    assert text in re.sub("[¹²³˒]", "", ended.out)  # the ranks of the phrases
     page = Path("page.html").read_text("utf-8")
     assert "<script" not in page
     assert "<h2>&lt;script&gt;</h2>" in page
-    assert '<span style="--share:1.00">' in page
-    assert ended.err.splitlines()[-1] == "kpray: token scores: page.html"
+    assert '<span class="s4">' in page
+    assert ended.err.splitlines()[-1] == "kpray: keyphrases and word scores: page.html"
 
     [document] = extract(file, "--explain", "--format", "json").documents
     tokens = document["tokens"]
@@ -248,7 +287,7 @@ def test_configuration_of_the_paper(kpray: RunHere, tmp_path: Path) -> None:
     [
         (("extract",), "files is required (give files"),
         (("extract", "a.txt", "--top", "0"), "--top is '0' (it should be greater than or equal to 1)"),
-        (("extract", "a.txt", "--format", "xml"), "--format is 'xml' (it should be 'table', 'json' or 'jsonl')"),
+        (("extract", "a.txt", "--format", "xml"), "--format is 'xml' (it should be 'table', 'json', 'jsonl' or 'csv')"),
         (("extract", "a.txt", "--tpo", "3"), "unknown option --tpo (did you mean --top?)"),
         (("train",), "kpray train needs one of: unikeyphrase, retriever, generator (see kpray train --help)"),
         (("sweep", "dept"), "unknown command 'sweep dept' (did you mean sweep depth?)"),

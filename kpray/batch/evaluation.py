@@ -12,7 +12,7 @@ from kpray.batch.config import BatchConfig
 from kpray.batch.extract import BatchRun, check_manifest, predict_files
 from kpray.cluster.job import STATE_FOLDER
 from kpray.cluster.session import ray_session
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 from kpray.corpus.records import Reject, read_records
 from kpray.corpus.sources import find_sources, short_names
 from kpray.corpus.writing import read_made_by, read_predictions
@@ -43,14 +43,14 @@ class DataSet:
         return {(record.document.lang, record.document.id) for record in self.records}
 
 
-def read_data_sets(paths: Sequence[str], lang: str, limits: Limits) -> list[DataSet]:
+def read_data_sets(paths: Sequence[str], reading: Reading) -> list[DataSet]:
     """Read each path as a data set. Unreadable records are skipped, as in prediction.
 
     Raises:
         UserError: as in `find_sources`.
     """
     return [
-        DataSet(name, path, [record for record in read_records([path], lang, limits) if not isinstance(record, Reject)])
+        DataSet(name, path, [record for record in read_records([path], reading) if not isinstance(record, Reject)])
         for name, path in zip(short_names(paths), paths, strict=True)
     ]
 

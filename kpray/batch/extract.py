@@ -14,15 +14,18 @@ from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, Counts, process_chunks
 from kpray.batch.config import BatchConfig
 from kpray.cluster.job import STATE_FOLDER, bind_output, writing
 from kpray.cluster.preflight import check_room, node_resources
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source
+from kpray.corpus.units import Split, split_record
 from kpray.corpus.writing import write_predictions
-from kpray.document import Document, Keyphrase
+from kpray.document import Keyphrase, Record
 from kpray.errors import RejectedDocument
+from kpray.hub import pin_name
 from kpray.predictor import Predictor
 from kpray.registry import KINDS, open_predictor, pin_config
+from kpray.selection import PLAIN, Selection, SelectionOptions
 from kpray.storage import Location, absolute
 
 
@@ -35,18 +38,20 @@ class BatchRun:
         predictor: argument of `open_predictor`. A folder is an absolute path.
         config: its resolved configuration (`pin_config`).
         top: maximum number of keyphrases per document.
-        lang: language of records that do not name one.
-        limits: maximum sizes of a record. Larger records are rejected.
+        reading: how records are read.
         chunk_records: see `BatchConfig`.
+        selection: which keyphrases are written.
+        split: whether sentences or sections get keyphrases of their own.
     """
 
     output: Location
     predictor: str
     config: dict[str, Any]
     top: int
-    lang: str
-    limits: Limits
+    reading: Reading
     chunk_records: int
+    selection: SelectionOptions = PLAIN.options
+    split: Split | None = None
 
     @classmethod
     def pinned(
@@ -55,15 +60,16 @@ class BatchRun:
         predictor: str,
         config: dict[str, Any],
         top: int,
-        lang: str,
-        limits: Limits,
+        reading: Reading,
         batch: BatchConfig,
+        selection: SelectionOptions = PLAIN.options,
+        split: Split | None = None,
     ) -> BatchRun:
         """Make a run from a job's settings. The configuration is resolved on this machine, for all workers."""
         pinned = pin_config(predictor, config)
         if predictor not in KINDS:
-            predictor = absolute(predictor)
-        return cls(output.resolve(), predictor, pinned, top, lang, limits, batch.chunk_records)
+            predictor = pin_name(predictor)
+        return cls(output.resolve(), predictor, pinned, top, reading, batch.chunk_records, selection, split)
 
     @property
     def state(self) -> Location:
@@ -80,12 +86,14 @@ class BatchRun:
 
     def chunks(self, source: Source) -> Iterator[Chunk]:
         """Chunks of a file. Every call yields the same chunks."""
-        return read_chunks(source, self.chunk_records, self.limits)
+        return read_chunks(source, self.chunk_records, self.reading)
 
     def manifest(self) -> dict[str, Any]:
         """Values that must be the same for a later run to resume in the output folder."""
-        fields = ("predictor", "config", "top", "lang", "chunk_records")
-        return {**{name: getattr(self, name) for name in fields}, "limits": self.limits.model_dump()}
+        fields = ("predictor", "config", "top", "chunk_records", "split")
+        selected = Selection(self.selection).describe().get("selection")
+        reading = self.reading.model_dump(mode="json")
+        return {**{name: getattr(self, name) for name in fields}, **reading, "selection": selected}
 
 
 def predict_files(run: BatchRun, sources: Sequence[Source], batch: BatchConfig) -> Counts:
@@ -152,24 +160,28 @@ class _PredictChunk(ChunkActor[BatchRun]):
     predictor: Predictor[Any]
 
     def open(self) -> None:
-        self.predictor = open_predictor(self.run.predictor, self.run.config)
+        self.predictor = open_predictor(self.run.predictor, self.run.config).selecting(self.run.selection)
 
     def process(self, chunk: Chunk, part: str) -> None:
-        documents: list[Document] = []
+        records: list[Record] = []
         prepared, rejects = [], []
-        for parsed in parse_chunk(chunk, self.run.lang, self.run.limits):
+        for parsed in parse_chunk(chunk, self.run.reading):
             if isinstance(parsed, Reject):
                 rejects.append(parsed)
                 continue
             try:
-                prepared.append(self.predictor.prepare(parsed.document))  # the predictor never sees the gold keyphrases
-                documents.append(parsed.document)
+                units = split_record(parsed, self.run.split)
+                ready = [self.predictor.prepare(unit.document) for unit in units]  # it never sees the gold keyphrases
             except RejectedDocument as error:
                 rejects.append(Reject(parsed.source, parsed.line, error.reason))
+            else:
+                records += units
+                prepared += ready
         explanations = self.predictor.predict_prepared(prepared, self.run.top)
         rows: list[tuple[str, str, list[Keyphrase]]] = [
-            (document.id, document.lang, explanation.keyphrases)
-            for document, explanation in zip(documents, explanations, strict=True)
+            (record.document.id, record.document.lang, explanation.keyphrases)
+            for record, explanation in zip(records, explanations, strict=True)
         ]
         self.write_rejects(rejects, part)
-        write_predictions(rows, self.run.output / f"{part}.parquet", self.predictor.describe())
+        path, described = self.run.output / f"{part}.parquet", self.predictor.describe()
+        write_predictions(rows, path, described, records=records, metadata=bool(self.run.reading.keep))

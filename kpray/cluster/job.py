@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from kpray import __version__
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 from kpray.corpus.reading import read_chunks
 from kpray.corpus.sources import Source, find_sources
 from kpray.corpus.writing import write_text
@@ -50,9 +50,9 @@ def print_plan(job: JobSettings, data: str) -> None:
     print_result(f"{dump_settings(job)}\n# resources: {resources}\n# data: {data}")
 
 
-def describe_inputs(inputs: Mapping[str, Sequence[str]], limits: Limits) -> str:
+def describe_inputs(inputs: Mapping[str, Sequence[str]], reading: Reading) -> str:
     """One line for each given input: its name, and the counts of `describe_sources`."""
-    lines = [f"{name} {describe_sources(find_sources(paths), limits)}" for name, paths in inputs.items() if paths]
+    lines = [f"{name} {describe_sources(find_sources(paths), reading)}" for name, paths in inputs.items() if paths]
     return "\n#       ".join(lines)
 
 
@@ -150,12 +150,12 @@ def check_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Locati
             )
 
 
-def describe_sources(sources: Sequence[Source], limits: Limits) -> str:
+def describe_sources(sources: Sequence[Source], reading: Reading) -> str:
     """Count the files, records and MiB to read, one line for each format."""
     lines = []
     for form in sorted({source.format for source in sources}):
         files = [source for source in sources if source.format == form]
-        records = sum(len(chunk.items) for source in files for chunk in read_chunks(source, 1000, limits))
+        records = sum(len(chunk.items) for source in files for chunk in read_chunks(source, 1000, reading))
         size = sum(source.bytes for source in files) / 2**20
         lines.append(f"{len(files):,} {form} files, {records:,} records, {size:,.1f} MiB")
     return "\n#       ".join(lines)

@@ -14,6 +14,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from kpray.cluster.job import writing
 from kpray.errors import UserError
+from kpray.hub import download, is_hub_id
 from kpray.log import say
 from kpray.storage import Location, is_object, location, reason_of
 from kpray.versions import versions
@@ -172,6 +173,9 @@ def _unreadable(model: str) -> str:
             for file in files:
                 file.open("rb").close()
             return "" if files else "the folder is empty"
+        if "@" in model and is_hub_id(model):  # a predictor
+            download(model)
+            return ""
         from transformers import AutoConfig
 
         from kpray.pretrained import load_pretrained

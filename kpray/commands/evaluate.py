@@ -31,6 +31,7 @@ from kpray.registry import PredictionSettings, kind_of, open_predictor, section_
 from kpray.report.page import write_page
 from kpray.report.progress import Activity
 from kpray.report.relation import distance_rows, draw_relation, pair_distances
+from kpray.selection import SelectionOptions
 from kpray.settings import parse_settings
 from kpray.versions import versions
 
@@ -46,7 +47,7 @@ USUAL = ("predictions", "predictor", "output", "tables", "compare", "lang", "add
 FIGURE_DOCUMENTS = 50  # of a data set; their tokens make far more than the 2,000 pairs that are drawn
 
 
-class EvaluateCommand(PredictionSettings, JobSettings):
+class EvaluateCommand(PredictionSettings, SelectionOptions, JobSettings):
     """Settings of `kpray evaluate`."""
 
     input: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -83,9 +84,13 @@ def main(arguments: Sequence[str], prog: str) -> int:
     job = parse_settings(EvaluateCommand, arguments, prog=prog, description=DESCRIPTION, usual=USUAL, examples=EXAMPLES)
     if bool(job.predictions) == bool(job.predictor):
         raise UserError("either --predictions or --predictor is needed", fix="give one of the two")
+    selection = SelectionOptions.of(job)
+    if job.predictions and (chosen := selection.model_dump(exclude_defaults=True)):
+        name = next(iter(chosen))
+        raise UserError(f"{name} has no effect on --predictions", fix=f"give it with --predictor, or remove {name}")
     sources = find_sources(job.input)
     if job.dry_run:
-        print_plan(job, describe_sources(sources, job.limits))
+        print_plan(job, describe_sources(sources, job.reading()))
         return 0
     with Activity("loading the libraries"):
         from kpray.batch.evaluation import evaluate_systems, read_data_sets
@@ -93,11 +98,11 @@ def main(arguments: Sequence[str], prog: str) -> int:
     protocol = get_protocol(job.protocol)
     others = read_runs(job.compare) if job.compare else []
     with Activity("reading the documents"):
-        data_sets = read_data_sets(job.input, job.lang, job.limits)
+        data_sets = read_data_sets(job.input, job.reading())
     # What a training wrote to DIR/best goes by the name of DIR.
     systems = short_names([str(Path(given)).removesuffix("/best") for given in job.predictor or job.predictions])
     with tempfile.TemporaryDirectory() as scratch:
-        folders = job.predictions or predict(job, data_sets, job.top or protocol.top, Path(scratch))
+        folders = job.predictions or predict(job, data_sets, job.top or protocol.top, selection, Path(scratch))
         with Activity("scoring the predictions"):
             runs = evaluate_systems(dict(zip(systems, folders, strict=True)), data_sets, protocol, job.seed)
     heads = {}
@@ -129,14 +134,16 @@ def main(arguments: Sequence[str], prog: str) -> int:
     return 0
 
 
-def predict(job: EvaluateCommand, data_sets: list[DataSet], top: int, folder: Path) -> list[Path]:
+def predict(
+    job: EvaluateCommand, data_sets: list[DataSet], top: int, selection: SelectionOptions, folder: Path
+) -> list[Path]:
     """Run each predictor over the data sets; returns the output folder of each."""
     from kpray.batch.evaluation import predict_data_sets
     from kpray.batch.extract import BatchRun
 
     configs = [section_of(name, job, job.predictor) for name in job.predictor]
     runs = [
-        BatchRun.pinned(folder / str(index), name, config, top, job.lang, job.limits, job.batch)
+        BatchRun.pinned(folder / str(index), name, config, top, job.reading(), job.batch, selection)
         for index, (name, config) in enumerate(zip(job.predictor, configs, strict=True))
     ]
     predict_data_sets(runs, data_sets, job.batch, job.address)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
@@ -11,36 +12,49 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from kpray.corpus.ids import say_repeated_ids
 from kpray.corpus.records import Reject, read_records
-from kpray.document import Document
+from kpray.corpus.units import Split, split_record
+from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
 from kpray.log import say
 from kpray.predictor import Explanation
 from kpray.printing import Printer, write_file
-from kpray.registry import PredictionSettings, open_predictor, section_of
+from kpray.registry import PredictionSettings, open_predictor, pin_config, predictor_version, section_of
+from kpray.selection import SelectionOptions
 from kpray.settings import parse_settings
 
 DESCRIPTION = "Print the keyphrases of documents, in this process, without Ray."
 EXAMPLES = ("paper.pdf", "notes/ --top 5 --format jsonl", "paper.pdf --explain")
-USUAL = ("predictor", "top", "format", "lang", "explain", "rejects")
+USUAL = ("predictor", "top", "diversity", "format", "lang", "explain", "rejects")
 _DOCUMENTS_AT_ONCE = 64
 
 
-class ExtractCommand(PredictionSettings):
+class ExtractCommand(PredictionSettings, SelectionOptions):
     """Settings of `kpray extract`."""
 
     files: Annotated[tuple[str, ...], Field(min_length=1)]
-    """Files and folders of documents: JSON lines (also gzipped), Parquet, CSV, text, Markdown or PDF. `-` is standard
-    input."""
+    """Files and folders of documents: JSON lines, JSON, CSV, Parquet, text, Markdown, RST, HTML, DOCX, EPUB or PDF;
+    also gzipped. `-` is standard input."""
+    input_format: Literal[
+        "auto", "jsonl", "json", "csv", "tsv", "parquet", "text", "markdown", "rst", "html", "docx", "epub", "pdf"
+    ] = "auto"
+    """Format of standard input. `auto` recognises JSON, HTML, PDF, DOCX, EPUB, Parquet and gzip; all else is text."""
+    keep: tuple[str, ...] = ()
+    """Columns or fields of the records to print, too, in the field `metadata` of JSON output."""
     predictor: str = "samrank"
-    """Predictor: samrank, or the folder of a saved predictor."""
+    """Predictor: samrank, the folder of a saved predictor, or its id on the Hugging Face hub."""
     top: Annotated[int, Field(ge=1)] = 10
     """Maximum number of keyphrases per document."""
-    format: Literal["table", "json", "jsonl"] = "table"
-    """Output format: a table, one JSON object for all documents (`json`), or one JSON object per line and document
-    (`jsonl`)."""
+    split: Split | None = None
+    """Predict keyphrases for each sentence or each section separately, with the ids ID#1, ID#2, ... Sections begin at
+    headings, or at blank lines in a text without headings. If null, for whole documents."""
+    format: Literal["table", "json", "jsonl", "csv"] = "table"
+    """Output format: a table, one JSON object for all documents (`json`), one JSON object per line and document
+    (`jsonl`), or one row per keyphrase (`csv`)."""
     explain: bool = False
-    """Print each text with its tokens shaded by score, and write the same to an HTML page."""
+    """Print each text with its words shaded by score and its keyphrases underlined, and write the same to an HTML
+    page."""
     explain_page: Path = Path("kpray-explain.html")
     """File for the HTML page of --explain."""
     rejects: Path | None = None
@@ -59,33 +73,45 @@ def main(arguments: Sequence[str], prog: str) -> int:
         examples=EXAMPLES,
     )
 
-    records = read_records(settings.files, settings.lang, settings.limits)
-    predictor = open_predictor(settings.predictor, section_of(settings.predictor, settings))
+    reading = settings.reading(keep=settings.keep, gold=False, input_format=settings.input_format)
+    records = read_records(settings.files, reading)
+    pinned = pin_config(settings.predictor, section_of(settings.predictor, settings))
+    predictor = open_predictor(settings.predictor, pinned).selecting(SelectionOptions.of(settings))
+    selected = json.dumps(predictor.selection.describe()) if predictor.selection.describe() else ""
+    version = predictor_version(settings.predictor, pinned, selected)
     rejects: list[Reject] = []
+    ids: Counter[str] = Counter()
 
     def reject(source: str, line: int, reason: str) -> None:
         rejects.append(Reject(source, line, reason))
         if settings.rejects is None:
             say("rejected", f"rejected {source}:{line}: {reason}", source=source, line=line, reason=reason)
 
-    def documents() -> Iterator[tuple[Document, object]]:
+    def documents() -> Iterator[tuple[Record, object]]:
         for record in records:
             if isinstance(record, Reject):
                 reject(record.source, record.line, record.reason)
                 continue
             try:
-                prepared = predictor.prepare(record.document)
+                units = split_record(record, settings.split)
+                prepared = [predictor.prepare(unit.document) for unit in units]
             except RejectedDocument as error:
                 reject(record.source, record.line, error.reason)
             else:
-                yield record.document, prepared
+                yield from zip(units, prepared, strict=True)
 
-    with Printer(settings.format, predictor.describe(), settings.explain_page if settings.explain else None) as printer:
+    page = settings.explain_page if settings.explain else None
+    with Printer(settings.format, predictor.describe(), page, version) as printer:
         waiting = documents()
         while batch := list(islice(waiting, _DOCUMENTS_AT_ONCE)):
             explanations: list[Explanation] = predictor.predict_prepared([ready for _, ready in batch], settings.top)
-            for (document, _), explanation in zip(batch, explanations, strict=True):
-                printer.print(document, explanation)
+            for (record, _), explanation in zip(batch, explanations, strict=True):
+                ids[record.document.id] += 1
+                origin: dict[str, object] = {"source": record.source, "line": record.line}
+                if settings.keep:
+                    origin["metadata"] = record.metadata
+                printer.print(record.document, explanation, origin)
+    say_repeated_ids(ids.total() - len(ids), "fields of --format jsonl")
     if settings.rejects is not None:
         lines = (json.dumps(asdict(reject), ensure_ascii=False) + "\n" for reject in rejects)
         write_file("".join(lines), settings.rejects)

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
     job = parse_settings(MineCommand, arguments, prog=prog, description=DESCRIPTION, usual=USUAL, examples=EXAMPLES)
     if job.dry_run:
         given = {"--passages:": job.passages, "--english:": job.english}
-        print_plan(job, describe_inputs(given, job.limits))
+        print_plan(job, describe_inputs(given, job.reading()))
         return 0
     with mirrored(job.output):
         pairs, passages, english = _mine(job, working_folder(job.output))
@@ -65,8 +65,8 @@ def _mine(job: MineCommand, output: Path) -> tuple[int, int, int]:
 
     write_configuration(job, output)
     with Activity("reading the documents"):
-        english = PassageStore(english_store(job.english, output, job.limits))
-        passages = PassageStore(english_store(job.passages, output, job.limits, "passages", job.lang))
+        english = PassageStore(english_store(job.english, output, job.reading()))
+        passages = PassageStore(english_store(job.passages, output, job.reading(), "passages"))
     with ray_session(job.address, output, (job.bitext.model,)):
         steps = RGITSteps(output / "steps")
         queries, targets = (

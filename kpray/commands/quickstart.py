@@ -14,7 +14,7 @@ from kpray.cluster.job import (
     write_configuration,
     writing,
 )
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 from kpray.corpus.quickstart import quickstart_records, quickstart_text
 from kpray.corpus.sources import find_sources
 from kpray.corpus.writing import read_made_by, read_predictions, write_text
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
     corpus = job.output / "corpus.jsonl"
     write_text(quickstart_text(), corpus)
     if job.dry_run:
-        print_plan(job, describe_sources(find_sources([str(corpus)]), Limits()))
+        print_plan(job, describe_sources(find_sources([str(corpus)]), Reading()))
         return 0
     write_configuration(job, job.output)
     records = quickstart_records()
@@ -119,7 +119,9 @@ def extract(job: QuickstartCommand, corpus: Path) -> Mapping[tuple[str, str], li
     # One process with a model: two would start more slowly than one predicts 60 short texts.
     batch = BatchConfig(chunk_records=20, actors=1)
     sources = find_sources([str(corpus)])
-    run = BatchRun.pinned(job.output / "keyphrases", "samrank", section_of("samrank", job), 15, "en", Limits(), batch)
+    run = BatchRun.pinned(
+        job.output / "keyphrases", "samrank", section_of("samrank", job), 15, Reading(lang="en"), batch
+    )
     check_manifest(run, sources)
     with ray_session(job.address):
         predict_files(run, sources, batch)
@@ -187,7 +189,7 @@ def train_tiny(job: QuickstartCommand, corpus: str, record: Record) -> dict[str,
     )
     state = train(UniKeyphraseTask(TaskConfig(model=model)), settings)
     predictor = open_predictor(str(output / "best"))
-    keyphrases = predictor.predict([record.document])[0][:8]
+    keyphrases = predictor.predict(record.document)[:8]
     row: dict[str, Cell] = {
         "title": record.document.title,
         "present": "; ".join(keyphrase.text for keyphrase in keyphrases if keyphrase.present),

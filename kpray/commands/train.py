@@ -112,7 +112,7 @@ def retriever(arguments: Sequence[str], prog: str) -> int:
 
     return run_train_job(
         job,
-        lambda folder: RetrieverTask(job.task, english_store(job.english, folder, job.limits)),
+        lambda folder: RetrieverTask(job.task, english_store(job.english, folder, job.reading())),
         {"English passages:": job.english},
     )
 
@@ -137,7 +137,7 @@ def generator(arguments: Sequence[str], prog: str) -> int:
         from kpray.ramkg.generator_task import GeneratorTask
         from kpray.rgit.passage_stores import english_store
 
-        store = english_store(english, folder, job.limits) if english else None
+        store = english_store(english, folder, job.reading()) if english else None
         return GeneratorTask(job.task, job.generate, store, langs=job.langs)
 
     return run_train_job(job, make_task, {"English passages:": english})

@@ -1,25 +1,23 @@
-"""Raw records of JSON files: JSON lines, plain or gzip, or one JSON value for the whole file."""
+"""Raw records of JSON files: JSON lines, or one JSON value for the whole file."""
 
 from __future__ import annotations
 
 import codecs
-import gzip
 import io
 import json
 import re
-import zlib
 from collections.abc import Iterator
 from itertools import count
 from typing import BinaryIO
 
 from kpray.corpus.items import Item, Items, lost_rest, too_large
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 
 _BLOCK = 64 * 1024
 _WHITE_SPACE = re.compile(r"[ \t\n\r]*")
 
 
-def bounded_lines(file: BinaryIO | gzip.GzipFile, limit: int) -> Iterator[tuple[int, bytes]]:
+def bounded_lines(file: BinaryIO, limit: int) -> Iterator[tuple[int, bytes]]:
     """Yield the number and the content of each line. Lines over `limit` bytes are cut to `limit` + 1 bytes.
 
     Line numbers count from 1 and include blank lines. The rest of a cut line is skipped without keeping it in memory.
@@ -45,44 +43,31 @@ def is_cut(line: bytes, limit: int) -> bool:
     return len(line) > limit and not line.endswith(b"\n")
 
 
-def line_item(number: int, line: bytes, limits: Limits) -> Item:
+def line_item(number: int, line: bytes, reading: Reading) -> Item:
     """Raw record of a line that is not blank."""
-    if is_cut(line, limits.max_record_bytes):
-        return Item(number, too_large("the line", limits.max_record_bytes))
+    if is_cut(line, reading.limits.max_record_bytes):
+        return Item(number, too_large("the line", reading.limits.max_record_bytes))
     return Item(number, line.rstrip(b"\r\n"))
 
 
-def read_json_lines(file: BinaryIO, limits: Limits) -> Items:
+def read_json_lines(file: BinaryIO, reading: Reading) -> Items:
     """Raw records of a JSON lines file; blank lines are skipped."""
-    for number, line in bounded_lines(file, limits.max_record_bytes):
+    for number, line in bounded_lines(file, reading.limits.max_record_bytes):
         if line.strip():
-            yield line_item(number, line, limits), file.tell()
+            yield line_item(number, line, reading), file.tell()
 
 
-def read_gzip_json_lines(file: BinaryIO, limits: Limits) -> Items:
-    """Raw records of a gzip JSON lines file. A damaged file yields the lines before the damage and one reject."""
-    number = 0
-    try:
-        # Closing the GzipFile does not close `file`, which belongs to the caller.
-        with gzip.GzipFile(fileobj=file) as lines:
-            for number, line in bounded_lines(lines, limits.max_record_bytes):
-                if line.strip():
-                    yield line_item(number, line, limits), file.tell()
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        yield Item(number + 1, lost_rest(error)), file.tell()
-
-
-def read_json(file: BinaryIO, limits: Limits) -> Items:
+def read_json(file: BinaryIO, reading: Reading) -> Items:
     """Raw records of a .json file: one object per line, one object, or one array of objects.
 
     An array is read element by element, so it need not fit into memory.
     """
-    first = next((line for _, line in bounded_lines(file, limits.max_record_bytes) if line.strip()), b"")
+    first = next((line for _, line in bounded_lines(file, reading.limits.max_record_bytes) if line.strip()), b"")
     file.seek(0)
-    if _is_object(first) or (is_cut(first, limits.max_record_bytes) and first.lstrip().startswith(b"{")):
-        yield from read_json_lines(file, limits)
+    if _is_object(first) or (is_cut(first, reading.limits.max_record_bytes) and first.lstrip().startswith(b"{")):
+        yield from read_json_lines(file, reading)
     elif first:
-        yield from _read_json_value(file, limits)
+        yield from _read_json_value(file, reading)
 
 
 def _is_object(line: bytes) -> bool:
@@ -92,10 +77,10 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _read_json_value(file: BinaryIO, limits: Limits) -> Items:
+def _read_json_value(file: BinaryIO, reading: Reading) -> Items:
     # Bytes that are not UTF-8 become surrogates and are restored later, so that only the record with them is rejected.
     with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
-        for item in _json_values(_Cursor(text, limits.max_record_bytes)):
+        for item in _json_values(_Cursor(text, reading.limits.max_record_bytes)):
             yield item, file.tell()
 
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 from kpray.corpus.records import Reject, read_records
 from kpray.document import Document
 
@@ -31,11 +31,11 @@ def fingerprints(document: Document) -> set[str]:
     return {hashlib.blake2b(" ".join(part).encode("utf-8", "replace"), digest_size=8).hexdigest() for part in parts}
 
 
-def read_fingerprints(paths: Sequence[str], lang: str, limits: Limits) -> frozenset[str]:
+def read_fingerprints(paths: Sequence[str], reading: Reading) -> frozenset[str]:
     """Fingerprints of all documents in files and folders.
 
     Raises:
         UserError: a file cannot be read.
     """
-    records = (record for record in read_records(paths, lang, limits) if not isinstance(record, Reject))
+    records = (record for record in read_records(paths, reading) if not isinstance(record, Reject))
     return frozenset(found for record in records for found in fingerprints(record.document))

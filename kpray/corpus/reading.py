@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from kpray.corpus.items import Item, Items, Raw, Unreadable
-from kpray.corpus.limits import Limits
-from kpray.corpus.lines import read_gzip_json_lines, read_json, read_json_lines
-from kpray.corpus.sources import UNKNOWN, Source, unknown_type
+from kpray.corpus.files import open_text
+from kpray.corpus.items import Item, Items, Raw, Unreadable, lost_rest
+from kpray.corpus.limits import Reading
+from kpray.corpus.lines import read_json, read_json_lines
+from kpray.corpus.sources import GZIP, UNKNOWN, Source, unknown_type
 from kpray.corpus.tables import read_csv, read_parquet, read_tsv
 from kpray.errors import UserError
 from kpray.storage import location, reason_of
 
 CHUNK_BYTES = 64 * 1024 * 1024  #: a chunk with this much raw text is closed, even if it has few records
 
-_STREAMED: dict[str, Callable[[BinaryIO, Limits], Items]] = {
+_STREAMED: dict[str, Callable[[BinaryIO, Reading], Items]] = {
     "jsonl": read_json_lines,
-    "jsonl.gz": read_gzip_json_lines,
     "json": read_json,
     "csv": read_csv,
     "tsv": read_tsv,
@@ -48,16 +50,16 @@ class Chunk:
     bytes: int
 
 
-def read_chunks(source: Source, records_per_chunk: int, limits: Limits) -> Iterator[Chunk]:
+def read_chunks(source: Source, records_per_chunk: int, reading: Reading) -> Iterator[Chunk]:
     """Read a file as chunks of raw records, with about one chunk in memory at a time.
 
-    The chunks depend only on the file, `records_per_chunk` and `limits`. Damaged content becomes an item that parses to
-    a reject.
+    The chunks depend only on the file, `records_per_chunk` and `reading`. Damaged content becomes an item that parses
+    to a reject.
 
     Args:
         source: the file.
         records_per_chunk: maximum number of items in a chunk; chunks of long records have fewer (`CHUNK_BYTES`).
-        limits: maximum sizes; larger records are not read.
+        reading: how the file is read.
 
     Raises:
         UserError: the file does not exist or cannot be read.
@@ -65,7 +67,7 @@ def read_chunks(source: Source, records_per_chunk: int, limits: Limits) -> Itera
     index = start = end = held = 0
     items: list[Item] = []
     try:
-        for item, position in _read_items(source, limits):
+        for item, position in _read_items(source, reading):
             if len(items) == records_per_chunk or held >= CHUNK_BYTES:
                 yield _chunk(source, index, items, end - start)
                 index, start, items, held = index + 1, end, [], 0
@@ -78,15 +80,39 @@ def read_chunks(source: Source, records_per_chunk: int, limits: Limits) -> Itera
         yield _chunk(source, index, items, source.bytes - start)
 
 
-def _read_items(source: Source, limits: Limits) -> Items:
+def _read_items(source: Source, reading: Reading) -> Items:
     if source.format == UNKNOWN:
         yield Item(1, Unreadable(unknown_type(source.name))), source.bytes
         return
     with location(source.path).open("rb") as file:
-        if source.format in _STREAMED:
-            yield from _STREAMED[source.format](file, limits)
+        if is_streamed(source.format):
+            yield from stream_items(file, source.format, source.name, reading)
         else:
             yield Item(1, location(source.path)), source.bytes
+
+
+def is_streamed(format: str) -> bool:
+    """Whether a file of this format has several records, which are read one after the other."""
+    return format.removesuffix(GZIP) in _STREAMED
+
+
+def stream_items(file: BinaryIO, format: str, name: str, reading: Reading) -> Items:
+    """Raw records of an open file. A damaged gzip file yields the records before the damage and one reject.
+
+    Args:
+        file: the file; it must be able to seek.
+        format: its format, see `is_streamed`.
+        name: name of the file, for the log.
+        reading: how the file is read.
+    """
+    line = 0
+    try:
+        text = open_text(file, format, name, reading)
+        for item, position in _STREAMED[format.removesuffix(GZIP)](text, reading):
+            line = item.line
+            yield item, position if text is file else file.tell()
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        yield Item(line + 1, lost_rest(error)), file.tell()
 
 
 def _chunk(source: Source, index: int, items: list[Item], size: int) -> Chunk:

@@ -9,23 +9,30 @@ from dataclasses import dataclass
 from kpray.errors import UserError
 from kpray.storage import ObjectPath, file_sizes, is_object, location, reading_objects
 
-FORMATS = {
+_STREAMED = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
-    ".jsonl.gz": "jsonl.gz",
-    ".ndjson.gz": "jsonl.gz",
     ".json": "json",
-    ".parquet": "parquet",
     ".csv": "csv",
     ".tsv": "tsv",
+}
+_TEXTS = {
     ".txt": "text",
     ".text": "text",
     ".md": "markdown",
     ".markdown": "markdown",
-    ".pdf": "pdf",
+    ".rst": "rst",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
 }
+_PLAIN = {**_STREAMED, **_TEXTS}
+_BINARY = {".parquet": "parquet", ".pdf": "pdf", ".docx": "docx", ".epub": "epub"}
+GZIP = ".gz"  #: also the end of the format of a compressed file
+FORMATS = {**_PLAIN, **_BINARY, **{suffix + GZIP: format + GZIP for suffix, format in _PLAIN.items()}}
+TEXT_FORMATS = frozenset(_PLAIN.values())  #: formats that have an encoding
 UNKNOWN = "unknown"
-_KNOWN_TYPES = "known file types: " + " ".join(FORMATS)
+_KNOWN_TYPES = f"known file types: {' '.join([*_PLAIN, *_BINARY])}, and the first {len(_PLAIN)} with {GZIP}"
 
 
 @dataclass(frozen=True, slots=True)

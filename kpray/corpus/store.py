@@ -13,13 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 from kpray.corpus.records import Reject, read_records
 from kpray.corpus.writing import write_rejects, write_text
 from kpray.document import Document, Record
 from kpray.errors import UserError
 from kpray.storage import whole_folder
-from kpray.text.detection import AUTO
 
 _PASSAGES, _KEYS, _ROWS, _INFO = "passages.arrow", "keys.npy", "rows.npy", "store.json"
 _REJECTS = "rejects.jsonl"
@@ -120,14 +119,13 @@ class PassageStore:
         return fields["lang"], fields["id"]
 
 
-def build_store(paths: Sequence[str], folder: Path, lang: str = AUTO, limits: Limits | None = None) -> PassageStore:
+def build_store(paths: Sequence[str], folder: Path, reading: Reading | None = None) -> PassageStore:
     """Write the records of files into a new folder. The folder appears only when it is complete.
 
     Args:
         paths: files and folders; see `read_records`.
         folder: output folder; it must be empty or absent.
-        lang: language of records without a language field.
-        limits: maximum sizes; larger records are rejected. None: the defaults.
+        reading: how records are read. None: the defaults.
 
     Raises:
         UserError: a path cannot be read, the folder is not empty, two records have the same language and id, or no
@@ -136,7 +134,7 @@ def build_store(paths: Sequence[str], folder: Path, lang: str = AUTO, limits: Li
     folder = Path(os.path.abspath(folder))
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UserError("the folder is not empty", where=str(folder), fix="give another folder, or remove this one")
-    items = read_records(paths, lang, limits)
+    items = read_records(paths, reading)
     with whole_folder(folder) as unfinished:
         _write(items, unfinished, paths)
     return PassageStore(folder)

@@ -7,9 +7,10 @@ import io
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from kpray.corpus.fields import FIELDS
+from kpray.corpus.fields import column_names, text_columns
 from kpray.corpus.items import Item, Items, Raw, Unreadable, lost_rest, too_large
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
+from kpray.errors import RejectedDocument
 
 if TYPE_CHECKING:
     import pyarrow
@@ -31,6 +32,12 @@ class _Lines:
         self.row_start = 1
         self.ended = False
         self._row_characters = 0
+        self._held: str | None = None  # a line that was read ahead
+
+    def first(self) -> str:
+        """The first line, which is given once more."""
+        self._held = self._text.readline(self._limit + 1)
+        return self._held.rstrip("\r\n")
 
     def start_row(self) -> None:
         self.row_start, self._row_characters = self.number + 1, 0
@@ -39,7 +46,8 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._text.readline(self._limit + 1)
+        line = self._text.readline(self._limit + 1) if self._held is None else self._held
+        self._held = None
         if not line:
             self.ended = True
             raise StopIteration
@@ -52,28 +60,43 @@ class _Lines:
         return line
 
 
-def read_csv(file: BinaryIO, limits: Limits) -> Items:
-    """Raw rows of a CSV file with a header line. Rows that are not UTF-8 or do not match the header are rejected."""
-    return _read_delimited(file, limits, ",")
+def read_csv(file: BinaryIO, reading: Reading) -> Items:
+    """Raw rows of a CSV file with a header line; the header shows whether `,`, `;`, tab or `|` separates the columns.
+
+    Rows that are not UTF-8 or do not match the header are rejected.
+    """
+    return _read_delimited(file, reading, ",;\t|")
 
 
-def read_tsv(file: BinaryIO, limits: Limits) -> Items:
+def read_tsv(file: BinaryIO, reading: Reading) -> Items:
     """Raw rows of a TSV file: CSV with tabs as separators."""
-    return _read_delimited(file, limits, "\t")
+    return _read_delimited(file, reading, "\t")
 
 
-def _read_delimited(file: BinaryIO, limits: Limits, delimiter: str) -> Items:
+def _read_delimited(file: BinaryIO, reading: Reading, delimiters: str) -> Items:
     # The csv module's limit applies to the whole process and is too small for a paper; `_Lines` limits rows instead.
-    csv.field_size_limit(max(csv.field_size_limit(), limits.max_record_bytes))
+    csv.field_size_limit(max(csv.field_size_limit(), reading.limits.max_record_bytes))
     # Bytes that are not UTF-8 become surrogates, so that only the row with them is rejected.
     with io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
-        for item in _rows(_Lines(text, limits.max_record_bytes), limits, delimiter):
+        lines = _Lines(text, reading.limits.max_record_bytes)
+        delimiter = _delimiter(lines.first(), delimiters, reading)
+        for item in _rows(lines, reading, delimiter):
             yield item, file.tell()
 
 
-def _rows(lines: _Lines, limits: Limits, delimiter: str) -> Iterator[Item]:
+def _delimiter(header: str, delimiters: str, reading: Reading) -> str:
+    """The separator that gives a header with a column of text; else the one that gives most columns."""
+
+    def columns(delimiter: str) -> tuple[bool, int]:
+        names = next(csv.reader([header], delimiter=delimiter), [])
+        return bool(text_columns(names, reading)), len(names)
+
+    return max(delimiters, key=columns)
+
+
+def _rows(lines: _Lines, reading: Reading, delimiter: str) -> Iterator[Item]:
     rows = csv.reader(lines, delimiter=delimiter)
-    header: list[str] = []
+    header: list[str | None] = []
     while True:
         lines.start_row()
         try:
@@ -85,20 +108,24 @@ def _rows(lines: _Lines, limits: Limits, delimiter: str) -> Iterator[Item]:
                 reason = "a row is too long (limits.max_record_bytes), or a quote is not closed"
                 yield Item(lines.row_start, lost_rest(reason))
                 return
-            yield Item(lines.row_start, too_large("the row", limits.max_record_bytes))
+            yield Item(lines.row_start, too_large("the row", reading.limits.max_record_bytes))
             continue
         if lines.ended:
             yield Item(lines.row_start, lost_rest("a quote is not closed"))
             return
         if not row:
             continue
-        if not header:
-            header = [name.strip().lower() for name in row]
-        else:
+        if header:
             yield Item(lines.row_start, _table_row(header, row))
+            continue
+        try:
+            header = column_names(row, reading)
+        except RejectedDocument as error:
+            yield Item(lines.row_start, Unreadable(error.reason))
+            return
 
 
-def _table_row(header: list[str], row: list[str]) -> Raw:
+def _table_row(header: list[str | None], row: list[str]) -> Raw:
     if len(row) != len(header):
         return Unreadable(f"the row has {len(row)} fields, but the header has {len(header)}")
     joined = "".join(row)
@@ -108,11 +135,11 @@ def _table_row(header: list[str], row: list[str]) -> Raw:
         joined.encode("utf-8")
     except UnicodeEncodeError:
         return Unreadable("not UTF-8")
-    return {name: value for name, value in zip(header, row, strict=True) if name in FIELDS}
+    return {name: value for name, value in zip(header, row, strict=True) if name is not None}
 
 
-def read_parquet(file: BinaryIO, limits: Limits) -> Items:
-    """Raw rows of a Parquet file; only columns with known field names are read.
+def read_parquet(file: BinaryIO, reading: Reading) -> Items:
+    """Raw rows of a Parquet file; only the columns that make a record are read.
 
     The byte count of each row is its share of the file size.
     """
@@ -124,15 +151,19 @@ def read_parquet(file: BinaryIO, limits: Limits) -> Items:
     try:
         parquet = pq.ParquetFile(file)
         total = parquet.metadata.num_rows
-        columns = [name for name in parquet.schema_arrow.names if name in FIELDS]
+        given = parquet.schema_arrow.names
+        columns = [column for column, name in zip(given, column_names(given, reading), strict=True) if name is not None]
         for group in range(parquet.num_row_groups):
             batches = parquet.iter_batches(_PARQUET_BATCH_ROWS, [group], columns=columns, use_threads=False)
             for batch in batches:
-                for raw in _batch_rows(batch):
+                names = [name or "" for name in column_names(batch.schema.names, reading)]
+                for raw in _batch_rows(batch.rename_columns(names)):
                     row += 1
-                    fits = not isinstance(raw, dict) or _characters(raw) <= limits.max_record_bytes
-                    item = Item(row, raw if fits else too_large("the row", limits.max_record_bytes))
+                    fits = not isinstance(raw, dict) or _characters(raw) <= reading.limits.max_record_bytes
+                    item = Item(row, raw if fits else too_large("the row", reading.limits.max_record_bytes))
                     yield item, size * row // total
+    except RejectedDocument as error:
+        yield Item(1, Unreadable(error.reason)), size
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         if isinstance(error, OSError) and error.errno is not None:  # errors of Arrow have no errno
             raise

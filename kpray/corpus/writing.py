@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from kpray.corpus.records import Reject
-from kpray.document import Keyphrase, predictions_schema
+from kpray.document import Keyphrase, Record, predictions_schema
 from kpray.errors import UserError
 from kpray.storage import Location, whole_file
 
@@ -30,7 +30,12 @@ def write_text(text: str, path: Location) -> None:
 
 
 def write_predictions(
-    rows: Iterable[tuple[str, str, list[Keyphrase]]], path: Location, made_by: Mapping[str, Any] | None = None
+    rows: Iterable[tuple[str, str, list[Keyphrase]]],
+    path: Location,
+    made_by: Mapping[str, Any] | None = None,
+    *,
+    records: Sequence[Record] | None = None,
+    metadata: bool = False,
 ) -> None:
     """Write predictions as Parquet with `predictions_schema`.
 
@@ -38,17 +43,30 @@ def write_predictions(
         rows: (id, language, keyphrases in rank order) of each document.
         path: the file; its folder must exist.
         made_by: `Predictor.describe()`; stored as JSON in the file's metadata under the key `kpray`.
+        records: the records of the rows. Their `source` and `line` become columns, too.
+        metadata: whether the metadata of the records becomes a column, as JSON.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    values = [
+    values: list[dict[str, Any]] = [
         {"id": id, "lang": lang, "keyphrases": [asdict(keyphrase) for keyphrase in keyphrases]}
         for id, lang, keyphrases in rows
     ]
-    schema = predictions_schema().with_metadata({"kpray": json.dumps(made_by or {})})
+    schema = predictions_schema()
+    if records is not None:
+        schema = schema.append(pa.field("source", pa.string())).append(pa.field("line", pa.int64()))
+        if metadata:
+            schema = schema.append(pa.field("metadata", pa.string()))
+        values = [{**value, **_origin(record)} for value, record in zip(values, records, strict=True)]
+    schema = schema.with_metadata({"kpray": json.dumps(made_by or {})})
     with whole_file(path) as unfinished:
         pq.write_table(pa.Table.from_pylist(values, schema=schema), unfinished, compression="zstd")
+
+
+def _origin(record: Record) -> dict[str, Any]:
+    metadata = json.dumps(record.metadata, ensure_ascii=False)
+    return {"source": record.source, "line": record.line, "metadata": metadata}
 
 
 def read_predictions(folder: Location) -> dict[tuple[str, str], list[Keyphrase]]:
@@ -72,8 +90,12 @@ def read_predictions(folder: Location) -> dict[tuple[str, str], list[Keyphrase]]
                     where=str(file),
                     fix="use one folder for each run, and unique ids within a language",
                 )
-            predictions[key] = [Keyphrase(**keyphrase) for keyphrase in row["keyphrases"]]
+            predictions[key] = [_keyphrase(**keyphrase) for keyphrase in row["keyphrases"]]
     return predictions
+
+
+def _keyphrase(text: str, score: float, present: bool, offsets: Sequence[Sequence[int]] = ()) -> Keyphrase:
+    return Keyphrase(text, score, present, tuple((start, end) for start, end in offsets))
 
 
 def read_made_by(folder: Location) -> dict[str, Any]:
@@ -105,11 +127,14 @@ def _prediction_rows(file: Location) -> Iterator[dict[str, Any]]:
     import pyarrow.parquet as pq
 
     schema = predictions_schema()
+    without_offsets = pa.list_(pa.struct(list(schema.field("keyphrases").type.value_type)[:-1]))
     try:
         with file.open("rb") as opened, pq.ParquetFile(opened) as parquet:
             found = parquet.schema_arrow
             for field in schema:
-                if field.name not in found.names or found.field(field.name).type != field.type:
+                # Version 0.1 wrote no offsets.
+                types = (field.type, without_offsets) if field.name == "keyphrases" else (field.type,)
+                if field.name not in found.names or found.field(field.name).type not in types:
                     raise UserError(
                         f"not a file of predictions: it has no column {field.name} of type {field.type}",
                         where=str(file),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from kpray.document import Keyphrase, Record
-from kpray.errors import UserError
+from kpray.errors import RejectedDocument, UserError
 from kpray.metrics.bag_of_words import bag_of_words_distance, bag_of_words_error
 from kpray.metrics.f1 import precision_recall_f1
 from kpray.metrics.normalization import unique_phrases
-from kpray.metrics.protocols import Protocol, Side
+from kpray.metrics.protocols import Protocol, Side, get_protocol
 from kpray.metrics.results import DocumentKey, Report, cutoffs_with_padding, summarize
 from kpray.text.stems import contains_phrase, stemmed_words
 
@@ -18,20 +18,23 @@ from kpray.text.stems import contains_phrase, stemmed_words
 # protocols that separate present from absent phrases have them.
 _QUANTITIES = ("#PK", "#AK", "#PK_gold", "#AK_gold", "bag_of_words_error", "bag_of_words_distance")
 
+Predictions: TypeAlias = Mapping[DocumentKey, Sequence[Keyphrase]] | Sequence[Sequence[Keyphrase] | RejectedDocument]
+
 
 def evaluate(
     records: Sequence[Record],
-    predictions: Mapping[DocumentKey, Sequence[Keyphrase]],
-    protocol: Protocol,
+    predictions: Predictions,
+    protocol: Protocol | str,
     seed: int = 0,
 ) -> Report:
     """Evaluate predictions.
 
     Args:
         records: documents with gold keyphrases. Documents without gold are skipped.
-        predictions: (lang, id) -> keyphrases in rank order. A record without a prediction counts as an empty
+        predictions: the keyphrases of each record, in the order of `records`, as `Predictor.predict(records)` returns
+            them; or (lang, id) -> keyphrases in rank order. A record without a prediction counts as an empty
             prediction. The report lists such records, and predictions for documents that are not among the records.
-        protocol: from `get_protocol`.
+        protocol: name of a protocol (`samrank`, `meng`, `ramkg`), or one from `get_protocol`.
         seed: random seed of the bootstrap.
 
     Returns:
@@ -41,9 +44,11 @@ def evaluate(
         `bag_of_words_distance`.
 
     Raises:
-        UserError: two records have the same language and id; no record has gold; or there are predictions but none
-            belongs to a record.
+        UserError: two records have the same language and id; no record has gold; there are predictions but none belongs
+            to a record; a list of predictions has another length than `records`; or there is no such protocol.
     """
+    if isinstance(protocol, str):
+        protocol = get_protocol(protocol)
     first: dict[DocumentKey, Record] = {}
     for record in records:
         key = (record.document.lang, record.document.id)
@@ -54,6 +59,8 @@ def evaluate(
                 fix="give every record of a language a unique id",
             )
         first[key] = record
+    if not isinstance(predictions, Mapping):
+        predictions = _by_key(records, predictions)
     _check_ids(first, predictions)
 
     keys: list[DocumentKey] = []
@@ -90,6 +97,21 @@ def evaluate(
         missing=tuple(key for key in keys if key not in predictions),
         unknown=tuple(key for key in predictions if key not in first),
     )
+
+
+def _by_key(
+    records: Sequence[Record], predictions: Sequence[Sequence[Keyphrase] | RejectedDocument]
+) -> dict[DocumentKey, Sequence[Keyphrase]]:
+    """The predictions of records by their keys; a rejected document has none."""
+    if len(records) != len(predictions):
+        raise UserError(
+            f"there are {len(predictions)} predictions for {len(records)} records", fix="predict every record, in order"
+        )
+    return {
+        (record.document.lang, record.document.id): keyphrases
+        for record, keyphrases in zip(records, predictions, strict=True)
+        if not isinstance(keyphrases, RejectedDocument)
+    }
 
 
 def _check_ids(records: Mapping[DocumentKey, Record], predictions: Mapping[DocumentKey, Sequence[Keyphrase]]) -> None:

@@ -16,12 +16,13 @@ from typing_extensions import override
 from kpray.corpus.store import PassageStore
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
-from kpray.predictor import Evidence, Explanation, Predictor, read_training, write_predictor_file
+from kpray.predictor import Evidence, Explanation, Predictor, read_training, saved_folder, write_predictor_file
 from kpray.pretrained import choose_device, choose_dtype
 from kpray.ramkg.config import ENGLISH, GENERATOR, INDEX, RETRIEVER, RAMKGConfig
 from kpray.ramkg.encoder import embed, open_retriever
 from kpray.ramkg.generator import open_generator
 from kpray.ramkg.index import PassageIndex
+from kpray.selection import select_generated
 from kpray.text.stems import contains_phrase, stemmed_words
 
 
@@ -50,6 +51,7 @@ class RAMKG(Predictor[PreparedDocument]):
     """
 
     kind: ClassVar[str] = "ramkg"
+    takes_options: ClassVar[bool] = True
 
     def __init__(self, config: RAMKGConfig) -> None:
         """Load a folder that RGIT or `save` wrote.
@@ -116,9 +118,15 @@ class RAMKG(Predictor[PreparedDocument]):
         phrases = dict(zip(readable, found, strict=True))  # a document without tokens has no phrases
         nothing = np.zeros((0, 2), np.int32), np.zeros(0)
         return [
-            Explanation(make_keyphrases(each.stems, each.lang, phrases.get(index, []))[:top], *nothing, evidence[index])
+            Explanation(self._keyphrases(each, phrases.get(index, []), top), *nothing, evidence[index])
             for index, each in enumerate(prepared)
         ]
+
+    def _keyphrases(
+        self, document: PreparedDocument, phrases: Sequence[tuple[str, float]], top: int
+    ) -> list[Keyphrase]:
+        keyphrases = make_keyphrases(document.stems, document.lang, phrases)
+        return select_generated(keyphrases, document.text, document.lang, self.selection, top)
 
     def _retrieve(self, queries: Sequence[np.ndarray]) -> list[tuple[Evidence, ...]]:
         if not queries:
@@ -137,10 +145,11 @@ class RAMKG(Predictor[PreparedDocument]):
     @override
     def describe(self) -> dict[str, Any]:
         config = self.config.model_dump(mode="json")
-        return {"predictor": self.kind, "config": config, "training": self.training}
+        return {"predictor": self.kind, "config": config, "training": self.training, **self.selection.describe()}
 
     @override
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
+        folder = saved_folder(folder)
         before = self.config.folder
         parts = {name: before / name for name in (GENERATOR, RETRIEVER, INDEX, ENGLISH) if (before / name).exists()}
         save_parts(folder, parts, self.config, self.training)

@@ -10,7 +10,7 @@ from typing import Any
 
 from kpray.cluster.job import bind_output, writing
 from kpray.cluster.step_cache import StepCache
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 from kpray.corpus.records import Reject, read_records
 from kpray.corpus.sources import find_sources
 from kpray.corpus.store import PassageStore, build_store
@@ -35,8 +35,7 @@ class CorpusFiles:
         valid: more documents like `parallel`, for validation; empty: every tenth of `parallel` is held out.
         test: documents to predict and report on.
         answers: records that name the English passages of documents of `passages`.
-        lang: language of records that do not name one.
-        limits: maximum sizes of a record. Larger records are rejected.
+        reading: how records are read.
     """
 
     parallel: Sequence[str]
@@ -45,8 +44,7 @@ class CorpusFiles:
     valid: Sequence[str]
     test: Sequence[str]
     answers: Sequence[str]
-    lang: str
-    limits: Limits
+    reading: Reading
 
     def documents(self) -> dict[str, Sequence[str]]:
         """Name of a part of `Corpora.documents` -> its files. Parts without files are left out."""
@@ -84,18 +82,17 @@ def read_corpora(files: CorpusFiles, output: Path) -> Corpora:
     inputs = {**files.documents(), "english": files.english}
     values = {
         **{name: [[source.path, source.bytes] for source in find_sources(paths)] for name, paths in inputs.items()},
-        "lang": files.lang,
-        "limits": files.limits.model_dump(),
+        **files.reading.model_dump(mode="json"),
     }
     bind_output(output, values, begun=any(output.glob(f"{_STEP}-*/finished.json")))
-    english = PassageStore(english_store(files.english, output, files.limits))
+    english = PassageStore(english_store(files.english, output, files.reading))
 
     def work(folder: Path) -> dict[str, Any]:
         records, parts = _sort_documents(files, english)
         with writing(folder):
             write_documents(records, folder / "documents.jsonl")
             if not (folder / "store").exists():  # an earlier run may have been killed just after this
-                build_store([str(folder / "documents.jsonl")], folder / "store", limits=files.limits)
+                build_store([str(folder / "documents.jsonl")], folder / "store", Reading(limits=files.reading.limits))
         return {"parts": {name: [rows.start, rows.stop] for name, rows in parts.items()}}
 
     step = StepCache(output).do(_STEP, values, work)
@@ -137,7 +134,7 @@ def _read(paths: Sequence[str], where: str, files: CorpusFiles) -> list[Record]:
     """Read the documents that have keyphrases. The number of others is logged."""
     records: list[Record] = []
     rejects = without_gold = 0
-    for record in read_records(paths, files.lang, files.limits):
+    for record in read_records(paths, files.reading):
         if isinstance(record, Reject):
             rejects += 1
         elif not record.keyphrases:
@@ -180,7 +177,7 @@ def read_answers(files: CorpusFiles, corpora: Corpora) -> dict[int, int]:
     if not files.answers:
         return {}
     english_ids = {}
-    for record in read_records(files.answers, files.lang, files.limits):
+    for record in read_records(files.answers, files.reading):
         if isinstance(record, Record) and record.english_ids:
             english_ids[record.document.lang, record.document.id] = record.english_ids[0]
     start = corpora.parts["passages"].start

@@ -41,7 +41,7 @@ def describe_documents(job: RGITSettings, planted: str) -> str:
     """Describe the documents for a dry run. `planted` is the name for a planted corpus."""
     if job.plant:
         return f"{planted}: {describe_planted(job.plant, job.planted)}"
-    return describe_inputs({f"--{name}:": getattr(job, name) for name in CORPORA}, job.limits)
+    return describe_inputs({f"--{name}:": getattr(job, name) for name in CORPORA}, job.reading())
 
 
 def run_rgit(job: RGITSettings) -> dict[str, Any]:
@@ -58,7 +58,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     output, given = working_folder(job.output), absolute(job.output)
     if job.plant:
         job = _planted(job, job.plant, output / "planted")
-    files = CorpusFiles(**{name: getattr(job, name) for name in CORPORA}, lang=job.lang, limits=job.limits)
+    files = CorpusFiles(**{name: getattr(job, name) for name in CORPORA}, reading=job.reading())
     models = Models(
         retriever=job.retriever,
         index=job.index,

@@ -8,7 +8,7 @@ from typing import Any
 
 from kpray.cluster.job import writing
 from kpray.cluster.step_cache import StepCache
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 from kpray.corpus.sources import find_sources
 from kpray.corpus.store import PassageStore, build_store
 from kpray.log import say
@@ -16,15 +16,14 @@ from kpray.log import say
 _STORE = "store"  # name in the step's folder; a store, too, is complete or absent
 
 
-def english_store(paths: Sequence[str], output: Path, limits: Limits, name: str = "english", lang: str = "en") -> Path:
+def english_store(paths: Sequence[str], output: Path, reading: Reading, name: str = "english") -> Path:
     """Build the `PassageStore` of a job's English passages, or reuse the store of an earlier run.
 
     Args:
         paths: files and folders of documents, the value of --english.
         output: the job's output folder, which all nodes share. Each set of files has a subfolder.
-        limits: maximum sizes of a record. Larger records are rejected.
+        reading: how records are read. Records of `english` that do not name a language are English.
         name: name of the option that gives the files.
-        lang: language of records that do not name one.
 
     Returns:
         The store's folder, an absolute path.
@@ -32,10 +31,11 @@ def english_store(paths: Sequence[str], output: Path, limits: Limits, name: str 
     Raises:
         UserError: the files cannot be read, or the folder cannot be written.
     """
+    if name == "english":
+        reading = reading.model_copy(update={"lang": "en"})
     inputs = {
         "files": [[source.path, source.bytes] for source in find_sources(paths)],
-        "lang": lang,
-        "limits": limits.model_dump(),
+        **reading.model_dump(mode="json"),
     }
 
     def work(folder: Path) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def english_store(paths: Sequence[str], output: Path, limits: Limits, name: str 
         else:
             say("reading", f"reading --{name}")
             with writing(folder):
-                store = build_store(paths, folder / _STORE, lang, limits)
+                store = build_store(paths, folder / _STORE, reading)
         return {"sha256": store.sha256, "records": len(store), "rejected": store.rejected}
 
     # An absolute path, because the current folder of workers differs.

@@ -55,6 +55,7 @@ class _Collector:
     real_BN: Tensor
     muted_BN: Tensor
     modes: Sequence[tuple[Redistribution, Weighting]]
+    hidden: bool
     found: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)  # [B, H, N] and [modes, B, H, N]
 
     def add(self, layer: int, maps_BHNN: Tensor) -> None:
@@ -91,7 +92,7 @@ def _attend(
         bool(getattr(module, "is_causal", False)),
     )
     kpray_collector.add(layer, maps_BHNN)
-    if layer == max(kpray_collector.heads_by_layer):
+    if layer == max(kpray_collector.heads_by_layer) and not kpray_collector.hidden:
         raise _Finished
     if all_heads:  # reuse the maps instead of a second softmax
         values = value if queries_per_key == 1 else value[:, heads // queries_per_key]
@@ -110,10 +111,12 @@ class HeadScores:
     Attributes:
         global_: float32 [heads, tokens], Eq. 2.
         proportional: float32 [modes, heads, tokens], Eq. 5 in each requested mode.
+        hidden: float32 [tokens, hidden size], last hidden states of the loaded layers; None if not requested.
     """
 
     global_: np.ndarray
     proportional: np.ndarray
+    hidden: np.ndarray | None = None
 
 
 def load_architecture(model: str) -> PreTrainedConfig:
@@ -166,6 +169,7 @@ def head_scores(
     muted: int,
     batch_tokens: int,
     modes: Sequence[tuple[Redistribution, Weighting]],
+    hidden: bool = False,
 ) -> list[HeadScores]:
     """Score the tokens of each sequence with each head.
 
@@ -176,6 +180,7 @@ def head_scores(
         muted: position of the token whose global score is set to 0; -1 is the last one.
         batch_tokens: maximum number of tokens in one forward pass, padding included.
         modes: ways to redistribute global scores, at least one. All modes use the same maps.
+        hidden: also return hidden states. The model then runs to its end.
 
     Returns:
         One `HeadScores` per sequence, in order, special tokens included.
@@ -192,7 +197,7 @@ def head_scores(
     heads_by_layer = {layer: torch.tensor(found, device=device) for layer, found in by_layer.items()}
     order = torch.tensor([rows[head] for head in heads], device=device)
 
-    waiting: list[tuple[list[int], Callable[[], np.ndarray], Callable[[], np.ndarray]]] = []
+    waiting: list[tuple[list[int], list[Callable[[], np.ndarray]]]] = []
     for batch in batches_by_length([len(sequence) for sequence in sequences], batch_tokens):
         lengths = [len(sequences[index]) for index in batch]
         ids = np.zeros((len(batch), max(lengths)), dtype=np.int64)
@@ -204,7 +209,7 @@ def head_scores(
             muted_positions[row, muted % length] = 1
         real_BN = to_device(torch.from_numpy(real), device)
         muted_BN = to_device(torch.from_numpy(muted_positions), device)
-        collector = _Collector(heads_by_layer, real_BN, muted_BN, modes)
+        collector = _Collector(heads_by_layer, real_BN, muted_BN, modes, hidden)
         eager = model.config.model_type in EAGER_TYPES  # without a mask, DeBERTa would warn about padding
         padded = min(lengths) < max(lengths)
         inputs = {
@@ -212,22 +217,27 @@ def head_scores(
             "attention_mask": real_BN.long() if padded or eager else None,
         }
         if eager:
-            maps = model(**inputs, output_attentions=True).attentions
+            output = model(**inputs, output_attentions=True)
+            maps = output.attentions
             for layer, selected in heads_by_layer.items():
                 collector.add(layer, maps[layer][:, selected].float())
         else:
             with suppress(_Finished):
-                model(**inputs, use_cache=False, kpray_collector=collector)
+                output = model(**inputs, use_cache=False, kpray_collector=collector)
         if len(collector.found) < len(heads_by_layer):
             raise _unreadable(model.config)
         global_BHN = torch.cat([collector.found[layer][0] for layer in heads_by_layer], dim=1)[:, order]
         proportional_MBHN = torch.cat([collector.found[layer][1] for layer in heads_by_layer], dim=2)[:, :, order]
-        waiting.append((batch, start_copy(global_BHN), start_copy(proportional_MBHN)))
+        copies = [start_copy(global_BHN), start_copy(proportional_MBHN)]
+        if hidden:
+            copies.append(start_copy(output.last_hidden_state.float()))
+        waiting.append((batch, copies))
 
     results: dict[int, HeadScores] = {}
-    for batch, wait_global, wait_proportional in waiting:  # all batches are already on the GPU
-        global_, proportional = wait_global(), wait_proportional()
+    for batch, copies in waiting:  # all batches are already on the GPU
+        global_, proportional, *states = (wait() for wait in copies)
         for row, index in enumerate(batch):
             length = len(sequences[index])
-            results[index] = HeadScores(global_[row, :, :length], proportional[:, row, :, :length])
+            of_row = [each[row, :length] for each in states]
+            results[index] = HeadScores(global_[row, :, :length], proportional[:, row, :, :length], *of_row)
     return [results[index] for index in range(len(sequences))]

@@ -19,7 +19,8 @@ from kpray.report.heat_map import draw_heads
 from kpray.report.progress import Progress
 from kpray.samrank.attention import HeadScores, load_architecture
 from kpray.samrank.config import SAMRankConfig, head_name
-from kpray.samrank.predictor import PreparedDocument, SAMRank, best_of_groups, group_scores
+from kpray.samrank.predictor import SAMRank, best_of_groups, group_scores
+from kpray.samrank.prepared import PreparedDocument
 from kpray.samrank.scores import Redistribution, Weighting
 from kpray.text.candidates import CandidateRule
 from kpray.text.tagging import Tagger

@@ -118,3 +118,26 @@ def phrase_scores(token_scores: np.ndarray, occurrences: Occurrences) -> np.ndar
     np.cumsum(token_scores, axis=1, dtype=np.float64, out=sums[:, 1:])
     per_occurrence = sums[:, occurrences.tokens[:, 1]] - sums[:, occurrences.tokens[:, 0]]
     return np.add.reduceat(per_occurrence * occurrences.weights, occurrences.first_of_phrase, axis=1)
+
+
+def group_vectors(hidden: np.ndarray, occurrences: Occurrences, groups: np.ndarray) -> np.ndarray:
+    """Mean hidden state of the tokens of all occurrences of each group's phrases.
+
+    Args:
+        hidden: float32 [tokens, hidden size].
+        occurrences: occurrences of the phrases.
+        groups: int64 [phrases], group of each phrase, numbered from 0.
+
+    Returns:
+        float32 [groups, hidden size].
+    """
+    sums = np.zeros((len(hidden) + 1, hidden.shape[1]))
+    np.cumsum(hidden, axis=0, dtype=np.float64, out=sums[1:])
+    sizes = np.diff([*occurrences.first_of_phrase, len(occurrences.tokens)])
+    of_occurrence = np.repeat(groups, sizes)
+    first, end = occurrences.tokens.T
+    number = int(groups.max(initial=-1)) + 1
+    vectors = np.zeros((number, hidden.shape[1]))
+    np.add.at(vectors, of_occurrence, sums[end] - sums[first])
+    tokens = np.bincount(of_occurrence, weights=end - first, minlength=number)
+    return (vectors / np.maximum(tokens, 1)[:, None]).astype(np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +15,7 @@ from typing_extensions import override
 from kpray.batches import BatchTokens
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument
-from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor
+from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor, saved_folder
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained, load_tokenizer
 from kpray.samrank.attention import (
     EAGER_TYPES,
@@ -25,41 +25,24 @@ from kpray.samrank.attention import (
     head_scores,
     load_architecture,
 )
+from kpray.samrank.candidates import select_candidates
 from kpray.samrank.config import SAMRankConfig
-from kpray.samrank.phrases import Occurrences, find_occurrences, phrase_scores
+from kpray.samrank.phrases import Occurrences, find_occurrences, group_vectors, phrase_scores
+from kpray.samrank.prepared import PreparedDocument
 from kpray.samrank.scores import Redistribution, Weighting
+from kpray.selection import choose, similarity_to_seeds, unit_vectors
 from kpray.text.candidates import find_candidates
 from kpray.text.cleaning import Cleaned, clean
 from kpray.text.concepts import concept_keys
 from kpray.text.languages import primary_language
+from kpray.text.occurrences import StemmedText
 from kpray.text.stems import stem_phrase
 from kpray.text.tagging import load_tagger
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 BATCH_TOKENS = BatchTokens(cpu=1024)
+VECTOR_TOKENS = 65536  # tokens of documents whose hidden states are in memory at once: 100 MB with MiniLM
 EAGER_BATCH_TOKENS = BatchTokens(cpu=1024, gpu=8192)  # the maps of all heads are in memory at once
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedDocument:
-    """A document after preprocessing on the CPU.
-
-    Attributes:
-        segments: int64 [tokens of the segment] token ids each, special tokens included.
-        spans: int32 [tokens, 2] character offsets in the text as given, special tokens left out.
-        occurrences: occurrences of the candidates.
-        phrases: text of each candidate's first occurrence.
-        groups: int64 [phrases], group of each phrase. Phrases with equal stems share a group; with the rule `extended`,
-            phrases of one concept do. Groups are numbered from 0 in order of appearance.
-        stems: stems of each phrase.
-    """
-
-    segments: list[np.ndarray]
-    spans: np.ndarray
-    occurrences: Occurrences
-    phrases: list[str]
-    groups: np.ndarray
-    stems: list[str]
 
 
 class SAMRank(Predictor[PreparedDocument]):
@@ -69,6 +52,8 @@ class SAMRank(Predictor[PreparedDocument]):
     """
 
     kind: ClassVar[str] = "samrank"
+    takes_options: ClassVar[bool] = True
+    gives_embeddings: ClassVar[bool] = True
 
     def __init__(self, config: SAMRankConfig) -> None:
         """Load the tokenizer, the tagger and the model's layers up to the last selected head.
@@ -118,6 +103,9 @@ class SAMRank(Predictor[PreparedDocument]):
         cleaned = Cleaned(document.text) if as_given else clean(document.text, primary_language(document.lang))
         text = cleaned.text
         words, candidates = find_candidates(text, document.lang, self.config.candidates, self.tagger)
+        text_words = StemmedText.of(text, document.lang)
+        if not self.selection.plain:
+            candidates = select_candidates(candidates, self.selection, text_words, words, document.lang)
         encoding = self.tokenizer.encode(text, add_special_tokens=False)
         ids = np.array(encoding.ids, dtype=np.int64)
         spans = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
@@ -134,6 +122,12 @@ class SAMRank(Predictor[PreparedDocument]):
         stems = keys = [stem_phrase(phrase, document.lang) for phrase in phrases]
         if self.config.candidates == "extended" and primary_language(document.lang) == "en":
             keys = concept_keys(phrases, words.texts, [(start, end) for start, end in first_words.tolist()])
+        starts = word_spans[occurrences.words[:, 0], 0]
+        ends = word_spans[occurrences.words[:, 1] - 1, 1]
+        phrase_words = [
+            np.searchsorted(text_words.spans[:, 1], starts[occurrences.first_of_phrase], side="right"),
+            np.searchsorted(text_words.spans[:, 0], ends[occurrences.first_of_phrase], side="left"),
+        ]
         numbered: dict[str, int] = {}
         groups = [numbered.setdefault(key, len(numbered)) for key in keys]
         return PreparedDocument(
@@ -143,6 +137,10 @@ class SAMRank(Predictor[PreparedDocument]):
             phrases=phrases,
             groups=np.array(groups, dtype=np.int64),
             stems=stems,
+            occurrence_spans=cleaned.given_spans(np.stack([starts, ends], axis=1)),
+            words=StemmedText(text_words.stems, cleaned.given_spans(text_words.spans)),
+            phrase_words=np.stack(phrase_words, axis=1),
+            lang=document.lang,
         )
 
     @override
@@ -151,17 +149,36 @@ class SAMRank(Predictor[PreparedDocument]):
 
     @override
     def predict_prepared(self, prepared: Sequence[PreparedDocument], top: int) -> list[Explanation]:
-        scores = iter(self.score_segments([segment for document in prepared for segment in document.segments]))
+        if not self._needs_vectors():
+            return self._predict(prepared, top)
+        explanations: list[Explanation] = []
+        tokens = np.cumsum([self.tokens(document) for document in prepared]) // VECTOR_TOKENS
+        for _, group in groupby(range(len(prepared)), lambda index: tokens[index]):
+            explanations += self._predict([prepared[index] for index in group], top)
+        return explanations
+
+    def _predict(self, prepared: Sequence[PreparedDocument], top: int) -> list[Explanation]:
+        segments = [segment for document in prepared for segment in document.segments]
+        scores = iter(self.score_segments(segments, hidden=self._needs_vectors()))
         return [self._rank(document, [next(scores) for _ in document.segments], top) for document in prepared]
 
+    def _needs_vectors(self) -> bool:
+        options = self.selection.options
+        return bool(self.selection.embeddings or options.diversity or options.seeds)
+
     def score_segments(
-        self, segments: Sequence[np.ndarray], modes: Sequence[tuple[Redistribution, Weighting]] | None = None
+        self,
+        segments: Sequence[np.ndarray],
+        modes: Sequence[tuple[Redistribution, Weighting]] | None = None,
+        *,
+        hidden: bool = False,
     ) -> list[HeadScores]:
         """Score the tokens of each segment with the selected heads.
 
         Args:
             segments: int64 [tokens] token ids each, special tokens included.
             modes: see `head_scores`; None: the configured mode.
+            hidden: also return hidden states.
 
         Returns:
             One `HeadScores` per segment, special tokens left out.
@@ -173,9 +190,17 @@ class SAMRank(Predictor[PreparedDocument]):
             muted=self.muted,
             batch_tokens=self.batch_tokens.choose(self.config.batch_tokens, self.model.device),
             modes=modes or [(self.config.redistribution, self.config.weighting)],
+            hidden=hidden,
         )
         text = slice(len(self.prefix), -len(self.suffix) or None)
-        return [HeadScores(scores.global_[:, text], scores.proportional[:, :, text]) for scores in found]
+        return [
+            HeadScores(
+                scores.global_[:, text],
+                scores.proportional[:, :, text],
+                None if scores.hidden is None else scores.hidden[text],
+            )
+            for scores in found
+        ]
 
     def _rank(self, document: PreparedDocument, segments: list[HeadScores], top: int) -> Explanation:
         if not segments:
@@ -185,12 +210,56 @@ class SAMRank(Predictor[PreparedDocument]):
         phrases = by_head[0] if len(by_head) == 1 else share_of_best(by_head).mean(axis=0)
         scores = group_scores(phrases[None], document.groups, self.config.merge_stems)[0]
         spelling = best_of_groups(phrases[None], document.groups)[0]
+        # 0: every occurrence is a part of a longer phrase (Sec. 3.5)
+        ranked = [group for group in np.argsort(-scores, kind="stable").tolist() if scores[group] > 0]
+        shares = _shares_of_best(scores)[ranked]
+        vectors = None
+        if self.selection.plain:
+            ranked, shares = ranked[:top], shares[:top]
+        else:
+            stems = [document.stems_of(spelling[group]) for group in ranked]
+            if self._needs_vectors():
+                hidden = np.concatenate([segment.hidden for segment in segments if segment.hidden is not None])
+                vectors = group_vectors(hidden, document.occurrences, document.groups)[ranked]
+            chosen, shares = choose(
+                shares,
+                stems,
+                lambda: [len(spans) for spans in document.offsets(ranked)],
+                self.selection.options,
+                top,
+                vectors=vectors,
+                seeded=self._similarity_to_seeds(stems, vectors, document.lang),
+            )
+            ranked, shares = [ranked[index] for index in chosen], shares[chosen]
+            vectors = vectors[chosen] if vectors is not None and self.selection.embeddings else None
         keyphrases = [
-            Keyphrase(document.phrases[spelling[group]], float(scores[group]), present=True)
-            for group in np.argsort(-scores, kind="stable")[:top].tolist()
-            if scores[group] > 0  # 0: every occurrence is a part of a longer phrase (Sec. 3.5)
+            Keyphrase(document.phrases[spelling[group]], score, present=True, offsets=offsets)
+            for group, score, offsets in zip(ranked, shares.tolist(), document.offsets(ranked), strict=True)
         ]
-        return Explanation(keyphrases, document.spans, share_of_best(tokens).mean(axis=0))
+        return Explanation(keyphrases, document.spans, share_of_best(tokens).mean(axis=0), embeddings=vectors)
+
+    def _similarity_to_seeds(
+        self, stems: Sequence[Sequence[str]], vectors: np.ndarray | None, lang: str
+    ) -> np.ndarray | None:
+        """Similarity of each phrase to the most similar seed, in [0, 1]: float64 [phrases]; None without seeds.
+
+        A seed has the mean of its hidden states in a text of its own, because it need not occur in the document.
+        """
+        seeds = self.selection.options.seeds
+        if not seeds or vectors is None:
+            return None
+        if self.selection.seed_vectors is None:
+            ids = [self.tokenizer.encode(seed, add_special_tokens=False).ids for seed in seeds]
+            room = self.segment_tokens - len(self.prefix) - len(self.suffix)
+            found = self.score_segments(
+                [np.array([*self.prefix, *row[:room], *self.suffix]) for row in ids], hidden=True
+            )
+            states = [each.hidden for each in found if each.hidden is not None]
+            means = [each.sum(axis=0) / max(1, len(each)) for each in states]
+            self.selection.seed_vectors = unit_vectors(np.stack(means))
+        cosines = np.clip((unit_vectors(vectors) @ self.selection.seed_vectors.T).max(axis=1), 0, 1)
+        similar: np.ndarray = np.maximum(cosines, similarity_to_seeds(stems, self.selection.seeds(lang)))
+        return similar
 
     def token_scores(self, segments: Sequence[HeadScores]) -> np.ndarray:
         """Token scores by Eq. 6, or the configured part of it: float64 [heads, tokens of the document]."""
@@ -216,11 +285,12 @@ class SAMRank(Predictor[PreparedDocument]):
 
     @override
     def describe(self) -> dict[str, Any]:
-        return {"predictor": self.kind, "tagger": self.tagger.name, "config": self.config.model_dump(mode="json")}
+        config = self.config.model_dump(mode="json")
+        return {"predictor": self.kind, "tagger": self.tagger.name, "config": config, **self.selection.describe()}
 
     @override
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def save(self, folder: str | Path) -> None:
+        folder = saved_folder(folder)
         contents = {"kind": self.kind, "config": self.config.model_dump(mode="json")}
         (folder / PREDICTOR_FILE).write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
 
@@ -268,6 +338,12 @@ def share_of_best(scores: np.ndarray) -> np.ndarray:
     """Divide each row by its maximum; rows whose maximum is 0 stay unchanged."""
     best = scores.max(axis=1, keepdims=True)
     return scores / np.where(best > 0, best, 1)
+
+
+def _shares_of_best(scores: np.ndarray) -> np.ndarray:
+    """Scores divided by the best one, in [0, 1]. Six digits keep all ranks, because `group_scores` rounds to five."""
+    shares: np.ndarray = np.round(share_of_best(scores[None])[0], 6)
+    return shares
 
 
 def _unused_positions(model: Any) -> int:

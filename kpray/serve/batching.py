@@ -32,6 +32,7 @@ class _Waiting:
     Attributes:
         document: the document.
         top: maximum number of keyphrases.
+        predictor: `Batcher.predictor`, or one that shares its model and follows other options.
         future: the explanation. It is cancelled together with the request.
         prepared: result of `Predictor.prepare`.
         tokens: number of tokens of the document.
@@ -40,6 +41,7 @@ class _Waiting:
 
     document: Document
     top: int
+    predictor: Predictor[Any]
     future: asyncio.Future[Explanation]
     prepared: Any = None
     tokens: int = 0
@@ -79,14 +81,20 @@ class Batcher:
     _task: asyncio.Task[None] | None = field(default=None, init=False)
     _busy_since: float | None = field(default=None, init=False)
 
-    async def explain(self, document: Document, top: int) -> Explanation:
-        """Return the explanation of `predictor.predict([document], top=top, explain=True)`.
+    async def explain(self, document: Document, top: int, predictor: Predictor[Any] | None = None) -> Explanation:
+        """Return the explanation of `predictor.predict(document, top=top, explain=True)`.
+
+        Args:
+            document: the document.
+            top: maximum number of keyphrases.
+            predictor: result of `self.predictor.selecting`; None: `self.predictor`.
 
         Raises:
             RejectedDocument: the document cannot be processed.
             TooLong: the document has too many tokens.
         """
-        waiting = _Waiting(document, top, asyncio.get_running_loop().create_future())
+        future: asyncio.Future[Explanation] = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(document, top, predictor or self.predictor, future)
         self._arrived.append(waiting)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())
@@ -115,8 +123,10 @@ class Batcher:
                     waiting.finish(waiting.error)
                 else:
                     self._ready.append(waiting)
-            batch = self._take_batch()
-            if batch:
+            by_predictor: dict[int, list[_Waiting]] = {}
+            for waiting in self._take_batch():
+                by_predictor.setdefault(id(waiting.predictor), []).append(waiting)
+            for batch in by_predictor.values():
                 await self._predict(batch)
 
     async def _in_thread(self, function: Callable[..., Value], *arguments: Any) -> Value:
@@ -138,8 +148,8 @@ class Batcher:
     def _prepare(self, fresh: Sequence[_Waiting]) -> None:
         for waiting in fresh:
             try:
-                waiting.prepared = self.predictor.prepare(waiting.document)
-                waiting.tokens = self.predictor.tokens(waiting.prepared)
+                waiting.prepared = waiting.predictor.prepare(waiting.document)
+                waiting.tokens = waiting.predictor.tokens(waiting.prepared)
                 if waiting.tokens > self.most_tokens:
                     raise TooLong(f"the document has {waiting.tokens} tokens, but the limit is {self.most_tokens}")
             except Exception as error:  # raised in the request of this document
@@ -162,7 +172,7 @@ class Batcher:
         started = time.monotonic()
         prepared, top = [waiting.prepared for waiting in batch], max(waiting.top for waiting in batch)
         try:
-            explanations = await self._in_thread(self.predictor.predict_prepared, prepared, top)
+            explanations = await self._in_thread(batch[0].predictor.predict_prepared, prepared, top)
         except Exception as error:
             if len(batch) == 1:
                 batch[0].finish(error)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +11,8 @@ from typing import Annotated, Any
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from kpray.errors import UserError
-from kpray.registry import KINDS, MethodSections, kind_of, pin_config, section_of
+from kpray.hub import pin_name
+from kpray.registry import KINDS, MethodSections, kind_of, pin_config, predictor_version, section_of
 from kpray.settings import Settings, validate_settings
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,63}", re.ASCII)
@@ -125,7 +124,7 @@ class ServedModel:
         kind: kind of the predictor. All models of a kind are in the same deployment.
         predictor: argument of `open_predictor`. A folder is an absolute path.
         config: its resolved configuration (`pin_config`).
-        version: digest of everything that its predictions depend on, to distinguish versions during an update.
+        version: `predictor_version`, to distinguish versions during an update.
     """
 
     name: str
@@ -171,7 +170,6 @@ def served_models(config: ServeConfig) -> tuple[ServedModel, ...]:
 def _pin(name: str, predictor: str, config: ServeConfig, others: list[str]) -> ServedModel:
     pinned = pin_config(predictor, section_of(predictor, config, others))
     if predictor not in KINDS:  # the current folder of replicas differs
-        predictor = str(Path(predictor).resolve())
-    depends_on = json.dumps([kind_of(predictor), predictor, pinned, config.version], sort_keys=True)
-    version = hashlib.sha256(depends_on.encode()).hexdigest()[:12]
+        predictor = pin_name(predictor)
+    version = predictor_version(predictor, pinned, config.version)
     return ServedModel(name, kind_of(predictor), predictor, pinned, version)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from weakref import WeakValueDictionary
 
-from kpray.corpus.fields import with_language
 from kpray.document import Document
-from kpray.errors import RejectedDocument
+from kpray.errors import RejectedDocument, UserError
+from kpray.predictor import Explanation
 from kpray.registry import open_predictor
 from kpray.serve.batching import Batcher, TooLong
 from kpray.serve.config import ServeConfig, ServedModel
@@ -67,26 +67,35 @@ class Replica:
         """
         batcher = await self.open_model(name)
         try:
+            explain = partial(batcher.explain, predictor=batcher.predictor.selecting(request.selection()))
+        except UserError as error:
+            refused = DocumentError(code="unsupported", message=str(error))
+            return results_json([Result(id=given.id, error=refused) for given in request.documents])
+        try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._result(name, batcher, one, request)) for one in request.documents]
+                tasks = [group.create_task(self._result(name, explain, one, request)) for one in request.documents]
         except Exception as error:
             log_failure(_logger, error, request_id)
             raise PredictionFailed from None
         return results_json([task.result() for task in tasks])
 
-    async def _result(self, name: str, batcher: Batcher, given: DocumentMessage, request: KeyphrasesRequest) -> Result:
+    async def _result(
+        self,
+        name: str,
+        explain: Callable[[Document, int], Awaitable[Explanation]],
+        given: DocumentMessage,
+        request: KeyphrasesRequest,
+    ) -> Result:
         lang = given.lang or request.lang or self._config.lang
         document = Document(id=given.id or "", body=given.text, title=given.title.strip(), lang=lang)
-        document = with_language(document)
         length, limit = len(document.text), self._config.limits.characters
         try:
             if not document.text.strip():
                 raise RejectedDocument("the document has no text")
             if length > limit:
                 raise TooLong(f"the document has {length} characters, but the limit is {limit}")
-            result = result_of(
-                given.id, document.lang, await batcher.explain(document, request.top), explain=request.explain
-            )
+            explanation = await explain(document, request.top)
+            result = result_of(given.id, document.lang, explanation, explain=request.explain)
         except RejectedDocument as error:
             result = Result(id=given.id, error=DocumentError(code="rejected", message=error.reason))
         except TooLong as error:

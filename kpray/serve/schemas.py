@@ -8,6 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, create_model
 
 from kpray.predictor import Explanation
+from kpray.selection import SelectionOptions
+
+_PHRASE_CHARACTERS = 100
+_MOST_PHRASES = 1000
+_MOST_SEEDS = 20
 
 
 def _whole(text: str) -> str:
@@ -20,6 +25,17 @@ def _integer(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def _option(name: str) -> Any:
+    """A field of a request that is an option of `SelectionOptions`, with the same default and description."""
+    info = SelectionOptions.model_fields[name]
+    description, _, _ = str(info.description).partition(" On the command line")
+    default = list(info.default) if isinstance(info.default, tuple) else info.default
+    return Field(default=default, description=description.partition(" A name that ends in .txt")[0])
+
+
+Integer = BeforeValidator(_integer)
+Phrases = list[Annotated[str, Field(max_length=_PHRASE_CHARACTERS, pattern=r"\S"), AfterValidator(_whole)]]
+Words = list[Annotated[str, Field(max_length=_PHRASE_CHARACTERS), AfterValidator(_whole)]]
 Lang = Annotated[str, Field(min_length=1, max_length=35), AfterValidator(_whole)]
 
 
@@ -45,8 +61,16 @@ class KeyphrasesRequest(_Message):
 
     documents: Annotated[list[DocumentMessage], Field(min_length=1)]
     """One or several documents. `limits` in /v1/models gives their maximum length."""
-    top: Annotated[int, Field(ge=1), BeforeValidator(_integer)] = 10
+    top: Annotated[int, Field(ge=1), Integer] = 10
     """Maximum number of keyphrases per document."""
+    diversity: Annotated[float, Field(ge=0, le=1)] = _option("diversity")
+    nested: Literal["keep", "drop"] = _option("nested")
+    min_score: Annotated[float, Field(ge=0, le=1)] = _option("min_score")
+    min_frequency: Annotated[int, Field(ge=0), Integer] = _option("min_frequency")
+    max_words: Annotated[int, Field(ge=1), Integer] | None = _option("max_words")
+    vocabulary: Annotated[Phrases, Field(max_length=_MOST_PHRASES)] = _option("vocabulary")
+    seeds: Annotated[Phrases, Field(max_length=_MOST_SEEDS)] = _option("seeds")
+    stop_words: Annotated[Words, Field(max_length=_MOST_PHRASES)] = _option("stop_words")
     model: str | None = None
     """Name of a model in /v1/models. Default: the first model."""
     lang: Lang | None = None
@@ -54,11 +78,18 @@ class KeyphrasesRequest(_Message):
     explain: bool = False
     """Also return the score of each token, and the retrieved passages."""
 
+    def selection(self) -> SelectionOptions:
+        """The options that select keyphrases."""
+        values = {name: getattr(self, name) for name in SelectionOptions.model_fields}
+        # The JSON schemas of clients differ in what `$` and white space are, so a string may have several words here.
+        values["stop_words"] = [word for text in self.stop_words for word in text.split()]
+        return SelectionOptions(**values)
+
 
 def request_model(models: Sequence[str], documents: int, top: int) -> type[KeyphrasesRequest]:
     """Make a subclass of `KeyphrasesRequest` that checks the models and limits of a service. /docs shows them."""
     most_documents = Annotated[list[DocumentMessage], Field(min_length=1, max_length=documents)]
-    at_most = Annotated[int, Field(ge=1, le=top), BeforeValidator(_integer)]
+    at_most = Annotated[int, Field(ge=1, le=top), Integer]
     fields: dict[str, Any] = {
         "documents": (most_documents, _described("documents")),
         "top": (at_most, _described("top", default=min(10, top))),
@@ -77,9 +108,11 @@ class KeyphraseMessage(_Message):
     text: str
     """The phrase as it first occurs in the document, or as it was generated."""
     score: float
-    """Score; higher is better. Scores are comparable only within a document."""
+    """Score between 0 and 1; higher is better. Scores are comparable only within a document."""
     present: bool
     """Whether the stemmed words of the phrase occur in the document next to each other."""
+    offsets: list[tuple[int, int]]
+    """Start and end of each occurrence, as offsets of characters (code points) in the title and text together."""
 
 
 class TokenMessage(_Message):
@@ -108,7 +141,8 @@ class DocumentError(_Message):
     """The error of one document."""
 
     code: str
-    """`rejected`: the document cannot be processed; `too_long`: it exceeds a limit."""
+    """`rejected`: the document cannot be processed; `too_long`: it exceeds a limit; `unsupported`: the model does not
+    support an option of the request."""
     message: str
     """Message for people."""
 
@@ -208,7 +242,7 @@ class HealthResponse(_Message):
 def result_of(id: str | None, lang: str, explanation: Explanation, *, explain: bool) -> Result:
     """Make the result of a document from its explanation."""
     phrases = [
-        KeyphraseMessage(text=phrase.text, score=phrase.score, present=phrase.present)
+        KeyphraseMessage(text=phrase.text, score=phrase.score, present=phrase.present, offsets=list(phrase.offsets))
         for phrase in explanation.keyphrases
     ]
     if not explain:

@@ -24,7 +24,7 @@ from kpray.cluster.job import describe_inputs, print_plan, run_details
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading, ReadingSettings
 from kpray.corpus.sources import find_sources
 from kpray.document import Record
 from kpray.errors import UserError
@@ -50,7 +50,7 @@ TABLE_FILE = "heads.npz"
 def run_head_sweep(job: HeadSweepSettings) -> int:
     """Run the sweep over heads, and print the comparison."""
     if job.dry_run:
-        data = describe_inputs({"to choose on": job.valid, "to compare on": job.test}, job.limits)
+        data = describe_inputs({"to choose on": job.valid, "to compare on": job.test}, job.reading())
         plan = f"all heads of {len(job.models)} models in one pass over each data set; {describe_limit(job.sweep)}"
         print_plan(job, f"{data}\n# sweep: {plan}")
         return 0
@@ -58,9 +58,9 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
     for model in job.models:
         all_heads(model)  # a missing model fails here, before Ray starts
     paths = [absolute(path) for path in (*job.valid, *job.test)]
-    data_sets = [_with_gold(data) for data in read_data_sets(paths, job.lang, job.limits)]
+    data_sets = [_with_gold(data) for data in read_data_sets(paths, job.reading())]
     folder = SweepFolder(working_folder(job.output))
-    fixed = job.model_dump(mode="json", include={"samrank", "shard_documents", "lang", "limits"})
+    fixed = job.model_dump(mode="json", include={"samrank", "shard_documents", *ReadingSettings.model_fields})
     fixed["samrank"].pop("heads")
     fixed["space"] = job.space.model_dump(mode="json", exclude={"model"})
     fixed["data"] = [[source.path, source.bytes] for source in find_sources(paths)]
@@ -165,7 +165,7 @@ class HeadWork:
         data_set, *_, shard = str(trial.setting["shard"]).split(":")
         config = job.samrank.model_copy(update={"model": trial.setting["model"]})
         predictor = _open(config.model_dump_json())
-        records = _records(self.paths[int(data_set) - 1], job.lang, job.limits.model_dump_json())
+        records = _records(self.paths[int(data_set) - 1], job.reading().model_dump_json())
         first = (int(shard) - 1) * job.shard_documents
         started, processor = time.monotonic(), time.process_time()
         scored = score_documents(
@@ -186,6 +186,6 @@ def _open(config: str) -> SAMRank:
 
 
 @lru_cache(maxsize=1)
-def _records(path: str, lang: str, limits: str) -> Sequence[Record]:
-    [data] = read_data_sets([path], lang, Limits.model_validate_json(limits))
+def _records(path: str, reading: str) -> Sequence[Record]:
+    [data] = read_data_sets([path], Reading.model_validate_json(reading))
     return _with_gold(data).records

@@ -73,7 +73,7 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
         title: title of the report.
     """
     if job.dry_run:
-        data = describe_inputs({"to train on": job.train, "to validate on": job.valid}, job.limits)
+        data = describe_inputs({"to train on": job.train, "to validate on": job.valid}, job.reading())
         print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; {describe_limit(job.sweep)}")
         return 0
     started = time.monotonic()
@@ -88,9 +88,7 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
         rows: dict[Path, int] = {}
         steps = 0
         for settings, task in trainings:
-            tokens = TokenRun(
-                folder.path, task, tuple(sources), settings.train_documents, settings.lang, settings.limits
-            )
+            tokens = TokenRun(folder.path, task, tuple(sources), settings.train_documents, settings.reading())
             if tokens.output not in rows:
                 rows[tokens.output] = tokenize_files(tokens).rows
             steps = max(steps, math.ceil(rows[tokens.output] / settings.optim.batch) * settings.optim.epochs)

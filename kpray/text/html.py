@@ -13,13 +13,15 @@ from collections.abc import Iterator
 
 from kpray.text.edits import BLOCK_END, PHRASE_END, Edit
 
-_LEFT_OUT = frozenset(
+#: elements that have no text of the page
+LEFT_OUT = frozenset(
     """
     code pre script style svg math template noscript iframe object textarea select head nav footer button pubdate guid
     lastbuilddate
     """.split()
 )
-_INLINE = frozenset(
+#: elements inside a line of text
+INLINE = frozenset(
     """
     a abbr acronym b bdi bdo big cite data del dfn em font i ins kbd label mark q s samp small span strike strong sub
     sup time tt u var wbr italic bold xref ext-link
@@ -33,7 +35,7 @@ _BLOCKS = frozenset(
     section source summary table tbody td tfoot th thead title tr track ul video sec abstract
     """.split()
 )
-_ELEMENTS = _LEFT_OUT | _INLINE | _BLOCKS
+_ELEMENTS = LEFT_OUT | INLINE | _BLOCKS
 _TAG = re.compile(
     r"<(?:(?P<comment>!--)"
     r"|!doctype[^<>]{0,500}>|\?[^<>]{0,500}\?>|!\[cdata\["
@@ -76,7 +78,7 @@ def tag_edits(text: str) -> Iterator[Edit]:
     tags = [(match, name) for match, name in tags if not name or name in _ELEMENTS or name in closed]
     closing: dict[str, list[int]] = {}  # ends of the closing tags of what is left out
     for match, name in tags:
-        if name in _LEFT_OUT and match["close"]:
+        if name in LEFT_OUT and match["close"]:
             closing.setdefault(name, []).append(match.end())
     last_comment = text.rfind("-->")
     skipped: dict[int, int] = {}  # start and end of menus and other parts around the text of a page
@@ -90,7 +92,7 @@ def tag_edits(text: str) -> Iterator[Edit]:
             continue
         if match["comment"] and end <= last_comment:
             end = text.index("-->", end) + len("-->")
-        if name in _LEFT_OUT and not match["close"]:
+        if name in LEFT_OUT and not match["close"]:
             ends = closing.get(name, [])
             index = bisect_left(ends, end)
             if index < len(ends):
@@ -106,7 +108,7 @@ def tag_edits(text: str) -> Iterator[Edit]:
             continue
         if name == "a" and match["close"]:
             link_end = end
-        replacement = "" if name in _INLINE else PHRASE_END if name in ("code", "math") else BLOCK_END
+        replacement = "" if name in INLINE else PHRASE_END if name in ("code", "math") else BLOCK_END
         yield Edit(start, end, replacement)
         done = end
 

@@ -68,3 +68,14 @@ def words_from_spans(text: str, spans: list[tuple[int, int]]) -> Words:
             while next_break < len(breaks) and start >= breaks[next_break]:
                 next_break += 1
     return Words([text[start:end] for start, end in spans], spans, sentences)
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """(start, end) character offsets of the sentences of a text, without white space at their edges."""
+    ends = [*(match.end() for match in _SENTENCE_BREAK.finditer(text)), len(text)]
+    spans = []
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        sentence = text[start:end]
+        if sentence.strip():
+            spans.append((end - len(sentence.lstrip()), start + len(sentence.rstrip())))
+    return spans

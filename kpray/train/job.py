@@ -50,7 +50,7 @@ def run_train_job(
     """
     if job.dry_run:
         data = {"to train on": job.train, "to validate on": job.valid, **(inputs or {})}
-        print_plan(job, describe_inputs(data, job.limits))
+        print_plan(job, describe_inputs(data, job.reading()))
         return 0
     with mirrored(job.output):
         state = train(make_task(working_folder(job.output)), job)
@@ -91,8 +91,7 @@ def train(
         "exclude": [[source.path, source.bytes] for source in find_sources(job.exclude)] if job.exclude else [],
         "valid": [[source.path, source.bytes] for source in valid_sources],
         "valid_documents": job.run.valid_documents,
-        "lang": job.lang,
-        "limits": job.limits.model_dump(),
+        **job.reading().model_dump(mode="json"),
         "local": job.local,
     }
     check_output(output, configuration)
@@ -114,9 +113,8 @@ def train(
         task=task,
         sources=tuple(sources),
         documents=job.train_documents,
-        lang=job.lang,
-        limits=job.limits,
-        excluded=read_fingerprints(job.exclude, job.lang, job.limits) if job.exclude else frozenset(),
+        reading=job.reading(),
+        excluded=read_fingerprints(job.exclude, job.reading()) if job.exclude else frozenset(),
     )
     about = {"configuration": configuration, "run": job.run.model_dump(mode="json"), "versions": versions()}
     plan = Plan(task, job.optim, job.run, valid, output, about)
@@ -142,7 +140,7 @@ def check_output(output: Path, configuration: Mapping[str, Any]) -> None:
 
 def _read_valid(job: TrainSettings) -> list[Record]:
     """The first `run.valid_documents` records that can be read."""
-    records = (record for record in read_records(job.valid, job.lang, job.limits) if not isinstance(record, Reject))
+    records = (record for record in read_records(job.valid, job.reading()) if not isinstance(record, Reject))
     valid = list(islice(records, job.run.valid_documents))
     if not valid:
         raise UserError(

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, process_chunks, process_chunks_locally
 from kpray.cluster.job import STATE_FOLDER, writing
 from kpray.cluster.step_cache import StepCache, step_key
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 from kpray.corpus.overlap import fingerprints
 from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
@@ -54,8 +54,7 @@ class TokenRun:
         task: the training task, which has the tokenizer.
         sources: the files, in order.
         documents: number of records to use, from the start of the files; None: all.
-        lang: language of records that do not name one.
-        limits: maximum sizes of a record. Larger records are rejected.
+        reading: how records are read.
         excluded: fingerprints of documents to leave out (`kpray.corpus.overlap`).
     """
 
@@ -63,8 +62,7 @@ class TokenRun:
     task: TrainingTask
     sources: tuple[Source, ...]
     documents: int | None
-    lang: str
-    limits: Limits
+    reading: Reading
     excluded: frozenset[str] = frozenset()
 
     def inputs(self) -> dict[str, Any]:
@@ -73,8 +71,7 @@ class TokenRun:
             "task": self.task.describe_tokens(),
             "files": [[source.path, source.bytes] for source in self.sources],
             "documents": self.documents,
-            "lang": self.lang,
-            "limits": self.limits.model_dump(),
+            **self.reading.model_dump(mode="json"),
             "excluded": sorted(self.excluded),
         }
 
@@ -97,7 +94,7 @@ class TokenRun:
         left = self.documents
         for source in self.sources:
             records = size = 0
-            for chunk in read_chunks(source, _CHUNK_RECORDS, self.limits):
+            for chunk in read_chunks(source, _CHUNK_RECORDS, self.reading):
                 records += min(left - records, len(chunk.items))
                 size += chunk.bytes
                 if records == left:
@@ -115,7 +112,7 @@ class TokenRun:
     def chunks(self, source: Source) -> Iterator[Chunk]:
         """Chunks of the file's share. Every call yields the same chunks."""
         left = self.shares[source.path].records
-        for chunk in read_chunks(source, _CHUNK_RECORDS, self.limits):
+        for chunk in read_chunks(source, _CHUNK_RECORDS, self.reading):
             yield replace(chunk, items=chunk.items[:left])
             if left is not None:
                 left = max(0, left - len(chunk.items))
@@ -190,7 +187,7 @@ class _TokenizeChunk(ChunkActor[TokenRun]):
     def process(self, chunk: Chunk, part: str) -> None:
         records: list[Record] = []
         rejects: list[Reject] = []
-        for parsed in parse_chunk(chunk, self.run.lang, self.run.limits):
+        for parsed in parse_chunk(chunk, self.run.reading):
             if isinstance(parsed, Reject):
                 rejects.append(parsed)
             elif self.run.excluded and self.run.excluded & fingerprints(parsed.document):

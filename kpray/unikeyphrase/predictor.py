@@ -14,8 +14,10 @@ from typing_extensions import override
 
 from kpray.document import Document, Keyphrase
 from kpray.errors import UserError
-from kpray.predictor import Explanation, Predictor, read_training, write_predictor_file
+from kpray.predictor import Explanation, Predictor, read_training, saved_folder, write_predictor_file
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained
+from kpray.selection import select_generated
+from kpray.text.edges import phrase_span, trim_phrase
 from kpray.text.generated import split_target
 from kpray.text.stems import contains_phrase, stemmed_words
 from kpray.unikeyphrase.config import UniKeyphraseConfig
@@ -58,6 +60,7 @@ class UniKeyphrase(Predictor[PreparedDocument]):
     """
 
     kind: ClassVar[str] = "unikeyphrase"
+    takes_options: ClassVar[bool] = True
 
     def __init__(self, config: UniKeyphraseConfig) -> None:
         """Load a folder that training or `save` wrote.
@@ -69,7 +72,7 @@ class UniKeyphrase(Predictor[PreparedDocument]):
         folder = config.folder
         self.config = config.checked()
         device = choose_device(config.device)
-        self.encoder = Encoder(config.model)
+        self.encoder = Encoder(str(folder))
         self.model = load_model(folder, choose_dtype(config.dtype, device), device)
         if self.encoder.vocabulary_size > self.model.config.vocab_size:
             raise UserError(
@@ -100,16 +103,17 @@ class UniKeyphrase(Predictor[PreparedDocument]):
     def _explain(self, document: PreparedDocument, reading: Reading, top: int) -> Explanation:
         probabilities = label_probabilities(reading.label_logits, self.config.decode.outside_bias)
         keyphrases = rank_keyphrases(document, probabilities, split_phrases(reading, self.encoder))
-        return Explanation(keyphrases[:top], document.source.spans[1:-1], 1 - probabilities[:, OUTSIDE])
+        keyphrases = select_generated(keyphrases, document.text, document.lang, self.selection, top)
+        return Explanation(keyphrases, document.source.spans[1:-1], 1 - probabilities[:, OUTSIDE])
 
     @override
     def describe(self) -> dict[str, Any]:
         config = self.config.model_dump(mode="json")
-        return {"predictor": self.kind, "config": config, "training": self.training}
+        return {"predictor": self.kind, "config": config, "training": self.training, **self.selection.describe()}
 
     @override
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def save(self, folder: str | Path) -> None:
+        folder = saved_folder(folder)
         before = self.config.folder
         if folder.resolve() != before.resolve():
             for name in ("config.json", "model.safetensors"):
@@ -167,7 +171,8 @@ def rank_keyphrases(
 
     The score of a present phrase is the mean probability of its tokens' labels (App. E), maximized over its
     occurrences. Generated phrases keep their order. Phrases with equal stems are merged. A generated phrase that occurs
-    in the document is dropped, because extraction decides about present phrases.
+    in the document is dropped, because extraction decides about present phrases. Punctuation at the edges of a phrase
+    is dropped (`phrase_span`).
 
     Args:
         document: from `prepare`.
@@ -177,7 +182,8 @@ def rank_keyphrases(
     spans = document.source.spans[1:-1]
     found: dict[str, Keyphrase] = {}
     for first, end, score in extract_phrases(probabilities, document.source):
-        text = " ".join(document.text[spans[first, 0] : spans[end - 1, 1]].split())
+        begin, stop = phrase_span(document.text, int(spans[first, 0]), int(spans[end - 1, 1]))
+        text = " ".join(document.text[begin:stop].split())
         stems = stemmed_words(text, document.lang)
         if stems:
             key = " ".join(stems)
@@ -188,6 +194,6 @@ def rank_keyphrases(
     for text, score in generated:
         stems = stemmed_words(text, document.lang)
         if stems and not contains_phrase(document.stems, stems):
-            found.setdefault(" ".join(stems), Keyphrase(text, score, present=False))
+            found.setdefault(" ".join(stems), Keyphrase(trim_phrase(text), score, present=False))
     rounded = [Keyphrase(phrase.text, round(phrase.score, _DIGITS), phrase.present) for phrase in found.values()]
     return sorted(rounded, key=lambda phrase: -phrase.score)

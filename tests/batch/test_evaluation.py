@@ -9,7 +9,7 @@ import pytest
 
 from kpray.batch.evaluation import DataSet, evaluate_systems, read_data_sets
 from kpray.cluster.job import STATE_FOLDER
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 from kpray.corpus.writing import write_predictions, write_text
 from kpray.document import Keyphrase
 from kpray.errors import UserError
@@ -25,7 +25,7 @@ def data_sets(tmp_path: Path) -> list[DataSet]:
     for name, ids in (("inspec", "12"), ("nus", "34")):
         lines = [json.dumps({"id": id_, "text": "tides of the moon", "keyphrases": ["tides"]}) for id_ in ids]
         write_text("\n".join([*lines, "broken"][: 2 + (name == "nus")]), tmp_path / f"{name}.jsonl")
-    return read_data_sets([str(tmp_path / "inspec.jsonl"), str(tmp_path / "nus.jsonl")], "en", Limits())
+    return read_data_sets([str(tmp_path / "inspec.jsonl"), str(tmp_path / "nus.jsonl")], Reading(lang="en"))
 
 
 def predict(folder: Path, ids: str, phrase: str = "tides") -> Path:

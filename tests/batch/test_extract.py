@@ -15,10 +15,16 @@ import pytest
 from kpray.batch.chunks import read_source
 from kpray.batch.config import BatchConfig
 from kpray.batch.extract import BatchRun, _PredictChunk, check_manifest, placement
-from kpray.corpus.limits import Limits
+from kpray.corpus.ids import count_repeated_ids
+from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.sources import Source, find_sources
+from kpray.corpus.units import split_document
+from kpray.corpus.writing import read_predictions
+from kpray.document import Document
 from kpray.errors import UserError
+from kpray.registry import open_predictor
 from kpray.samrank.config import SAMRankConfig
+from kpray.selection import SelectionOptions, options_from
 from tests.samrank.tiny_models import save_bert
 
 TEXTS = ["Sparse graphs describe large networks.", "A fast algorithm ranks phrases.", "Graph theory helps."]
@@ -32,7 +38,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture
 def run(tmp_path: Path, model: str) -> BatchRun:
     config = {"model": model, "heads": ["2-1"]}
-    run = BatchRun(tmp_path / "output", "samrank", config, top=10, lang="en", limits=Limits(), chunk_records=2)
+    run = BatchRun(tmp_path / "output", "samrank", config, top=10, reading=Reading(lang="en"), chunk_records=2)
     (run.state / "rejects").mkdir(parents=True)
     return run
 
@@ -84,9 +90,9 @@ def test_few_chunks_have_a_small_pool(actors: int | None, chunks: int, size: int
 
 def test_run_has_a_resolved_configuration(tmp_path: Path, model: str, nltk_tagger: None) -> None:
     config, batch = {"model": model}, BatchConfig(chunk_records=7)
-    run = BatchRun.pinned(tmp_path / "output", "samrank", config, 5, "fr", Limits(), batch)
+    run = BatchRun.pinned(tmp_path / "output", "samrank", config, 5, Reading(lang="fr"), batch)
     assert run.config == SAMRankConfig(model=model, tagger="nltk").model_dump(mode="json")
-    assert (run.top, run.lang, run.chunk_records, run.output) == (5, "fr", 7, tmp_path / "output")
+    assert (run.top, run.reading.lang, run.chunk_records, run.output) == (5, "fr", 7, tmp_path / "output")
 
 
 @pytest.mark.parametrize(
@@ -95,8 +101,15 @@ def test_run_has_a_resolved_configuration(tmp_path: Path, model: str, nltk_tagge
         ("predictor", "folder", "made with predictor = 'samrank', not 'folder'"),
         ("config", {"heads": ["1-1"]}, "made with config = "),
         ("top", 11, "made with top = 10, not 11"),
-        ("lang", "fr", "made with lang = 'en', not 'fr'"),
-        ("limits", Limits(max_characters=5), "made with limits = {'max_record_bytes': 16777216, 'max_characters': "),
+        ("reading", Reading(lang="fr"), "made with lang = 'en', not 'fr'"),
+        (
+            "reading",
+            Reading(lang="en", limits=Limits(max_characters=5)),
+            "made with limits = {'max_record_bytes': 16777216, 'max_characters': ",
+        ),
+        ("selection", SelectionOptions(diversity=0.5), "made with selection = None, not {'diversity': 0.5}"),
+        ("split", "sentences", "made with split = None, not 'sentences'"),
+        ("reading", Reading(lang="en", keep=("year",)), "made with keep = [], not ['year']"),
         ("chunk_records", 3, "made with chunk_records = 2, not 3"),
     ],
 )
@@ -171,6 +184,8 @@ def test_chunks_are_predicted_and_committed_once(run: BatchRun, sources: list[So
 
     files = sorted(output_of(run).glob("*.parquet"))
     assert [[row["id"] for row in pq.read_table(file).to_pylist()] for file in files] == [["0"], ["1", "2"]]
+    places = [(row["source"], row["line"]) for file in files for row in pq.read_table(file).to_pylist()]
+    assert places == [(sources[0].name, 1), (sources[0].name, 3), (sources[0].name, 4)]
     made_by = json.loads(pq.read_metadata(files[0]).metadata[b"kpray"])
     assert made_by["config"]["heads"] == ["2-1"]
     [line] = [line for file in (run.state / "rejects").glob("*") for line in file.read_text("utf-8").splitlines()]
@@ -187,6 +202,26 @@ def test_chunks_are_predicted_and_committed_once(run: BatchRun, sources: list[So
     assert again == [{**first, "new": False}, second]
     assert files[0].stat().st_mtime_ns == before
     assert sorted(output_of(run).glob("*.parquet")) == files
+
+
+def test_options_reach_the_workers(run: BatchRun, sources: list[Source]) -> None:
+    options: dict[str, Any] = {
+        "vocabulary": ["sparse graph", "network", "algorithm"],
+        "diversity": 0.3,
+        "stop_words": ["parallel"],
+    }
+    chosen = replace(run, selection=options_from(options), split="sentences")
+    for chunk in chunks(chosen, sources[0]):
+        _PredictChunk(chosen)(chunk)
+    found = read_predictions(output_of(run))
+    documents = [
+        unit
+        for index, text in enumerate(TEXTS)
+        for unit in split_document(Document(str(index), text, lang="en"), "sentences")
+    ]
+    expected = open_predictor("samrank", run.config).predict(documents, **options)
+    assert found == {("en", each.id): phrases for each, phrases in zip(documents, expected, strict=True)}
+    assert any(found.values())
 
 
 def test_worker_returns_user_errors_to_the_driver(run: BatchRun, sources: list[Source]) -> None:
@@ -214,3 +249,14 @@ def test_document_without_words_is_written(text: str, run: BatchRun, tmp_path: P
     assert _PredictChunk(run)(table).to_pylist()[0]["error"] == ""
     [file] = run.output.glob("*.parquet")
     assert [row["keyphrases"] for row in pq.read_table(file).to_pylist()] == [[]]
+
+
+def test_metadata_is_a_column_of_json(run: BatchRun, tmp_path: Path) -> None:
+    lines = [{"id": 1, "text": TEXTS[0], "year": 1999, "tags": 7}, {"id": 1, "text": TEXTS[1]}]
+    (tmp_path / "kept.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    run = replace(run, reading=Reading(lang="en", keep=("year",), gold=False))
+    [table] = chunks(run, find_sources([str(tmp_path / "kept.jsonl")])[0])
+    _PredictChunk(run)(table)
+    [file] = output_of(run).glob("*.parquet")
+    assert pq.read_table(file).column("metadata").to_pylist() == ['{"year": 1999}', "{}"]
+    assert count_repeated_ids(output_of(run)) == 1

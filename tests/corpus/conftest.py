@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import find_sources
@@ -24,7 +24,7 @@ def chunks(tmp_path: Path) -> Chunks:
     def read(name: str, contents: bytes, records_per_chunk: int = 2, limits: Limits | None = None) -> list[Chunk]:
         (tmp_path / name).write_bytes(contents)
         [source] = find_sources([str(tmp_path / name)])
-        return list(read_chunks(source, records_per_chunk, limits or Limits()))
+        return list(read_chunks(source, records_per_chunk, Reading(limits=limits or Limits())))
 
     return read
 
@@ -35,7 +35,11 @@ def read(chunks: Chunks) -> Read:
 
     def parse(name: str, contents: bytes, limits: Limits | None = None) -> list[Record | Reject]:
         limits = limits or Limits()
-        return [item for chunk in chunks(name, contents, 2, limits) for item in parse_chunk(chunk, "en", limits)]
+        return [
+            item
+            for chunk in chunks(name, contents, 2, limits)
+            for item in parse_chunk(chunk, Reading(lang="en", limits=limits))
+        ]
 
     return parse
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import json
+import math
 from typing import Any
 
 import pytest
@@ -10,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpray.corpus.fields import FIELDS, parse_fields, parse_json
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Limits, Reading
 from kpray.document import Document, Record
 from kpray.errors import RejectedDocument
 
 
 def parse(fields: dict[str, Any], lang: str = "en", limits: Limits | None = None) -> Record:
-    return parse_fields(fields, source="in/a.jsonl", line=7, lang=lang, limits=limits or Limits())
+    return parse_fields(fields, source="in/a.jsonl", line=7, reading=Reading(lang=lang, limits=limits or Limits()))
 
 
 def test_full_record() -> None:
@@ -76,6 +79,11 @@ def test_choice_of_text_fields(fields: dict[str, Any], title: str, body: str) ->
         ({"id": None, "name": "b"}, "b"),
         ({"id": ""}, "in/a.jsonl:7"),
         ({"id": 0}, "0"),
+        ({"id": 1.5}, "1.5"),
+        ({"id": True}, "true"),
+        ({"id": math.nan, "name": "b"}, "b"),
+        ({"id": datetime.date(2024, 5, 1)}, "2024-05-01"),
+        ({"id": decimal.Decimal("7.10")}, "7.10"),
     ],
 )
 def test_id(fields: dict[str, Any], id: str) -> None:
@@ -112,6 +120,7 @@ def test_lang(fields: dict[str, Any], lang: str) -> None:
         ({"keyphrases": [], "present": ["a"]}, (), None),
         ({"keyphrases_stem": "a;b"}, (), ("a", "b")),
         ({"keyphrases_stem": []}, (), ()),
+        ({"extractive_keyphrases": ["b"], "abstractive_keyphrases": ["c"]}, ("b", "c"), None),
     ],
 )
 def test_gold(fields: dict[str, Any], keyphrases: tuple[str, ...], stemmed: tuple[str, ...] | None) -> None:
@@ -141,19 +150,19 @@ NO_TEXT = "no text: one of these fields is needed: title, abstract, text, docume
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({}, NO_TEXT),
-        ({"id": "a", "keyphrases": ["b"]}, NO_TEXT),
-        ({"text": None, "title": None}, NO_TEXT),
-        ({"title": "  "}, NO_TEXT),
+        ({}, f"{NO_TEXT}; there are no fields"),
+        ({"id": "a", "keyphrases": ["b"]}, f"{NO_TEXT}; the fields are: id, keyphrases"),
+        ({"text": None, "title": None}, f"{NO_TEXT}; the fields are: text, title"),
+        ({"title": "  "}, f"{NO_TEXT}; the fields are: title"),
         ({"text": 3}, "field text: expected a string, found an integer"),
         ({"text": True}, "field text: expected a string, found a boolean"),
-        ({"document": ["a", "b"]}, "field document: expected a string, found a list"),
+        ({"document": ["a", 3]}, "field document: item 2 is an integer, not a string"),
         ({"abstract": {}, "text": "B"}, "field abstract: expected a string, found an object"),
         ({"title": 1.5, "text": "B"}, "field title: expected a string, found a decimal number"),
         ({"text": b"bytes"}, "field text: expected a string, found bytes"),
         ({"text": "B", "lang": ["en"]}, "field lang: expected a string, found a list"),
-        ({"text": "B", "id": 1.5}, "field id: expected a string or an integer, found a decimal number"),
-        ({"text": "B", "id": True}, "field id: expected a string or an integer, found a boolean"),
+        ({"text": "B", "id": [1]}, "field id: expected a string or another single value, found a list"),
+        ({"text": "B", "id": {"a": 1}}, "field id: expected a string or another single value, found an object"),
         ({"text": "B", "keyphrases": 3}, "field keyphrases: expected a list of strings, found an integer"),
         ({"text": "B", "keywords": {"a": 1}}, "field keywords: expected a list of strings, found an object"),
         ({"text": "B", "keyphrases": ["a", None]}, "field keyphrases: item 2 is null, not a string"),
@@ -183,6 +192,62 @@ def test_rejected_fields(fields: dict[str, Any], reason: str) -> None:
     with pytest.raises(RejectedDocument) as raised:
         parse(fields)
     assert raised.value.reason == reason
+
+
+@pytest.mark.parametrize(
+    ("parts", "body"),
+    [
+        (["Solar", "panels", "lose", "output", "."], "Solar panels lose output."),
+        (["He", "does", "n't", "(", "never", ")", "ask", ",", "why", "?"], "He doesn't (never) ask, why?"),
+        (["-LRB-", "U.S.", "-RRB-", "owner", "'s", "``", "pump", "''"], '(U.S.) owner\'s "pump"'),
+        (["太阳能", "电池板", "输出", "。"], "太阳能电池板输出。"),
+        (["One sentence.", "Another one."], "One sentence.\nAnother one."),
+        (["", "word"], "word"),
+        ([], ""),
+    ],
+)
+def test_lists_of_tokens_and_of_sentences_are_joined(parts: list[str], body: str) -> None:
+    assert parse({"document": parts}).document.body == body
+
+
+def test_fields_named_by_options() -> None:
+    fields = {"Summary": "S", "Notes": "N", "Head": "H", "key": 7, "text": "T", "title": "x", "id": "y", "year": 1999}
+    reading = Reading(
+        lang="en", text_field=("Summary", "Notes"), title_field="Head", id_field="key", keep=("year", "absent")
+    )
+    record = parse_fields(fields, source="a.jsonl", line=3, reading=reading)
+    assert record == Record(Document("7", "S\nN", "H"), source="a.jsonl", line=3, metadata={"year": 1999})
+
+
+def test_missing_field_that_an_option_names() -> None:
+    with pytest.raises(RejectedDocument) as raised:
+        parse_fields({"text": "T", "title": "x"}, source="a", line=1, reading=Reading(text_field=("Summary", "Notes")))
+    assert raised.value.reason == "no field Summary or Notes; the fields are: text, title"
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (None, None),
+        ([1, "a", {"b": [True]}], [1, "a", {"b": [True]}]),
+        (math.inf, None),
+        (datetime.datetime(2024, 5, 1, 12), "2024-05-01 12:00:00"),
+        (decimal.Decimal("1.50"), "1.50"),
+        (b"\xff", "\\xff"),
+    ],
+)
+def test_metadata_is_json(value: Any, kept: Any) -> None:
+    reading = Reading(lang="en", keep=("value",))
+    record = parse_fields({"text": "T", "value": value}, source="a", line=1, reading=reading)
+    assert record.metadata == {"value": kept}
+    assert json.loads(json.dumps(record.metadata, allow_nan=False)) == {"value": kept}
+
+
+@pytest.mark.parametrize("gold", [{"tags": [{"name": "a"}]}, {"tags": [2024]}, {"present": True}, {"english_ids": 1.5}])
+def test_gold_of_any_type_is_ignored_where_it_is_not_needed(gold: dict[str, Any]) -> None:
+    reading = Reading(lang="en", gold=False)
+    record = parse_fields({"text": "T", **gold}, source="a", line=1, reading=reading)
+    assert record == Record(Document("a:1", "T"), source="a", line=1)
 
 
 def test_length_counts_title_and_body() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 from kpray.corpus.overlap import fingerprints, read_fingerprints
 from kpray.document import Document
 
@@ -37,4 +37,4 @@ def test_short_titles_tell_nothing() -> None:
 def test_read_fingerprints(tmp_path: Path) -> None:
     path = tmp_path / "test.jsonl"
     path.write_text(json.dumps({"title": ONE.title, "abstract": BODY}) + "\n{broken\n", encoding="utf-8")
-    assert read_fingerprints([str(path)], "en", Limits()) == fingerprints(ONE)
+    assert read_fingerprints([str(path)], Reading(lang="en")) == fingerprints(ONE)

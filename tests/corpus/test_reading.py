@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from kpray.corpus import reading
 from kpray.corpus.items import Item
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.reading import read_chunks
 from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source, find_sources
@@ -115,8 +115,8 @@ def test_unknown_type_in_a_folder_becomes_a_reject(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text")
     (tmp_path / "b.png").write_bytes(b"picture")
     source = find_sources([str(tmp_path)])[1]
-    [chunk] = read_chunks(source, 10, Limits())
-    assert list(parse_chunk(chunk, "en", Limits())) == [Reject(f"{tmp_path}/b.png", 1, "unknown file type .png")]
+    [chunk] = read_chunks(source, 10, Reading())
+    assert list(parse_chunk(chunk, Reading(lang="en"))) == [Reject(f"{tmp_path}/b.png", 1, "unknown file type .png")]
     assert chunk.bytes == 7
 
 
@@ -124,14 +124,14 @@ def test_unknown_type_in_a_folder_becomes_a_reject(tmp_path: Path) -> None:
 def test_a_removed_file_is_a_user_error(tmp_path: Path, format: str) -> None:
     source = Source(str(tmp_path / "gone"), "gone", format, 10)
     with pytest.raises(UserError, match=r"^gone: the file cannot be read: No such file or directory$"):
-        list(read_chunks(source, 10, Limits()))
+        list(read_chunks(source, 10, Reading()))
 
 
 def test_a_text_file_that_is_removed_before_parsing_is_a_user_error(chunks: Any, tmp_path: Path) -> None:
     found = chunks("gone.txt", b"text")
     (tmp_path / "gone.txt").unlink()
     with pytest.raises(UserError, match=r"the file cannot be read: No such file or directory$"):
-        list(parse_chunk(found[0], "en", Limits()))
+        list(parse_chunk(found[0], Reading(lang="en")))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,11 @@ def test_memory_does_not_grow_with_an_oversize_record(tmp_path: Path, name: str,
         file.write(tail)
     [source] = find_sources([str(tmp_path / name)])
     tracemalloc.start()
-    results = [r for chunk in read_chunks(source, 10, limits) for r in parse_chunk(chunk, "en", limits)]
+    results = [
+        r
+        for chunk in read_chunks(source, 10, Reading(limits=limits))
+        for r in parse_chunk(chunk, Reading(lang="en", limits=limits))
+    ]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 3_000_000
@@ -168,8 +172,8 @@ def test_every_line_that_is_not_blank_is_a_record_or_a_reject(
     path = tmp_path_factory.getbasetemp() / "property.jsonl"
     path.write_bytes(contents)
     [source] = find_sources([str(path)])
-    found = list(read_chunks(source, 3, Limits()))
-    results = [result for chunk in found for result in parse_chunk(chunk, "en", Limits())]
+    found = list(read_chunks(source, 3, Reading()))
+    results = [result for chunk in found for result in parse_chunk(chunk, Reading(lang="en"))]
     lines = [
         number for number, line in enumerate(contents.split(b"\n"), 1) if line.removeprefix(b"\xef\xbb\xbf").strip()
     ]
@@ -188,8 +192,8 @@ def test_damaged_files_raise_nothing(name: str, data: st.DataObject, tmp_path_fa
     path = tmp_path_factory.getbasetemp() / name
     path.write_bytes(contents)
     [source] = find_sources([str(path)])
-    found = list(read_chunks(source, 3, Limits()))
-    results = [result for chunk in found for result in parse_chunk(chunk, "en", Limits())]
+    found = list(read_chunks(source, 3, Reading()))
+    results = [result for chunk in found for result in parse_chunk(chunk, Reading(lang="en"))]
     assert all(isinstance(result, Record | Reject) for result in results)
     assert sum(chunk.bytes for chunk in found) == len(contents)
-    assert list(read_chunks(source, 3, Limits())) == found
+    assert list(read_chunks(source, 3, Reading())) == found

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpray.corpus import store as module
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.records import read_records
 from kpray.corpus.store import PassageStore, build_store
 from kpray.document import Document, Record
@@ -55,7 +55,7 @@ def passages(count: int, lang: str = "en") -> list[dict[str, Any]]:
 def test_round_trip_of_all_fields(write: Write, tmp_path: Path) -> None:
     bare = {"text": "A text alone."}
     paths = [write("a.jsonl", FULL, bare), write("b.jsonl", {"id": 0, "title": "T", "keyphrases_stem": []})]
-    store = build_store(paths, tmp_path / "store", lang="de")
+    store = build_store(paths, tmp_path / "store", Reading(lang="de"))
     records = [store.record(row) for row in range(len(store))]
     assert records == list(read_records(paths, lang="de"))
     assert records[0] == Record(
@@ -157,7 +157,7 @@ def test_the_same_id_in_two_languages(write: Write, tmp_path: Path) -> None:
 
 def test_rejects_are_counted_and_written(write: Write, tmp_path: Path) -> None:
     path = write("a.jsonl", "broken", passages(1)[0], {"id": "x"}, {"text": "long" * 10})
-    store = build_store([path], tmp_path / "store", limits=Limits(max_characters=39))
+    store = build_store([path], tmp_path / "store", Reading(limits=Limits(max_characters=39)))
     assert (len(store), store.rejected, PassageStore(tmp_path / "store").rejected) == (1, 3, 3)
     rejects = [json.loads(line) for line in (tmp_path / "store" / "rejects.jsonl").read_text().splitlines()]
     assert [(reject["source"], reject["line"]) for reject in rejects] == [(path, 1), (path, 3), (path, 4)]

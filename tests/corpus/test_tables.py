@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kpray.corpus.limits import Limits
+from kpray.corpus.records import read_records
 from kpray.document import Document, Record
 
 
@@ -28,7 +30,10 @@ def test_csv_row_is_a_record_with_the_line_it_starts_on(read: Any, tmp_path: Any
     ]
 
 
-NO_TEXT = "no text: one of these fields is needed: title, abstract, text, document, body, content, contents, src"
+NO_COLUMN = (
+    "no column of text: one of these fields is needed: title, abstract, text, document, body, content, contents, src, "
+    "or --text-field"
+)
 REST = "the rest of the file cannot be read:"
 
 
@@ -44,13 +49,13 @@ REST = "the rest of the file cannot be read:"
         (b"text,id\n,\n", [""]),
         (b'text,id\n5" disk,1\n', ['5" disk']),
         ("text,id\ncafé,1\n".encode(), ["café"]),
-        (b"text,id\ncaf\xe9,1\nb,2\n", ["2: not UTF-8", "b"]),
+        (b"text,id\ncaf\xe9\xc3\xa9,1\nb,2\n", ["2: not UTF-8", "b"]),
         (b"text,id\na\0,1\nb,2\n", ["2: the row contains NUL bytes", "b"]),
         (b"text,id\na\nb,2\n", ["2: the row has 1 fields, but the header has 2", "b"]),
         (b"text,id\na,1,2\nb,2\n", ["2: the row has 3 fields, but the header has 2", "b"]),
         (b'text,id\na,1\n"b,2\nc,3\n', ["a", f"3: {REST} a quote is not closed"]),
         (b'"text,id\na,1\n', [f"1: {REST} a quote is not closed"]),
-        (b"author\nx\n", [f"2: {NO_TEXT}"]),
+        (b"author\nx\n", [f"1: {NO_COLUMN}; the columns are: author"]),
     ],
 )
 def test_csv(contents: bytes, expected: list[str], read: Any, bodies: Any) -> None:
@@ -109,7 +114,8 @@ def test_parquet_columns_and_rows(read: Any, tmp_path: Any) -> None:
             pa.array([b"a", b"b"]),
             ["1: field text: expected a string, found bytes", "2: field text: expected a string, found bytes"],
         ),
-        (pa.array([["a"], None]), ["1: field text: expected a string, found a list", None]),
+        (pa.array([["a"], None]), ["a", None]),
+        (pa.array([[1], None]), ["1: field text: item 1 is an integer, not a string", None]),
         (pa.array([{"a": 1}, None]), ["1: field text: expected a string, found an object", None]),
         (
             pa.array(["x" * 51, "y" * 50]),
@@ -123,9 +129,9 @@ def test_parquet_values(column: Any, expected: list[str | None], read: Any, bodi
     assert [text[: len(start)] for text, start in zip(found, starts, strict=True)] == starts
 
 
-def test_parquet_without_a_known_column_rejects_every_row(read: Any) -> None:
-    results = read("a.parquet", parquet(pa.table({"author": ["a", "b", "c"]})))
-    assert [(result.line, result.reason[:8]) for result in results] == [(n, "no text:") for n in (1, 2, 3)]
+def test_parquet_without_a_known_column_is_one_reject(read: Any, bodies: Any) -> None:
+    table = pa.table({"author": ["a", "b", "c"], "year": [1, 2, 3]})
+    assert bodies(read("a.parquet", parquet(table))) == [f"1: {NO_COLUMN}; the columns are: author, year"]
 
 
 def test_parquet_row_that_is_not_utf8_is_one_reject(read: Any, bodies: Any) -> None:
@@ -162,3 +168,38 @@ def test_damaged_parquet_gives_the_row_groups_before_the_damage(read: Any, bodie
 
 def test_empty_parquet(read: Any) -> None:
     assert read("a.parquet", parquet(pa.table({"text": pa.array([], pa.string())}))) == []
+
+
+@pytest.mark.parametrize(
+    ("contents", "expected"),
+    [
+        (b'id;text\n1;"a; b, c"\n', ["a; b, c"]),
+        (b"id\ttext\n1\ta, b\n", ["a, b"]),
+        (b"id|text\n1|a, b\n", ["a, b"]),
+        (b"text;a,b,c\nwords;1\n", ["words"]),  # the separator that gives a column of text
+        (b"text\na; b\n", ["a; b"]),
+        (b'"text";"a, b"\nwords;1\n', ["words"]),
+        (b"a;b,c\n1;2\n", [f"1: {NO_COLUMN}; the columns are: a;b, c"]),
+        (b"", []),
+    ],
+)
+def test_separator_follows_from_the_header(contents: bytes, expected: list[str], read: Any, bodies: Any) -> None:
+    assert bodies(read("a.csv", contents)) == expected
+
+
+def test_columns_named_by_options(tmp_path: Path, bodies: Any) -> None:
+    (tmp_path / "a.csv").write_text("Key;Long Text;year\nx;a;1999\n")
+    pq.write_table(pa.table({"Key": [1.5], "Long Text": ["a"], "year": [1999]}), tmp_path / "b.parquet")
+    options: dict[str, Any] = {"text_field": ["Long Text"], "id_field": "Key", "keep": ["year"], "lang": "en"}
+    records = [record for record in read_records([str(tmp_path)], **options) if isinstance(record, Record)]
+    assert [record.document for record in records] == [Document("x", "a"), Document("1.5", "a")]
+    assert [record.metadata for record in records] == [{"year": "1999"}, {"year": 1999}]
+    assert (
+        bodies(list(read_records([str(tmp_path)], text_field=["Text"])))
+        == ["1: no column 'Text'; the columns are: Key, Long Text, year"] * 2
+    )
+
+
+def test_many_columns_are_not_all_named(read: Any, bodies: Any) -> None:
+    [reject] = bodies(read("a.csv", ",".join(f"c{number}" for number in range(99)).encode()))
+    assert reject.endswith("c18, c19, ...")

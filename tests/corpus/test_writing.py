@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from kpray.corpus.records import Reject
 from kpray.corpus.writing import read_predictions, write_predictions, write_rejects
-from kpray.document import Keyphrase, predictions_schema
+from kpray.document import Document, Keyphrase, Record, predictions_schema
 from kpray.errors import UserError
 
-SOME = [Keyphrase("graph theory", 0.75, True), Keyphrase("réseau", -1.5, False)]
+SOME = [Keyphrase("graph theory", 0.75, True, ((0, 12), (40, 53))), Keyphrase("réseau", -1.5, False)]
 
 
 def test_round_trip_of_predictions(tmp_path: Path) -> None:
@@ -29,7 +29,16 @@ def test_round_trip_of_predictions(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.parquet", "empty.parquet", "more"]
 
 
-keyphrases = st.builds(Keyphrase, st.text(), st.floats(allow_nan=False), st.booleans())
+def test_predictions_without_offsets_are_read(tmp_path: Path) -> None:
+    fields = [("text", pa.string()), ("score", pa.float64()), ("present", pa.bool_())]
+    phrases = pa.array([[{"text": "graph theory", "score": 0.75, "present": True}]], pa.list_(pa.struct(fields)))
+    pq.write_table(pa.table({"id": ["1"], "lang": ["en"], "keyphrases": phrases}), tmp_path / "a.parquet")
+    assert read_predictions(tmp_path) == {("en", "1"): [Keyphrase("graph theory", 0.75, True)]}
+
+
+numbers = st.integers(0, 2**31 - 1)
+offsets = st.lists(st.tuples(numbers, numbers)).map(tuple)
+keyphrases = st.builds(Keyphrase, st.text(), st.floats(allow_nan=False), st.booleans(), offsets)
 
 
 @settings(deadline=None, max_examples=30)
@@ -137,3 +146,11 @@ def test_document_that_occurs_twice_is_refused(tmp_path: Path) -> None:
 def test_further_columns_are_ignored(tmp_path: Path) -> None:
     pq.write_table(table(note=["x"]), tmp_path / "a.parquet")
     assert read_predictions(tmp_path) == {("en", "1"): []}
+
+
+def test_source_and_line_are_columns_that_readers_may_leave(tmp_path: Path) -> None:
+    record = Record(Document("1", "text"), source="a.jsonl", line=7, metadata={"year": 1999})
+    write_predictions([("1", "en", SOME)], tmp_path / "a.parquet", records=[record], metadata=True)
+    [row] = pq.read_table(tmp_path / "a.parquet").to_pylist()
+    assert (row["source"], row["line"], row["metadata"]) == ("a.jsonl", 7, '{"year": 1999}')
+    assert read_predictions(tmp_path) == {("en", "1"): SOME}

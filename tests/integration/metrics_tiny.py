@@ -13,7 +13,7 @@ from kpray.batch.config import BatchConfig
 from kpray.batch.extract import BatchRun, check_manifest, predict_files
 from kpray.cluster.meters import COUNTERS, GAUGES, show, show_training
 from kpray.cluster.session import ray_session
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 from kpray.corpus.sources import find_sources
 from kpray.rgit.steps import RGITSteps
 from kpray.settings import run_main
@@ -24,7 +24,7 @@ def main() -> int:
     records = folder / "records.jsonl"
     records.write_text('{"abstract": "The sparse graph bounds each kernel."}\n{"id": "no text"}\n', encoding="utf-8")
     config = {"model": model, "heads": ["2-1"]}
-    run = BatchRun.pinned(folder / "output", "samrank", config, 5, "en", Limits(), BatchConfig(actors=1))
+    run = BatchRun.pinned(folder / "output", "samrank", config, 5, Reading(lang="en"), BatchConfig(actors=1))
     sources = find_sources([str(records)])
     check_manifest(run, sources)
     with ray_session(None, run.output):

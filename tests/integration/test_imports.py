@@ -70,7 +70,16 @@ def test_reading_json_lines_imports_nothing_heavy(tmp_path: Path) -> None:
     loaded = loaded_after(
         "from kpray.corpus.records import read_records", f"assert len(list(read_records([{str(tmp_path)!r}]))) == 1"
     )
-    assert not loaded & {"torch", "pyarrow", "pypdf", "markdown_it", "ray"}
+    assert not loaded & {
+        "torch",
+        "pyarrow",
+        "pypdfium2",
+        "markdown_it",
+        "lxml",
+        "docutils",
+        "charset_normalizer",
+        "ray",
+    }
 
 
 def test_heat_map_takes_no_matplotlib_and_drawing_no_pyplot(tmp_path: Path) -> None:

@@ -13,10 +13,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from kpray.document import Document
+from kpray.predictor import Explanation
+from kpray.printing import word_scores
 from kpray.registry import open_predictor
 from tests.ramkg.tiny_generator import RECORDS
 from tests.serve.service import Service, serving
@@ -89,33 +93,153 @@ def test_phrases_are_listed_and_marked(browser: Browser, address: str, tiny_samr
         expect(page.locator("#absent")).to_have_text("none")
         assert page.locator("#text").inner_text() == TEXT
         marks = page.locator("#text mark").all_inner_texts()
-        assert {"Sparse networks", "sparse networks"} <= set(marks)
+        # Overlapping phrases are in one mark: "Unicode sparse networks", and "sparse networks" in it.
+        assert marks == ["Sparse networks", "dense graphs", "𝔘nicode <b>sparse networks", "graphs"]
+        assert page.locator("#text mark").nth(2).locator("[data-rank]").get_attribute("data-rank") == "1, 3"
         assert page.locator("#text b").count() == 0  # HTML in the text is not interpreted
         expect(page.get_by_role("status")).to_contain_text(f"{len(expected)} keyphrases in")
         screenshot(page, "light")
 
 
-def test_phrases_with_punctuation_are_marked(browser: Browser, address: str) -> None:
+def test_marks_follow_stems(browser: Browser, address: str) -> None:
+    text = "Solid-state 𝔘 batteries use a sparse network. Sparse networks and a solid-state battery."
     with opened(browser, address) as page:
-        submit(page, "Solid-state batteries replace the liquid electrolyte.")
-        expect(page.locator("#text mark").first).to_have_text("Solid-state batteries")
-        for mark in string.punctuation:  # other models may generate any of them
-            found = page.evaluate("([text, phrase]) => occurrences(text, phrase)", [f"An x{mark}y here", f"x{mark}y"])
-            assert found == [[3, 6]], mark
+        submit(page, text)
+        marks = page.locator("#text mark")
+        expect(marks.first).to_be_visible()
+        assert {"sparse network", "Sparse networks"} <= set(marks.all_inner_texts())
+        phrases = page.locator("#present b").all_inner_texts()
+        rank = next(
+            str(index) for index, phrase in enumerate(phrases, 1) if phrase.lower().startswith("sparse network")
+        )
+        for mark in marks.filter(has_text="parse network").all():
+            assert rank in str(mark.locator("[data-rank]").last.get_attribute("data-rank")).split(", ")
+            assert f"{rank}. " in str(mark.get_attribute("title"))
 
 
-def test_tokens_are_shaded(browser: Browser, address: str) -> None:
+def test_words_of_the_page_are_those_of_the_command_line(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        for mark in string.punctuation:
+            text = f"An x{mark}y here, C++ 网络"
+            scores = np.arange(len(text), dtype=np.float64)
+            spans = np.array([(start, start + 1) for start in range(len(text))])
+            tokens = [{"start": start, "end": end, "score": start} for start, end in spans.tolist()]
+            words = page.evaluate("([text, tokens]) => wordScores(text, tokens)", [text, tokens])
+            found = [(word["start"], word["end"], word["score"]) for word in words]
+            assert found == word_scores(text, Explanation([], spans, scores)), mark
+
+
+def test_overlapping_phrases_are_underlined_below_each_other(browser: Browser, address: str) -> None:
+    found = [(5, 19, 1), (0, 19, 2), (12, 28, 3), (33, 37, 4)]  # start, end, rank
+    with opened(browser, address) as page:
+        html = page.evaluate(
+            """([text, found]) => {
+              const phrases = found.map(([start, end, rank]) => ({ start, end, rank, label: `${rank}.` }));
+              const words = [{ start: 5, end: 11, shade: 4 }];
+              return element("p", "", ...markedText(text, underline(phrases), words)).innerHTML;
+            }""",
+            ["deep neural network learning and more", found],
+        )
+    assert html == (
+        '<mark title="2.; 1.; 3."><span class="l0">deep </span>'
+        '<span class="s4"><span class="l1"><span class="l0">neural</span></span></span>'
+        '<span class="l1"><span class="l0"> </span></span>'
+        '<span class="l2"><span class="l1"><span class="l0" data-rank="1, 2">network</span></span></span>'
+        '<span class="l2" data-rank="3"> learning</span></mark>'
+        ' and <mark title="4."><span class="l0" data-rank="4">more</span></mark>'
+    )
+
+
+def test_words_are_shaded(browser: Browser, address: str) -> None:
     with opened(browser, address, color_scheme="dark") as page:
         submit(page, TEXT)
-        page.get_by_label("Score of each token").check()
-        expect(page.locator("#text span").first).to_be_visible()
+        expect(page.locator("#shades")).to_be_hidden()
+        page.get_by_label("Score of each word").check()
+        expect(page.locator("#text .s4").first).to_be_visible()
+        expect(page.locator("#legend")).to_contain_text("higher than 50% 70% 80% 90% of the other words.")
         assert page.locator("#text").inner_text() == TEXT
-        shares = page.locator("#text span").evaluate_all(
-            "spans => spans.map(span => Number(span.style.getPropertyValue('--share')))"
-        )
-        assert min(shares) == 0
-        assert max(shares) == 1
+        assert page.locator("#text [data-rank]").count() > 0  # the keyphrases, too
         screenshot(page, "dark")
+
+
+def test_options_of_a_request(browser: Browser, address: str) -> None:
+    properties = {
+        "diversity": {
+            "type": "number",
+            "minimum": 0.0,
+            "maximum": 1.0,
+            "default": 0.0,
+            "description": "<b>W</b>.",
+        },
+        "max_words": {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}], "default": None},
+        "nested": {"type": "string", "enum": ["keep", "drop"], "default": "keep"},
+        "stop_words": {"type": "array", "items": {"type": "string"}, "default": []},
+        "by_section": {"type": "boolean", "default": False},
+        "unknown_kind": {"type": "object"},
+    }
+    with opened(browser, address) as page:
+        expect(page.locator("#top")).to_have_attribute("max", "100")  # the page has read the description of the service
+        page.evaluate(
+            """(properties) => {
+              const fields = Object.entries(properties).map(([name, property]) => optionField(name, property));
+              $("fields").replaceChildren(...fields.filter(Boolean));
+              $("options").hidden = false;
+            }""",
+            properties,
+        )
+        assert page.evaluate("chosenOptions()") == {}  # the defaults are not sent
+        page.get_by_text("Options", exact=True).click()
+        assert page.locator("#fields label").all_inner_texts() == [
+            "Diversity",
+            "Max words",
+            "Nested",
+            "Stop words",
+            "By section",
+        ]
+        page.get_by_label("Diversity").fill("0.5")
+        page.get_by_label("Max words").fill("3")
+        page.get_by_label("Nested").select_option("drop")
+        page.get_by_label("Stop words").fill("ceramic, , thin layer ")
+        page.get_by_label("By section").check()
+        expect(page.get_by_label("Diversity")).to_have_accessible_description("<b>W</b>.")
+        assert page.evaluate("chosenOptions()") == {
+            "diversity": 0.5,
+            "max_words": 3,
+            "nested": "drop",
+            "stop_words": ["ceramic", "thin layer"],
+            "by_section": True,
+        }
+        page.get_by_text("Options", exact=True).click()
+        page.get_by_label("Diversity").evaluate("field => { field.value = 2; }")  # hidden again
+        page.get_by_label("Text", exact=True).fill(TEXT)
+        page.get_by_role("button", name="Find keyphrases").click()
+        expect(page.get_by_label("Diversity")).to_be_visible()  # the wrong field is shown
+        assert page.locator("#result").is_hidden()
+
+
+def test_options_change_the_keyphrases(browser: Browser, address: str) -> None:
+    with opened(browser, address) as page:
+        expect(page.locator("#top")).to_have_attribute("max", "100")
+        page.get_by_text("Options", exact=True).click()
+        page.get_by_label("Stop words").fill("graphs, dense")
+        submit(page, TEXT)
+        phrases = page.locator("#present b")
+        expect(phrases.first).to_be_visible()
+        assert not [phrase for phrase in phrases.all_inner_texts() if "graphs" in phrase]
+        assert '"stop_words":["graphs","dense"]' in page.locator("#curl").inner_text()
+        page.get_by_label("Stop words").fill("two words")
+        submit(page, TEXT)
+        expect(page.get_by_role("alert")).to_contain_text("stop_words")
+        screenshot(page, "options")
+
+
+def test_every_option_of_a_request_has_a_field(browser: Browser, address: str) -> None:
+    schema = httpx.get(f"{address}openapi.json").json()["components"]["schemas"]["KeyphrasesRequest"]
+    with opened(browser, address) as page:
+        expect(page.locator("#top")).to_have_attribute("max", str(int(schema["properties"]["top"]["maximum"])))
+        names = page.locator("#fields [name]").evaluate_all("fields => fields.map(field => field.name)")
+        elsewhere = page.evaluate("ELSEWHERE")
+    assert sorted([*names, *elsewhere]) == sorted({*schema["properties"], "embeddings"})
 
 
 def test_page_works_with_the_keyboard_only(browser: Browser, address: str) -> None:
@@ -206,5 +330,5 @@ def test_absent_phrases_and_evidence(browser: Browser, tiny_ramkg: str) -> None:
             expect(passages.nth(index)).to_contain_text(found.document.text)
             expect(passages.nth(index)).to_contain_text("; ".join(found.keyphrases))
         expect(passages).to_have_count(2)
-        expect(page.get_by_label("Score of each token")).to_be_hidden()
+        expect(page.get_by_label("Score of each word")).to_be_hidden()
         screenshot(page, "evidence")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 from kpray.corpus.reading import read_chunks
 from kpray.corpus.sources import find_sources
 from kpray.corpus.writing import read_made_by, read_predictions, write_predictions, write_text
@@ -106,7 +106,7 @@ def test_inputs(folder: ObjectPath) -> None:
     assert [source.name for source in sources] == [
         f"{folder}/{n}" for n in ("a.jsonl", "b.csv", "below/note.txt", "c.jsonl.gz")
     ]
-    chunks = [chunk for source in sources for chunk in read_chunks(source, 2, Limits())]
+    chunks = [chunk for source in sources for chunk in read_chunks(source, 2, Reading())]
     assert [len(chunk.items) for chunk in chunks] == [2, 1, 1, 1, 1]
     assert sum(chunk.bytes for chunk in chunks) == sum(source.bytes for source in sources)
     assert find_sources([f"{folder}/a.jsonl"]) == sources[:1]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Reading
 from kpray.errors import UserError
 from kpray.rgit.config import RGITSettings
 from kpray.rgit.corpora import Corpora, CorpusFiles, read_answers, read_corpora
@@ -38,7 +38,7 @@ def make_files(folder: Path, **parts: list[dict[str, Any]]) -> CorpusFiles:
     given = {"english": ENGLISH, "parallel": linked("p", 11), "passages": foreign("n", 5), **parts}
     paths = {name: (write(folder / f"{name}.jsonl", rows),) for name, rows in given.items()}
     nothing: dict[str, Any] = {"valid": (), "test": (), "answers": ()}
-    return CorpusFiles(**{**nothing, **paths}, lang="en", limits=Limits())
+    return CorpusFiles(**{**nothing, **paths}, reading=Reading(lang="en"))
 
 
 def read(folder: Path, **parts: list[dict[str, Any]]) -> Corpora:

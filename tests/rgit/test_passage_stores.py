@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.store import PassageStore
 from kpray.errors import UserError
 from kpray.rgit.passage_stores import english_store
@@ -23,22 +23,22 @@ def test_passages_are_read_once(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     files = [write(tmp_path / "a.jsonl", "a", "b"), write(tmp_path / "b.jsonl", "c")]
-    folder = english_store(files, Path("output"), Limits())
+    folder = english_store(files, Path("output"), Reading())
     assert folder.is_relative_to(tmp_path / "output")
     assert capsys.readouterr().err == "kpray: reading --english\n"
     store = PassageStore(folder)
     assert [store.record(row).document.lang for row in range(len(store))] == ["en", "en", "en"]
     before = (folder / "store.json").stat().st_mtime_ns
-    assert english_store(files, Path("output"), Limits()) == folder
+    assert english_store(files, Path("output"), Reading()) == folder
     assert (folder / "store.json").stat().st_mtime_ns == before
     assert capsys.readouterr().err == ""
 
     others = {
-        english_store(files[:1], Path("output"), Limits()),
-        english_store(files, Path("output"), Limits(max_characters=9)),
-        english_store(files, Path("output"), Limits(), lang="fr"),
-        english_store(files, Path("output"), Limits(), "passages"),
-        english_store(files, Path("other"), Limits()),
+        english_store(files[:1], Path("output"), Reading()),
+        english_store(files, Path("output"), Reading(limits=Limits(max_characters=9))),
+        english_store(files, Path("output"), Reading(lang="fr"), "passages"),
+        english_store(files, Path("output"), Reading(), "passages"),
+        english_store(files, Path("other"), Reading()),
     }
     assert len(others - {folder}) == 5
     assert "kpray: reading --passages\n" in capsys.readouterr().err
@@ -47,10 +47,10 @@ def test_passages_are_read_once(
 
 def test_a_complete_store_of_a_killed_run_is_reused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = [write(tmp_path / "a.jsonl", "a", "b")]
-    folder = english_store(files, tmp_path / "output", Limits())
+    folder = english_store(files, tmp_path / "output", Reading())
     (folder.parent / "finished.json").unlink()
     before = (folder / "store.json").stat().st_mtime_ns
-    assert english_store(files, tmp_path / "output", Limits()) == folder
+    assert english_store(files, tmp_path / "output", Reading()) == folder
     assert (folder / "store.json").stat().st_mtime_ns == before
     assert (folder.parent / "finished.json").exists()
     assert capsys.readouterr().err == "kpray: reading --english\n"
@@ -60,9 +60,9 @@ def test_an_interrupted_step_is_repeated(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.jsonl"
     wrong.write_text("{\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"wrong\.jsonl:1"):
-        english_store([str(wrong)], tmp_path / "output", Limits())
+        english_store([str(wrong)], tmp_path / "output", Reading())
     wrong.write_text('{"x": 1', encoding="utf-8")  # the same size, and so the same folder
     with pytest.raises(UserError, match=r"wrong\.jsonl:1"):
-        english_store([str(wrong)], tmp_path / "output", Limits())
+        english_store([str(wrong)], tmp_path / "output", Reading())
     write(wrong, "a")
-    assert len(PassageStore(english_store([str(wrong)], tmp_path / "output", Limits()))) == 1
+    assert len(PassageStore(english_store([str(wrong)], tmp_path / "output", Reading()))) == 1

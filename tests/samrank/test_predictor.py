@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpray.document import Document
+from kpray.errors import UserError
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.phrases import phrase_scores
 from kpray.samrank.predictor import SAMRank
@@ -79,8 +80,9 @@ def assert_as_naive(predictor: SAMRank, model: TinyModel, document: Document, *,
     np.testing.assert_allclose(explanation.scores, shares.mean(axis=0), rtol=1e-5, atol=1e-5)
     scores = {stem_phrase(phrase.text, document.lang): phrase.score for phrase in explanation.keyphrases}
     assert len(scores) == len(explanation.keyphrases)
-    # Scores are rounded to five digits of the best one.
-    assert scores == pytest.approx(expected, rel=0, abs=6e-5 * max(expected.values()))
+    # Scores are rounded to five digits of the best one, and divided by it.
+    best = max(expected.values())
+    assert scores == pytest.approx({stems: score / best for stems, score in expected.items()}, rel=0, abs=6e-5)
     assert all(one.score >= other.score for one, other in pairwise(explanation.keyphrases))
     assert all(phrase.present and phrase.text in text for phrase in explanation.keyphrases)
 
@@ -138,7 +140,8 @@ def test_top_cuts_the_full_ranking(tiny_model: Callable[[str], TinyModel], tagge
     assert len(every) > 10
     assert predictor.predict([LONG], top=4) == [every[:4]]
     assert predictor.predict([LONG]) == [every[:10]]
-    assert predictor.predict([LONG], top=0) == [[]]
+    with pytest.raises(UserError, match="top is 0"):
+        predictor.predict([LONG], top=0)
 
 
 def test_no_documents(tiny_model: Callable[[str], TinyModel], tagger: Tagger) -> None:
@@ -228,19 +231,22 @@ def test_description_names_tagger_and_configuration(tiny_model: Callable[[str], 
 def test_phrases_with_equal_stems_are_one_and_shown_in_the_best_spelling(
     tiny_model: Callable[[str], TinyModel], tagger: Tagger
 ) -> None:
-    document = Document("1", "Graphe épars. Les graphes épars sont. Avec des graphes épars.", lang="fr")
+    document = Document("1", "Graphe épars. Les graphes épars sont. Avec des graphes épars. Le soleil.", lang="fr")
     model = tiny_model("bert")
-    [[merged]] = open_samrank(model, heads=("1-1",), position_scale=None).predict([document])
-    [[apart]] = open_samrank(model, heads=("1-1",), position_scale=None, merge_stems=False).predict([document])
+    [[merged, other]] = open_samrank(model, heads=("1-1",), position_scale=None).predict([document])
+    [[apart, same]] = open_samrank(model, heads=("1-1",), position_scale=None, merge_stems=False).predict([document])
     words, found = find_candidates(document.text, "fr", "extended", tagger)
     config = SAMRankConfig(model=model.folder, heads=("1-1",))
     tokens = naive.score_tokens(document.text, model, config)
     by_phrase = naive.phrase_scores(words.texts, words.spans, found.tolist(), tokens)
     one, several = by_phrase["graphe", "épars"].item(), by_phrase["graphes", "épars"].item()
     assert several > one
+    sun = by_phrase[("soleil",)].item()
     assert merged.text == apart.text == "graphes épars"
-    assert merged.score == pytest.approx(one + several, rel=6e-5)
-    assert apart.score == pytest.approx(several, rel=6e-5)
+    assert other.text == same.text == "soleil"
+    assert merged.score == apart.score == 1
+    assert other.score == pytest.approx(sun / (one + several), rel=6e-5)
+    assert same.score == pytest.approx(sun / several, rel=6e-5)
 
 
 def test_markup_is_left_out_and_offsets_point_into_the_text_as_given(
@@ -259,6 +265,29 @@ def test_markup_is_left_out_and_offsets_point_into_the_text_as_given(
     assert not any(piece in ("<", ">", "p", "b", "amp", "https", "example") for piece in covered)
     assert (np.diff(explanation.spans[:, 0]) >= 0).all()
     assert any("&amp;" in piece for piece in covered)
+
+
+def test_offsets_are_those_of_every_occurrence_in_the_text_as_given(minilm: TinyModel, tagger: Tagger) -> None:
+    given_text = (
+        "<p>Support vector machines (SVM) classify graphs; a support-vector machine colours a <b>graph</b>.</p> "
+        "An SVM is a colour model, and color mod-\nels help. We are graphing."
+    )
+    document = Document("1", given_text)
+    [found] = open_samrank(minilm, heads=("4-10",)).predict([document], top=100)
+    texts = {phrase.text.lower(): [given_text[start:end] for start, end in phrase.offsets] for phrase in found}
+    assert texts["support-vector machine"] == ["Support vector machines", "SVM", "support-vector machine", "SVM"]
+    assert texts["color models"] == ["colour model", "color mod-\nels"]
+    assert texts["graphs"] == ["graphs", "graph", "graphing"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_phrase_has_offsets_in_order(kind: str, tiny_model: Callable[[str], TinyModel], tagger: Tagger) -> None:
+    for document in (LONG, FRENCH):
+        [found] = open_samrank(tiny_model(kind)).predict([document], top=100)
+        for phrase in found:
+            spans = [place for span in phrase.offsets for place in span]
+            assert spans == sorted(set(spans))
+            assert phrase.text in [document.text[start:end] for start, end in phrase.offsets]
 
 
 def test_candidates_of_the_paper_come_from_the_text_as_given(

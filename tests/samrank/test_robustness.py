@@ -23,7 +23,7 @@ def predictor(request: pytest.FixtureRequest, tiny_model: Callable[[str], TinyMo
 
 
 def predict(predictor: SAMRank, text: str, lang: str = "en") -> list[Keyphrase]:
-    [keyphrases] = predictor.predict([Document("1", text, lang=lang)], top=5)
+    keyphrases = predictor.predict(Document("1", text, lang=lang), top=5)
     assert len({keyphrase.text for keyphrase in keyphrases}) == len(keyphrases) <= 5
     for keyphrase in keyphrases:
         assert keyphrase.text == " ".join(keyphrase.text.split()) != ""

@@ -59,7 +59,7 @@ class WordLengths(Predictor[list[str]]):
         return {}
 
     @override
-    def save(self, folder: Path) -> None:
+    def save(self, folder: str | Path) -> None:
         raise NotImplementedError
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from kpray.errors import UserError
+from kpray.registry import pin_config, predictor_version
 from kpray.serve.config import ServeConfig, read_config, served_models
 from kpray.settings import parse_settings
 
@@ -71,6 +72,11 @@ def test_models_that_predict_differently_have_different_versions() -> None:
 
     assert version() == version(limits={"documents": 2})
     assert len({version(), version(samrank={"heads": ["4-12"]}), version(version="2")}) == 3
+
+
+def test_a_served_model_has_the_version_that_the_command_line_shows() -> None:
+    [model] = served_models(read_config({"samrank": {"heads": ["4-12"]}}))
+    assert model.version == predictor_version("samrank", pin_config("samrank", {"heads": ["4-12"]}))
 
 
 def test_folder_of_a_model_is_absolute(

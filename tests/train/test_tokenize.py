@@ -15,7 +15,7 @@ import pytest
 
 from kpray.batch.chunks import read_source
 from kpray.cluster.step_cache import StepCache
-from kpray.corpus.limits import Limits
+from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.sources import find_sources
 from kpray.train.dataset import Rows, number_columns
 from kpray.train.tokenize import ORDER, STEP, TokenRun, _TokenizeChunk
@@ -29,7 +29,7 @@ def run(tmp_path: Path) -> TokenRun:
     with (tmp_path / "a.jsonl").open("a", encoding="utf-8") as file:
         file.write('broken\n{"id": "without", "abstract": "graph noise"}\n')
     sources = find_sources([str(tmp_path / "z.jsonl"), str(tmp_path / "a.jsonl")])  # not sorted by name
-    return TokenRun(tmp_path / "output", TinyTask(TinyConfig()), tuple(sources), None, "en", Limits())
+    return TokenRun(tmp_path / "output", TinyTask(TinyConfig()), tuple(sources), None, Reading(lang="en"))
 
 
 def tokenize(run: TokenRun) -> list[dict[str, Any]]:
@@ -104,8 +104,8 @@ def test_folder_depends_on_the_inputs(run: TokenRun, tmp_path: Path) -> None:
         replace(run, sources=(first,)),
         replace(run, sources=(replace(first, bytes=first.bytes + 1), second)),
         replace(run, documents=5),
-        replace(run, lang="fr"),
-        replace(run, limits=Limits(max_characters=9)),
+        replace(run, reading=Reading(lang="fr")),
+        replace(run, reading=Reading(limits=Limits(max_characters=9))),
     ]
     assert len({other.output for other in (run, *others)}) == 8
     same = replace(run, task=TinyTask(TinyConfig(hidden=99)))  # another model with the same tokens

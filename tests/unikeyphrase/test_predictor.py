@@ -163,6 +163,17 @@ def test_present_ranks_before_absent_at_equal_scores() -> None:
     ]
 
 
+def test_phrases_have_no_punctuation_at_their_edges() -> None:
+    labels = {0: (BEGIN, 0.9), 2: (BEGIN, 0.8), 3: (INSIDE, 0.8), 5: (BEGIN, 0.7), 7: (BEGIN, 0.6)}
+    assert rank("Karnik- and (fuzzy logic), in C++; the U.S.", labels, [('"graph theory",', 0.5)]) == [
+        ("Karnik", 0.9, True),
+        ("fuzzy logic", 0.8, True),
+        ("C++", 0.7, True),
+        ("U.S.", 0.6, True),
+        ("graph theory", 0.5, False),
+    ]
+
+
 def test_white_space_within_a_phrase_is_collapsed(predictor: Predictor[Any]) -> None:
     [keyphrases] = predictor.predict([Document("1", RECORDS[3].document.text.replace("l c", "l \n\t c"))])
     assert keyphrases[0].text == "Bilingual corpora"
@@ -237,3 +248,27 @@ def test_weights_that_changed_after_the_start_of_the_job(saved: Path, tmp_path: 
     raw[-1] ^= 1
     (folder / "model.safetensors").write_bytes(raw)
     assert f"expected {pinned['weights']} (the model was trained again" in message(folder, pinned)
+
+
+def test_options_filter_and_order_the_phrases(predictor: Predictor[Any]) -> None:
+    document = RECORDS[1].document
+    every = predictor.predict(document)
+    present = [phrase for phrase in every if phrase.present]
+    assert present
+    assert present != every
+    assert predictor.predict(document, min_frequency=1) == present
+    for phrase in every:
+        offsets = [document.text[start:end] for start, end in phrase.offsets]
+        assert bool(offsets) is phrase.present
+        assert [stemmed_words(text) for text in offsets] == [stemmed_words(phrase.text)] * len(offsets)
+    chosen = every[-1]
+    assert predictor.predict(document, vocabulary=[chosen.text.upper(), "another phrase"]) == [chosen]
+    assert predictor.predict(document, seeds=[chosen.text])[0].text == chosen.text
+    assert predictor.predict(document, stop_words=chosen.text.split()[:1]) == [
+        phrase for phrase in every if chosen.text.split()[0].lower() not in phrase.text.lower().split()
+    ]
+    assert sorted(phrase.text for phrase in predictor.predict(document, diversity=0.8)) == sorted(
+        phrase.text for phrase in every
+    )
+    with pytest.raises(UserError, match="unikeyphrase has no embeddings of phrases"):
+        predictor.predict(document, explain=True, embeddings=True)

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from kpray.document import Document, Keyphrase
-from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor
+from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor, saved_folder
 from kpray.predictor_config import PredictorConfig
 from kpray.text.candidates import find_candidates
 from kpray.text.tagging import load_tagger
@@ -60,6 +60,6 @@ class TextRank(Predictor[tuple[list[str], np.ndarray]]):
     def describe(self) -> dict[str, Any]:
         return {"predictor": self.kind, "tagger": self.tagger.name, "config": self.config.model_dump(mode="json")}
 
-    def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def save(self, folder: str | Path) -> None:
+        folder = saved_folder(folder)
         (folder / PREDICTOR_FILE).write_text(json.dumps({"kind": self.kind, "config": self.config.model_dump()}))
