@@ -129,7 +129,7 @@ class SAMRank(Predictor[PreparedDocument]):
         ]
         stems = keys = [stem_phrase(phrase, document.lang) for phrase in phrases]
         if self.config.candidates == "extended" and primary_language(document.lang) == "en":
-            keys = concept_keys(phrases, words.texts, [(start, end) for start, end in first_words.tolist()])
+            keys = concept_keys(phrases, words.texts)
         numbered: dict[str, int] = {}
         groups = [numbered.setdefault(key, len(numbered)) for key in keys]
         return PreparedDocument(

@@ -119,7 +119,7 @@ def test_both_rules(tagged: str, phrases: list[str], rule: CandidateRule) -> Non
         ("type/NN 1/CD error/NN", ["type", "error"], ["type 1 error"]),
         ("figure/NN 1/CD error/NN", ["figure", "error"], ["error"]),
         ("runs/VBZ Ubuntu/NNP 24.04/CD now/RB", ["Ubuntu"], ["Ubuntu 24.04"]),
-        ("Hodgkin/NNP 's/POS lymphoma/NN", ["Hodgkin", "lymphoma"], ["Hodgkin", "lymphoma"]),
+        ("Hodgkin/NNP 's/POS garden/NN", ["Hodgkin", "garden"], ["Hodgkin", "garden"]),
         ("Fermat/NNP 's/POS theorem/NN", ["Fermat", "theorem"], ["Fermat 's theorem"]),
         ("Crohn/NNP ’s/NNP disease/NN", ["Crohn", "disease"], ["Crohn ’s disease"]),
         ("the/DT firm/NN 's/POS profit/NN", ["firm", "profit"], ["firm", "profit"]),
