@@ -10,11 +10,13 @@ from kpray.text.acronyms import find_definitions
 from kpray.text.stems import stem_word
 
 _PIECE = re.compile(r"[^\s\-‐‑–]+")
-# British to American spelling. A rule may change a word that it does not mean ("hour"). That does not matter: only
+# Greek plurals, British to American spelling. A rule may change a word that it does not mean ("hour"). That does not matter: only
 # words that both occur in the document and become equal are merged.
 _SPELLINGS = [
     (re.compile(pattern), american)
     for pattern, american in (
+        (r"(?<=aly)ses$", "sis"),
+        (r"(?<=thes)es$", "is"),
         (r"(?<=..)is(?=(?:e|ed|es|er|ers|ing|ation|ations|able)$)", "iz"),
         (r"(?<=..)ys(?=(?:e|ed|es|er|ers|ing)$)", "yz"),
         (r"(?<=..)our(?=(?:s|ed|ing|al|able|ful|ist|ite|ites|less|ly|y)?$)", "or"),

@@ -32,6 +32,7 @@ from kpray.text.words import Words
 MAX_WORDS = 5
 PART_WORDS = 3  # a longer phrase gives its last words
 MIN_CHARACTERS = 3
+BRIEF = 50  # a text of fewer words cannot show by repetition what its terms are: nothing of them is cut
 MAX_CHARACTERS = 100  # longer "words" are data, not language
 
 _GRAMMAR = re.compile(r"(?:[NJR]|D(?=[NJ])|La?(?=N)|(?<=N)[CLp](?=[NJ])|(?<=[NJ])h(?=[NJ])|(?<=N)a)*Na?")
@@ -59,6 +60,7 @@ def noun_phrases(words: Words, tagger: Tagger) -> list[tuple[int, int]]:
     single = Counter(tagged.lowered)
     letters = _letters(tagged, single)
     pairs = Counter(zip(tagged.lowered, tagged.lowered[1:], strict=False))
+    brief = len(words.texts) < BRIEF
     spans: list[tuple[int, int]] = []
     general: list[tuple[int, int]] = []
     for first, first_word, end in _runs(letters, tagged):
@@ -67,7 +69,7 @@ def noun_phrases(words: Words, tagger: Tagger) -> list[tuple[int, int]]:
             (index for index in range(first_word, end) if not _cut(index, end, first, tagged, single, pairs)), end
         )
         if all(word in GENERAL_NOUNS or word in GENERAL_MODIFIERS for word in tagged.lowered[start:end]) and not (
-            start + 1 < end and (_is_term(start, tagged) or _recurs(start, end, pairs, tagged.lowered))
+            start + 1 < end and (brief or _is_term(start, tagged) or _recurs(start, end, pairs, tagged.lowered))
         ):
             general.append(whole)
         elif letters[start] == "L" or tagged.lowered[start] not in STOP_WORDS or _is_name_of_stop_word(start, tagged):
@@ -126,7 +128,7 @@ def _cut(
         return False
     if index + 1 == end:
         return True
-    if _is_term(index, tagged):
+    if _is_term(index, tagged) or (len(tagged.tags) < BRIEF and word not in NEVER_IN_TERMS):
         return False
     if tagged.plain[index] and tagged.words.texts[index][0].isupper() and tagged.tags[index].startswith("NNP"):
         following = tagged.words.texts[index + 1]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from kpray.text.general_words import STOP_WORDS
 from kpray.text.tagging import Tagger
-from kpray.text.verb_forms import BASES, PURE_VERBS, THIRD_PERSONS, VERBS, is_past
+from kpray.text.verb_forms import ADVERBS, BASES, NUMBERS, PURE_VERBS, THIRD_PERSONS, VERBS, is_past
 from kpray.text.words import Words
 
 TITLE_WORDS = 4  # a sentence of fewer long words is not a title in capitals: it may be a name
@@ -15,7 +15,9 @@ LONG_WORD = 4  # titles write shorter words in small letters, and some longer st
 DOTTED = re.compile(r"(?:[A-Za-z]\.)+[A-Za-z]")
 _VERBS = PURE_VERBS | VERBS
 _FINITE = ("VBZ", "VBP", "VBD", "MD")
-_OFTEN_WRONG = frozenset("NNP JJ WRB VBZ VBG VBD VB VBP".split())
+_OFTEN_WRONG = frozenset("NNP JJ VBZ VBG VBD VB VBP WRB RB RBR RBS CD FW UH SYM LS $ #".split())
+_MODIFIERS = ("JJ", "RB", "VBN", "VBG")
+_VERB_TAGS = frozenset("VBZ VBG VBD VB VBP".split())
 _AFTER_NOUN = ("", ".", ",", ":", "CC", "IN", *_FINITE)
 #: Abbreviations that do not end a sentence before a capital.
 NO_SENTENCE_END = frozenset("i.e e.g cf vs viz resp approx dr mr mrs ms prof fig eq st no vol".split())
@@ -130,22 +132,37 @@ def _mend_tags(tagged: Tagged) -> None:
                 tags[index] = "NNS"  # "Volcanoes erupt"
         elif tag == "JJ":
             subject = before in ("", "DT", "PRP$", "JJ", "NN", "NNP") and after in _FINITE
-            if subject or (before == "DT" and after == "CC" and tags[index + 2] not in ("JJ", "RB", "VBN")):
+            head = before == "DT" and (after in ("IN", ".") or (after == "CC" and tags[index + 2] not in _MODIFIERS))
+            if subject or head or (before.startswith("NN") and not after):
                 tags[index] = "NN"  # "mental arithmetic is taught", "read the manual and"
-        elif tag == "WRB":
-            if not word.startswith(("wh", "how")):
-                tags[index] = "NN"
+        elif tag not in _VERB_TAGS:
+            if _is_unknown(word, tag):
+                tags[index] = "NNP" if text[0].isupper() and before else "NN"
         elif text in names and plain[index] and not text.isupper():
             tags[index] = "NNP"  # "than Windows 10", "Boeing 787 deliveries"
+        elif (
+            before.startswith(("NN", "JJ"))
+            and tag != "VBG"
+            and after in _FINITE
+            and word not in STOP_WORDS
+            and tag != "VBD"
+        ):
+            tags[index] = "NNS" if tag == "VBZ" else "NN"  # "US troops left", "the WHO report warned"
         elif tag == "VBZ":
-            if before.startswith(("NN", "JJ")) and after in (*_FINITE, "VBN", "VB") and word not in STOP_WORDS:
-                tags[index] = "NNS"  # "US troops left"
+            verb_follows = after in ("VBN", "VB") or (after and lowered[index + 1] in BASES)
+            if (
+                before.startswith(("NN", "JJ"))
+                and verb_follows
+                and word not in THIRD_PERSONS
+                and word not in STOP_WORDS
+            ):
+                tags[index] = "NNS"  # "influenza A viruses mutate"
         elif tag == "VBG":
             bare = index < 2 or tags[index - 2] not in ("DT", "PRP$", "JJ", "NN")
             if before == "NN" and after in _AFTER_NOUN and bare:
                 tags[index] = "NN"  # "decision making under uncertainty"
         elif tag == "VBD":
-            if (before in ("DT", "PRP$") and after.startswith("NN")) or not is_past(word):
+            if (before in ("DT", "PRP$") and after.startswith("NN")) or not (is_past(word) or word in BASES):
                 tags[index] = "NN"  # "a rose collection", "lowers blood sugar"
         elif word.endswith("s") and word not in BASES and word not in STOP_WORDS:
             tags[index] = "NNS"  # no base form
@@ -155,3 +172,12 @@ def _mend_tags(tagged: Tagged) -> None:
 
 def _is_plural(word: str, following: str) -> bool:
     return word.endswith("s") and word[-2:] not in ("ss", "us", "is") and following not in THIRD_PERSONS
+
+
+def _is_unknown(word: str, tag: str) -> bool:
+    """Whether a word cannot be what its tag says: an adverb, a number, or a symbol."""
+    if len(word) < LONG_WORD or not word.isalpha() or word in STOP_WORDS or word in BASES:
+        return False
+    if tag == "WRB":
+        return not word.startswith(("wh", "how"))
+    return word not in NUMBERS if tag[:2] != "RB" else not word.endswith("ly") and word not in ADVERBS

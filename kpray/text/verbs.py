@@ -25,7 +25,7 @@ def find_verbs(letters: list[str], tagged: Tagged) -> None:
     """
     sentence = 0  # number of the sentence
     for index, word in enumerate(tagged.lowered):
-        if letters[index] not in "NJD":
+        if letters[index] not in "NJRD":
             continue
         while sentence + 1 < len(tagged.starts) and tagged.starts[sentence + 1] <= index:
             sentence += 1
@@ -42,7 +42,11 @@ def _is_verb(index: int, first: int, last: int, letters: list[str], tagged: Tagg
     if index == first:  # "Insert two batteries"
         if letters[index] == "D" or word not in BASES:
             return False
-        if after in ("DT", "PRP$") or (after == "CD" and tagged.lowered[index + 1].isalpha()):
+        if (
+            after in ("DT", "PRP$")
+            or (word in PURE_VERBS and after and after[0] in "NJ" and tagged.plain[index])
+            or (after == "CD" and tagged.lowered[index + 1].isalpha())
+        ):
             return True
         return after == "JJ" and _is_clause(index, first, last, letters, tagged)
     if letters[index] == "D" and tagged.lowered[max(0, index - 2) : index] == ["al", "."]:
@@ -54,7 +58,7 @@ def _is_verb(index: int, first: int, last: int, letters: list[str], tagged: Tagg
     before_plural = tagged.tags[index - 1] in _PLURAL
     if word in THIRD_PERSONS:
         verb = THIRD_PERSONS[word]
-        if not tag.startswith("NN") or (
+        if not tag.startswith(("NN", "JJ")) or (
             before_plural and not (index - 1 == first and after == "NNS")
         ):  # "Kubernetes builds"
             return False
@@ -71,7 +75,9 @@ def _is_verb(index: int, first: int, last: int, letters: list[str], tagged: Tagg
     if tag == "NNS":
         return False
     if not before_plural:  # "this tool and that program call the library"
-        return after in ("DT", "PRP$") and _ends(last, tagged) and _lacks_verb(first, last, letters, tagged)
+        plural = any(tag in ("CC", *_PLURAL) for tag in tagged.tags[first:index])
+        name = plural and after == "NNP" and tagged.plain[index]
+        return (name or after in ("DT", "PRP$")) and _ends(last, tagged) and _lacks_verb(first, last, letters, tagged)
     return word not in NOUN_VERBS or _is_clause(index, first, last, letters, tagged)
 
 
@@ -116,8 +122,13 @@ def _is_clause(index: int, first: int, last: int, letters: list[str], tagged: Ta
         return True
     if not _lacks_verb(first, last, letters, tagged):
         return False
+    if after.startswith(("NN", "RB", "RP")):
+        return True
     verb = THIRD_PERSONS.get(tagged.lowered[index], tagged.lowered[index])
-    return after.startswith(("NN", "RB", "RP")) or (after in ("IN", ".") and verb in VERBS)
+    if after in ("IN", ".") and verb in VERBS:
+        return tagged.lowered[index + 1] != "of"
+    named = letters[index - 1] == "C" or tagged.words.texts[index - 1] != tagged.lowered[index - 1]
+    return named and after == "IN" and tagged.lowered[index + 1] != "of"  # "Ubuntu 24.04 ships with"
 
 
 def _is_mark(index: int, tagged: Tagged) -> bool:
