@@ -10,8 +10,8 @@ from kpray.text.acronyms import find_definitions
 from kpray.text.stems import stem_word
 
 _PIECE = re.compile(r"[^\s\-‐‑–]+")
-# Greek plurals, British to American spelling. A rule may change a word that it does not mean ("hour"). That does not matter: only
-# words that both occur in the document and become equal are merged.
+# Greek plurals, British to American spelling. A rule may change a word that it does not mean ("hour"). That does not
+# matter: only words that both occur in the document and become equal are merged.
 _SPELLINGS = [
     (re.compile(pattern), american)
     for pattern, american in (

@@ -10,109 +10,108 @@ from __future__ import annotations
 #: Verbs that are almost never nouns.
 PURE_VERBS = frozenset(
     """
-    abandon abide abstain accelerate accept accommodate accomplish accuse achieve acknowledge acquire acquit
-    activate actuate adapt add adjust admire adopt advertise afford aggravate allege alleviate allocate alter
-    ameliorate amend analyze animate annotate announce anticipate apply appoint approve argue arrange arrive
-    articulate ask assemble assert assess assign assist assume assure astonish attach attain attend attract augment
-    authenticate automate avoid await become begin behave believe betray boil breathe bring broaden browse bury
-    calculate calibrate cancel carry catalyze categorize celebrate certify characterize choose circulate circumvent
-    clarify classify cleanse coagulate collaborate collect communicate compare compel compensate comply comprehend
-    compute concentrate conceptualize conclude condemn confess configure confirm confront confuse congratulate
-    connect conquer conserve consider consolidate construct consume contend continue contribute converge convert
-    convey convince cooperate cope corrode counteract create criticize culminate cultivate decentralize decide
-    declare decompose decouple deepen defend define degrade delimit deliver delve demolish demonstrate demote denote
-    deny depart deplete deploy depress derive describe destroy detect deter determine develop devise devote devour
-    differentiate disable disambiguate disappoint discard disclose discover discriminate discuss disentangle dismiss
-    disrupt disseminate dissolve distill distinguish distract diversify divert donate educate elicit eliminate
-    embarrass embed embody emigrate employ empower emulate enable encode encourage encrypt endanger endorse endow
-    engage enhance enjoy enlarge enrich ensure entail enter entertain enumerate envision equalize equip erase erode
-    erupt eschew establish evacuate evaluate evaporate evict evolve examine excite exclude execute exert expand
-    expect expel expire explain explicate explore expose extend extinguish extrapolate fabricate facilitate
-    factorize feel ferment fill flee forbid foresee forgive formalise formalize formulate foster fulfill furnish
-    gather generate germinate get give greet guess hear heighten hydrate hydrolyse hydrolyze hypothesize identify
-    illuminate illustrate imagine imitate immerse impair impart impose imprison improve improvise incentivize
-    incorporate induce infect infer inflate inflict inform ingest inhabit inhale inherit inhibit initialize initiate
-    inject inspect inspire instantiate instigate insulate integrate intend interact interpolate interpret interrupt
-    introduce invert investigate invite irrigate irritate isolate justify keep know learn legalise legalize lend
-    leverage localize locate loosen lose lubricate magnify maintain manage manipulate marry materialize maximise
-    maximize meditate meet memorize migrate minimise minimize misrepresent mitigate modify motivate mourn multiply
-    mutate navigate nominate obey obfuscate observe obtain occlude offend omit optimize organise organize orient
-    oscillate oust outsource overcome override oxidize parallelize paralyze parameterize participate penetrate
-    perceive perform personalise personalize persuade perturb phosphorylate pinpoint pollinate pollute populate
-    posit postulate preclude predict prefer prepare prescribe preserve prevail prevent prioritize proceed
-    procrastinate prolong promote propose prosecute protect prove provide provoke pulverize punish purify pursue put
-    quantify ratify react realise realize recast receive recognise recognize recommend recompute reconcile
-    reconfigure reconsider reconstruct recover recreate recycle redefine redistribute reduce refer refine refocus
-    reformulate regain regress regularize regulate reinterpret reject rejoice relax relieve remember remind remove
-    renew renovate reorder reorganize repel replace replicate represent reproduce repurpose rerank reshape resign
-    resolve resort restate restore restrain retain retaliate rethink retrain retrieve revise revive say scrutinize
-    see seem select sensitize settle shatter simplify simulate sing socialize soften solicit solve specialize
-    specify speculate spend stabilise stabilize sterilize stimulate strengthen subdue submit subscribe substantiate
-    succeed sue suffer suffice suggest superimpose suppress surmount survive sustain swallow synthesize teach tease
-    theorize think thrive tighten tolerate traverse uncover undermine understand undertake unearth unite unpack
-    unravel unveil utilize vaccinate validate vanish vary ventilate verify vibrate want warn weaken weigh widen
-    withdraw wither withhold
+    abandon abide absorb abstain accelerate accept accommodate accompany accomplish accrue accumulate accuse achieve
+    acknowledge acquire acquit activate actuate adapt add adhere adjust admire admit adopt advertise advise affect
+    afford aggravate agree allege alleviate allocate allow alter ameliorate amend amplify analyse analyze animate
+    annotate announce anticipate appear apply appoint approve argue arise arouse arrange arrive articulate ask
+    aspire assemble assert assess assign assist assume assure astonish attach attain attend attract augment
+    authenticate automate avoid await become begin behave believe belong betray bind boil breathe bring broaden
+    browse bury calculate calibrate cancel carry catalyze categorise categorize celebrate certify characterise
+    characterize choose circulate circumvent cite clarify classify cleanse coagulate coincide collaborate collect
+    come communicate compare compel compensate compete compile comply comprehend comprise compute conceal
+    concentrate conceptualize conclude condemn condense confess configure confirm conform confront confuse
+    congratulate connect conquer conserve consider consist consolidate constitute constrain construct consume
+    contain contend contextualize continue contradict contribute converge convert convey convince cooperate cope
+    correlate correspond corroborate corrode counteract create criticize culminate cultivate decentralize decide
+    declare decode decompose decouple deepen defend define degrade delete delimit delineate deliver delve
+    democratize demolish demonstrate demote denote deny depart depend depict deplete deploy depress derive describe
+    destroy detect deter deteriorate determine detract develop deviate devise devote devour diagnose differ
+    differentiate disable disagree disambiguate disappear disappoint discard disclose discover discriminate discuss
+    disentangle dismiss disrupt disseminate dissolve distill distinguish distract distribute diversify divert donate
+    educate elicit eliminate embarrass embed embody embrace emerge emigrate emit emphasise emphasize employ empower
+    emulate enable encapsulate encode encompass encourage encrypt endanger endorse endow enforce engage enhance
+    enjoy enlarge enrich ensue ensure entail enter entertain enumerate envision equalize equip erase erode erupt
+    eschew establish evacuate evaluate evaporate evict evoke evolve exacerbate examine exceed excite exclude execute
+    exemplify exert exist expand expect expel expire explain explicate explore expose extend extinguish extrapolate
+    fabricate facilitate factorize feel ferment fill find flee forbid foresee forgive formalise formalize formulate
+    foster fulfill furnish gather generalise generalize generate germinate get give govern greet guess hamper happen
+    hear heighten hinder hydrate hydrolyse hydrolyze hypothesize identify illuminate illustrate imagine imitate
+    immerse impair impart impede imply impose imprison improve improvise incentivize include incorporate incur
+    indicate induce infect infer inflate inflict inform ingest inhabit inhale inherit inhibit initialize initiate
+    inject insert inspect inspire instantiate instigate instruct insulate integrate intend interact intercept
+    interfere interpolate interpret interrupt intersect introduce invade invert investigate invite invoke involve
+    irrigate irritate isolate iterate justify juxtapose keep know learn legalise legalize lend lessen leverage
+    localize locate loosen lose lubricate magnify maintain manage manipulate marry materialize maximise maximize
+    mediate meditate meet memorize migrate mimic minimise minimize misrepresent mitigate modify modulate motivate
+    mourn multiply mutate navigate necessitate negate nominate normalize notify obey obfuscate obscure observe
+    obstruct obtain occlude occupy occur offend omit operate operationalize oppose optimize orchestrate organise
+    organize orient originate oscillate oust outperform outsource overcome overestimate override overtake oxidize
+    parallelize paralyze parameterize participate penetrate perceive perform permeate persist personalise
+    personalize persuade pertain perturb phosphorylate pinpoint pollinate pollute populate posit possess postulate
+    precede preclude predict prefer prepare prescribe preserve prevail prevent prioritize proceed procrastinate
+    prohibit prolong promote propagate propose prosecute protect prove provide provoke publish pulverize punish
+    purify pursue put qualify quantify ratify react realise realize recast receive recognise recognize recommend
+    recompute reconcile reconfigure reconsider reconstruct recover recreate recur recycle redefine redirect
+    redistribute reduce refer refine refocus reformulate refute regain regress regularize regulate reinforce
+    reinterpret reject rejoice relate relax relieve rely remain remember remind remove render renew renovate reorder
+    reorganize repel replace replicate represent reproduce repurpose require rerank resemble reshape reside resign
+    resolve resort respond restate restore restrain restrict retain retaliate rethink retrain retrieve reveal revise
+    revive satisfy say scare scrutinize see seem select sensitize settle shatter signify simplify simulate sing
+    socialize soften solicit solve specialize specify speculate spend stabilise stabilize sterilize stimulate
+    strengthen subdue submit subscribe substantiate succeed sue suffer suffice suggest summarise summarize
+    superimpose suppose suppress surmount surpass survive sustain swallow synchronize synthesize teach tease tend
+    terminate theorize think threaten thrive tighten tolerate transcend transcribe translate transmit traverse
+    uncover undercut underestimate undergo underlie underline undermine underpin underscore understand undertake
+    unearth unify unite unpack unravel unveil utilise utilize vaccinate validate vanish vary ventilate verify
+    vibrate violate visualise visualize want warn weaken weave weigh widen withdraw wither withhold worsen write
     """.split()
 )
 
 #: Verbs that may be nouns, but seldom are after a plural or a name.
 VERBS = frozenset(
     """
-    absorb affect age allow attack bind block boost break buy cause climb collapse contain cost decay decline defeat
-    dominate drive eat emit fail feed fight fix flow fuel gain govern grow harm heat help hire hit host hurt include
-    invade join kill launch lead leak let lift limit love make mediate melt modulate need neglect notice occur offer
-    open outperform overtake own persist produce reach release rely require reveal rise rot run rust save seek sell
-    send serve shrink sink sleep spread store strike struggle swim target tell threaten transmit travel trigger urge
-    visit win worsen
+    age attack block boost break buy cause climb collapse cost decay decline defeat dominate drive eat fail feed
+    fight fix flow fuel gain grow harm heat help hire hit host hurt join kill launch lead leak let lift limit love
+    make melt need neglect notice offer open own produce reach release rise rot run rust save seek sell send serve
+    shrink sink sleep spread store strike struggle swim target tell travel trigger urge visit win
     """.split()
 )
 
 #: Verbs that are nouns at least as often.
 NOUN_VERBS = frozenset(
     """
-    access accompany account accrue accumulate act address adhere admit advance advise advocate aggregate agree aid
-    aim alarm alert align alternate amplify analyse answer appeal appear approximate architect archive arise arm
-    arouse arrest aspire associate attempt attest back bake balance ban bark bear beat belong bend benefit bet bite
-    blame blast blend bloom blur bomb bond boom bootstrap border borrow brake bridge broadcast build burn bypass
-    cache call capitalize capture care cast catch categorise cater change characterise charge chart chase cheat
-    check cheer chill cite claim clash clean clear click close coalesce coin coincide color colour combat combine
-    come commit compete compile complement complicate compose compress comprise compromise concatenate conceal
-    condense conduct conflict conform consist constitute constrain contextualize contradict control converse cook
-    cool coordinate copy correlate correspond corroborate count counter couple cover crack crash crawl critique crop
-    cross crowdsource crush cry cure cut damage dance date deal debate decode decrease defect delay delegate delete
-    delineate demand democratize depend depict design desire deteriorate detract deviate diagnose dictate die differ
-    diffuse digest dip disagree disappear discharge discount disguise dispense displace display disregard dissect
-    distribute disturb divide divorce double doubt download drag drain draw dream drift drill drop drown dump ease
-    echo edit elaborate embrace emerge emphasise emphasize encapsulate encompass encounter end enforce engineer
-    ensue erect escape estimate evoke exacerbate exceed exchange exemplify exercise exhibit exist exit exploit
-    export express extract face fade fall fan farm favor favour fetch film filter find finish fire fish fit flag
-    flash flood fly focus follow fool force forecast foreground form foul frame freeze fry fund fuse generalise
-    generalize grant grasp graze grind guarantee guard guide hammer hamper handle happen harness hatch heal hedge
-    hide highlight hike hinder hint hold hope hover hunt hurry ignore impede implement imply import impress impute
-    increase incur index indicate influence insert instruct intercept interfere interleave intersect invoke involve
-    iterate jail judge jump juxtapose kick kiss knock label laugh leave lessen lie light link list listen live load
-    lock log login look lower manifest map march mark mask master match mean measure mention merge mimic mine mirror
-    miss mix mock model moderate monitor move murder nail narrow necessitate negate normalize note notify nudge
-    obscure obstruct occupy operate operationalize oppose orchestrate originate outline overestimate overlap overlay
-    overlook pack paint parse participant partition pass pave pay peak penalize permeate permit pertain phone pick
-    pilot pitch pivot place plague plan plant play plot plunge pop portray pose possess post pour power praise
-    precede preprocess present press pretend price print probe prohibit project promise prompt propagate protest
-    prune publish pull pump purchase push qualify question race rage raid rain raise rally rank rate read rearrange
-    record recruit recur redesign redirect reflect refresh refuse refute register reinforce relate relay remain
-    remark remedy render repair repeat replay reply report request rescue resemble reset reside resize respond rest
-    restrict resume retreat retrofit return retweet reuse reverse review reward rewrite ride ring risk rival roast
-    rock roll root rotate route row ruin rule rush sacrifice sail sample satisfy saw scaffold scale scan scare
-    schedule score seal search seat segment sense set shade shake shape share shed shelter shield shift ship shock
-    shoot shout show showcase sign signify sit situate sketch skip slam slide slow smell smoke smooth snap soar sort
-    sound span spark speak speed speedup spell spill spin split spoil spot spray spur squeeze stack staff stain
-    stall stamp stand star start stay steal steer stem stick stop storm streamline stress stretch strive study
-    substitute subsume suit summarise summarize supplement supply support suppose surpass surrender surround suspect
-    sweep swell swing switch sync synchronize tackle tailor take talk tap taste tax tear tend terminate test thank
-    thaw throw tie tip toast touch tour tow trace track trade trail train transcend transcribe transfer transform
-    translate transport trap treat trust try tumble tune turn twist undercut underestimate undergo underlie
-    underline underpin underscore unfold unify update upgrade upload use utilise value veto view violate visualise
-    visualize voice vote wait wake walk wander warrant wash waste watch water wave wear weave welcome weld whip wind
-    wipe wish wonder work worry worship wound wrap wreck write yield zoom
+    access account act address advance advocate aggregate aid aim alarm alert align alternate answer appeal
+    approximate architect archive arm arrest associate attempt attest back bake balance ban bark bear beat bend
+    benefit bet bite blame blast blend bloom blur bomb bond boom bootstrap border borrow brake bridge broadcast
+    build burn bypass cache call capitalize capture care cast catch cater change charge chart chase cheat check
+    cheer chill claim clash clean clear click close coalesce coin color colour combat combine commit complement
+    complicate compose compress compromise concatenate conduct conflict control converse cook cool coordinate copy
+    count counter couple cover crack crash crawl critique crop cross crowdsource crush cry cure cut damage dance
+    date deal debate decrease defect delay delegate demand design desire dictate die diffuse digest dip discharge
+    discount disguise dispense displace display disregard dissect disturb divide divorce double doubt download drag
+    drain draw dream drift drill drop drown dump ease echo edit elaborate encounter end engineer erect escape
+    estimate exchange exercise exhibit exit exploit export express extract face fade fall fan farm favor favour
+    fetch film filter finish fire fish fit flag flash flood fly focus follow fool force forecast foreground form
+    foul frame freeze fry fund fuse grant grasp graze grind guarantee guard guide hammer handle harness hatch heal
+    hedge hide highlight hike hint hold hope hover hunt hurry ignore implement import impress impute increase index
+    influence interleave jail judge jump kick kiss knock label laugh leave lie light link list listen live load lock
+    log login look lower manifest map march mark mask master match mean measure mention merge mine mirror miss mix
+    mock model moderate monitor move murder nail narrow note nudge outline overlap overlay overlook pack paint parse
+    participant partition pass pave pay peak penalize permit phone pick pilot pitch pivot place plague plan plant
+    play plot plunge pop portray pose post pour power praise preprocess present press pretend price print probe
+    project promise prompt protest prune pull pump purchase push question race rage raid rain raise rally rank rate
+    read rearrange record recruit redesign reflect refresh refuse register relay remark remedy repair repeat replay
+    reply report request rescue reset resize rest resume retreat retrofit return retweet reuse reverse review reward
+    rewrite ride ring risk rival roast rock roll root rotate route row ruin rule rush sacrifice sail sample saw
+    scaffold scale scan schedule score seal search seat segment sense set shade shake shape share shed shelter
+    shield shift ship shock shoot shout show showcase sign sit situate sketch skip slam slide slow smell smoke
+    smooth snap soar sort sound span spark speak speed speedup spell spill spin split spoil spot spray spur squeeze
+    stack staff stain stall stamp stand star start stay steal steer stem stick stop storm streamline stress stretch
+    strive study substitute subsume suit supplement supply support surrender surround suspect sweep swell swing
+    switch sync tackle tailor take talk tap taste tax tear test thank thaw throw tie tip toast touch tour tow trace
+    track trade trail train transfer transform transport trap treat trust try tumble tune turn twist unfold update
+    upgrade upload use value veto view voice vote wait wake walk wander warrant wash waste watch water wave wear
+    welcome weld whip wind wipe wish wonder work worry worship wound wrap wreck yield zoom
     """.split()
 )
 
@@ -173,6 +172,4 @@ def is_past(word: str) -> bool:
     """Whether a word may be a past form of a verb."""
     if word.endswith("ed") or not word.isalpha():
         return True
-    return (
-        word in IRREGULAR_PASTS or word.removeprefix("out").removeprefix("over").removeprefix("re") in IRREGULAR_PASTS
-    )
+    return word in IRREGULAR_PASTS or word.removeprefix("out").removeprefix("over").removeprefix("re") in IRREGULAR_PASTS

@@ -12,6 +12,8 @@ from kpray.text.verb_forms import BASES, NOUN_VERBS, PURE_VERBS, THIRD_PERSONS, 
 _FINITE = ("VBZ", "VBP", "VBD", "MD")
 _PLURAL = ("NNS", "NNPS")
 _DETERMINERS = ("DT", "PRP$", "PRP", "CD", "TO")
+_NOMINAL = ("DT", "JJ", "JJR", "PRP$", "CD", "IN", "POS")  # a noun follows these tags
+_AUXILIARIES = frozenset("do does did can could will would should may might must shall".split())
 _CLAUSE_MARKS = frozenset(', ; : ( ) — – " “ ”'.split())
 _CONJUNCTIONS = frozenset("after although as because before if since though unless until when whereas while".split())
 
@@ -51,6 +53,12 @@ def _is_verb(index: int, first: int, last: int, letters: list[str], tagged: Tagg
         return after == "JJ" and _is_clause(index, first, last, letters, tagged)
     if letters[index] == "D" and tagged.lowered[max(0, index - 2) : index] == ["al", "."]:
         return True  # "Smith et al. measured"
+    before = tagged.tags[index - 1]
+    if letters[index] != "D" and text == word and before not in _NOMINAL:
+        if word in PURE_VERBS or (THIRD_PERSONS.get(word) in PURE_VERBS and letters[index - 1] not in "NJLC"):
+            return True
+        if word in BASES and before[:2] == "NN" and _is_inverted(index, first, letters, tagged):
+            return word in VERBS or after[:1] not in ("N", "V")
     if not _ends_phrase(index - 1, letters, tagged) or (tagged.plain[index] and word != text):
         return False
     if letters[index] == "D":  # "agents blamed interest rates"
@@ -79,6 +87,14 @@ def _is_verb(index: int, first: int, last: int, letters: list[str], tagged: Tagg
         name = plural and after == "NNP" and tagged.plain[index]
         return (name or after in ("DT", "PRP$")) and _ends(last, tagged) and _lacks_verb(first, last, letters, tagged)
     return word not in NOUN_VERBS or _is_clause(index, first, last, letters, tagged)
+
+
+def _is_inverted(index: int, first: int, letters: list[str], tagged: Tagged) -> bool:
+    """Whether an auxiliary verb is before the subject: "does the server return"."""
+    start = index - 1
+    while start > first and (letters[start] in "NJRDLCp" or tagged.tags[start] in ("DT", "PRP$")):
+        start -= 1
+    return tagged.lowered[start] in _AUXILIARIES
 
 
 def _ends_phrase(index: int, letters: list[str], tagged: Tagged) -> bool:
