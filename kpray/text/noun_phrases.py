@@ -72,7 +72,12 @@ def noun_phrases(words: Words, tagger: Tagger) -> list[tuple[int, int]]:
             start + 1 < end and (brief or _is_term(start, tagged) or _recurs(start, end, pairs, tagged.lowered))
         ):
             general.append(whole)
-        elif letters[start] == "L" or tagged.lowered[start] not in STOP_WORDS or _is_name_of_stop_word(start, tagged):
+        elif (
+            letters[start] == "L"
+            or tagged.lowered[start] not in STOP_WORDS
+            or letters[start + 1 : start + 2] == "p"
+            or _is_name_of_stop_word(start, tagged)
+        ):
             spans += _parts(start, end, letters, tagged)
     if spans:
         return _with_expansions(spans, words.texts)

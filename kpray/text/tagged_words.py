@@ -132,7 +132,9 @@ def _mend_tags(tagged: Tagged) -> None:
                 tags[index] = "NNS"  # "Volcanoes erupt"
         elif tag == "JJ":
             subject = before in ("", "DT", "PRP$", "JJ", "NN", "NNP") and after in _FINITE
-            head = before == "DT" and (after in ("IN", ".") or (after == "CC" and tags[index + 2] not in _MODIFIERS))
+            head = before == "DT" and (
+                after in ("IN", ".") or (after == "CC" and (*tags[index + 2 : index + 3], "")[0] not in _MODIFIERS)
+            )
             if subject or head or (before.startswith("NN") and not after):
                 tags[index] = "NN"  # "mental arithmetic is taught", "read the manual and"
         elif tag not in _VERB_TAGS:

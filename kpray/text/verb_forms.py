@@ -172,4 +172,6 @@ def is_past(word: str) -> bool:
     """Whether a word may be a past form of a verb."""
     if word.endswith("ed") or not word.isalpha():
         return True
-    return word in IRREGULAR_PASTS or word.removeprefix("out").removeprefix("over").removeprefix("re") in IRREGULAR_PASTS
+    return (
+        word in IRREGULAR_PASTS or word.removeprefix("out").removeprefix("over").removeprefix("re") in IRREGULAR_PASTS
+    )
