@@ -168,8 +168,12 @@ def _mend_tags(tagged: Tagged) -> None:
                 tags[index] = "NN"  # "a rose collection", "lowers blood sugar"
         elif word.endswith("s") and word not in BASES and word not in STOP_WORDS:
             tags[index] = "NNS"  # no base form
-        elif before in ("", "CC") and after.startswith("NN") and word not in BASES:
-            tags[index] = "NN"  # "and chest X-rays"
+        elif (
+            after.startswith("NN")
+            and word not in BASES
+            and (before in ("", "CC") or (before == "NNS" and lowered[index - 1] in THIRD_PERSONS))
+        ):
+            tags[index] = "NN"  # "and chest X-rays", "caffeine blocks adenosine receptors"
 
 
 def _is_plural(word: str, following: str) -> bool:

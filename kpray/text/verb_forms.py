@@ -92,18 +92,18 @@ NOUN_VERBS = frozenset(
     drain draw dream drift drill drop drown dump ease echo edit elaborate encounter end engineer erect escape
     estimate exchange exercise exhibit exit exploit export express extract face fade fall fan farm favor favour
     fetch film filter finish fire fish fit flag flash flood fly focus follow fool force forecast foreground form
-    foul frame freeze fry fund fuse grant grasp graze grind guarantee guard guide hammer handle harness hatch heal
-    hedge hide highlight hike hint hold hope hover hunt hurry ignore implement import impress impute increase index
-    influence interleave jail judge jump kick kiss knock label laugh leave lie light link list listen live load lock
-    log login look lower manifest map march mark mask master match mean measure mention merge mine mirror miss mix
-    mock model moderate monitor move murder nail narrow note nudge outline overlap overlay overlook pack paint parse
-    participant partition pass pave pay peak penalize permit phone pick pilot pitch pivot place plague plan plant
-    play plot plunge pop portray pose post pour power praise preprocess present press pretend price print probe
-    project promise prompt protest prune pull pump purchase push question race rage raid rain raise rally rank rate
-    read rearrange record recruit redesign reflect refresh refuse register relay remark remedy repair repeat replay
-    reply report request rescue reset resize rest resume retreat retrofit return retweet reuse reverse review reward
-    rewrite ride ring risk rival roast rock roll root rotate route row ruin rule rush sacrifice sail sample saw
-    scaffold scale scan schedule score seal search seat segment sense set shade shake shape share shed shelter
+    foul frame freeze fry fund fuse grade grant grasp graze grind guarantee guard guide hammer handle harness hatch
+    heal hedge hide highlight hike hint hold hope hover hunt hurry ignore implement import impress impute increase
+    index influence interleave jail judge jump kick kiss knock label laugh leave lie light link list listen live
+    load lock log login look lower manifest map march mark mask master match mean measure mention merge mine mirror
+    miss mix mock model moderate monitor move murder nail narrow note nudge outline overlap overlay overlook pack
+    paint parse participant partition pass pave pay peak penalize permit phone pick pilot pitch pivot place plague
+    plan plant play plot plunge pop portray pose post pour power praise preprocess present press pretend price print
+    probe project promise prompt protest prune pull pump purchase push question race rage raid rain raise rally rank
+    rate read rearrange record recruit redesign reflect refresh refuse register relay remark remedy repair repeat
+    replay reply report request rescue reset resize rest resume retreat retrofit return retweet reuse reverse review
+    reward rewrite ride ring risk rival roast rock roll root rotate route row ruin rule rush sacrifice sail sample
+    saw scaffold scale scan schedule score seal search seat segment sense set shade shake shape share shed shelter
     shield shift ship shock shoot shout show showcase sign sit situate sketch skip slam slide slow smell smoke
     smooth snap soar sort sound span spark speak speed speedup spell spill spin split spoil spot spray spur squeeze
     stack staff stain stall stamp stand star start stay steal steer stem stick stop storm streamline stress stretch

@@ -9,8 +9,10 @@ from __future__ import annotations
 from kpray.text.tagged_words import Tagged
 from kpray.text.verb_forms import BASES, NOUN_VERBS, PURE_VERBS, THIRD_PERSONS, VERBS
 
+_CERTAIN_VERBS = PURE_VERBS | VERBS
 _FINITE = ("VBZ", "VBP", "VBD", "MD")
 _PLURAL = ("NNS", "NNPS")
+_SINGULAR_ENDS = ("ss", "us", "is", "ics", "diabetes", "news", "series", "species")
 _DETERMINERS = ("DT", "PRP$", "PRP", "CD", "TO")
 _NOMINAL = ("DT", "JJ", "JJR", "PRP$", "CD", "IN", "POS")  # a noun follows these tags
 _AUXILIARIES = frozenset("do does did can could will would should may might must shall".split())
@@ -63,7 +65,7 @@ def _is_verb(index: int, first: int, last: int, letters: list[str], tagged: Tagg
         return False
     if letters[index] == "D":  # "agents blamed interest rates"
         return _ends(last, tagged) and _lacks_verb(first, last, letters, tagged)
-    before_plural = tagged.tags[index - 1] in _PLURAL
+    before_plural = tagged.tags[index - 1] in _PLURAL and not tagged.lowered[index - 1].endswith(_SINGULAR_ENDS)
     if word in THIRD_PERSONS:
         verb = THIRD_PERSONS[word]
         if not tag.startswith(("NN", "JJ")) or (
@@ -79,7 +81,9 @@ def _is_verb(index: int, first: int, last: int, letters: list[str], tagged: Tagg
                 return True
         if not tagged.plain[index] and verb in NOUN_VERBS:
             return False
-        return _is_clause(index, first, last, letters, tagged)
+        # "oil spills harm birds"
+        verb_follows = tagged.lowered[index + 1] in _CERTAIN_VERBS if after.startswith("NN") else False
+        return not verb_follows and _is_clause(index, first, last, letters, tagged)
     if tag == "NNS":
         return False
     if not before_plural:  # "this tool and that program call the library"
