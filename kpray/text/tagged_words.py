@@ -182,7 +182,7 @@ def _is_plural(word: str, following: str) -> bool:
 
 def _is_unknown(word: str, tag: str) -> bool:
     """Whether a word cannot be what its tag says: an adverb, a number, or a symbol."""
-    if len(word) < LONG_WORD or not word.isalpha() or word in STOP_WORDS or word in BASES:
+    if len(word) < LONG_WORD or not word.isalpha() or word in STOP_WORDS or word in BASES or is_past(word):
         return False
     if tag == "WRB":
         return not word.startswith(("wh", "how"))

@@ -143,17 +143,18 @@ BASES = PURE_VERBS | VERBS | NOUN_VERBS
 #: Adverbs that do not end in `ly`, and words of numbers: taggers give their tags to unknown nouns, too.
 ADVERBS = frozenset(
     """
-    about above abroad across afterwards again ago ahead alike alone along already also always among anew anymore
-    anyway anywhere apart around as aside away back before behind below beneath best better beyond by close closer
-    deep down downstream downwards due earlier either else elsewhere enough even ever everywhere far farther fast faster
-    fine first forever forth forward free further furthermore half hard harder hence here hereafter high higher home how
-    however in indeed indoors inside instead just last late later least less likewise little long longer loud lower
-    maybe meanwhile more moreover most much n't near nearby never nevertheless next no nonetheless not notwithstanding
-    now nowadays nowhere off often on once only open out outdoors outside over overall overnight overseas perhaps
-    please pretty prior quick quite rather regardless right round second seldom short since slow slower so somehow
-    sometime sometimes somewhat somewhere soon sooner sort still straight straightforward such sure that then there
-    thereafter thereby therefore third though through throughout thus tight today together tomorrow tonight too towards
-    twice under underneath up upstream upwards very well wherever wide within without worse worst yesterday yet
+    about above abroad across afterwards again ago ahead alike almost alone along already also always among anew
+    anymore anyway anywhere apart around as aside asleep awake away back before behind below beneath best better
+    beyond by close closer deep down downstream downwards due earlier either else elsewhere enough even ever
+    everywhere far farther fast faster fine first forever forth forward free further furthermore half hard harder
+    hence here hereafter high higher home how however in indeed indoors inside instead just last late later least
+    less likewise little long longer loud lower maybe meanwhile more moreover most much n't near nearby never
+    nevertheless next no nonetheless not notwithstanding now nowadays nowhere off often on once only open out
+    outdoors outside over overall overnight overseas perhaps please pretty prior quick quiet quite rather regardless
+    right round second seldom short since slow slower so somehow sometime sometimes somewhat somewhere soon sooner
+    sort still straight straightforward such sure that then there thereafter thereby therefore third though through
+    throughout thus tight today together tomorrow tonight too towards twice under underneath up upstream upwards
+    very well wherever wide within without worse worst yesterday yet
     """.split()
 )
 NUMBERS = frozenset(
