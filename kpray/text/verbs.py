@@ -138,7 +138,7 @@ def _is_clause(index: int, first: int, last: int, letters: list[str], tagged: Ta
         return True
     if after in ("DT", "PRP$", "PRP", "CD", "JJ", "JJR", "NNS", "NNPS"):
         return True
-    if after and _is_conjunction(index + 1, tagged):
+    if after and start == first and _is_conjunction(index + 1, tagged):
         return True
     if not _lacks_verb(first, last, letters, tagged):
         return False
