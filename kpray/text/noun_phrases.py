@@ -39,6 +39,8 @@ _GRAMMAR = re.compile(r"(?:[NJR]|D(?=[NJ])|La?(?=N)|(?<=N)[CLp](?=[NJ])|(?<=[NJ]
 _NUMBER = re.compile(r"\d{1,3}(?:\.\d{1,2})?")
 #: Abbreviations of running text. None of them ends a sentence before a capital, apart from `etc`, `a.m` and `p.m`.
 _NO_PHRASE = frozenset("i.e e.g a.m p.m et al etc cf vs viz resp approx ibid ie eg n.b ca".split())
+_ABBREVIATIONS = _NO_PHRASE | NO_SENTENCE_END
+_LETTERS = {"JJ": "J", "JJR": "R", "JJS": "R", "VBN": "D"}
 #: Stop words that are written in capitals for emphasis or in logic, and are then no acronyms.
 _EMPHASIS = frozenset(
     "a all and any but by for from if in no nor not of off on only or some than that the then these this those to too "
@@ -100,7 +102,7 @@ def _with_expansions(spans: list[tuple[int, int]], texts: list[str]) -> list[tup
 def _is_name_of_stop_word(index: int, tagged: Tagged) -> bool:
     """The IT department, Down's syndrome."""
     return _is_acronym(index, tagged) or (
-        index not in tagged.starts and _is_name(index, tagged) and not tagged.words.texts[index].isupper()
+        index not in tagged.first_words and _is_name(index, tagged) and not tagged.words.texts[index].isupper()
     )
 
 
@@ -118,7 +120,7 @@ def _names_a_kind(start: int, end: int, letters: str, tagged: Tagged) -> bool:
     """Whether the letter or number after a phrase belongs to it."""
     if letters[end] not in "LC" or tagged.lowered[end - 1] in NUMBERED_PARTS or not tagged.plain[end]:
         return False
-    if letters[end] == "C" or (end - 1 not in tagged.starts and _is_name(end - 1, tagged)):
+    if letters[end] == "C" or (end - 1 not in tagged.first_words and _is_name(end - 1, tagged)):
         return _is_name(end - 1, tagged)
     # "a graph G" names an object, "vitamin D" a kind.
     return start == 0 or tagged.tags[start - 1] not in ("DT", "PRP$", "VB", "VBN")
@@ -223,12 +225,19 @@ def _is_name(index: int, tagged: Tagged) -> bool:
         tagged.plain[index]
         and tagged.words.texts[index] != tagged.lowered[index]
         and tagged.tags[index].startswith("NN")
-        and (index not in tagged.starts or tagged.lowered[index] not in GENERAL_NOUNS)
+        and (index not in tagged.first_words or tagged.lowered[index] not in GENERAL_NOUNS)
     )
 
 
 def _letter(index: int, tagged: Tagged) -> str:
     word, lowered, tag = tagged.words.texts[index], tagged.lowered[index], tagged.tags[index]
+    if (
+        word == lowered
+        and MIN_CHARACTERS <= len(word) <= MAX_CHARACTERS
+        and word.isalpha()
+        and word not in _ABBREVIATIONS
+    ):
+        return "N" if tag[:2] == "NN" or tag in ("$", "#", "SYM") else _LETTERS.get(tag, "x")  # most words
     if lowered in ("'s", "’s") or (word in "'’" and index and tagged.lowered[index - 1][-1] in "sxz"):
         return "p"  # Bayes' theorem, too
     if word in "–.&":
@@ -249,12 +258,12 @@ def _letter(index: int, tagged: Tagged) -> str:
     named = word != lowered and any(map(str.isdigit, word))  # IL-2, 256GB
     if noun or (named and tag in ("CD", "JJ")):
         return "N"
-    return {"JJ": "J", "JJR": "R", "JJS": "R", "VBN": "D"}.get(tag, "x")
+    return _LETTERS.get(tag, "x")
 
 
 def _is_letter(index: int, tagged: Tagged) -> bool:
     """Whether an A or I is a letter: "hepatitis A spreads", "class A amplifiers"."""
-    if index in tagged.starts or tagged.tags[index] == "PRP":
+    if index in tagged.first_words or tagged.tags[index] == "PRP":
         return False
     if index + 1 == len(tagged.tags):
         return True
@@ -305,7 +314,7 @@ def _is_acronym(index: int, tagged: Tagged) -> bool:
     tags = tagged.tags
     after = tags[index + 1] if index + 1 < len(tags) else ""
     if lowered in _EMPHASIS:  # "the OR nurse"; "childhood ALL is curable"
-        before = tags[index - 1] if index and index not in tagged.starts else ""
+        before = tags[index - 1] if index and index not in tagged.first_words else ""
         return (before == "DT" and after.startswith("NN")) or (
             before.startswith("NN") and after in ("VBZ", "VBD", "MD")
         )

@@ -32,6 +32,7 @@ class Tagged:
         lowered: the words in lower case.
         tags: Penn Treebank tags.
         starts: index of the first word of each sentence; an abbreviation does not end a sentence.
+        first_words: the starts, to look one up.
         plain: for each word, whether capitals have a meaning in its sentence, which is no title and not all capitals.
         shouted: for each word, whether its sentence is written in capitals only.
     """
@@ -40,6 +41,7 @@ class Tagged:
     lowered: list[str]
     tags: list[str]
     starts: list[int]
+    first_words: frozenset[int]
     plain: list[bool]
     shouted: list[bool]
 
@@ -64,7 +66,7 @@ def tag_words(words: Words, tagger: Tagger) -> Tagged:
         tags += found
         plain += [capitals == "plain"] * len(sentence)
         shouted += [capitals == "shouted"] * len(sentence)
-    tagged = Tagged(words, lowered, tags, starts, plain, shouted)
+    tagged = Tagged(words, lowered, tags, starts, frozenset(starts), plain, shouted)
     _mend_tags(tagged)
     return tagged
 
@@ -117,7 +119,7 @@ def _title_tags(lowered: list[str], tags: list[str], small: list[str]) -> list[s
 def _mend_tags(tagged: Tagged) -> None:
     """Find nouns that the tagger takes for other parts of speech; changes the tags in place."""
     texts, lowered, tags, plain = tagged.words.texts, tagged.lowered, tagged.tags, tagged.plain
-    first_words = set(tagged.starts)
+    first_words = tagged.first_words
     names = {
         text for index, text in enumerate(texts) if plain[index] and text[0].isupper() and index not in first_words
     }

@@ -12,6 +12,7 @@ from kpray.text.verb_forms import BASES, NOUN_VERBS, PURE_VERBS, THIRD_PERSONS, 
 _CERTAIN_VERBS = PURE_VERBS | VERBS
 _FINITE = ("VBZ", "VBP", "VBD", "MD")
 _PLURAL = ("NNS", "NNPS")
+_MAX_SENTENCE = 100
 _SINGULAR_ENDS = ("ss", "us", "is", "ics", "diabetes", "news", "series", "species")
 _DETERMINERS = ("DT", "PRP$", "PRP", "CD", "TO")
 _NOMINAL = ("DT", "JJ", "JJR", "PRP$", "CD", "IN", "POS")  # a noun follows these tags
@@ -64,7 +65,7 @@ def _is_verb(index: int, first: int, last: int, letters: list[str], tagged: Tagg
     if not _ends_phrase(index - 1, letters, tagged) or (tagged.plain[index] and word != text):
         return False
     if letters[index] == "D":  # "agents blamed interest rates"
-        return _ends(last, tagged) and _lacks_verb(first, last, letters, tagged)
+        return _ends(first, last, tagged) and _lacks_verb(first, last, letters, tagged)
     before_plural = tagged.tags[index - 1] in _PLURAL and not tagged.lowered[index - 1].endswith(_SINGULAR_ENDS)
     if word in THIRD_PERSONS:
         verb = THIRD_PERSONS[word]
@@ -87,16 +88,19 @@ def _is_verb(index: int, first: int, last: int, letters: list[str], tagged: Tagg
     if tag == "NNS":
         return False
     if not before_plural:  # "this tool and that program call the library"
+        if after not in ("DT", "PRP$", "NNP") or not _ends(first, last, tagged):
+            return False
         plural = any(tag in ("CC", *_PLURAL) for tag in tagged.tags[first:index])
-        name = plural and after == "NNP" and tagged.plain[index]
-        return (name or after in ("DT", "PRP$")) and _ends(last, tagged) and _lacks_verb(first, last, letters, tagged)
+        return (after != "NNP" or (plural and tagged.plain[index])) and _lacks_verb(first, last, letters, tagged)
     return word not in NOUN_VERBS or _is_clause(index, first, last, letters, tagged)
 
 
 def _is_inverted(index: int, first: int, letters: list[str], tagged: Tagged) -> bool:
     """Whether an auxiliary verb is before the subject: "does the server return"."""
     start = index - 1
-    while start > first and (letters[start] in "NJRDLCp" or tagged.tags[start] in ("DT", "PRP$")):
+    while start > max(first, index - _MAX_SENTENCE) and (
+        letters[start] in "NJRDLCp" or tagged.tags[start] in ("DT", "PRP$")
+    ):
         start -= 1
     return tagged.lowered[start] in _AUXILIARIES
 
@@ -108,8 +112,10 @@ def _ends_phrase(index: int, letters: list[str], tagged: Tagged) -> bool:
     )
 
 
-def _ends(last: int, tagged: Tagged) -> bool:
-    """Whether a sentence ends with punctuation or is a title, and so needs a verb."""
+def _ends(first: int, last: int, tagged: Tagged) -> bool:
+    """Whether a sentence ends with punctuation or is a title, and so needs a verb. A very long one is a list."""
+    if last - first > _MAX_SENTENCE:
+        return False
     return tagged.words.texts[last - 1] in ".!?" or not tagged.plain[last - 1]
 
 
@@ -124,7 +130,7 @@ def _lacks_verb(first: int, last: int, letters: list[str], tagged: Tagged) -> bo
 
 def _is_clause(index: int, first: int, last: int, letters: list[str], tagged: Tagged) -> bool:
     """Whether a word that may be a verb stands where one is missing."""
-    if not _ends(last, tagged):
+    if not _ends(first, last, tagged):
         return False
     start, end = index, index + 1
     while start > first and not _is_mark(start - 1, tagged):
