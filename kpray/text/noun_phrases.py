@@ -9,7 +9,7 @@ Letters of the grammar, besides those of `kpray.text.candidates`:
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -89,14 +89,23 @@ def noun_phrases(words: Words, tagger: Tagger) -> list[tuple[int, int]]:
 
 def _with_expansions(spans: list[tuple[int, int]], texts: list[str]) -> list[tuple[int, int]]:
     """Join the parts of the expansion of an acronym: "Department of Energy (DOE)"."""
-    for _, start, end in find_definitions(texts):
-        if STOP_WORDS.isdisjoint(word.lower() for word in texts[start:end]):
-            continue
-        inside = [span for span in spans if start < span[1] and span[0] < end]
-        if inside:
-            joined = (min(start, inside[0][0]), max(end, inside[-1][1]))
-            spans = sorted([span for span in spans if span not in inside] + [joined])
-    return spans
+    expansions = deque(
+        (start, end)
+        for _, start, end in find_definitions(texts)
+        if not STOP_WORDS.isdisjoint(word.lower() for word in texts[start:end])
+    )
+    joined: list[tuple[int, int]] = []
+    for span in spans:
+        start, end = span
+        while expansions and expansions[0][1] <= span[0]:
+            expansions.popleft()
+        if expansions and expansions[0][0] < span[1]:
+            start, end = min(span[0], expansions[0][0]), max(span[1], expansions[0][1])
+        if joined and start < joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
 
 
 def _is_name_of_stop_word(index: int, tagged: Tagged) -> bool:
