@@ -121,7 +121,7 @@ class SAMRank(Predictor[PreparedDocument]):
         ]
         stems = keys = [stem_phrase(phrase, document.lang) for phrase in phrases]
         if self.config.candidates == "extended" and primary_language(document.lang) == "en":
-            keys = concept_keys(phrases, words.texts, [(start, end) for start, end in first_words.tolist()])
+            keys = concept_keys(phrases, words.texts)
         starts = word_spans[occurrences.words[:, 0], 0]
         ends = word_spans[occurrences.words[:, 1] - 1, 1]
         phrase_words = [

@@ -69,36 +69,36 @@ GENERAL_NOUNS = frozenset(
 #: First two words of terms and names that start with a general word.
 GENERAL_TERMS = frozenset(
     """
-    advanced encryption; alternative medicine; associated press; available bandwidth; best buy;
-    best practice; best practices; case studies; case study; case tools; common cold; common ground;
-    common law; common market; common sense; common stock; competing risks; complete graph; complete graphs;
-    conventional weapons; current account; current density; different equations; early childhood;
-    early warning; efficient frontier; efficient market; expected utility; expected value; field study;
-    final fantasy; first aid; first amendment; first lady; first responders; focus group; focus groups;
-    former soviet; full moon; function point; function points; future contracts; general anesthesia;
-    general assembly; general electric; general motors; general practitioner; general relativity;
-    good friday; great barrier; great britain; great depression; great lakes; great wall; group work;
-    hard disk; hard drive; hard rock; higher education; higher order; individual differences;
+    advanced encryption; alternative medicine; associated press; available bandwidth; best buy; best practice;
+    best practices; case studies; case study; case tools; common cold; common ground; common law; common market;
+    common sense; common stock; competing risks; complete graph; complete graphs; conventional weapons;
+    current account; current density; different equations; early childhood; early warning; efficient frontier;
+    efficient market; end point; end product; end user; expected utility; expected value; field study;
+    field work; final fantasy; first aid; first amendment; first lady; first responders; focus group;
+    focus groups; former soviet; full moon; function point; function points; future contracts;
+    general anesthesia; general assembly; general electric; general motors; general practitioner;
+    general relativity; good friday; great barrier; great britain; great depression; great lakes; great wall;
+    group work; hard disk; hard drive; hard rock; higher education; higher order; individual differences;
     individual rationality; initial public; initial value; introduced species; key exchange; key management;
-    key stage; knowledge work; known issues; large hadron; large intestine; large numbers; late fee;
-    level set; level sets; limited liability; little league; lower bound; lower bounds; lower house;
-    major league; minor league; modern art; multiple choice; multiple sclerosis; new age; new brunswick;
-    new deal; new delhi; new england; new guinea; new hampshire; new haven; new jersey; new media;
-    new mexico; new orleans; new testament; new wave; new year; new york; new zealand; object model;
+    key stage; knowledge work; known issues; land use; large hadron; large intestine; large numbers; late fee;
+    level set; level sets; limited liability; little endian; little league; lower bound; lower bounds;
+    lower house; major league; minor league; modern art; multiple choice; multiple sclerosis; new age;
+    new brunswick; new deal; new delhi; new england; new guinea; new hampshire; new haven; new jersey;
+    new media; new mexico; new orleans; new testament; new wave; new year; new york; new zealand; object model;
     objective function; objective functions; old age; old testament; old town; original sin; other backward;
-    past tense; popular culture; popular vote; potential difference; potential energy; primary care;
-    primary key; primary school; prior art; prior distribution; process improvement; process model;
-    product quality; proper nouns; rich text; right wing; second amendment; second language; second order;
-    selected reaction; severe weather; short circuit; short selling; short story; significant figures;
-    significant other; similar triangles; simple harmonic; single machine; single malt; single parent;
-    single sign-on; small business; small businesses; small intestine; small talk; small world; solid state;
-    special education; special effects; special forces; special needs; special relativity;
-    standard deviation; standard deviations; standard error; standard gauge; standard library;
-    standard model; state space; strong password; structure function; sufficient condition;
-    sufficient conditions; third parties; third party; third world; time series; top level; top quark;
-    topic model; topic models; total cost; traditional medicine; true north; true positive; type system;
-    type systems; unique identifier; use case; use cases; user experience; user model; user studies;
-    user study; vital signs; whole genome; whole grain; whole wheat; work group; world wide
+    past tense; point process; popular culture; popular vote; potential difference; potential energy;
+    primary care; primary key; primary school; prior art; prior distribution; process improvement;
+    process model; product quality; proper nouns; rich text; right wing; second amendment; second language;
+    second order; selected reaction; severe weather; short circuit; short selling; short story;
+    significant figures; significant other; similar triangles; simple harmonic; single machine; single malt;
+    single parent; single sign-on; small business; small businesses; small intestine; small talk; small world;
+    solid state; special education; special effects; special forces; special needs; special relativity;
+    standard deviation; standard deviations; standard error; standard gauge; standard library; standard model;
+    state space; strong password; structure function; sufficient condition; sufficient conditions;
+    third parties; third party; third world; time series; top level; top quark; topic model; topic models;
+    total cost; traditional medicine; true north; true positive; type system; type systems; unique identifier;
+    use case; use cases; user experience; user model; user studies; user study; vital signs; whole genome;
+    whole grain; whole wheat; work group; world wide
     """.strip()
     .replace("\n    ", " ")
     .split("; ")
@@ -134,27 +134,12 @@ NUMBERED_PARTS = frozenset(
 #: Nouns that form a term with the name of a person ("Moore's law").
 EPONYM_NOUNS = frozenset(
     """
-    algorithm arteries canal cells condition conjecture constant contraction cube cycle demon diagram
-    dilemma disease distribution effect equation equations equivalence expansion fever formula function
-    gap hypothesis identity index inequality integral inversion iteration law laws lemma line matrix
-    method model notation number paradox postulate principle problem procedure process product psychosis
-    purchase ratio razor reflex relation rule score sign space sphere syndrome test theorem theory thesis
-    transform tree triangle tumor tumour wager wheel
-    """.split()
-)
-
-#: Verbs that taggers mistake for nouns, and that seldom are nouns after a plural or a name.
-VERBS = frozenset(
-    """
-    absorb activate apply affect age allow attack bind block boost break bring buy cause choose climb collapse
-    contain convert cost decay decline defeat deliver detect dominate drive eat emit enable encode enter
-    erode explain fail feed fight fix flow fuel gain generate govern grow harm heat help hire hit host
-    hurt improve include infect inhibit invade join kill launch lead leak learn let lift limit lose love
-    make mediate melt modulate need neglect notice occur offer open outperform overtake own persist
-    phosphorylate predict prefer prevent produce promote protect prove provide reach reduce refer regulate
-    release rely replace require reveal rise rot run rust save seek sell send serve shrink sink sleep
-    solve spread stimulate store strike struggle succeed suggest suppress swim target tell threaten
-    transmit travel trigger urge vary visit want warn weaken win worsen
+    algorithm arteries canal cells condition conjecture constant contraction cube cycle demon diagram dilemma
+    disease distribution dystrophy effect equation equations equivalence expansion fever formula function gap
+    hypothesis identity index inequality integral inversion iteration law laws lemma leukaemia leukemia line
+    lymphoma matrix method model notation number palsy paradox postulate principle problem procedure process
+    product psychosis purchase ratio razor reflex relation rule sarcoma score sign space sphere syndrome test
+    theorem theory thesis transform tree triangle tumor tumour wager wheel
     """.split()
 )
 

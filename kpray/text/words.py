@@ -12,6 +12,7 @@ import regex
 #   does|n't     a negation is separate from its verb, as in the Penn Treebank
 #   's           other clitics are separate, too
 #   C++, F#      names of programming languages
+#   .NET         a dot before capitals
 #   peer-to-peer hyphens, dots, slashes and ampersands inside a word do not split it
 #   .            any other character that is not white space
 # Combining marks (vowel signs of Hindi, accents) and joiners (Persian) belong to their letter; `re` would split there.
@@ -19,6 +20,7 @@ _WORD = regex.compile(
     r"-[LR][RSC]B-"
     r"|[\w\p{M}\u200c\u200d]+?(?=n['’]t\b)|n['’]t\b"
     r"|['’](?:s|re|ve|ll|d|m)\b"
+    r"|(?<![^\s(])\.\p{Lu}{2,}\b"
     r"|\w[\w\p{M}\u200c\u200d]*(?:[-‐‑./&+]\w[\w\p{M}\u200c\u200d]*)*(?:\+\+|\#)?"
     r"|[^\w\s\x1c-\x1f]",  # \x1c-\x1f are white space for `str` but not for Unicode
     regex.IGNORECASE,

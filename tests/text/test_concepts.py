@@ -8,7 +8,7 @@ from kpray.text.concepts import concept_keys
 
 
 def keys(*phrases: str, words: str = "") -> list[str]:
-    return concept_keys(phrases, words.split(), [(0, 1)] * len(phrases))
+    return concept_keys(phrases, words.split())
 
 
 @pytest.mark.parametrize(
