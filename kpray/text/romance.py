@@ -46,83 +46,98 @@ class Grammar:
     modifiers: frozenset[str]
 
 
-def _grammar(verb: str, adverb: str, participle: str, **words: str) -> Grammar:
-    endings = [re.compile(rf"\w{{2,}}(?:{ending})") for ending in (verb, adverb, participle)]
-    return Grammar(*endings, **{name: frozenset(listed.split()) for name, listed in words.items()})
+def _words(listed: str) -> frozenset[str]:
+    return frozenset(listed.split())
+
+
+def _endings(listed: str) -> re.Pattern[str]:
+    return re.compile(rf"\w{{2,}}(?:{listed})")
 
 
 GRAMMARS = {
-    "fr": _grammar(
+    "fr": Grammar(
         # Not the adjectives and nouns that look alike: récurrent, cohérent, intelligent, document, important, glacier.
-        r"(?<!m)(?<!urr)(?<!ér)(?<!rtin)(?<!équ)(?<!lat)(?<!val)(?<!ac)(?<!éc)(?<!rman)(?<!sci)(?<!ellig)(?<!ag)ent|"
-        r"(?<!import)(?<!suiv)(?<!const)(?<!puiss)(?<!domin)(?<!viv)(?<!cour)(?<!redond)(?<!dist)ant|"
-        r"ait|aient|[^i]ons|ez|era|eront|erait|eraient|[^i]er|ettre",
+        verb=_endings(
+            r"(?<!m)(?<!urr)(?<!ér)(?<!rtin)(?<!équ)(?<!lat)(?<!val)(?<!ac)(?<!éc)(?<!rman)(?<!sci)(?<!ellig)(?<!ag)ent|"
+            r"(?<!import)(?<!suiv)(?<!const)(?<!puiss)(?<!domin)(?<!viv)(?<!cour)(?<!redond)(?<!dist)ant|"
+            r"ait|aient|[^i]ons|ez|era|eront|erait|eraient|[^i]er|ettre"
+        ),
         # Not the nouns that look alike: élément, changement, comportement, renouvellement.
-        r"(?:(?<!nouv)elle|ive|ique|aire|ale|euse|ière|able|ible|ibre|ide|[csd]é)ment|[ae]mment",
-        r"ées?|és?|ies?|is|its?|us?|ues?|ites?",
-        determiners="le la les l un une ce cet cette ces son sa ses leur leurs notre nos",
-        prepositions="d de du des au aux",
-        clitics="ne n se s il elle on ils elles qui nous vous je j y",
-        agents="par",
-        of="de d du des",
-        after_of="la l le les",
-        modifiers="""
+        adverb=_endings(r"(?:(?<!nouv)elle|ive|ique|aire|ale|euse|ière|able|ible|ibre|ide|[csd]é)ment|[ae]mment"),
+        participle=_endings(r"ées?|és?|ies?|is|its?|us?|ues?|ites?"),
+        determiners=_words("le la les l un une ce cet cette ces son sa ses leur leurs notre nos"),
+        prepositions=_words("d de du des au aux"),
+        clitics=_words("ne n se s il elle on ils elles qui nous vous je j y"),
+        agents=_words("par"),
+        of=_words("de d du des"),
+        after_of=_words("la l le les"),
+        modifiers=_words(
+            """
             nouveau nouveaux nouvelle nouvelles nouvel grand grands grande grandes petit petits petite petites bon bons
             bonne bonnes meilleur meilleurs meilleure meilleures premier premiers première premières second seconde
             dernier derniers dernière dernières principal principale principales principaux différent différents
             différente différentes divers diverse diverses ancien ancienne anciens anciennes vrai vraie vrais véritable
             véritables gros grosse grosses futur future futurs futures actuel actuelle actuels actuelles seul seule
-        """,
+            """
+        ),
     ),
-    "es": _grammar(
-        r"aron|ieron|aban|arán|erán|irán|ando|iendo|[^aeiou]ó|amos|emos|imos|aba|aría|arían|ar|er|ir|arse",
-        "mente",
-        "[ai]d[oa]s?",
-        determiners="el la los las un una unos unas este esta estos estas ese esa esos esas su sus",
-        prepositions="de del al",
-        clitics="se no nos ella ellos ellas",
-        agents="por",
-        of="de del",
-        after_of="la el los las",
-        modifiers="""
+    "es": Grammar(
+        verb=_endings(
+            r"aron|ieron|aban|arán|erán|irán|ando|iendo|[^aeiou]ó|amos|emos|imos|aba|aría|arían|ar|er|ir|arse"
+        ),
+        adverb=_endings("mente"),
+        participle=_endings("[ai]d[oa]s?"),
+        determiners=_words("el la los las un una unos unas este esta estos estas ese esa esos esas su sus"),
+        prepositions=_words("de del al"),
+        clitics=_words("se no nos ella ellos ellas"),
+        agents=_words("por"),
+        of=_words("de del"),
+        after_of=_words("la el los las"),
+        modifiers=_words(
+            """
             nuevo nueva nuevos nuevas gran grande grandes pequeño pequeña pequeños pequeñas buen bueno buena buenos
             buenas mejor mejores primer primero primera primeros primeras segundo segunda último última últimos últimas
             principal principales diferente diferentes diverso diversos diversas antiguo antigua antiguos antiguas
             actual actuales
-        """,
+            """
+        ),
     ),
-    "pt": _grammar(
-        r"aram|eram|iram|avam|ará|arão|ando|endo|indo|ou|eu|iu|amos|emos|imos|ava|aria|ariam|ar|er|ir",
-        "mente",
-        "[ai]d[oa]s?",
-        determiners="o os um uma uns umas este esta estes estas esse essa esses essas seu sua seus suas",
-        prepositions="a as do da dos das no na nos nas ao à aos às de",
-        clitics="se não ele ela eles elas",
-        agents="por pelo pela pelos pelas",
-        of="de do da dos das",
-        after_of="",
-        modifiers="""
+    "pt": Grammar(
+        verb=_endings(r"aram|eram|iram|avam|ará|arão|ando|endo|indo|ou|eu|iu|amos|emos|imos|ava|aria|ariam|ar|er|ir"),
+        adverb=_endings("mente"),
+        participle=_endings("[ai]d[oa]s?"),
+        determiners=_words("o os um uma uns umas este esta estes estas esse essa esses essas seu sua seus suas"),
+        prepositions=_words("a as do da dos das no na nos nas ao à aos às de"),
+        clitics=_words("se não ele ela eles elas"),
+        agents=_words("por pelo pela pelos pelas"),
+        of=_words("de do da dos das"),
+        after_of=_words(""),
+        modifiers=_words(
+            """
             novo nova novos novas grande grandes pequeno pequena pequenos pequenas bom boa bons boas melhor melhores
             primeiro primeira primeiros primeiras segundo segunda último última últimos últimas principal principais
             diferente diferentes diversos diversas vários várias próprio própria antigo antiga antigos antigas atual
             atuais
-        """,
+            """
+        ),
     ),
-    "it": _grammar(
-        r"arono|erono|irono|avano|evano|ando|endo|iamo|are|ere|ire|[^aeiou]ò",
-        "mente",
-        "[aiu]t[oaei]",
-        determiners="il lo la i gli le l un uno una questo questa questi queste",
-        prepositions="del dello della dell dei degli delle al alla ai alle nel nella di d",
-        clitics="non si ci",
-        agents="da dal dallo dalla dai dagli dalle",
-        of="di d del dello della dell dei degli delle",
-        after_of="",
-        modifiers="""
+    "it": Grammar(
+        verb=_endings(r"arono|erono|irono|avano|evano|ando|endo|iamo|are|ere|ire|[^aeiou]ò"),
+        adverb=_endings("mente"),
+        participle=_endings("[aiu]t[oaei]"),
+        determiners=_words("il lo la i gli le l un uno una questo questa questi queste"),
+        prepositions=_words("del dello della dell dei degli delle al alla ai alle nel nella di d"),
+        clitics=_words("non si ci"),
+        agents=_words("da dal dallo dalla dai dagli dalle"),
+        of=_words("di d del dello della dell dei degli delle"),
+        after_of=_words(""),
+        modifiers=_words(
+            """
             nuovo nuova nuovi nuove grande grandi piccolo piccola piccoli piccole buon buono buona buoni buone migliore
             migliori primo prima primi prime secondo seconda ultimo ultima ultimi ultime principale principali diverso
             diversa diversi diverse antico antica antichi antiche attuale attuali
-        """,
+            """
+        ),
     ),
 }
 
