@@ -19,7 +19,7 @@ from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained, load_tokenizer
 from kpray.samrank.attention import ATTENTION_NAME, HeadScores, head_scores
 from kpray.samrank.config import SAMRankConfig, check_heads
-from kpray.samrank.phrases import Occurrences, find_occurrences, phrase_scores
+from kpray.samrank.phrases import Occurrences, find_occurrences, phrase_scores, prefer_recurring
 from kpray.samrank.scores import Redistribution, Weighting
 from kpray.text.candidates import find_candidates
 from kpray.text.cleaning import Cleaned, clean
@@ -128,16 +128,19 @@ class SAMRank(Predictor[PreparedDocument]):
             for start, end in first_words.tolist()
         ]
         stems = keys = [stem_phrase(phrase, document.lang) for phrase in phrases]
-        if self.config.candidates == "extended" and primary_language(document.lang) == "en":
+        english = primary_language(document.lang) == "en"
+        if self.config.candidates == "extended" and english:
             keys = concept_keys(phrases, words.texts, [(start, end) for start, end in first_words.tolist()])
         numbered: dict[str, int] = {}
-        groups = [numbered.setdefault(key, len(numbered)) for key in keys]
+        groups = np.array([numbered.setdefault(key, len(numbered)) for key in keys], dtype=np.int64)
+        if self.config.candidates == "extended" and not english:
+            occurrences = prefer_recurring(occurrences, groups)
         return PreparedDocument(
             segments=[np.concatenate([self.prefix, segment, self.suffix]) for segment in segments] if phrases else [],
             spans=cleaned.given_spans(spans),
             occurrences=occurrences,
             phrases=phrases,
-            groups=np.array(groups, dtype=np.int64),
+            groups=groups,
             stems=stems,
         )
 
