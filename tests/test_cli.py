@@ -162,7 +162,7 @@ def test_file_that_cannot_be_read(name: str, contents: str | bytes | None, messa
 
 def test_good_records_are_printed_and_bad_ones_named(extract: RunHere) -> None:
     good = json.dumps({"id": "good", "text": GRAPHS})
-    lines = [good, "no JSON", '{"id": 1}', '{"text": "x", "lang": "th"}', '{"text": "x", "lang": "xx"}', good]
+    lines = [good, "no JSON", '{"id": 1}', '{"text": "x", "lang": "lo"}', '{"text": "x", "lang": "xx"}', good]
     ended = extract(write("mixed.jsonl", "\n".join(lines)), "--format", "json")
     assert ended.code == 0
     assert [document["id"] for document in ended.documents] == ["good", "good"]
@@ -170,7 +170,7 @@ def test_good_records_are_printed_and_bad_ones_named(extract: RunHere) -> None:
         "kpray: rejected mixed.jsonl:2: not JSON: Expecting value at column 1",
         "kpray: rejected mixed.jsonl:3: no text: one of these fields is needed: title, abstract, text, document, body, "
         "content, contents, src",
-        "kpray: rejected mixed.jsonl:4: language 'th' is written without spaces, and kpray cannot split it into words",
+        "kpray: rejected mixed.jsonl:4: language 'lo' is written without spaces, and kpray cannot split it into words",
         "kpray: rejected mixed.jsonl:5: unknown language 'xx': give a code such as en, de or zh, or an English name "
         "such as German",
     ]

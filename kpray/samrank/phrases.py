@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+#: Weight of a phrase that a document has once, in languages other than English.
+ONCE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,20 @@ def _weights(
     )
     weights[counted] /= sizes[group]
     return weights
+
+
+def prefer_recurring(occurrences: Occurrences, groups: np.ndarray) -> Occurrences:
+    """Lower the weight of phrases that occur once.
+
+    Candidates that are found without a tagger often are no terms; those that recur are.
+
+    Args:
+        occurrences: occurrences of the candidates.
+        groups: int64 [phrases], group of each phrase. A group that occurs more than once keeps its weight.
+    """
+    counts = np.diff(occurrences.first_of_phrase, append=len(occurrences.words))
+    recurs = np.bincount(groups, weights=counts)[groups] > 1
+    return replace(occurrences, weights=occurrences.weights * np.repeat(np.where(recurs, 1.0, ONCE), counts))
 
 
 def phrase_scores(token_scores: np.ndarray, occurrences: Occurrences) -> np.ndarray:

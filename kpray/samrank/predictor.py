@@ -27,7 +27,7 @@ from kpray.samrank.attention import (
 )
 from kpray.samrank.candidates import select_candidates
 from kpray.samrank.config import SAMRankConfig
-from kpray.samrank.phrases import Occurrences, find_occurrences, group_vectors, phrase_scores
+from kpray.samrank.phrases import Occurrences, find_occurrences, group_vectors, phrase_scores, prefer_recurring
 from kpray.samrank.prepared import PreparedDocument
 from kpray.samrank.scores import Redistribution, Weighting
 from kpray.selection import choose, similarity_to_seeds, unit_vectors
@@ -120,7 +120,8 @@ class SAMRank(Predictor[PreparedDocument]):
             for start, end in first_words.tolist()
         ]
         stems = keys = [stem_phrase(phrase, document.lang) for phrase in phrases]
-        if self.config.candidates == "extended" and primary_language(document.lang) == "en":
+        english = primary_language(document.lang) == "en"
+        if self.config.candidates == "extended" and english:
             keys = concept_keys(phrases, words.texts)
         starts = word_spans[occurrences.words[:, 0], 0]
         ends = word_spans[occurrences.words[:, 1] - 1, 1]
@@ -129,13 +130,15 @@ class SAMRank(Predictor[PreparedDocument]):
             np.searchsorted(text_words.spans[:, 0], ends[occurrences.first_of_phrase], side="left"),
         ]
         numbered: dict[str, int] = {}
-        groups = [numbered.setdefault(key, len(numbered)) for key in keys]
+        groups = np.array([numbered.setdefault(key, len(numbered)) for key in keys], dtype=np.int64)
+        if self.config.candidates == "extended" and not english:
+            occurrences = prefer_recurring(occurrences, groups)
         return PreparedDocument(
             segments=[np.concatenate([self.prefix, segment, self.suffix]) for segment in segments] if phrases else [],
             spans=cleaned.given_spans(spans),
             occurrences=occurrences,
             phrases=phrases,
-            groups=np.array(groups, dtype=np.int64),
+            groups=groups,
             stems=stems,
             occurrence_spans=cleaned.given_spans(np.stack([starts, ends], axis=1)),
             words=StemmedText(text_words.stems, cleaned.given_spans(text_words.spans)),

@@ -1,47 +1,41 @@
 """Candidate phrases in languages other than English: sequences of content words, without verbs and particles.
 
-kpray has no tagger for these languages. Content words are the words that are no stop words. A verb ends a sequence;
-it is recognised by its ending, and by the rest of the document: a word that follows an article somewhere is a noun. In
-German, nouns are the words with a capital.
+Content words are the words that are no stop words. A verb ends a sequence; it is recognised by its ending and by the
+rest of the document. In German, nouns are the words with a capital, in Japanese by their script, and Thai has a tagger.
+A text that has content words is never without phrases.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
-from functools import partial
-from itertools import pairwise
 
+import regex
+
+from kpray.text.japanese import japanese_nouns
 from kpray.text.korean import is_korean_ending
 from kpray.text.languages import stop_words
 from kpray.text.noun_phrases import MIN_CHARACTERS, is_word
+from kpray.text.romance import GRAMMARS, recurring_terms, romance_letters
+from kpray.text.thai import has_thai_tagger, thai_nouns
 from kpray.text.words import Words
 
 MAX_RUN_WORDS = 3  # a sequence of content words up to this length is one candidate
 MAX_PART_WORDS = 2  # a longer sequence is cut into candidates up to this length
 
+SHORT = 0.8  # share of the average length below which a frequent word is a stop word
+
 _RUN = re.compile(r"W+")
 _GERMAN_RUN = re.compile(r"[AN]*N")  # A: a word with the ending of an adjective
 
-#: Language -> endings of finite verbs, infinitives and gerunds.
-_VERB_ENDINGS = {
-    # Not the adjectives and nouns that look alike: récurrent, cohérent, intelligent, document, important, glacier.
-    "fr": r"(?<!m)(?<!urr)(?<!ér)(?<!rtin)(?<!équ)(?<!lat)(?<!val)(?<!ac)(?<!éc)(?<!rman)(?<!sci)(?<!ellig)(?<!ag)ent|"
-    r"(?<!import)(?<!suiv)(?<!const)(?<!puiss)(?<!domin)(?<!viv)(?<!cour)(?<!redond)(?<!dist)ant|"
-    r"ait|aient|[^i]ons|ez|era|eront|erait|eraient|[^i]er|ettre",
-    "es": r"aron|ieron|aban|arán|erán|irán|ando|iendo|[^aeiou]ó|amos|emos|imos|aba|aría|arían|ar|er|ir|arse",
-    "pt": r"aram|eram|iram|avam|ará|arão|ando|endo|indo|ou|eu|iu|amos|emos|imos|ava|aria|ariam|ar|er|ir",
-    "it": r"arono|erono|irono|avano|evano|ando|endo|iamo|are|ere|ire|[^aeiou]ò",
-    "ru": r"[аяуе]ет|[аяу]ют|ят|[аяеи]тся|[аяие]ться|[аяи]ть|лся|лась|лось|лись|овал[аи]?|[аяи]ли",
-}
-#: Language -> articles and the like. The next word is a noun or an adjective.
-_ARTICLES = {
-    "fr": "le la les l un une des du au aux ce cet cette ces son sa ses leur leurs notre nos d de",
-    "es": "el la los las un una unos unas del al este esta estos estas su sus de",
-    "pt": "o a os as um uma uns umas do da dos das no na nos nas ao à aos às este esta seu sua seus suas de",
-    "it": "il lo la i gli le l un uno una del dello della dei degli delle al alla ai alle nel nella di d",
-}
+_RUSSIAN_VERB = re.compile(
+    r"\w{2,}(?:[аяуе]ет|[аяу]ют|ят|[аяеи]тся|[аяие]ться|[аяи]ть|лся|лась|лось|лись|овал[аи]?|[аяи]ли)"
+)
 _RUSSIAN_NOUNS = frozenset("память печать сеть нить кровать тетрадь медь степь модель рать знать мать".split())
+# A Chinese or Korean word may have one character. A Japanese word of one is more often a counter or a suffix.
+_MIN_CHARACTERS = {"zh": 1, "ko": 1, "ja": 2, "th": 2}
+_MARK = regex.compile(r"\p{M}")  # vowel signs are no letters of their own
 _ADJECTIVE = re.compile(r".{2,}(?:e|en|er|es|em)")
 
 
@@ -53,22 +47,48 @@ def content_word_phrases(words: Words, language: str) -> list[tuple[int, int]]:
         language: primary code, not `en`.
 
     Raises:
-        RejectedDocument: kpray has no stop words for the language.
+        RejectedDocument: the language is unknown.
     """
-    stops = stop_words(language)
-    min_characters = MIN_CHARACTERS if language not in ("zh", "ko") else 1
     lowered = [word.lower() for word in words.texts]
+    stops = stop_words(language) or short_frequent_words(lowered)
+    min_characters = _MIN_CHARACTERS.get(language, MIN_CHARACTERS)
     content = [
         word not in stops and len(word) >= min_characters and is_word(text) and not word.isdigit()
         for word, text in zip(lowered, words.texts, strict=True)
     ]
+    return _phrases(words, lowered, content, language) or _runs(words, content)
+
+
+def _phrases(words: Words, lowered: list[str], content: list[bool], language: str) -> list[tuple[int, int]]:
     if language == "de" and (letters := _german_letters(words, content)):
         return _sequences(words, letters, _GERMAN_RUN)
-    is_other = _other_word(words, lowered, language)
-    letters = "".join(
-        "W" if usable and not is_other(word) else "x" for usable, word in zip(content, lowered, strict=True)
-    )
-    return _sequences(words, letters, _RUN)
+    if language in GRAMMARS:
+        letters = romance_letters(words, content, GRAMMARS[language])
+        return sorted({*_sequences(words, letters, _RUN), *recurring_terms(words, letters)})
+    if language == "ja":
+        nouns = japanese_nouns(words)
+    elif language == "th" and has_thai_tagger():
+        nouns = thai_nouns(words)
+    elif language in ("ko", "ru"):
+        is_other = is_korean_ending if language == "ko" else _russian_verb(words, lowered)
+        nouns = [not is_other(word) for word in lowered]
+    else:
+        nouns = content
+    return _runs(words, [usable and noun for usable, noun in zip(content, nouns, strict=True)])
+
+
+def short_frequent_words(lowered: list[str]) -> set[str]:
+    """Words that are probably stop words, for a language without a list: they recur, and they are short."""
+    counts = Counter(word for word in lowered if is_word(word))
+    if not counts:
+        return set()
+    lengths = {word: len(_MARK.sub("", word)) for word in counts}
+    average = sum(lengths[word] * count for word, count in counts.items()) / counts.total()
+    return {word for word, count in counts.items() if count > 1 and lengths[word] < SHORT * average}
+
+
+def _runs(words: Words, wanted: list[bool]) -> list[tuple[int, int]]:
+    return _sequences(words, "".join("W" if each else "x" for each in wanted), _RUN)
 
 
 def _sequences(words: Words, letters: str, grammar: re.Pattern[str]) -> list[tuple[int, int]]:
@@ -108,17 +128,6 @@ def _german_letters(words: Words, content: list[bool]) -> str:
     return letters
 
 
-def _other_word(words: Words, lowered: list[str], language: str) -> Callable[[str], bool]:
-    """A test for words that are verbs, particles or endings."""
-    if language == "ko":
-        return is_korean_ending
-    if language not in _VERB_ENDINGS:
-        return lambda word: False
-    articles = frozenset(_ARTICLES.get(language, "").split())
-    nominal = {word for before, word in pairwise(lowered) if before.rstrip("'’") in articles}
-    nominal |= {word for word, text in zip(lowered, words.texts, strict=True) if text[0].isupper()} | _RUSSIAN_NOUNS
-    return partial(_is_verb, ending=re.compile(rf"\w{{2,}}(?:{_VERB_ENDINGS[language]})"), nominal=nominal)
-
-
-def _is_verb(word: str, ending: re.Pattern[str], nominal: set[str]) -> bool:
-    return word not in nominal and ending.fullmatch(word) is not None
+def _russian_verb(words: Words, lowered: list[str]) -> Callable[[str], bool]:
+    nouns = {word for word, text in zip(lowered, words.texts, strict=True) if text[0].isupper()} | _RUSSIAN_NOUNS
+    return lambda word: word not in nouns and _RUSSIAN_VERB.fullmatch(word) is not None

@@ -8,16 +8,19 @@ from functools import cache
 from operator import itemgetter
 
 from kpray.errors import RejectedDocument
+from kpray.text.japanese import split_japanese
 from kpray.text.korean import split_korean_particles
 from kpray.text.language_names import CODES, ENGLISH_NAMES
+from kpray.text.segmenters import split_chinese
+from kpray.text.thai import split_thai
 from kpray.text.words import Words, split_words, words_from_spans
 
-#: Languages without spaces between words; kpray has a segmenter only for Chinese.
-_UNSPACED = frozenset({"bo", "dz", "ja", "km", "lo", "my", "th", "yue", "zh"})
+#: Languages without spaces between words.
+_SEGMENTERS = {"zh": split_chinese, "ja": split_japanese, "th": split_thai}
+_UNSPACED = frozenset({"bo", "dz", "km", "lo", "my", "yue"})  # and no segmenter
 _ALIASES = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "fil": "tl", "cn": "zh", "kr": "ko", "cz": "cs"}
 _SEPARATOR = re.compile(r"[-_\s()]+(?=.)")
 _GENDER_FORM = re.compile(r"\b[^\W\d]{2,}[:*](?:innen|in)\b")
-_SPACE = re.compile(r"\s")
 
 
 @cache
@@ -36,30 +39,31 @@ def primary_language(lang: str) -> str:
 
 @cache
 def stop_words(language: str) -> frozenset[str]:
-    """Stop words of a language (primary code), lower-case.
+    """Stop words of a language (primary code), lower-case; none if there is no list for the language.
 
     Raises:
-        RejectedDocument: there is no stop-word list for the language.
+        RejectedDocument: the language is unknown.
     """
     import stopwordsiso
 
-    if not stopwordsiso.has_lang(language):
-        raise RejectedDocument(
-            f"kpray has no stop-word list for {ENGLISH_NAMES[language]} ({language})"
-            if language in ENGLISH_NAMES
-            else f"unknown language {language!r}: give a code such as en, de or zh, or an English name such as German"
-        )
-    return frozenset(stopwordsiso.stopwords(language))
+    if stopwordsiso.has_lang(language):
+        # Thai's list has the vowel sara am as two characters.
+        return frozenset(word.replace("\u0e4d\u0e32", "\u0e33") for word in stopwordsiso.stopwords(language))
+    if language in ENGLISH_NAMES:
+        return frozenset()
+    raise RejectedDocument(
+        f"unknown language {language!r}: give a code such as en, de or zh, or an English name such as German"
+    )
 
 
 def split_language(text: str, language: str) -> Words:
     """Split a text of the given language (primary code) into words.
 
     Raises:
-        RejectedDocument: the language is written without spaces, and kpray has no segmenter for it.
+        RejectedDocument: kpray has no segmenter for the language, which is written without spaces.
     """
-    if language == "zh":
-        return _split_chinese(text)
+    if language in _SEGMENTERS:
+        return _SEGMENTERS[language](text)
     if language in _UNSPACED:
         raise RejectedDocument(f"language {language!r} is written without spaces, and kpray cannot split it into words")
     words = split_words(text)
@@ -79,15 +83,3 @@ def _join_gender_forms(text: str, spans: list[tuple[int, int]]) -> list[tuple[in
         if first < last and joined[first][0] == match.start() and joined[last - 1][1] == match.end():
             joined[first:last] = [match.span()]
     return joined
-
-
-def _split_chinese(text: str) -> Words:
-    import rjieba
-
-    spans, start = [], 0
-    for word in rjieba.cut(text):
-        end = start + len(word)
-        if not _SPACE.match(word):
-            spans.append((start, end))
-        start = end
-    return words_from_spans(text, spans)

@@ -185,7 +185,7 @@ def write_corpus(folder: Path) -> Corpus:
         (b'{"id": "number", "abstract": 12}', "field abstract: expected a string, found an integer"),
         (b'{"id": "latin", "abstract": "r\xe9seau neural"}', "not UTF-8"),
         (json.dumps({"id": "long", "abstract": "graph " * MAX_RECORD_BYTES}).encode(), "the limit of 4000 bytes"),
-        (b'{"id": "thai", "lang": "th", "abstract": "The sparse graph."}', "written without spaces"),
+        (b'{"id": "lao", "lang": "lo", "abstract": "The sparse graph."}', "written without spaces"),
     ]
     rejects = {}
     for line, (defect, reason) in zip((3, 20, 41, 66, 90, 125), defects, strict=True):

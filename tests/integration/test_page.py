@@ -278,11 +278,11 @@ def test_command_gives_the_same_result(browser: Browser, address: str) -> None:
 
 def test_errors_of_documents(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
-        page.get_by_label("Language").fill("th")
-        submit(page, "เอกสาร")
+        page.get_by_label("Language").fill("lo")
+        submit(page, "ເອກະສານ")
         alert = page.get_by_role("alert")
         expect(alert).to_have_text(
-            "This text cannot be processed: language 'th' is written without spaces, and kpray cannot split it "
+            "This text cannot be processed: language 'lo' is written without spaces, and kpray cannot split it "
             "into words."
         )
         screenshot(page, "error")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kpray.samrank.phrases import Occurrences, find_occurrences, phrase_scores
+from kpray.samrank.phrases import ONCE, Occurrences, find_occurrences, phrase_scores, prefer_recurring
 from tests.samrank import naive
 
 Span = tuple[int, int]
@@ -105,6 +105,15 @@ def test_token_of_two_words_counts_for_both() -> None:
 def test_word_without_a_token_scores_0() -> None:
     sample = Sample(["ab", "cd", "ef"], [(0, 1), (1, 2)], [(0, 2), (3, 5), (6, 8)], [(0, 2), (6, 8)], [0, 0])
     assert by_phrase(sample, [1, 2]) == {"ab": 1, "cd": 0}
+
+
+def test_phrases_that_occur_once_weigh_less() -> None:
+    words = "ice cap melts , ice cap shrinks , snow falls , snows".split()
+    spans = [(index, index + 1) for index in range(len(words))]
+    sample = Sample(words, [(0, 2), (8, 9), (9, 10), (11, 12)], spans, spans, [0] * len(words))
+    occurrences = occurrences_of(sample)
+    # "snow" and "snows" are one group.
+    assert prefer_recurring(occurrences, np.array([0, 1, 2, 1])).weights.tolist() == [1, 1, 1, ONCE, 1]
 
 
 def test_no_candidates() -> None:

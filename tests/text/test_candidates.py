@@ -11,6 +11,7 @@ from kpray.errors import RejectedDocument
 from kpray.text.candidates import CandidateRule, find_candidates
 from kpray.text.noun_phrases import BRIEF, MAX_CHARACTERS, MAX_WORDS
 from kpray.text.tagging import Tagger, load_tagger
+from kpray.text.thai import has_thai_tagger
 from kpray.text.words import split_words
 
 TaggedSentence = list[tuple[str, str]]
@@ -225,6 +226,27 @@ def test_paper_rule_agrees_with_nltk(drawn: list[TaggedSentence]) -> None:
             ["glaciers alpins", "chaleur estivale"],
         ),
         ("un agent chimique, les agents polluent", "fr", ["agent chimique", "agents"]),
+        # A word before an article or after a clitic is a verb, and so it is elsewhere.
+        ("La balise code une position. Elle code.", "fr", ["balise", "position"]),
+        ("La sonde se pose, le capteur mesure la neige", "fr", ["sonde", "capteur", "neige"]),
+        ("une sonde enfouie par le vent glisse rapidement", "fr", ["sonde", "vent glisse"]),
+        ("un nouveau capteur, le Nouveau Capteur", "fr", ["capteur", "Nouveau Capteur"]),
+        # A term with "de" is one if it recurs.
+        ("la fonte de neige, un capteur de neige", "fr", ["fonte", "neige", "capteur", "neige"]),
+        (
+            "la fonte de neige, une fonte de neige",
+            "fr",
+            ["fonte", "fonte de neige", "neige", "fonte", "fonte de neige", "neige"],
+        ),
+        ("l'étude de l'eau. L'étude de l’eau", "fr", ["étude", "eau", "étude", "eau"]),  # two apostrophes
+        ("El sensor mide la nieve lentamente", "es", ["sensor", "nieve"]),
+        ("permettons", "fr", ["permettons"]),  # a text with content words has phrases
+        ("ヒートポンプは古い建物のガス暖房を置き換える。", "ja", ["ヒートポンプ", "建物", "ガス暖房"]),
+        ("マリー・キュリー氏が3日に再生可能エネルギーの話をした。", "ja", ["マリー・キュリー", "再生可能エネルギー"]),
+        ("ごみを減らす取り組みを支える deep learning", "ja", ["取り組み", "deep", "learning"]),
+        ("これはそれです。", "ja", []),
+        # Tamil has no list of stop words: short words that recur are some.
+        ("பனி ஒரு ஆறு. பனிப்பாறை ஒரு பெரும்பனிக்கட்டி", "ta", ["பனி", "ஆறு", "பனிப்பாறை", "பெரும்பனிக்கட்டி"]),
         ("Los glaciares alpinos alimentaban el valle", "es", ["glaciares alpinos", "valle"]),
         ("Os glaciares alpinos alimentavam o vale", "pt", ["glaciares alpinos", "vale"]),
         ("Il ghiacciaio alpino alimentava e alimentando la valle", "it", ["ghiacciaio alpino alimentava", "valle"]),
@@ -252,6 +274,23 @@ def test_other_languages_use_stop_words(text: str, lang: str, phrases: list[str]
         words, spans = find_candidates(text, lang, rule, NO_TAGGER)
         assert [" ".join(words.texts[start:end]) for start, end in spans.tolist()] == phrases
         assert spans.shape == (len(phrases), 2)
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_thai_with_and_without_a_tagger(installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if installed:
+        pytest.importorskip("pythainlp")
+    else:
+        monkeypatch.setattr("kpray.text.thai.find_spec", lambda name: None)
+    has_thai_tagger.cache_clear()
+    text = "แพทย์แนะนำอาหารสุขภาพ ธารน้ำแข็งละลาย"
+    words, spans = find_candidates(text, "th", "extended", NO_TAGGER)
+    has_thai_tagger.cache_clear()
+    phrases = [text[words.spans[start][0] : words.spans[end - 1][1]] for start, end in spans.tolist()]
+    assert phrases
+    assert not any(" " in phrase for phrase in phrases)
+    if installed:
+        assert phrases[:2] == ["แพทย์", "อาหารสุขภาพ"]  # the verb between them is in none
 
 
 def test_english_of_any_region_is_tagged() -> None:

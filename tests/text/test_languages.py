@@ -56,6 +56,7 @@ def test_primary_language(lang: str, language: str) -> None:
         ("zh", {"的", "是"}),
         ("ko", {"그리고"}),
         ("ar", {"من"}),
+        ("th", {"ทำ"}),  # one letter in a text, two in the list
         ("no", {"og"}),
     ],
 )
@@ -71,11 +72,10 @@ def test_language_without_stop_words(language: str) -> None:
 
 
 def test_known_language_without_stop_words() -> None:
-    with pytest.raises(RejectedDocument, match=r"^kpray has no stop-word list for Tamil \(ta\)$"):
-        stop_words("ta")
+    assert stop_words("ta") == frozenset()
 
 
-@pytest.mark.parametrize("language", ["ja", "th", "lo", "my", "km", "yue"])
+@pytest.mark.parametrize("language", ["bo", "dz", "lo", "my", "km", "yue"])
 def test_language_without_a_segmenter(language: str) -> None:
     with pytest.raises(RejectedDocument, match=f"^language {language!r} is written without spaces"):
         split_language("x", language)
@@ -101,3 +101,13 @@ def test_chinese_words_cover_the_text_without_its_space(text: str) -> None:
     assert all(one_end <= other_start for (_, one_end), (other_start, _) in pairwise(words.spans))
     covered = {offset for start, end in words.spans for offset in range(start, end)}
     assert {offset for offset, character in enumerate(text) if not character.isspace()} == covered
+
+
+@pytest.mark.parametrize("language", ["ja", "th"])
+@given(text=st.text("氷河の後退を3測・カァキต่อน้ำ、。 \n\u3000abC1.5%", max_size=30) | st.text(max_size=30))
+def test_japanese_and_thai_words_cover_the_text_without_its_space(language: str, text: str) -> None:
+    words = split_language(text, language)
+    assert [text[start:end] for start, end in words.spans] == words.texts
+    covered = {offset for start, end in words.spans for offset in range(start, end)}
+    assert {offset for offset, character in enumerate(text) if not character.isspace()} <= covered
+    assert words.sentences == sorted(set(words.sentences))
