@@ -147,7 +147,7 @@ def test_standard_input(extract: RunHere) -> None:
         ("data.xyz", "text", "data.xyz: unknown file type .xyz"),
         ("folder", None, "folder: the folder has no file of a known type"),
         ("bad.pdf", "%PDF-1.4 no more", "bad.pdf: none of 1 records could be processed"),
-        ("latin.txt", b"r\xe9seau", "latin.txt: none of 1 records could be processed"),
+        ("utf8.jsonl", b'{"text": "r\xe9seau \xe2\x82\xac"}', "utf8.jsonl: none of 1 records could be processed"),
         ("broken.jsonl", "{", "broken.jsonl: none of 1 records could be processed"),
     ],
 )
@@ -169,10 +169,11 @@ def test_good_records_are_printed_and_bad_ones_named(extract: RunHere) -> None:
     assert ended.err.splitlines() == [
         "kpray: rejected mixed.jsonl:2: not JSON: Expecting value at column 1",
         "kpray: rejected mixed.jsonl:3: no text: one of these fields is needed: title, abstract, text, document, body, "
-        "content, contents, src",
+        "content, contents, src; the fields are: id",
         "kpray: rejected mixed.jsonl:4: language 'lo' is written without spaces, and kpray cannot split it into words",
         "kpray: rejected mixed.jsonl:5: unknown language 'xx': give a code such as en, de or zh, or an English name "
         "such as German",
+        "kpray: 1 document has the id of an earlier one; source and line (fields of --format jsonl) tell them apart",
     ]
 
 

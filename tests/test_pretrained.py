@@ -168,7 +168,7 @@ FOREIGN = {"config.json": {"model_type": "foreign", "auto_map": {"AutoConfig": "
 
 def test_custom_code_of_a_model_is_refused_and_standard_input_is_not_read(tmp_path: Path, kpray: RunHere) -> None:
     mark = foreign_code(tmp_path / "model", FOREIGN)
-    finished = kpray("extract", "-", "--samrank.model", tmp_path / "model", stdin="1\ny\n")
+    finished = kpray("extract", "-", "--samrank.model", tmp_path / "model", "--samrank.heads", "1-1", stdin="1\ny\n")
     assert (finished.code, finished.out) == (2, "")
     assert finished.err == (
         f"kpray: error: model: the model {str(tmp_path / 'model')!r} requires custom code, which kpray does not run "
