@@ -183,7 +183,7 @@ def write_corpus(folder: Path) -> Corpus:
         (b'{"id": "cut", "abstract": "The spar', "not JSON"),
         (b'{"id": "empty", "keywords": ["graph"]}', "no text"),
         (b'{"id": "number", "abstract": 12}', "field abstract: expected a string, found an integer"),
-        (b'{"id": "latin", "abstract": "r\xe9seau neural"}', "not UTF-8"),
+        (b'{"id": "latin", "abstract": "r\xe9seau neural \xe2\x82\xac"}', "not UTF-8"),
         (json.dumps({"id": "long", "abstract": "graph " * MAX_RECORD_BYTES}).encode(), "the limit of 4000 bytes"),
         (b'{"id": "lao", "lang": "lo", "abstract": "The sparse graph."}', "written without spaces"),
     ]
