@@ -107,11 +107,11 @@ GENERAL_TERMS = frozenset(
 #: Modifiers that no term has, however often it recurs: only a name may have them.
 NEVER_IN_TERMS = frozenset(
     """
-    able acceptable accurate actual additional adequate appropriate better careful certain considerable
+    able acceptable accurate actual additional adequate appropriate best better careful certain considerable
     considered convincing corresponding crucial desirable detailed developed different difficult distinct
     due earlier easy effective efficient enormous entire essential established excellent existing
     extensive famous few fewer following former further given good greater growing half impressive
-    improved increased increasing innovative interesting larger later latest latter less likely main many
+    improved increased increasing innovative interesting larger later latest latter less likely little main many
     mere more most much newer new novel numerous obtained obvious other overall own particular practical
     preliminary presented previous promising proper proposed reasonable recent related relevant reliable
     remaining reported required respective resulting rich same satisfactory separate several significant

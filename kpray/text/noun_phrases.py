@@ -38,7 +38,7 @@ MAX_CHARACTERS = 100  # longer "words" are data, not language
 _GRAMMAR = re.compile(r"(?:[NJR]|D(?=[NJ])|La?(?=N)|(?<=N)[CLp](?=[NJ])|(?<=[NJ])h(?=[NJ])|(?<=N)a)*Na?")
 _NUMBER = re.compile(r"\d{1,3}(?:\.\d{1,2})?")
 #: Abbreviations of running text. None of them ends a sentence before a capital, apart from `etc`, `a.m` and `p.m`.
-_NO_PHRASE = frozenset("i.e e.g a.m p.m et al etc cf vs viz resp approx ibid ie eg n.b ca".split())
+_NO_PHRASE = frozenset("i.e e.g a.m p.m et al etc cf vs viz resp approx ibid ie eg n.b ca please".split())
 _ABBREVIATIONS = _NO_PHRASE | NO_SENTENCE_END
 _LETTERS = {"JJ": "J", "JJR": "R", "JJS": "R", "VBN": "D"}
 #: Stop words that are written in capitals for emphasis or in logic, and are then no acronyms.

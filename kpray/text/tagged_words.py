@@ -165,9 +165,13 @@ def _mend_tags(tagged: Tagged) -> None:
             bare = index < 2 or tags[index - 2] not in ("DT", "PRP$", "JJ", "NN")
             if before == "NN" and after in _AFTER_NOUN and bare:
                 tags[index] = "NN"  # "decision making under uncertainty"
+            elif not before and after.startswith("NN") and (index + 2 == len(tags) or index + 2 in first_words):
+                tags[index] = "NN"  # an item of two words: "Frying pans"
         elif tag == "VBD":
             if (before in ("DT", "PRP$") and after.startswith("NN")) or not (is_past(word) or word in BASES):
                 tags[index] = "NN"  # "a rose collection", "lowers blood sugar"
+            elif before in ("VB", "IN") and after.startswith("NN"):
+                tags[index] = "VBN"  # "must report embedded emissions"
         elif word.endswith("s") and word not in BASES and word not in STOP_WORDS:
             tags[index] = "NNS"  # no base form
         elif (

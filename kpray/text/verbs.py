@@ -13,7 +13,10 @@ _CERTAIN_VERBS = PURE_VERBS | VERBS
 _FINITE = ("VBZ", "VBP", "VBD", "MD")
 _PLURAL = ("NNS", "NNPS")
 _MAX_SENTENCE = 100
-_SINGULAR_ENDS = ("ss", "us", "is", "ics", "diabetes", "news", "series", "species")
+_SINGULAR_ENDS = (
+    *("ss", "us", "is", "diabetes", "news", "series", "species"),
+    *("physics", "matics", "nomics", "istics", "botics", "netics", "namics", "litics", "ethics", "hanics", "tronics"),
+)
 _DETERMINERS = ("DT", "PRP$", "PRP", "CD", "TO")
 _NOMINAL = ("DT", "JJ", "JJR", "PRP$", "CD", "IN", "POS")  # a noun follows these tags
 _AUXILIARIES = frozenset("do does did can could will would should may might must shall".split())
@@ -45,7 +48,12 @@ def _is_verb(index: int, first: int, last: int, letters: list[str], tagged: Tagg
     text, word, tag = tagged.words.texts[index], tagged.lowered[index], tagged.tags[index]
     after = tagged.tags[index + 1] if index + 1 < last else ""
     if index == first:  # "Insert two batteries"
-        if letters[index] == "D" or word not in BASES:
+        if letters[index] == "D":
+            return False
+        if word in THIRD_PERSONS:  # "Extracts tables from invoices."
+            clause = _ends(first, last, tagged) and _lacks_verb(first, last, letters, tagged)
+            return clause and after in ("DT", *_PLURAL)
+        if word not in BASES:
             return False
         if (
             after in ("DT", "PRP$")
@@ -88,6 +96,8 @@ def _is_verb(index: int, first: int, last: int, letters: list[str], tagged: Tagg
     if tag == "NNS":
         return False
     if not before_plural:  # "this tool and that program call the library"
+        if after == "." and word in VERBS and "CC" in tagged.tags[first:index]:  # "the pump and the fan fail."
+            return _lacks_verb(first, last, letters, tagged)
         if after not in ("DT", "PRP$", "NNP") or not _ends(first, last, tagged):
             return False
         plural = any(tag in ("CC", *_PLURAL) for tag in tagged.tags[first:index])
@@ -146,6 +156,8 @@ def _is_clause(index: int, first: int, last: int, letters: list[str], tagged: Ta
         return True
     if after and start == first and _is_conjunction(index + 1, tagged):
         return True
+    if tagged.lowered[end : end + 1] == [";"] and start == first:
+        last = end  # "plastics harm fish; they are small"
     if not _lacks_verb(first, last, letters, tagged):
         return False
     if after.startswith(("NN", "RB", "RP")):
