@@ -4,7 +4,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.kpray-setup
-EXTRAS := cluster,cpu,bitext,offline,dev,docs
+EXTRAS := cluster,cpu,bitext,languages,offline,dev,docs
 
 .DELETE_ON_ERROR:
 .PHONY: help setup quickstart test test-fast check docs bench submission

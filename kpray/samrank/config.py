@@ -82,8 +82,8 @@ class SAMRankConfig(PredictorConfig):
     """Weight that a token redistributes: 1 (`unit`, Eq. 4 of the paper) or its global score (`global`)."""
     candidates: Literal["paper", "extended"] = "extended"
     """Rule for English candidate phrases: EmbedRank's noun phrases (`paper`), or kpray's rule (`extended`), which keeps
-    names and terms whole and treats spellings of one concept as one phrase. In other languages, `extended` lowers the rank
-    of phrases that occur once."""
+    names and terms whole and treats spellings of one concept as one phrase. In other languages, `extended` ranks
+    phrases that occur once lower."""
     position_scale: Annotated[float, Field(gt=0)] | None = 300.0
     """Scale of the position weight 1 / (1 + words / scale), where `words` is the number of words before the first
     occurrence of a phrase. If null, positions have no weight, as in the paper."""
