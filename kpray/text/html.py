@@ -14,12 +14,8 @@ from collections.abc import Iterator
 from kpray.text.edits import BLOCK_END, PHRASE_END, Edit
 
 #: elements that have no text of the page
-LEFT_OUT = frozenset(
-    """
-    code pre script style svg math template noscript iframe object textarea select head nav footer button pubdate guid
-    lastbuilddate
-    """.split()
-)
+LEFT_OUT = frozenset("code pre script style svg math template noscript iframe object textarea select head".split())
+_AROUND = frozenset("nav footer button pubdate guid lastbuilddate".split())  # what is around the text of a page
 #: elements inside a line of text
 INLINE = frozenset(
     """
@@ -35,7 +31,8 @@ _BLOCKS = frozenset(
     section source summary table tbody td tfoot th thead title tr track ul video sec abstract
     """.split()
 )
-_ELEMENTS = LEFT_OUT | INLINE | _BLOCKS
+_WITHOUT_TEXT = LEFT_OUT | _AROUND
+_ELEMENTS = _WITHOUT_TEXT | INLINE | _BLOCKS
 _TAG = re.compile(
     r"<(?:(?P<comment>!--)"
     r"|!doctype[^<>]{0,500}>|\?[^<>]{0,500}\?>|!\[cdata\["
@@ -78,7 +75,7 @@ def tag_edits(text: str) -> Iterator[Edit]:
     tags = [(match, name) for match, name in tags if not name or name in _ELEMENTS or name in closed]
     closing: dict[str, list[int]] = {}  # ends of the closing tags of what is left out
     for match, name in tags:
-        if name in LEFT_OUT and match["close"]:
+        if name in _WITHOUT_TEXT and match["close"]:
             closing.setdefault(name, []).append(match.end())
     last_comment = text.rfind("-->")
     skipped: dict[int, int] = {}  # start and end of menus and other parts around the text of a page
@@ -92,7 +89,7 @@ def tag_edits(text: str) -> Iterator[Edit]:
             continue
         if match["comment"] and end <= last_comment:
             end = text.index("-->", end) + len("-->")
-        if name in LEFT_OUT and not match["close"]:
+        if name in _WITHOUT_TEXT and not match["close"]:
             ends = closing.get(name, [])
             index = bisect_left(ends, end)
             if index < len(ends):

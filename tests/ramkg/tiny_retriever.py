@@ -39,7 +39,7 @@ def make_pairs(number: int, seed: int) -> tuple[list[Record], list[Record]]:
     for index in range(number):
         words = random.sample(WORDS, 6)
         body = " ".join(random.choices(words, k=random.randint(6, 14)))
-        english.append(Record(Document(f"d{index}", body, title=" ".join(words[:2])), (words[0], words[1])))
+        english.append(Record(Document(f"d{index}", body, " ".join(words[:2]), "en"), (words[0], words[1])))
     others = [
         Record(Document(r.document.id, foreign(r.document.body), foreign(r.document.title), "xx"), r.keyphrases)
         for r in english

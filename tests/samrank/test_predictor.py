@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from kpray.document import Document
 from kpray.errors import UserError
 from kpray.samrank.config import SAMRankConfig
-from kpray.samrank.phrases import phrase_scores
+from kpray.samrank.phrases import ONCE, phrase_scores
 from kpray.samrank.predictor import SAMRank
 from kpray.text.candidates import find_candidates
 from kpray.text.stems import stem_phrase
@@ -245,8 +245,8 @@ def test_phrases_with_equal_stems_are_one_and_shown_in_the_best_spelling(
     assert merged.text == apart.text == "graphes épars"
     assert other.text == same.text == "soleil"
     assert merged.score == apart.score == 1
-    assert other.score == pytest.approx(sun / (one + several), rel=6e-5)
-    assert same.score == pytest.approx(sun / several, rel=6e-5)
+    assert other.score == pytest.approx(ONCE * sun / (one + several), rel=6e-5)
+    assert same.score == pytest.approx(ONCE * sun / several, rel=6e-5)
 
 
 def test_markup_is_left_out_and_offsets_point_into_the_text_as_given(

@@ -53,7 +53,7 @@ def candidates(tagged: str, rule: CandidateRule) -> list[str]:
         ("red/NN green/NN blue/NN pink/NN grey/NN", ["red green blue pink grey"]),
         (f"{'a' * MAX_CHARACTERS}/NN", ["a" * MAX_CHARACTERS]),
         (f"{'a' * (MAX_CHARACTERS + 1)}/NN graph/NN", ["graph"]),
-        ("running/VBG graphs/NNS", ["graphs"]),
+        ("the/DT running/VBG graphs/NNS", ["graphs"]),
         ("Trees/NN", ["Trees"]),
         ("C++/NN code/NN", ["C++ code"]),
     ],
