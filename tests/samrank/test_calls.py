@@ -53,7 +53,7 @@ def test_rejected_document_is_in_its_position(predictor: Predictor[Any]) -> None
     first, rejected, second = predictor.predict([TEXTS[0], LAO, TEXTS[1]])
     assert [first, second] == predictor.predict(TEXTS)
     assert isinstance(rejected, RejectedDocument)
-    assert str(rejected).startswith("document 7: language 'ja' is written without spaces")
+    assert str(rejected).startswith("document 7: language 'lo' is written without spaces")
     again = pickle.loads(pickle.dumps(rejected))
     assert (str(again), again.reason, again.document) == (str(rejected), rejected.reason, "7")
     [explained] = predictor.predict(["half \ud800"], explain=True)
@@ -61,7 +61,7 @@ def test_rejected_document_is_in_its_position(predictor: Predictor[Any]) -> None
 
 
 def test_the_only_document_is_raised(predictor: Predictor[Any]) -> None:
-    with pytest.raises(RejectedDocument, match=r"^document 7: language 'ja'"):
+    with pytest.raises(RejectedDocument, match=r"^document 7: language 'lo'"):
         predictor(LAO)
     with pytest.raises(RejectedDocument, match=r"^the text is not valid Unicode"):
         predictor("half \ud800")

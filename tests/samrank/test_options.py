@@ -113,7 +113,12 @@ def test_diversity_keeps_the_best_phrase_and_spreads_the_others(samrank: SAMRank
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_options_do_not_depend_on_the_batch(samrank: SAMRank, options: dict[str, Any], monkeypatch: Any) -> None:
     alone = [samrank.predict(document, **options) for document in DOCUMENTS]
-    assert samrank.predict(DOCUMENTS, **options) == alone
+    # The last digits of a score depend on the padding of the batch.
+    for found, expected in zip(samrank.predict(DOCUMENTS, **options), alone, strict=True):
+        assert [(phrase.text, phrase.offsets) for phrase in found] == [
+            (phrase.text, phrase.offsets) for phrase in expected
+        ]
+        assert [phrase.score for phrase in found] == pytest.approx([phrase.score for phrase in expected], rel=1e-4)
     small = copy(samrank)
     small.config = samrank.config.model_copy(update={"batch_tokens": 60})
     monkeypatch.setattr(module, "VECTOR_TOKENS", 50)

@@ -84,6 +84,14 @@ def test_scripts_and_line_ends(predictor: SAMRank, text: str, lang: str, phrase:
     assert phrase in [keyphrase.text for keyphrase in predict(predictor, text, lang)]
 
 
+<<<<<<< HEAD
+=======
+@pytest.mark.parametrize("lang", ["ja", "ja-JP"])
+def test_japanese_has_phrases(predictor: SAMRank, lang: str) -> None:
+    assert predict(predictor, "ニューラルネットワーク", lang)[0].text == "ニューラルネットワーク"
+
+
+>>>>>>> wip-lang2
 @pytest.mark.parametrize("lang", ["lo", "lo-LA", "my", "xx", "zz_ZZ"])
 def test_language_that_kpray_does_not_know(predictor: SAMRank, lang: str) -> None:
     with pytest.raises(RejectedDocument, match=f"'{lang[:2]}'"):
