@@ -34,11 +34,7 @@ from tests.samrank.tiny_models import HEADS, LAYERS, TinyModel
 RULES: tuple[CandidateRule, ...] = ("paper", "extended")
 MODES: list[Mode] = [("backward", "global"), ("forward", "global")]
 SCORINGS = all_scorings(RULES, ("both", "global", "proportional"), MODES)
-<<<<<<< HEAD
-REJECTED = Record(Document("lo", "ແສງຕາເວັນ", lang="lo"), ("ແສງຕາເວັນ",))
-=======
 REJECTED = Record(Document("lo", "ニューラル", lang="lo"), ("ニューラル",))
->>>>>>> wip-lang2
 
 
 def table_of(config: SAMRankConfig, records: Any) -> HeadTable:

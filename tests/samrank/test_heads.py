@@ -72,11 +72,7 @@ def test_rejected_document_counts_as_an_empty_prediction(
     tiny_model: Callable[[str], TinyModel], tagger: Tagger
 ) -> None:
     config = SAMRankConfig(model=tiny_model("bert").folder)
-<<<<<<< HEAD
-    rejected = Record(Document("lo", "ແສງຕາເວັນ", lang="lo"), ("ແສງຕາເວັນ",))
-=======
     rejected = Record(Document("lo", "ニューラル", lang="lo"), ("ニューラル",))
->>>>>>> wip-lang2
     found = f1_of_heads(config, [RECORDS[0], rejected])
     np.testing.assert_allclose(found, f1_of_heads(config, [RECORDS[0]]) / 2)
     assert found.any()
