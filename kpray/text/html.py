@@ -15,7 +15,7 @@ from kpray.text.edits import BLOCK_END, PHRASE_END, Edit
 
 #: elements that have no text of the page
 LEFT_OUT = frozenset("code pre script style svg math template noscript iframe object textarea select head".split())
-_AROUND = frozenset("nav footer button pubdate guid lastbuilddate".split())  # what is around the text of a page
+_AROUND_TEXT = frozenset("nav footer button pubdate guid lastbuilddate".split())  # what is around the text of a page
 #: elements inside a line of text
 INLINE = frozenset(
     """
@@ -31,7 +31,7 @@ _BLOCKS = frozenset(
     section source summary table tbody td tfoot th thead title tr track ul video sec abstract
     """.split()
 )
-_WITHOUT_TEXT = LEFT_OUT | _AROUND
+_WITHOUT_TEXT = LEFT_OUT | _AROUND_TEXT
 _ELEMENTS = _WITHOUT_TEXT | INLINE | _BLOCKS
 _TAG = re.compile(
     r"<(?:(?P<comment>!--)"

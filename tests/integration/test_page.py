@@ -95,7 +95,9 @@ def test_phrases_are_listed_and_marked(browser: Browser, address: str, tiny_samr
         marks = page.locator("#text mark").all_inner_texts()
         # Overlapping phrases are in one mark: "Unicode sparse networks", and "sparse networks" in it.
         assert marks == ["Sparse networks", "dense graphs", "𝔘nicode <b>sparse networks", "graphs"]
-        assert page.locator("#text mark").nth(2).locator("[data-rank]").get_attribute("data-rank") == "1, 3"
+        ranks = [str(rank) for rank, phrase in enumerate(expected, 1) if "sparse networks" in phrase.text.lower()]
+        assert len(ranks) == 2
+        assert page.locator("#text mark").nth(2).locator("[data-rank]").get_attribute("data-rank") == ", ".join(ranks)
         assert page.locator("#text b").count() == 0  # HTML in the text is not interpreted
         expect(page.get_by_role("status")).to_contain_text(f"{len(expected)} keyphrases in")
         screenshot(page, "light")
