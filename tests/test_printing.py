@@ -201,13 +201,13 @@ def test_page_has_a_legend_ranks_and_contrast(tmp_path: Path, monkeypatch: pytes
 @pytest.mark.parametrize("documents", [0, 1, 3])
 def test_json_is_one_value(documents: int, capsys: pytest.CaptureFixture[str]) -> None:
     with Printer("json", MADE_BY, None, VERSION) as printer:
-        for place in range(documents):
-            printer.print(Document(str(place), "网络", lang="en"), explanation([(0, 2)], [1.0], "网络"))
+        for index in range(documents):
+            printer.print(Document(str(index), "网络", lang="en"), explanation([(0, 2)], [1.0], "网络"))
     written = json.loads(capsys.readouterr().out)
     assert written["made_by"] == MADE_BY
     assert written["version"] == VERSION
     phrases = [{"text": "网络", "score": 1.5, "present": True, "offsets": []}]
-    expected = [{"id": str(place), "lang": "en", "keyphrases": phrases} for place in range(documents)]
+    expected = [{"id": str(index), "lang": "en", "keyphrases": phrases} for index in range(documents)]
     assert written["documents"] == expected
 
 

@@ -14,6 +14,7 @@ from kpray.document import Keyphrase
 from kpray.errors import UserError
 from kpray.selection import (
     Selection,
+    SelectionKeywords,
     SelectionOptions,
     maximal_marginal_relevance,
     options_from,
@@ -30,6 +31,10 @@ FOUND = [
     Keyphrase("combinatorial optimization", 0.4, False),
     Keyphrase("graphs", 0.2, True),
 ]
+
+
+def test_keyword_arguments_are_the_options() -> None:
+    assert set(SelectionKeywords.__annotations__) == set(SelectionOptions.model_fields)
 
 
 def selected(top: int = 10, **options: Any) -> list[str]:

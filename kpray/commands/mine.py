@@ -59,14 +59,14 @@ def _mine(job: MineCommand, output: Path) -> tuple[int, int, int]:
         from kpray.corpus.store import PassageStore
         from kpray.ramkg.bitext import margin_pairs
         from kpray.rgit.corpora import write_documents
-        from kpray.rgit.passage_stores import english_store
+        from kpray.rgit.passage_stores import english_store, passage_store
         from kpray.rgit.retrieval import embed_bitext, read_vectors
         from kpray.rgit.steps import RGITSteps
 
     write_configuration(job, output)
     with Activity("reading the documents"):
         english = PassageStore(english_store(job.english, output, job.reading()))
-        passages = PassageStore(english_store(job.passages, output, job.reading(), "passages"))
+        passages = PassageStore(passage_store("passages", job.passages, output, job.reading()))
     with ray_session(job.address, output, (job.bitext.model,)):
         steps = RGITSteps(output / "steps")
         queries, targets = (

@@ -1,4 +1,4 @@
-"""The English passages of a training job. They are read once into the output folder, where all workers find them."""
+"""The passages of a training job. They are read once into the output folder, where all workers find them."""
 
 from __future__ import annotations
 
@@ -16,14 +16,19 @@ from kpray.log import say
 _STORE = "store"  # name in the step's folder; a store, too, is complete or absent
 
 
-def english_store(paths: Sequence[str], output: Path, reading: Reading, name: str = "english") -> Path:
-    """Build the `PassageStore` of a job's English passages, or reuse the store of an earlier run.
+def english_store(paths: Sequence[str], output: Path, reading: Reading) -> Path:
+    """`passage_store` of the value of --english. Records that do not name a language are English."""
+    return passage_store("english", paths, output, reading.model_copy(update={"lang": "en"}))
+
+
+def passage_store(name: str, paths: Sequence[str], output: Path, reading: Reading) -> Path:
+    """Build the `PassageStore` of a job's passages, or reuse the store of an earlier run.
 
     Args:
-        paths: files and folders of documents, the value of --english.
-        output: the job's output folder, which all nodes share. Each set of files has a subfolder.
-        reading: how records are read. Records of `english` that do not name a language are English.
         name: name of the option that gives the files.
+        paths: files and folders of documents, the value of that option.
+        output: the job's output folder, which all nodes share. Each set of files has a subfolder.
+        reading: how records are read.
 
     Returns:
         The store's folder, an absolute path.
@@ -31,8 +36,6 @@ def english_store(paths: Sequence[str], output: Path, reading: Reading, name: st
     Raises:
         UserError: the files cannot be read, or the folder cannot be written.
     """
-    if name == "english":
-        reading = reading.model_copy(update={"lang": "en"})
     inputs = {
         "files": [[source.path, source.bytes] for source in find_sources(paths)],
         **reading.model_dump(mode="json"),

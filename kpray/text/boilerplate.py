@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kpray.text.edits import BLOCK_END, Edit
+from kpray.text.edits import BLOCK_END, Edit, without_overlaps
 
 _LEFT_OUT = re.compile(
     r"^[^\w\n]*(?:portions[ ])?copyright\b[^\n\w]{0,5}(?:\(c\)|©|\d{4}|\w+ \d{4})[^\n]*$|^[^\w\n]*©[^\n]*$"
@@ -78,8 +78,4 @@ def boilerplate_edits(text: str) -> Iterator[Edit]:
         spans += [match.span() for match in _LEFT_OUT.finditer(text)]
         if _LICENSE_FIELD.search(text):
             spans += [match.span() for match in _FILES.finditer(text)]
-    done = 0
-    for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
-        if done <= start < end:
-            yield Edit(start, end, BLOCK_END)
-            done = end
+    yield from without_overlaps(Edit(*span, BLOCK_END) for span in spans)

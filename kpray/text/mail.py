@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from kpray.text.edits import BLOCK_END, Edit
+from kpray.text.edits import BLOCK_END, Edit, without_overlaps
 
 _FIELD = (
     r"(?:From|To|Cc|Bcc|Subject|Date|Sent|Reply-To|Received|Message-ID|Return-Path|In-Reply-To|References|Delivered-To"
@@ -112,8 +112,4 @@ def mail_edits(text: str) -> Iterator[Edit]:
     for pattern in patterns:
         spans += [match.span() for match in pattern.finditer(text)]
     edits = [Edit(*span, BLOCK_END) for span in spans] + [Edit(*match.span(), "") for match in _QUOTE.finditer(text)]
-    done = 0
-    for edit in sorted(edits, key=lambda edit: (edit.start, -edit.end)):
-        if done <= edit.start < edit.end:
-            yield edit
-            done = edit.end
+    yield from without_overlaps(edits)

@@ -10,6 +10,7 @@ import pytest
 from kpray.corpus.pdf import pdf_text
 from kpray.corpus.pdf_layout import Line, Page, block_ends, running_lines
 from kpray.errors import RejectedDocument
+from tests.corpus.minimal_pdf import pdf_of
 
 
 def page_pdf(contents: Sequence[str], resources: str = "", objects: Sequence[str] = ()) -> bytes:
@@ -25,13 +26,7 @@ def page_pdf(contents: Sequence[str], resources: str = "", objects: Sequence[str
         )
         found.append(f"<< /Length {len(content)} >>\nstream\n{content}\nendstream")
     found += objects
-    body, offsets = "%PDF-1.4\n", []
-    for number, text in enumerate(found, start=1):
-        offsets.append(len(body))
-        body += f"{number} 0 obj\n{text}\nendobj\n"
-    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
-    trailer = f"trailer\n<< /Size {len(found) + 1} /Root 1 0 R >>\nstartxref\n{len(body)}\n%%EOF\n"
-    return f"{body}xref\n0 {len(found) + 1}\n0000000000 65535 f \n{table}{trailer}".encode("ascii")
+    return pdf_of(found)
 
 
 def shown(lines: Sequence[tuple[float, float, float, str]]) -> str:

@@ -66,7 +66,7 @@ def test_sentences_hold_all_that_is_no_white_space(text: str) -> None:
     spans = sentence_spans(text)
     assert "".join("".join(text[start:end].split()) for start, end in spans) == "".join(text.split())
     assert all(text[start:end] == text[start:end].strip() != "" for start, end in spans)
-    assert [place for span in spans for place in span] == sorted(place for span in spans for place in span)
+    assert [offset for span in spans for offset in span] == sorted(offset for span in spans for offset in span)
 
 
 def test_units_keep_the_language_and_the_origin_of_their_record() -> None:

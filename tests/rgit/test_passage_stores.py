@@ -10,7 +10,7 @@ import pytest
 from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.store import PassageStore
 from kpray.errors import UserError
-from kpray.rgit.passage_stores import english_store
+from kpray.rgit.passage_stores import english_store, passage_store
 
 
 def write(path: Path, *ids: str) -> str:
@@ -36,8 +36,8 @@ def test_passages_are_read_once(
     others = {
         english_store(files[:1], Path("output"), Reading()),
         english_store(files, Path("output"), Reading(limits=Limits(max_characters=9))),
-        english_store(files, Path("output"), Reading(lang="fr"), "passages"),
-        english_store(files, Path("output"), Reading(), "passages"),
+        passage_store("passages", files, Path("output"), Reading(lang="fr")),
+        passage_store("passages", files, Path("output"), Reading()),
         english_store(files, Path("other"), Reading()),
     }
     assert len(others - {folder}) == 5

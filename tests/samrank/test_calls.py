@@ -1,4 +1,4 @@
-"""The calls that programs make: one text, many, errors in their place, pickles and copies."""
+"""The calls that programs make: one text, many texts, an error for each bad one, pickles and copies."""
 
 from __future__ import annotations
 

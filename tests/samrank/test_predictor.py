@@ -245,8 +245,8 @@ def test_phrases_with_equal_stems_are_one_and_shown_in_the_best_spelling(
     assert merged.text == apart.text == "graphes épars"
     assert other.text == same.text == "soleil"
     assert merged.score == apart.score == 1
-    assert other.score == pytest.approx(ONCE * sun / (one + several), rel=2e-4)
-    assert same.score == pytest.approx(ONCE * sun / several, rel=2e-4)
+    assert other.score == pytest.approx(ONCE * sun / (one + several), abs=1.6e-5)
+    assert same.score == pytest.approx(ONCE * sun / several, abs=1.6e-5)
 
 
 def test_markup_is_left_out_and_offsets_point_into_the_text_as_given(
@@ -285,7 +285,7 @@ def test_every_phrase_has_offsets_in_order(kind: str, tiny_model: Callable[[str]
     for document in (LONG, FRENCH):
         [found] = open_samrank(tiny_model(kind)).predict([document], top=100)
         for phrase in found:
-            spans = [place for span in phrase.offsets for place in span]
+            spans = [offset for span in phrase.offsets for offset in span]
             assert spans == sorted(set(spans))
             assert phrase.text in [document.text[start:end] for start, end in phrase.offsets]
 

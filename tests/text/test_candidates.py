@@ -78,6 +78,7 @@ def test_both_rules(tagged: str, phrases: list[str], rule: CandidateRule) -> Non
         # Phrases that consist of general words are dropped.
         ("results/NNS and/CC trees/NNS", ["results", "trees"], ["trees"]),
         ("graph/NN results/NNS", ["graph results"], ["graph results"]),
+        ("running/VBG graphs/NNS", ["graphs"], ["running graphs"]),  # an item of two words
         # Comparatives, and past participles that stand before the noun.
         ("denser/JJR graphs/NNS", ["graphs"], ["denser graphs"]),
         ("densest/JJS graphs/NNS", ["graphs"], ["densest graphs"]),
