@@ -321,6 +321,16 @@ def reason_of(error: OSError) -> str:
     return (error.strerror or str(error)).partition(" (Request ID")[0]
 
 
+def parquet_file(file: BinaryIO) -> Any:
+    """Open a Parquet file, a `pyarrow.parquet.ParquetFile`, that is read in the calling thread only.
+
+    By default, Arrow's threads read ahead. They may still hold what they read when Python ends, which aborts the process.
+    """
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(file, pre_buffer=False)
+
+
 def _info(path: ObjectPath) -> Any:
     from pyarrow import fs
 

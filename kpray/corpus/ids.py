@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kpray.log import say
-from kpray.storage import Location
+from kpray.storage import Location, parquet_file
 
 
 def say_repeated_ids(number: int, where: str) -> None:
@@ -19,13 +19,11 @@ def say_repeated_ids(number: int, where: str) -> None:
 
 def count_repeated_ids(folder: Location) -> int:
     """Number of predictions in a folder of Parquet files that have the id of another one."""
-    import pyarrow.parquet as pq
-
     seen: set[int] = set()
     rows = 0
     for path in folder.glob("*.parquet"):
-        with path.open("rb") as file:
-            ids = pq.read_table(file, columns=["id"], use_threads=False).column("id").to_pylist()
+        with path.open("rb") as file, parquet_file(file) as parquet:
+            ids = parquet.read(["id"], use_threads=False).column("id").to_pylist()
         rows += len(ids)
         seen.update(map(hash, ids))
     return rows - len(seen)

@@ -11,6 +11,7 @@ from kpray.corpus.fields import column_names, text_columns
 from kpray.corpus.items import Item, Items, Raw, Unreadable, lost_rest, too_large
 from kpray.corpus.limits import Reading
 from kpray.errors import RejectedDocument
+from kpray.storage import parquet_file
 
 if TYPE_CHECKING:
     import pyarrow
@@ -144,12 +145,11 @@ def read_parquet(file: BinaryIO, reading: Reading) -> Items:
     The byte count of each row is its share of the file size.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     size = file.seek(0, io.SEEK_END)
     row = 0
     try:
-        parquet = pq.ParquetFile(file)
+        parquet = parquet_file(file)
         total = parquet.metadata.num_rows
         given = parquet.schema_arrow.names
         columns = [column for column, name in zip(given, column_names(given, reading), strict=True) if name is not None]

@@ -10,7 +10,7 @@ from typing import Any
 from kpray.corpus.records import Reject
 from kpray.document import Keyphrase, Record, predictions_schema
 from kpray.errors import UserError
-from kpray.storage import Location, whole_file
+from kpray.storage import Location, parquet_file, whole_file
 
 _BATCH_ROWS = 1000
 REJECTS_FILE = "_rejects.jsonl"  # next to the Parquet parts of an output folder; readers skip the "_"
@@ -124,12 +124,11 @@ def _prediction_files(folder: Location) -> list[Location]:
 
 def _prediction_rows(file: Location) -> Iterator[dict[str, Any]]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     schema = predictions_schema()
     without_offsets = pa.list_(pa.struct(list(schema.field("keyphrases").type.value_type)[:-1]))
     try:
-        with file.open("rb") as opened, pq.ParquetFile(opened) as parquet:
+        with file.open("rb") as opened, parquet_file(opened) as parquet:
             found = parquet.schema_arrow
             for field in schema:
                 # Version 0.1 wrote no offsets.
