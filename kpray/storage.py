@@ -324,7 +324,8 @@ def reason_of(error: OSError) -> str:
 def parquet_file(file: BinaryIO) -> Any:
     """Open a Parquet file, a `pyarrow.parquet.ParquetFile`, that is read in the calling thread only.
 
-    By default, Arrow's threads read ahead. They may still hold what they read when Python ends, which aborts the process.
+    By default, Arrow's threads read ahead. They may still hold what they read when Python ends, and then Arrow aborts
+    the process.
     """
     import pyarrow.parquet as pq
 
