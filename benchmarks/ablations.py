@@ -29,9 +29,11 @@ METRICS = ("present_f1@5", "present_f1@M", "absent_f1@5", "absent_f1@M", "total_
 VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "mean": {"loss": {"reduction": "mean"}},
     "mean, no BWC": {"loss": {"reduction": "mean", "bow_weight": 0.0}},
+    "mean, BWC of all target tokens": {"loss": {"reduction": "mean", "bow_rows": "all"}},
     "mean, no SRL": {"loss": {"reduction": "mean"}, "model": {"relation_layers": 0}},
     "mean, no SRL, no BWC": {"loss": {"reduction": "mean", "bow_weight": 0.0}, "model": {"relation_layers": 0}},
     "sum": {"loss": {"reduction": "sum"}},
+    "sum, BWC of all target tokens": {"loss": {"reduction": "sum", "bow_rows": "all"}},
     "sum, no BWC": {"loss": {"reduction": "sum", "bow_weight": 0.0}},
     "mean, all phrases in the target": {"loss": {"reduction": "mean"}, "model": {"target": "all"}},
     "mean, BERT masking": {"loss": {"reduction": "mean", "masking": "bert"}},

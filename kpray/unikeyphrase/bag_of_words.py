@@ -29,8 +29,9 @@ def bag_of_words_errors(
     """Mean squared error of the predicted word counts of each document, Eq. 9-11.
 
     V^p(w) is the sum of the highest label probability over all source positions of w whose predicted label is not O.
-    V^a(w) is the sum of the generation probability of w over all target rows. The gold count of w is the number of its
-    source positions whose gold label is not O, plus the number of target tokens w.
+    V^a(w) is the sum of the generation probability of w over the target rows: those of the masked target tokens, or of
+    all (`LossConfig.bow_rows`). The gold count of w is the number of its source positions whose gold label is not O,
+    plus the number of target rows whose gold token is w.
 
     Args:
         label_logits: [B, S, C].

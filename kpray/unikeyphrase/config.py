@@ -54,6 +54,10 @@ class LossConfig(Settings):
     """Weight w_c in Eq. 13 of the labels B, I and X. Label O has weight 1."""
     bow_weight: Annotated[float, Field(ge=0)] = 1.0
     """Weight w_m in Eq. 12 of the bag-of-words constraint at the end of training. 0 turns the constraint off."""
+    bow_rows: Literal["masked", "all"] = "masked"
+    """Target tokens that the bag-of-words constraint counts: V^a(w) = sum over j of y^a_j(w), Eq. 10, where j runs over
+    the masked tokens (`masked`, as N in Eq. 14 and in the published code), or over all target tokens (`all`), of which
+    the unmasked ones see themselves. The gold counts are over the same tokens."""
     reduction: Literal["sum", "mean"] = "sum"
     """Reduction of Eq. 13 and 14 over a document's tokens: their sum (as in the paper), or their weighted mean."""
 

@@ -231,6 +231,7 @@ def collate(
     pad_id: int,
     mask_probability: float,
     random_ids: int = 0,
+    unmasked_rows: bool = True,
 ) -> dict[str, torch.Tensor]:
     """Make a batch: source and target of each row, with target tokens masked at random, then padding.
 
@@ -242,11 +243,12 @@ def collate(
         mask_probability: probability of masking a target token, including the final [SEP].
         random_ids: 0: every masked token becomes [MASK]. Otherwise the size of the vocabulary: 80% of the masked tokens
             become [MASK], 10% become a random token, and 10% stay unchanged, as in BERT.
+        unmasked_rows: whether the losses also need the target tokens that are not masked.
 
     Returns:
         `input_ids` int64 [B, T]; `source_lengths`, `lengths` int64 [B]; `labels` int64 [B, S], -100 where there is
-        none; and for all N target tokens `target_rows` int64 [N], their indices in the flattened `input_ids`,
-        `target_ids` int64 [N] before masking, `target_masked` bool [N].
+        none; and for all N target tokens, or the N masked ones, `target_rows` int64 [N], their indices in the flattened
+        `input_ids`, `target_ids` int64 [N] before masking, `target_masked` bool [N].
     """
     import torch
 
@@ -270,14 +272,15 @@ def collate(
     labels = np.full((len(rows), source_lengths.max()), NO_LABEL, dtype=np.int64)
     label_rows = _ranges(np.arange(len(rows)) * source_lengths.max(), source_lengths)
     labels.ravel()[label_rows] = np.concatenate([row["labels"] for row in rows])
+    kept = np.ones_like(target_masked) if unmasked_rows else target_masked
     batch = {
         "input_ids": input_ids,
         "source_lengths": source_lengths,
         "lengths": lengths,
         "labels": labels,
-        "target_rows": target_rows,
-        "target_ids": target_ids,
-        "target_masked": target_masked,
+        "target_rows": target_rows[kept],
+        "target_ids": target_ids[kept],
+        "target_masked": target_masked[kept],
     }
     return {name: torch.from_numpy(values) for name, values in batch.items()}
 

@@ -30,8 +30,8 @@ def uni_losses(
     Args:
         output: of the model for this batch.
         batch: `input_ids` int64 [B, T], `labels` int64 [B, S] (-100 where there is no token of the text), and of the
-            target rows `target_rows` int64 [N] as indices into B * T, `target_ids` int64 [N] and `target_masked`
-            bool [N].
+            target rows that the losses need (see `LossConfig.bow_rows`) `target_rows` int64 [N] as indices into B * T,
+            `target_ids` int64 [N] and `target_masked` bool [N].
         config: weights, and how a document's tokens are summed.
         progress: share of training that is done, in [0, 1].
         ignored_ids: int64 [I], tokens that are no words: special tokens and the delimiter.

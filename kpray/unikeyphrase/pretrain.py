@@ -100,17 +100,17 @@ class PretrainTask(TrainingTask):
             mask_id=encoder.mask_id,
             pad_id=encoder.pad_id,
             mask_probability=self.config.title_mask_probability,
+            unmasked_rows=False,
         )
         tokens = batch["input_ids"].shape[1]
         body_rows = np.concatenate([index * tokens + positions for index, (_, positions) in enumerate(masked)])
         body_ids = np.concatenate([body[positions] for (body, _), (_, positions) in zip(split, masked, strict=True)])
-        counted = batch.pop("target_masked")
         return {
             "input_ids": batch["input_ids"],
             "source_lengths": batch["source_lengths"],
             "lengths": batch["lengths"],
-            "title_rows": batch["target_rows"][counted],
-            "title_ids": batch["target_ids"][counted],
+            "title_rows": batch["target_rows"],
+            "title_ids": batch["target_ids"],
             "body_rows": torch.from_numpy(body_rows),
             "body_ids": torch.from_numpy(body_ids.astype(np.int64)),
         }

@@ -91,6 +91,7 @@ class UniKeyphraseTask(TrainingTask):
             pad_id=self.encoder.pad_id,
             mask_probability=self.config.loss.mask_probability,
             random_ids=self.encoder.vocabulary_size if self.config.loss.masking == "bert" else 0,
+            unmasked_rows=self.config.loss.bow_rows == "all",
         )
 
     @override

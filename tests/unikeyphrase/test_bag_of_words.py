@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from kpray.unikeyphrase.bag_of_words import bag_of_words_errors, bow_weight_schedule
+from kpray.unikeyphrase.inputs import collate
 
 VOCABULARY, IGNORED = 12, (0, 1, 2)
 
@@ -88,6 +90,46 @@ def test_errors_agree_with_the_equations(
         torch.tensor(IGNORED),
     )
     wanted = naive_errors(*batch)
+    torch.testing.assert_close(found, torch.tensor(wanted, dtype=torch.float64), atol=1e-8, rtol=0)
+
+
+@pytest.mark.parametrize("rows", ["masked", "all"])
+def test_both_readings_of_equation_10(rows: str) -> None:
+    """j runs over the masked target tokens or over all of them, in the prediction and in the gold."""
+    mask, pad, target_lengths = 11, 0, [6, 1, 9]
+    documents: list[dict[str, np.ndarray]] = [
+        {
+            "source": np.array([1, 5, 6, 7, 2], np.int32),
+            "labels": np.array([-100, 1, 2, 0, -100], np.int8),
+            "target": np.array([*[3 + index % 5 for index in range(length - 1)], 2], np.int32),
+        }
+        for length in target_lengths
+    ]
+    batch = collate(documents, [3, 4, 5], mask_id=mask, pad_id=pad, mask_probability=0.6, unmasked_rows=rows == "all")
+    tokens = batch["input_ids"].shape[1]
+    generator = torch.Generator().manual_seed(1)
+    label_logits = 2 * torch.randn(3, 5, 4, generator=generator, dtype=torch.float64)
+    logits = 2 * torch.randn(3 * tokens, VOCABULARY, generator=generator, dtype=torch.float64)
+    found = bag_of_words_errors(
+        label_logits,
+        batch["input_ids"][:, :5],
+        batch["labels"],
+        logits[batch["target_rows"]],
+        batch["target_ids"],
+        batch["target_rows"] // tokens,
+        torch.tensor(IGNORED),
+    )
+    counted = [
+        (b * tokens + 5 + j, int(documents[b]["target"][j]), b)
+        for b, length in enumerate(target_lengths)
+        for j in range(length)
+        if rows == "all" or batch["input_ids"][b, 5 + j] == mask
+    ]
+    assert 0 < len(counted) <= sum(target_lengths)
+    assert (len(counted) == sum(target_lengths)) == (rows == "all")
+    indices, target_ids, target_documents = map(list, zip(*counted, strict=True))
+    source_ids, labels = ([one[name].tolist() for one in documents] for name in ("source", "labels"))
+    wanted = naive_errors(label_logits, source_ids, labels, logits[indices], target_ids, target_documents)
     torch.testing.assert_close(found, torch.tensor(wanted, dtype=torch.float64), atol=1e-8, rtol=0)
 
 

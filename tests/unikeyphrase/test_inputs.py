@@ -338,6 +338,18 @@ def test_a_row_does_not_depend_on_those_beside_it(sizes: list[tuple[int, int, in
     assert before == len(batch["target_ids"])
 
 
+def test_without_the_unmasked_rows() -> None:
+    rows = [row([101, 5, 102], [-100, 0, -100], [*range(300, 309), 102])] * 3
+    options: dict[str, Any] = {"mask_id": MASK, "pad_id": PAD, "mask_probability": 0.5}
+    everything = collate(rows, range(3), **options)
+    masked = collate(rows, range(3), **options, unmasked_rows=False)
+    kept = everything["target_masked"]
+    assert 0 < kept.sum() < len(kept)
+    for name, values in masked.items():
+        expected = everything[name][kept] if name.startswith("target_") else everything[name]
+        assert values.tolist() == expected.tolist(), name
+
+
 def test_share_of_masks_is_the_probability() -> None:
     rows = [row([101, 5, 102], [-100, 0, -100], [7] * 10)] * 1000
     masked = collate(rows, range(1000), mask_id=MASK, pad_id=PAD, mask_probability=0.7)["target_masked"].numpy()

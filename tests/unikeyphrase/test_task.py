@@ -15,11 +15,11 @@ from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import get_protocol
 from kpray.registry import open_predictor
 from kpray.text.stems import contains_phrase, stem_phrase, stemmed_words
-from kpray.unikeyphrase.config import DecodeConfig, TaskConfig
+from kpray.unikeyphrase.config import DecodeConfig, LossConfig, TaskConfig
 from kpray.unikeyphrase.model import UniKeyphraseModel
 from kpray.unikeyphrase.task import METRICS, OUTSIDE_BIASES, UniKeyphraseTask
 from tests.unikeyphrase.conftest import MakeTask
-from tests.unikeyphrase.tiny_model import RECORDS, make_model
+from tests.unikeyphrase.tiny_model import RECORDS, make_model, make_task
 
 Trained = tuple[UniKeyphraseTask, UniKeyphraseModel]
 OTHERS = [
@@ -118,6 +118,21 @@ def test_bias_with_the_best_present_phrases_is_chosen(tiny_task: MakeTask) -> No
     assert validation.metrics["present_f1@M"] == 100 * 1.5 / 2
     assert validation.metrics["absent_f1@M"] == 100 * 0.5 / 1
     assert validation.metrics["#PK"] == 5 / 2
+
+
+def test_masked_or_all_target_tokens_in_the_constraint(backbone: str) -> None:
+    """The option changes the constraint alone, because the other losses never count the unmasked tokens."""
+    found = {}
+    for rows in ("masked", "all"):
+        config = make_task(backbone).config
+        task = UniKeyphraseTask(config.model_copy(update={"loss": LossConfig(bow_rows=rows, mask_probability=0.5)}))
+        tokenized: list[Any] = task.tokenize(RECORDS)
+        batch = task.collate(tokenized, range(len(tokenized)))
+        assert bool(batch["target_masked"].all()) == (rows == "masked")
+        found[rows] = task.losses(make_model(task), batch, 0.5)
+    for part in ("extraction", "generation", "bow_weight"):
+        assert float(found["masked"][part]) == pytest.approx(float(found["all"][part]), rel=1e-6)
+    assert abs(float(found["masked"]["bag_of_words"] - found["all"]["bag_of_words"])) > 1e-3
 
 
 def test_task_can_be_sent_to_workers(trained: Trained) -> None:
