@@ -106,6 +106,12 @@ class TaskConfig(Settings):
             raise ValueError("model.target_tokens must be less than model.source_tokens")
         return self
 
+    @model_validator(mode="after")
+    def _bias_is_chosen_once(self) -> TaskConfig:
+        if self.tune_outside_bias and self.decode.outside_bias:
+            raise ValueError("decode.outside_bias has no effect with tune_outside_bias; set tune_outside_bias to false")
+        return self
+
 
 class PretrainConfig(OptimConfig):
     """Pretraining of the backbone and its language-model head on titles and bodies, without keyphrases."""

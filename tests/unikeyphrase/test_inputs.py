@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -221,6 +222,20 @@ def test_exact_match_labels_only_what_is_written_so(encoder: Encoder) -> None:
     assert found == {"stemmed": "B O B", "exact": "O O B"}
 
 
+def test_each_phrase_is_labelled_or_generated(encoder: Encoder) -> None:
+    """What matches only after stemming is present with `stemmed` and absent with `exact`, never neither."""
+    record = Record(Document("1", "neural networks in the web"), ("neural network", "web", "delivery"))
+    found = {}
+    for match in ("stemmed", "exact"):
+        row = make_row(record, encoder, ModelConfig.model_validate({"label_match": match}))
+        assert isinstance(row, dict)
+        found[match] = " ".join(LABELS[label] for label in row["labels"][1:-1]), pieces(encoder, row["target"])
+    assert found == {
+        "stemmed": ("B I O O B", "delivery [SEP]"),
+        "exact": ("O O O O B", "neural network ; delivery [SEP]"),
+    }
+
+
 def test_a_phrase_that_the_cut_parts_is_not_labelled(encoder: Encoder) -> None:
     record = Record(Document("1", "web of a b c neural network"), ("web", "neural network", "delivery"))
     for limit, labels in ((8, "B O O O O O"), (9, "B O O O O B I")):
@@ -336,6 +351,24 @@ def test_a_row_does_not_depend_on_those_beside_it(sizes: list[tuple[int, int, in
         seen = batch["input_ids"].flatten()[batch["target_rows"][own]]
         assert seen.tolist() == np.where(masked, MASK, one["target"]).tolist()
     assert before == len(batch["target_ids"])
+
+
+def test_masks_of_bert() -> None:
+    """80% of the masked tokens become [MASK], 10% another token, 10% stay; the same tokens are masked as without it."""
+    rows = [row([101, 5, 102], [-100, 0, -100], [7] * 10)] * 1000
+    options: dict[str, Any] = {"mask_id": MASK, "pad_id": PAD, "mask_probability": 0.7}
+    plain, mixed = collate(rows, range(1000), **options), collate(rows, range(1000), **options, random_ids=30_000)
+    masked = mixed["target_masked"]
+    assert torch.equal(masked, plain["target_masked"])
+    seen = mixed["input_ids"].flatten()[mixed["target_rows"]]
+    assert bool((seen[~masked] == 7).all())
+    shares = [float((seen[masked] == MASK).double().mean()), float((seen[masked] == 7).double().mean())]
+    deviation = (0.8 * 0.2 / int(masked.sum())) ** 0.5
+    assert abs(shares[0] - 0.8) < 4 * deviation
+    assert abs(shares[1] - 0.1) < 4 * deviation
+    others = seen[masked & (seen != MASK) & (seen != 7)]
+    assert len(others.unique()) > 0.9 * len(others)  # drawn from the whole vocabulary
+    assert others.max() < 30_000
 
 
 def test_without_the_unmasked_rows() -> None:

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
+import kpray
 from kpray.document import Document, Record
 from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import get_protocol
@@ -118,6 +120,47 @@ def test_bias_with_the_best_present_phrases_is_chosen(tiny_task: MakeTask) -> No
     assert validation.metrics["present_f1@M"] == 100 * 1.5 / 2
     assert validation.metrics["absent_f1@M"] == 100 * 0.5 / 1
     assert validation.metrics["#PK"] == 5 / 2
+
+
+def test_bias_set_by_hand_is_not_tuned(trained: Trained) -> None:
+    task, model = trained
+    config = TaskConfig(model=task.config.model, decode=DecodeConfig(beams=1, outside_bias=99), tune_outside_bias=False)
+    by_hand = UniKeyphraseTask(config)
+    sums = by_hand.validate(model, RECORDS)
+    assert {name.split()[1] for name in sums if " " in name} == {"99"}
+    validation = by_hand.conclude(sums)
+    assert validation.decisions == {"outside_bias": 99}
+    assert validation.metrics["#PK"] == 0  # with this bias no token has a label
+    assert validation.score < 100
+
+
+def test_a_bias_that_tuning_would_replace_is_refused(backbone: str) -> None:
+    with pytest.raises(ValueError, match="set tune_outside_bias to false"):
+        TaskConfig(model=make_task(backbone).config.model, decode=DecodeConfig(outside_bias=1))
+
+
+def test_the_configuration_of_the_paper_names_its_readings() -> None:
+    text = (Path(kpray.__file__).parent / "configurations" / "paper.yaml").read_text("utf-8")
+    named = yaml.safe_load(text)["task"]
+    config = TaskConfig.model_validate(named)
+    assert named["model"]["label_match"] == config.model.label_match == "exact"
+    assert named["loss"]["reduction"] == config.loss.reduction == "sum"
+    assert named["loss"]["bow_rows"] == config.loss.bow_rows == "masked"
+    assert named["loss"]["masking"] == config.loss.masking == "mask"
+    assert named["tune_outside_bias"] is config.tune_outside_bias is False
+    assert config.decode.outside_bias == 0
+    assert UniKeyphraseTask(config).conclude({"total": 1.0}).decisions == {"outside_bias": 0}
+
+
+@pytest.mark.parametrize("masking", ["mask", "bert"])
+def test_masking_of_the_task(backbone: str, masking: Any) -> None:
+    config = TaskConfig(model=make_task(backbone).config.model, loss=LossConfig(masking=masking, mask_probability=1))
+    task = UniKeyphraseTask(config)
+    rows: list[Any] = task.tokenize(RECORDS)
+    batch = task.collate(rows * 20, range(20 * len(rows)))
+    seen = batch["input_ids"].flatten()[batch["target_rows"]]
+    assert bool((seen == task.encoder.mask_id).all()) == (masking == "mask")
+    assert bool((seen == batch["target_ids"]).any()) == (masking == "bert")
 
 
 def test_masked_or_all_target_tokens_in_the_constraint(backbone: str) -> None:
