@@ -2,7 +2,8 @@
 
     python benchmarks/run.py ablations --train train.jsonl --valid valid.jsonl --output DIR --seeds 0 1 2
 
-Every training is a real one (`--local`), so one GPU does. Finished trainings are kept: the same command goes on.
+Every training is a real one (`--local`), so one GPU does. Finished trainings are kept: the same command goes on. With
+`--test FILE...`, the models of the first seed are evaluated too: Tables 1-6 and Figures 3-6 of the paper.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import torch
 from scipy import stats
 
 from benchmarks.settings import AblationSettings
+from kpray.commands import evaluate
 from kpray.train.config import TrainSettings
 from kpray.train.job import train
 from kpray.unikeyphrase.config import TaskConfig
@@ -35,6 +37,12 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "sum": {"loss": {"reduction": "sum"}},
     "sum, BWC of all target tokens": {"loss": {"reduction": "sum", "bow_rows": "all"}},
     "sum, no BWC": {"loss": {"reduction": "sum", "bow_weight": 0.0}},
+    "mean, 1 relation layer": {"loss": {"reduction": "mean"}, "model": {"relation_layers": 1}},
+    "mean, 3 relation layers": {"loss": {"reduction": "mean"}, "model": {"relation_layers": 3}},
+    "mean, generation only": {
+        "loss": {"reduction": "mean"},
+        "model": {"target": "all", "extraction": False, "relation_layers": 0},
+    },
     "mean, all phrases in the target": {"loss": {"reduction": "mean"}, "model": {"target": "all"}},
     "mean, BERT masking": {"loss": {"reduction": "mean", "masking": "bert"}},
 }
@@ -55,7 +63,24 @@ def ablations(settings: AblationSettings) -> list[dict[str, Any]]:
             done.append({"variant": name, "seed": seed, **_train(settings, name, changes, seed)})
             with results.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(done[-1]) + "\n")
+    if settings.test:
+        _evaluate(settings)
     return _rows(done)
+
+
+def _evaluate(settings: AblationSettings) -> None:
+    """Make the tables and figures of the paper from the kept models."""
+    models = [settings.output / _folder(name, settings.seeds[0]) / "best" for name in VARIANTS]
+    arguments = (
+        *("--input", *settings.test, "--predictor", *(str(model) for model in models if model.exists())),
+        *("--protocol", "meng", "--tables", str(settings.output / "tables.html")),
+        *("--figures", str(settings.output / "figures")),
+    )
+    evaluate.main(arguments, "kpray evaluate")
+
+
+def _folder(name: str, seed: int) -> str:
+    return f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
 
 
 def _train(settings: AblationSettings, name: str, changes: Mapping[str, Any], seed: int) -> dict[str, float]:
@@ -63,7 +88,7 @@ def _train(settings: AblationSettings, name: str, changes: Mapping[str, Any], se
     task = settings.task.model_dump()
     for section, values in changes.items():
         task[section] |= values
-    output = settings.output / f"{name.replace(', ', '-').replace(' ', '-')}-{seed}"
+    output = settings.output / _folder(name, seed)
     job = TrainSettings(
         train=settings.train,
         valid=settings.valid,
@@ -77,7 +102,7 @@ def _train(settings: AblationSettings, name: str, changes: Mapping[str, Any], se
     train(UniKeyphraseTask(TaskConfig.model_validate(task)), job, token_sets=settings.output)
     seconds = time.monotonic() - start
     metrics: dict[str, float] = json.loads((output / "last/training.json").read_text("utf-8"))["metrics"]
-    shutil.rmtree(output)
+    shutil.rmtree(output / "checkpoints" if settings.test and seed == settings.seeds[0] else output)
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return {**metrics, "seconds": seconds}

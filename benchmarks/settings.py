@@ -112,6 +112,9 @@ class AblationSettings(Settings):
     """Train on the first N records only. If null, train on all."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
     """Random seeds. Each variant is trained with each of them."""
+    test: tuple[str, ...] = ()
+    """Files and folders of documents with keyphrases for the tables and figures of the paper. The models of the first
+    seed are kept for them, and evaluated at the end (tables.html, figures/)."""
     seconds: Annotated[float, Field(gt=0)] | None = None
     """Time limit in seconds, after which no training begins. If null, no limit."""
     task: TaskConfig = TaskConfig()

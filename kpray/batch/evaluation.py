@@ -18,10 +18,14 @@ from kpray.corpus.sources import find_sources, short_names
 from kpray.corpus.writing import read_made_by, read_predictions
 from kpray.document import Keyphrase, Record
 from kpray.errors import UserError
+from kpray.metrics.datasets import case_rows, choose_case, dataset_rows
 from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import Protocol
 from kpray.metrics.results import DocumentKey
 from kpray.metrics.runs import Run
+from kpray.report.page import Section
+
+_CASE = "The first document with present and absent gold keyphrases. A tick marks what is in the gold."
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +109,32 @@ def evaluate_systems(
         full = sum(len(predictions.get(key, ())) == top for key in report.keys)
         runs.append(Run(system, data.name, report, read_made_by(source), predictor, top, full))
     return runs
+
+
+def describe_data_sets(folders: Mapping[str, Path], data_sets: Sequence[DataSet], protocol: Protocol) -> list[Section]:
+    """Sections of a page: the sizes of the data sets, and a case study of the first data set that has a case.
+
+    Args:
+        folders: as in `evaluate_systems`.
+        data_sets: the data sets.
+        protocol: from `get_protocol`. There is no case study if it does not split present from absent.
+
+    Raises:
+        UserError: as in `evaluate_systems`.
+    """
+    sections = [Section("Sizes of the datasets", rows=dataset_rows({data.name: data.records for data in data_sets}))]
+    for data in data_sets if protocol.split != "none" else ():
+        record = choose_case(data.records, protocol)
+        if record:
+            document = record.document
+            predictions = {
+                system: _read_data_set(folder, data, data_sets)[1].get((document.lang, document.id), [])
+                for system, folder in folders.items()
+            }
+            text = f"{_CASE}\n{' '.join(document.text.split())}"
+            title = f"Case study: {document.id} of {data.name}"
+            return [*sections, Section(title, text, case_rows(record, predictions, protocol))]
+    return sections
 
 
 def _read_data_set(

@@ -62,7 +62,7 @@ class EvaluateCommand(PredictionSettings, SelectionOptions, JobSettings):
     output: Path | None = None
     """JSON file for the reports with the scores of each document, one line per system and dataset."""
     tables: Path | None = None
-    """Report with tables as in papers and the figures: HTML if the name ends in .html, else Markdown."""
+    """Report with tables as in papers, a case study and the figures: HTML if the name ends in .html, else Markdown."""
     figures: Path | None = None
     """Folder for figures of UniKeyphrase: its representations (Fig. 3), losses (Fig. 4) and bag-of-words errors
     (Fig. 5)."""
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
         print_plan(job, describe_sources(sources, job.reading()))
         return 0
     with Activity("loading the libraries"):
-        from kpray.batch.evaluation import evaluate_systems, read_data_sets
+        from kpray.batch.evaluation import describe_data_sets, evaluate_systems, read_data_sets
 
     protocol = get_protocol(job.protocol)
     others = read_runs(job.compare) if job.compare else []
@@ -104,7 +104,9 @@ def main(arguments: Sequence[str], prog: str) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         folders = job.predictions or predict(job, data_sets, job.top or protocol.top, selection, Path(scratch))
         with Activity("scoring the predictions"):
-            runs = evaluate_systems(dict(zip(systems, folders, strict=True)), data_sets, protocol, job.seed)
+            of_systems = dict(zip(systems, folders, strict=True))
+            runs = evaluate_systems(of_systems, data_sets, protocol, job.seed)
+            described = describe_data_sets(of_systems, data_sets, protocol) if job.tables else []
     heads = {}
     if job.heat_map:
         from kpray.samrank.heads import draw_f1_of_heads
@@ -130,7 +132,9 @@ def main(arguments: Sequence[str], prog: str) -> int:
     if job.tables:
         with writing(job.tables):
             relative = {os.path.relpath(path, job.tables.parent): text for path, text in images.items()}
-            write_page(job.tables, report_title(runs), run_details(job, started), report_sections(runs, relative))
+            write_page(
+                job.tables, report_title(runs), run_details(job, started), report_sections(runs, relative, described)
+            )
     return 0
 
 

@@ -142,8 +142,8 @@ def _score_document(
         return _score_side("all", list(predicted), set(gold), protocol)
 
     words = stemmed_words(record.document.text, lang)
-    present_gold, absent_gold = _split(gold, words, lang)
-    present, absent = _split(predicted, words, lang)
+    present_gold, absent_gold = split_by_presence(gold, words, lang)
+    present, absent = split_by_presence(predicted, words, lang)
     return {
         **_score_side("present", present, set(present_gold), protocol),
         **_score_side("absent", absent, set(absent_gold), protocol),
@@ -157,7 +157,7 @@ def _score_document(
     }
 
 
-def _split(phrases: Mapping[str, str], words: Sequence[str], lang: str) -> tuple[list[str], list[str]]:
+def split_by_presence(phrases: Mapping[str, str], words: Sequence[str], lang: str) -> tuple[list[str], list[str]]:
     """Normalized phrases that are present in the document, and those that are absent, in the order of `phrases`."""
     present: list[str] = []
     absent: list[str] = []

@@ -193,18 +193,22 @@ def report_title(runs: Sequence[Run]) -> str:
     return f"Keyphrases under the protocol {runs[0].report.protocol.name}"
 
 
-def report_sections(runs: Sequence[Run], images: Mapping[str, str] | None = None) -> list[Section]:
-    """Sections of a page: the protocol, `paper_tables`, the documents, the figures and the notes.
+def report_sections(
+    runs: Sequence[Run], images: Mapping[str, str] | None = None, more: Sequence[Section] = ()
+) -> list[Section]:
+    """Sections of a page: the protocol, `paper_tables`, the documents, other sections, the figures and the notes.
 
     Args:
         runs: at least one, all under one protocol.
         images: as in `Section`.
+        more: the other sections.
     """
     protocol = runs[0].report.protocol
     tables = {**paper_tables(runs), "documents": document_rows(runs)}
     return [
         Section("Protocol", protocol.description),
         *(Section(title, rows=rows) for title, rows in tables.items() if rows),
+        *more,
         *([Section("Figures", images=images)] if images else []),
         Section("Notes", "\n".join(notes(runs))),
     ]

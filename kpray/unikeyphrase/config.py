@@ -41,6 +41,17 @@ class ModelConfig(Settings):
     target: Literal["absent", "all"] = "absent"
     """Phrases of the target sequence: the absent ones (as in the paper), or first the present and then the absent ones
     (`all`)."""
+    extraction: bool = True
+    """Extract present phrases by labels. If false, the model only generates, which needs `target` all, and its loss is
+    Eq. 14 alone: with 0 `relation_layers` the paper's "UNILM based keyphrase generation" (Table 5)."""
+
+    @model_validator(mode="after")
+    def _present_phrases_are_predicted(self) -> ModelConfig:
+        if not self.extraction and self.target != "all":
+            raise ValueError(
+                "a model without extraction must generate the present phrases too; set model.target to all"
+            )
+        return self
 
 
 class LossConfig(Settings):

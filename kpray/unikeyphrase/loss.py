@@ -24,6 +24,7 @@ def uni_losses(
     config: LossConfig,
     progress: float,
     ignored_ids: Tensor,
+    extracts: bool = True,
 ) -> dict[str, Tensor]:
     """Eq. 15 and its parts, each summed over the documents of a batch.
 
@@ -35,6 +36,7 @@ def uni_losses(
         config: weights, and how a document's tokens are summed.
         progress: share of training that is done, in [0, 1].
         ignored_ids: int64 [I], tokens that are no words: special tokens and the delimiter.
+        extracts: whether the model has labels (`ModelConfig.extraction`). If false, the loss is that of generation.
 
     Returns:
         Scalars, float32 at least: `loss` with its graph; detached `extraction` (Eq. 13), `generation` (Eq. 14),
@@ -42,11 +44,14 @@ def uni_losses(
     """
     documents, tokens = batch["input_ids"].shape
     target_documents = batch["target_rows"] // tokens
-    extraction = extraction_losses(output.label_logits, batch["labels"], config).sum()
+    if extracts:
+        extraction = extraction_losses(output.label_logits, batch["labels"], config).sum()
+    else:  # DeepSpeed requires a gradient for each parameter
+        extraction = 0 * output.label_logits.sum(dtype=torch.promote_types(output.label_logits.dtype, torch.float32))
     generation = generation_losses(
         output.token_logits, batch["target_ids"], batch["target_masked"], target_documents, documents, config
     ).sum()
-    bow_weight = bow_weight_schedule(progress, config.bow_weight)
+    bow_weight = bow_weight_schedule(progress, config.bow_weight) if extracts else 0.0
     bag_of_words = torch.zeros_like(extraction)
     if bow_weight > 0:
         bag_of_words = bag_of_words_errors(

@@ -43,6 +43,7 @@ class UniKeyphraseModelConfig(BertConfig):
     relation_dropout: float = 0.5
     source_tokens: int = 320
     target_tokens: int = 64
+    extraction: bool = True
     source_segment: int = 0  #: segment id of [CLS] X [SEP]
     target_segment: int = 1  #: segment id of K [SEP]
 

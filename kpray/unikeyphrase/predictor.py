@@ -103,10 +103,11 @@ class UniKeyphrase(Predictor[PreparedDocument]):
         bias = self.config.decode.outside_bias
         probabilities = [label_probabilities(reading.label_logits, bias) for reading in readings]
         generated = [split_phrases(reading, self.encoder) for reading in readings]
-        keyphrases = rank_keyphrases(document, probabilities, generated)
+        extracts = self.model.config.extraction
+        keyphrases = rank_keyphrases(document, probabilities, generated, extracts)
         keyphrases = select_generated(keyphrases, document.text, document.lang, self.selection, top)
         spans = [np.zeros((0, 2), dtype=np.int32), *(window.spans[1:-1] for window in document.windows)]
-        scores = [np.zeros(0), *(1 - window[:, OUTSIDE] for window in probabilities)]
+        scores = [np.zeros(0), *(extracts * (1 - window[:, OUTSIDE]) for window in probabilities)]
         return Explanation(keyphrases, np.concatenate(spans), np.concatenate(scores))
 
     @override
@@ -176,6 +177,7 @@ def rank_keyphrases(
     document: PreparedDocument,
     probabilities: Sequence[np.ndarray],
     generated: Sequence[Sequence[tuple[str, float]]],
+    extracts: bool = True,
 ) -> list[Keyphrase]:
     """Rank present and absent keyphrases in one list by score; at equal scores, present ones come first.
 
@@ -189,10 +191,13 @@ def rank_keyphrases(
         document: from `prepare`.
         probabilities: for each window float64 [S, C], label probabilities without [CLS] and [SEP].
         generated: for each window the generated phrases with scores.
+        extracts: whether the model was trained to label (`ModelConfig.extraction`). If false, labels are ignored, and
+            generated phrases that occur in the document are present.
     """
     found: dict[str, Keyphrase] = {}  # without scores
     scores: dict[str, dict[int, float]] = {}  # of each window where the phrase was found
-    for number, (window, labels) in enumerate(zip(document.windows, probabilities, strict=True)):
+    labelled = zip(document.windows, probabilities, strict=True) if extracts else ()
+    for number, (window, labels) in enumerate(labelled):
         spans = window.spans[1:-1]
         for first, end, score in extract_phrases(labels, window):
             begin, stop = phrase_span(document.text, int(spans[first, 0]), int(spans[end - 1, 1]))
@@ -209,7 +214,7 @@ def rank_keyphrases(
     for number, phrases in enumerate(generated):
         for text, score in phrases:
             stems = stemmed_words(text, document.lang)
-            if not stems or contains_phrase(document.window_stems[number], stems):
+            if not stems or (extracts and contains_phrase(document.window_stems[number], stems)):
                 continue
             present = any(contains_phrase(window, stems) for window in document.window_stems)
             if present or not contains_phrase(document.stems, stems):

@@ -106,7 +106,7 @@ class UniKeyphraseTask(TrainingTask):
         encoder = self.encoder
         special = [encoder.cls_id, encoder.sep_id, encoder.mask_id, encoder.pad_id, *encoder.delimiter_ids]
         ignored = torch.tensor(special, device=batch["input_ids"].device)
-        return uni_losses(output, batch, self.config.loss, progress, ignored)
+        return uni_losses(output, batch, self.config.loss, progress, ignored, self.config.model.extraction)
 
     @override
     def validate(self, model: torch.nn.Module, records: Sequence[Record]) -> dict[str, float]:
@@ -137,7 +137,8 @@ class UniKeyphraseTask(TrainingTask):
             generated = [split_phrases(reading, self.encoder) for reading in of_windows]
             for bias in self._biases:
                 probabilities = [label_probabilities(reading.label_logits, bias) for reading in of_windows]
-                keyphrases = rank_keyphrases(document, probabilities, generated)[: PROTOCOL.top]
+                keyphrases = rank_keyphrases(document, probabilities, generated, self.config.model.extraction)
+                keyphrases = keyphrases[: PROTOCOL.top]
                 for metric, value in phrases.score(keyphrases).items():
                     sums[f"{metric} {bias:g}"] += value
         return dict(sums)
@@ -145,7 +146,8 @@ class UniKeyphraseTask(TrainingTask):
     @property
     def _biases(self) -> tuple[float, ...]:
         """The biases that validation chooses from."""
-        return OUTSIDE_BIASES if self.config.tune_outside_bias else (self.config.decode.outside_bias,)
+        tuned = self.config.tune_outside_bias and self.config.model.extraction
+        return OUTSIDE_BIASES if tuned else (self.config.decode.outside_bias,)
 
     def _prepare(self, record: Record) -> PreparedDocument | None:
         """Prepare a document; None if the model cannot read it. It then counts as a document without predictions."""

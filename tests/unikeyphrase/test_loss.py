@@ -100,6 +100,18 @@ def test_gradients_are_those_of_finite_differences(reduction: Any) -> None:
     assert torch.autograd.gradcheck(loss, tuple(build_output(batch)))
 
 
+def test_without_extraction_the_loss_is_that_of_generation() -> None:
+    batch, config = build_batch([6, 9], [3, 4]), LossConfig(bow_weight=1.0)
+    output = build_output(batch)
+    losses = uni_losses(output, batch, config, 0.5, IGNORED_IDS, extracts=False)
+    wanted = sum(naive_generation(output, batch, config))
+    assert set(losses) == set(PARTS)
+    assert [float(losses[part].detach()) for part in PARTS] == pytest.approx([wanted, 0, wanted, 0, 0], abs=1e-8)
+    labels, tokens = torch.autograd.grad(losses["loss"], tuple(output))
+    assert not labels.any()
+    assert tokens.any()
+
+
 @pytest.mark.parametrize(("maximum", "progress"), [(0.0, 0.9), (1.0, 0.0)])
 def test_without_weight_the_constraint_is_not_computed(maximum: float, progress: float) -> None:
     batch = build_batch([6, 9], [3, 4])

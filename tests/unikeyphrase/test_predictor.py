@@ -156,6 +156,18 @@ def test_ranking_of_present_and_absent_together() -> None:
     ]
 
 
+def test_a_model_without_extraction_ranks_what_it_generates() -> None:
+    document = prepared_document("Sparse graphs describe networks")
+    labels = np.tile([0.0, 1.0, 0.0, 0.0], (4, 1))  # every word B: of a head that was never trained
+    generated = [("sparse graph", 0.9), ("graph theory", 0.8), ("Sparse Graphs", 0.7), ("describing networks", 0.6)]
+    ranked = rank_keyphrases(document, [labels], [generated], extracts=False)
+    assert [(keyphrase.text, keyphrase.score, keyphrase.present) for keyphrase in ranked] == [
+        ("sparse graph", 0.9, True),
+        ("graph theory", 0.8, False),
+        ("describing networks", 0.6, True),
+    ]
+
+
 def test_present_ranks_before_absent_at_equal_scores() -> None:
     assert rank("many graphs", {1: (BEGIN, 0.500001)}, [("theory", 0.500004), ("tree", 0.5)]) == [
         ("graphs", 0.5, True),

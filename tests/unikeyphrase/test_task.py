@@ -21,7 +21,7 @@ from kpray.unikeyphrase.config import DecodeConfig, LossConfig, TaskConfig
 from kpray.unikeyphrase.model import UniKeyphraseModel
 from kpray.unikeyphrase.task import METRICS, OUTSIDE_BIASES, UniKeyphraseTask
 from tests.unikeyphrase.conftest import MakeTask
-from tests.unikeyphrase.tiny_model import RECORDS, make_model, make_task
+from tests.unikeyphrase.tiny_model import RECORDS, learn_by_heart, make_model, make_task
 
 Trained = tuple[UniKeyphraseTask, UniKeyphraseModel]
 OTHERS = [
@@ -51,6 +51,29 @@ def test_training_reproduces_its_documents(saved: Path) -> None:
         "low-resource languages",
     ]
     assert predicted[0][0].text in ("Sparse graphs", "large networks")  # as it first stands there
+
+
+def test_generation_only(backbone: str, tmp_path: Path) -> None:
+    """The generative baseline of Table 5 learns its documents too, and validation is what the saved predictor gives."""
+    task, model = learn_by_heart(backbone, target="all", extraction=False, relation_layers=0)
+    validation = task.conclude(task.validate(model.eval(), RECORDS))
+    assert validation.score == 100
+    assert validation.decisions == {"outside_bias": 0}  # there is nothing to tune
+    task.save(model, tmp_path, validation.decisions)
+    documents = [record.document for record in RECORDS]
+    for record, explanation in zip(
+        RECORDS, open_predictor(str(tmp_path)).predict(documents, explain=True), strict=True
+    ):
+        assert stems(tuple(one.text for one in explanation.keyphrases)) == stems(record.keyphrases)
+        words = stemmed_words(record.document.text)
+        for one in explanation.keyphrases:
+            assert one.present == contains_phrase(words, stemmed_words(one.text))
+        assert not explanation.scores.any()
+
+
+def test_a_model_that_does_not_extract_must_generate_all(backbone: str) -> None:
+    with pytest.raises(ValueError, match="generate the present phrases too"):
+        make_task(backbone, extraction=False)
 
 
 def test_validation_of_a_perfect_model(trained: Trained) -> None:

@@ -84,9 +84,9 @@ def make_model(task: UniKeyphraseTask, seed: int = 3) -> UniKeyphraseModel:
     return model.eval()  # type: ignore[no-any-return, no-untyped-call]
 
 
-def learn_by_heart(backbone: str) -> tuple[UniKeyphraseTask, UniKeyphraseModel]:
+def learn_by_heart(backbone: str, **options: Any) -> tuple[UniKeyphraseTask, UniKeyphraseModel]:
     """A task and its model after training on `RECORDS`, without dropout, until it has memorized them."""
-    task = make_task(backbone, relation_dropout=0, dropout=0, attention_dropout=0)
+    task = make_task(backbone, relation_dropout=0, dropout=0, attention_dropout=0, **options)
     torch.manual_seed(1)
     model = task.build()
     assert isinstance(model, UniKeyphraseModel)

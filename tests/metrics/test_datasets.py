@@ -1,0 +1,73 @@
+"""Sizes of datasets and case studies, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from kpray.document import Document, Keyphrase, Record
+from kpray.metrics.datasets import case_rows, choose_case, dataset_rows
+from kpray.metrics.protocols import PROTOCOLS
+
+MENG = PROTOCOLS["meng"]
+RECORDS = [
+    Record(Document("1", "Tides follow the moon. Seas rise!"), ("tides", "moon")),
+    Record(Document("2", "Heat flows."), ("entropy",)),
+    Record(
+        Document("3", "Supplier improvement and spillover."),
+        ("spillovers", "supply chain management", "supplier improvement", "game theory"),
+    ),
+]
+
+
+def test_sizes_of_datasets() -> None:
+    assert dataset_rows({"small": RECORDS, "empty": []}) == [
+        {
+            "data": "small",
+            "documents": 3,
+            "tokens, maximum": 8,
+            "tokens, mean": pytest.approx((8 + 3 + 5) / 3),
+            "sentences, maximum": 2,
+            "sentences, mean": pytest.approx((2 + 1 + 1) / 3),
+        },
+        {
+            "data": "empty",
+            "documents": 0,
+            "tokens, maximum": None,
+            "tokens, mean": None,
+            "sentences, maximum": None,
+            "sentences, mean": None,
+        },
+    ]
+
+
+def test_tokens_of_texts_without_spaces_are_characters() -> None:
+    [row] = dataset_rows({"zh": [Record(Document("1", "机器学习, AI。", lang="zh"), ("AI",))]})
+    assert row["tokens, maximum"] == 4 + 1 + 1 + 1
+
+
+def test_the_case_has_present_and_absent_gold() -> None:
+    assert choose_case(RECORDS, MENG) is RECORDS[2]
+    assert choose_case(RECORDS[:2], MENG) is None
+
+
+def test_case_study() -> None:
+    """What matches after stemming is correct, whatever the predictor says about presence."""
+    predictions = {
+        "generative": [Keyphrase(text, 1.0, True) for text in ("spillover", "supply chain managements", "Spillover")],
+        "long": [Keyphrase(f"topic {index}", 1.0, False) for index in range(11)],
+        "silent": [],
+    }
+    gold, generative, long, silent = case_rows(RECORDS[2], predictions, MENG)
+    assert gold == {
+        "system": "gold",
+        "present": "spillovers; supplier improvement",
+        "absent": "supply chain management; game theory",
+    }
+    assert generative == {
+        "system": "generative",
+        "present": "spillover ✓",
+        "absent": "supply chain managements ✓",
+    }
+    assert (long["present"], str(long["absent"]).count(";")) == ("", 9)
+    assert str(long["absent"]).endswith("topic 9 …")
+    assert silent == {"system": "silent", "present": "", "absent": ""}
