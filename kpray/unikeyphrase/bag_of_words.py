@@ -21,7 +21,7 @@ def bag_of_words_errors(
     label_logits: Tensor,
     source_ids: Tensor,
     labels: Tensor,
-    token_logits: Tensor,
+    log_probabilities: Tensor,
     target_ids: Tensor,
     target_documents: Tensor,
     ignored_ids: Tensor,
@@ -37,7 +37,7 @@ def bag_of_words_errors(
         label_logits: [B, S, C].
         source_ids: int64 [B, S].
         labels: int64 [B, S], gold labels; -100 for special tokens and padding.
-        token_logits: [N, V].
+        log_probabilities: [N, V], logarithms of the generation probabilities.
         target_ids: int64 [N], gold tokens.
         target_documents: int64 [N], index of each target row's document.
         ignored_ids: int64 [I], ids that are not words: special tokens and the delimiter.
@@ -46,8 +46,7 @@ def bag_of_words_errors(
         [B], at least float32, with gradients; 0 for a document without words.
     """
     exact = torch.promote_types(label_logits.dtype, torch.float32)
-    documents, vocabulary = len(source_ids), token_logits.shape[1]
-    token_logits = token_logits.to(exact)
+    documents, vocabulary = len(source_ids), log_probabilities.shape[1]
     probability_BS, predicted_BS = label_logits.softmax(dim=-1, dtype=exact).max(dim=-1)
     is_word_BS = (labels != -100) & ~torch.isin(source_ids, ignored_ids)
     # Number of the word at each position: document and token id combined.
@@ -55,7 +54,7 @@ def bag_of_words_errors(
     is_present_BS = is_word_BS & (predicted_BS != OUTSIDE)
     present_words = source_words[is_present_BS]
 
-    generated_ids = token_logits.argmax(dim=-1)
+    generated_ids = log_probabilities.argmax(dim=-1)
     generated_words = (generated_ids + vocabulary * target_documents)[~torch.isin(generated_ids, ignored_ids)]
     gold_words = torch.cat(
         [
@@ -74,8 +73,7 @@ def bag_of_words_errors(
     first_word = (words_of_document.cumsum(0) - words_of_document)[target_documents]
     first_pair = words_of_row.cumsum(0) - words_of_row
     pair_index = torch.arange(len(row), device=row.device) + (first_word - first_pair)[row]
-    log_total = token_logits.logsumexp(dim=-1)
-    generation = (token_logits[row, words_W[pair_index] % vocabulary] - log_total[row]).exp()
+    generation = log_probabilities[row, words_W[pair_index] % vocabulary].to(exact).exp()
 
     counts_W = label_logits.new_zeros(len(words_W), dtype=exact)
     counts_W = counts_W.index_add(0, present_index, probability_BS[is_present_BS])  # Eq. 9

@@ -48,8 +48,9 @@ def uni_losses(
         extraction = extraction_losses(output.label_logits, batch["labels"], config).sum()
     else:  # DeepSpeed requires a gradient for each parameter
         extraction = 0 * output.label_logits.sum(dtype=torch.promote_types(output.label_logits.dtype, torch.float32))
+    log_probabilities = token_log_probabilities(output.token_logits)
     generation = generation_losses(
-        output.token_logits, batch["target_ids"], batch["target_masked"], target_documents, documents, config
+        log_probabilities, batch["target_ids"], batch["target_masked"], target_documents, documents, config
     ).sum()
     bow_weight = bow_weight_schedule(progress, config.bow_weight) if extracts else 0.0
     bag_of_words = torch.zeros_like(extraction)
@@ -58,7 +59,7 @@ def uni_losses(
             output.label_logits,
             batch["input_ids"][:, : output.label_logits.shape[1]],
             batch["labels"],
-            output.token_logits,
+            log_probabilities,
             batch["target_ids"],
             target_documents,
             ignored_ids,
@@ -93,8 +94,13 @@ def extraction_losses(label_logits: Tensor, labels: Tensor, config: LossConfig) 
     return losses_BS.sum(dim=1) / weights_BS.sum(dim=1).clamp(min=torch.finfo(exact).tiny)
 
 
+def token_log_probabilities(token_logits: Tensor) -> Tensor:
+    """Logarithms of Eq. 8, float32 at least: [N, V]. Both losses of a batch share them, since they are large."""
+    return token_logits.log_softmax(dim=-1, dtype=torch.promote_types(token_logits.dtype, torch.float32))
+
+
 def generation_losses(
-    token_logits: Tensor,
+    log_probabilities: Tensor,
     target_ids: Tensor,
     masked: Tensor,
     target_documents: Tensor,
@@ -104,7 +110,7 @@ def generation_losses(
     """Cross-entropy of each document's masked tokens, Eq. 14.
 
     Args:
-        token_logits: [N, V].
+        log_probabilities: [N, V], from `token_log_probabilities`.
         target_ids: int64 [N], gold.
         masked: bool [N], the rows that count.
         target_documents: int64 [N], the document of each row.
@@ -112,12 +118,11 @@ def generation_losses(
         config: `reduction`.
 
     Returns:
-        [B], float32 at least; 0 for a document without masked tokens.
+        [B]; 0 for a document without masked tokens.
     """
-    exact = torch.promote_types(token_logits.dtype, torch.float32)
-    losses_N = cross_entropy(token_logits.to(exact), target_ids.masked_fill(~masked, -100), reduction="none")
+    losses_N = -log_probabilities.gather(1, target_ids[:, None]).squeeze(1).masked_fill(~masked, 0)
     losses_B = losses_N.new_zeros(documents).index_add(0, target_documents, losses_N)
     if config.reduction == "sum":
         return losses_B
-    masked_B = torch.zeros_like(losses_B).index_add(0, target_documents, masked.to(exact))
+    masked_B = torch.zeros_like(losses_B).index_add(0, target_documents, masked.to(losses_B.dtype))
     return losses_B / masked_B.clamp(min=1)

@@ -30,7 +30,7 @@ from kpray.unikeyphrase.inputs import (
     replace_masked,
     row_schema,
 )
-from kpray.unikeyphrase.loss import generation_losses
+from kpray.unikeyphrase.loss import generation_losses, token_log_probabilities
 from kpray.unikeyphrase.model import UniKeyphraseModel, from_backbone
 
 if TYPE_CHECKING:
@@ -144,7 +144,8 @@ class PretrainTask(TrainingTask):
         for name, of_part in zip(("body", "title"), logits, strict=True):
             ids, row_documents = batch[f"{name}_ids"], batch[f"{name}_rows"] // tokens
             all_rows = torch.ones_like(ids, dtype=torch.bool)
-            parts[name] = generation_losses(of_part, ids, all_rows, row_documents, documents, _MEANS).sum()
+            log_probabilities = token_log_probabilities(of_part)
+            parts[name] = generation_losses(log_probabilities, ids, all_rows, row_documents, documents, _MEANS).sum()
         # The label logits do not affect the loss, but DeepSpeed requires a gradient for each parameter.
         loss = parts["body"] + parts["title"] + 0 * output.label_logits.sum()
         return {"loss": loss, **{name: part.detach() for name, part in parts.items()}}

@@ -84,7 +84,7 @@ def test_errors_agree_with_the_equations(
         label_logits,
         torch.tensor(source_ids),
         torch.tensor(labels),
-        token_logits,
+        token_logits.log_softmax(-1),
         torch.tensor(target_ids, dtype=torch.int64),
         torch.tensor(target_documents, dtype=torch.int64),
         torch.tensor(IGNORED),
@@ -114,7 +114,7 @@ def test_both_readings_of_equation_10(rows: str) -> None:
         label_logits,
         batch["input_ids"][:, :5],
         batch["labels"],
-        logits[batch["target_rows"]],
+        logits[batch["target_rows"]].log_softmax(-1),
         batch["target_ids"],
         batch["target_rows"] // tokens,
         torch.tensor(IGNORED),
@@ -145,7 +145,7 @@ def test_one_document_by_hand() -> None:
         label_logits,
         torch.tensor([[1, 5, 6, 2]]),
         torch.tensor([[-100, 1, 0, -100]]),
-        token_logits,
+        token_logits.log_softmax(-1),
         torch.tensor([6, 2]),
         torch.tensor([0, 0]),
         torch.tensor(IGNORED),
@@ -160,12 +160,13 @@ def test_one_document_by_hand() -> None:
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_half_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
     torch.manual_seed(3)
-    label_logits, token_logits = torch.randn(2, 5, 4).to(dtype), torch.randn(4, VOCABULARY).to(dtype)
+    label_logits = torch.randn(2, 5, 4).to(dtype)
+    log_probabilities = torch.randn(4, VOCABULARY).log_softmax(-1).to(dtype)
     rest = (torch.randint(VOCABULARY, (2, 5)), torch.randint(4, (2, 5)))
     target = (torch.randint(VOCABULARY, (4,)), torch.tensor([0, 0, 1, 1]), torch.tensor(IGNORED))
-    found = bag_of_words_errors(label_logits, *rest, token_logits, *target)
+    found = bag_of_words_errors(label_logits, *rest, log_probabilities, *target)
     assert found.dtype == torch.float32
-    assert torch.equal(found, bag_of_words_errors(label_logits.float(), *rest, token_logits.float(), *target))
+    assert torch.equal(found, bag_of_words_errors(label_logits.float(), *rest, log_probabilities.float(), *target))
 
 
 def test_gradients_agree_with_finite_differences() -> None:
@@ -175,7 +176,7 @@ def test_gradients_agree_with_finite_differences() -> None:
     source_ids, labels = torch.randint(VOCABULARY, (2, 5)), torch.randint(4, (2, 5))
     target = (torch.randint(VOCABULARY, (5,)), torch.tensor([0, 0, 0, 1, 1]), torch.tensor(IGNORED))
     assert torch.autograd.gradcheck(
-        lambda present, absent: bag_of_words_errors(present, source_ids, labels, absent, *target),
+        lambda present, absent: bag_of_words_errors(present, source_ids, labels, absent.log_softmax(-1), *target),
         (label_logits, token_logits),
     )
 

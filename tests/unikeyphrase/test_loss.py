@@ -10,7 +10,7 @@ from torch import Tensor
 
 from kpray.unikeyphrase.bag_of_words import bag_of_words_errors, bow_weight_schedule
 from kpray.unikeyphrase.config import LossConfig
-from kpray.unikeyphrase.loss import extraction_losses, generation_losses, uni_losses
+from kpray.unikeyphrase.loss import extraction_losses, generation_losses, token_log_probabilities, uni_losses
 from kpray.unikeyphrase.model import UniKeyphraseModel, UniKeyphraseOutput
 from tests.unikeyphrase.random_model import IGNORED_IDS, VOCABULARY, build_batch, build_model
 
@@ -62,7 +62,12 @@ def test_losses_equal_the_equations(reduction: Any, targets: list[int]) -> None:
     found = extraction_losses(output.label_logits, batch["labels"], config)
     assert found.detach().tolist() == pytest.approx(naive_extraction(output, batch, config), abs=1e-8)
     found = generation_losses(
-        output.token_logits, batch["target_ids"], batch["target_masked"], documents, len(targets), config
+        token_log_probabilities(output.token_logits),
+        batch["target_ids"],
+        batch["target_masked"],
+        documents,
+        len(targets),
+        config,
     )
     assert found.detach().tolist() == pytest.approx(naive_generation(output, batch, config), abs=1e-8)
 
@@ -71,7 +76,7 @@ def test_losses_equal_the_equations(reduction: Any, targets: list[int]) -> None:
         output.label_logits,
         batch["input_ids"][:, :15],
         batch["labels"],
-        output.token_logits,
+        token_log_probabilities(output.token_logits),
         batch["target_ids"],
         documents,
         IGNORED_IDS,
