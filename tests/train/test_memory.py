@@ -23,7 +23,7 @@ def test_gaps_between_tensors_are_released() -> None:
     gaps, kept = [], []
     for _ in range(200):
         gaps.append(torch.ones(2**18))  # 1 MB
-        kept.append(torch.ones(64))
+        kept.append(torch.ones(2**15))  # 128 KB, between two of them
     gaps.clear()
     before = resident()
     release_free_memory()
