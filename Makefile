@@ -7,13 +7,14 @@ STAMP := $(VENV)/.kpray-setup
 EXTRAS := cluster,cpu,bitext,offline,sklearn,spacy,langchain,dev,docs,languages
 
 .DELETE_ON_ERROR:
-.PHONY: help setup quickstart test test-fast check docs bench submission
+.PHONY: help setup quickstart test test-fast coverage check docs bench submission
 
 help:
 	@echo "make setup       create $(VENV) with everything that the jobs and the tests need"
 	@echo "make quickstart  a small real run of the whole system, ending in a table"
 	@echo "make test        run all the tests"
 	@echo "make test-fast   those that start no Ray and no other process"
+	@echo "make coverage    all the tests, and which lines they run (slower)"
 	@echo "make check       lint, types, which module may import which, and the documentation"
 	@echo "make docs        build/docs: the documentation as web pages"
 	@echo "make bench       speed and F1 beside other tools"
@@ -32,10 +33,14 @@ quickstart: $(STAMP)
 
 # In the order of tests/conftest.py, and not files of many tests first: those take the least time.
 test: $(STAMP)
-	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/integration
+
+# Not part of `make test`: measuring the coverage takes more than half of the tests' time again.
+coverage: $(STAMP)
+	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)
 	$(BIN)/ruff check
