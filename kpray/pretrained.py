@@ -98,8 +98,8 @@ def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         if (Path(folder) / "pytorch_model.bin").is_file() and not (Path(folder) / "model.safetensors").exists():
             fix = f"run `kpray convert {name} --output DIR`, and give the folder DIR"
-        elif "model.safetensors" in reason and not Path(folder).exists():
-            fix = "download the model; if it has a pytorch_model.bin, convert its folder with `kpray convert`"
+        elif not Path(folder).exists():
+            fix += "; `kpray convert` makes such a folder of a pytorch_model.bin"
         raise UserError(f"cannot load model {name!r}: {reason}", where="model", fix=fix) from error
     finally:
         logging.set_verbosity(verbosity)
