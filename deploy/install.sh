@@ -48,7 +48,7 @@ if missing:
     fail(f"{sys.executable} does not have {', '.join(missing)}, which the bundle leaves out: make one with another HAVE")
 END
 
-echo "installing $(ls "$work/wheels" "$work/project" | grep -c whl) wheels"
+echo "installing from $(ls "$work/wheels" "$work/project" | grep -c whl) wheels"
 pip() { "$python" -m pip --disable-pip-version-check "$@"; }
 pip install --quiet --no-index --find-links "$work/wheels" --find-links "$work/project" \
     --requirement "$work/requirements.txt" ||
