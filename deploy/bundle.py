@@ -341,7 +341,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
     for name, size in sorted(sizes.items(), key=lambda item: -item[1])[:10]:
         say("wheel", f"{size / 1e6:8.1f} MB  {name}", name=name, bytes=size)
     where = f"Python {target.python} on {settings.platform}"
-    say("bundle", f"{len(sizes)} wheels for {where}, {total / 1e6:.1f} MB in {len(parts)} parts: {OUTPUT}")
+    say("bundle", f"{len(sizes)} wheels for {where}: {total / 1e6:.1f} MB, part-001 to {parts[-1].name} in {OUTPUT}")
     say("bundle", "on the other machine: sh install.sh")
     return 0
 
