@@ -196,7 +196,7 @@ def test_pictures_are_small() -> None:
 
 
 def test_extra_docs_is_installed_by_make() -> None:
-    extras = re.search(r"^EXTRAS := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    extras = re.search(r"^SETUP_EXTRAS := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert extras is not None
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert set(extras[1].split(",")) == set(project["optional-dependencies"]) - {"gpu"}
