@@ -164,6 +164,14 @@ def test_phrase_that_another_window_contains_is_present(saved: Path) -> None:
     assert rank_generated(open_with(saved, 1), LONG, [[("rare words", 0.5)]]) == []
 
 
+def test_phrase_that_one_late_window_finds_is_dropped(saved: Path) -> None:
+    predictor = open_with(saved, 6)
+    document = Document("long", f"{FIRST.text}\n\n" * 6)
+    generated: list[list[tuple[str, float]]] = [[("a tree", 0.1)], [("a bush", 0.5)], [], [("words", 0.9)], [], []]
+    generated[4:] = [[("graph theory", 0.9)], [("language models", 0.9), ("words", 0.9)]]
+    assert [text for text, *_ in rank_generated(predictor, document, generated)] == ["words", "a bush", "a tree"]
+
+
 def rank_generated(
     predictor: Predictor[Any], document: Document, generated: list[list[tuple[str, float]]]
 ) -> list[tuple[str, float, bool]]:
@@ -176,7 +184,9 @@ def rank_generated(
 
 def test_scores_of_windows_are_merged() -> None:
     assert merge_windows({0: 0.8}) == 0.8
-    assert merge_windows({2: 0.8}) == merge_windows({1: 0.8}) == pytest.approx(0.8 * merge_windows({1: 1.0}))
+    assert merge_windows({1: 0.8}) == pytest.approx(0.8 / 2)
+    assert merge_windows({3: 0.8}) == pytest.approx(0.8 / 4)
+    assert merge_windows({0: 0.6, 2: 0.9}) == pytest.approx(1 - 0.4 * 0.7)
     several = [merge_windows({0: 0.6, **dict.fromkeys(range(1, count), 0.9)}) for count in range(1, 30)]
     assert several == sorted(set(several))  # each further window raises the score
     assert several[-1] < 1
@@ -200,4 +210,4 @@ def test_page_of_word_scores_shades_all_windows(
         assert (LONG.text.index("corpora") in starts) is shaded
         page = Path("kpray-explain.html").read_text("utf-8")
         assert bool(re.search(r'<span class="s\d"><span class="l0">Bilingual<', page)) is shaded
-        assert "help translation of rare words." in page
+        assert "rare words.</p>" in page
