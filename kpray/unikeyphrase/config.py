@@ -31,7 +31,8 @@ class ModelConfig(Settings):
     attention_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout rate of the backbone's attention weights. 0 allows fused attention on a CPU."""
     source_tokens: Annotated[int, Field(ge=8)] = 320
-    """Maximum number of tokens in [CLS] X [SEP]. Longer documents are truncated."""
+    """Maximum number of tokens in [CLS] X [SEP]. Training cuts longer documents; prediction reads them in windows of
+    this length (`decode.windows`)."""
     target_tokens: Annotated[int, Field(ge=2)] = 64
     """Maximum number of tokens in K [SEP]. Phrases that do not fit are left out."""
     label_match: Literal["stemmed", "exact"] = "stemmed"
@@ -70,6 +71,9 @@ class DecodeConfig(Settings):
     was trained little."""
     outside_bias: float = 0.0
     """Bias that is added to the logit of label O before decoding. Training chooses it on the validation documents."""
+    windows: Annotated[int, Field(ge=1)] = 8
+    """Maximum number of windows in which a long document is read, each of at most `source_tokens` tokens. The rest is
+    cut off. 1 reads only the beginning of a document, as in the paper."""
 
 
 class UniKeyphraseOptions(TrainedOptions):

@@ -16,6 +16,7 @@ from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
 from kpray.pretrained import load_tokenizer
 from kpray.text.stems import UNSPACED
+from kpray.text.words import sentence_spans
 from kpray.unikeyphrase.config import ModelConfig
 from kpray.unikeyphrase.labels import find_gold_spans, label_tokens, split_present_absent
 
@@ -93,17 +94,41 @@ class Encoder:
         Raises:
             RejectedDocument: the text is not valid Unicode.
         """
+        windows = self.encode_windows(text, limit, 1)
+        return windows[0] if windows else self._source(np.zeros(0), np.zeros((0, 2)), np.zeros(0, dtype=bool))
+
+    def encode_windows(self, text: str, limit: int, windows: int) -> list[Source]:
+        """Tokenize a document in windows of at most `limit` tokens with [CLS] and [SEP]; see `window_bounds`.
+
+        Args:
+            text: text of the document.
+            limit: maximum number of tokens in a window.
+            windows: maximum number of windows. The rest is cut at a word boundary.
+
+        Returns:
+            Windows with at least one token each; none for a text without tokens.
+
+        Raises:
+            RejectedDocument: the text is not valid Unicode.
+        """
         encoding = self._encode(text)
         ids = np.array(encoding.ids, dtype=np.int32)
         spans = np.array(encoding.offsets, dtype=np.int32).reshape(-1, 2)
         words = np.array(encoding.word_ids, dtype=np.int64)
         starts_word = np.diff(words, prepend=-1) != 0
-        if len(ids) > limit - 2:
-            end = int(np.flatnonzero(starts_word[: limit - 1])[-1])  # start of the word that contains token limit - 2
-            ids, spans, starts_word = ids[:end], spans[:end], starts_word[:end]
+        sentences = np.zeros(0, dtype=np.int64)
+        if len(ids) > limit - 2 and windows > 1:
+            sentences = np.searchsorted(spans[:, 0], [start for start, _ in sentence_spans(text)])
+        return [
+            self._source(ids[start:end], spans[start:end], starts_word[start:end])
+            for start, end in window_bounds(starts_word, sentences, limit - 2, windows)
+        ]
+
+    def _source(self, ids: np.ndarray, spans: np.ndarray, starts_word: np.ndarray) -> Source:
+        """Add [CLS] and [SEP] to the tokens of a text."""
         return Source(
             ids=np.concatenate([[self.cls_id], ids, [self.sep_id]]).astype(np.int32),
-            spans=np.pad(spans, ((1, 1), (0, 0))),
+            spans=np.pad(spans, ((1, 1), (0, 0))).astype(np.int32),
             starts_word=np.pad(starts_word, 1),
         )
 
@@ -150,6 +175,41 @@ class Encoder:
         except UnicodeEncodeError as error:
             raise RejectedDocument("invalid Unicode (a lone surrogate)") from error
         return self._backend.encode(text, add_special_tokens=False)
+
+
+def window_bounds(starts_word: np.ndarray, sentences: np.ndarray, room: int, windows: int) -> list[tuple[int, int]]:
+    """Cut the tokens of a document into windows without overlap.
+
+    A window ends where the last sentence ends that fits, so that no phrase is cut. If no sentence ends in its last
+    quarter, it ends between two words, and so does the last window, where the rest of the document is cut. A word that
+    is longer than a window is skipped.
+
+    Args:
+        starts_word: bool [S], True for the first piece of a word.
+        sentences: int64 [sentences], index of the first token of each sentence.
+        room: maximum number of tokens in a window.
+        windows: maximum number of windows.
+
+    Returns:
+        (first token, one past the last token) of each window.
+    """
+    cuts = np.append(np.flatnonzero(starts_word), len(starts_word))
+    sentences = np.intersect1d(sentences, cuts)
+    bounds: list[tuple[int, int]] = []
+    start = 0
+    for number in range(1, windows + 1):
+        if start == len(starts_word):
+            break
+        end = int(cuts[np.searchsorted(cuts, start + room, side="right") - 1])
+        if end < len(starts_word) and number < windows:
+            ends = sentences[(sentences > start + room - room // 4) & (sentences <= end)]
+            end = int(ends[-1]) if len(ends) else end
+        if end > start:
+            bounds.append((start, end))
+            start = end
+        else:
+            start = int(cuts[np.searchsorted(cuts, start, side="right")])
+    return bounds
 
 
 @cache

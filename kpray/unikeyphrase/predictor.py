@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -19,7 +21,7 @@ from kpray.pretrained import choose_device, choose_dtype, load_pretrained
 from kpray.selection import select_generated
 from kpray.text.edges import phrase_span, trim_phrase
 from kpray.text.generated import split_target
-from kpray.text.stems import contains_phrase, stemmed_words
+from kpray.text.stems import contains_phrase, stemmed_word_spans, stemmed_words
 from kpray.unikeyphrase.config import UniKeyphraseConfig
 from kpray.unikeyphrase.decode import (
     Reading,
@@ -32,7 +34,8 @@ from kpray.unikeyphrase.labels import OUTSIDE
 from kpray.unikeyphrase.model import UniKeyphraseModel
 
 _DIGITS = 5  # scores are rounded, so that ranks do not depend on the last bits, which depend on the batch
-_SPECIAL_TOKENS = 2  # [CLS] and [SEP]
+# Minimum score of a phrase that the first window lacks. What only one window finds rarely reaches it after the fourth.
+_MIN_SCORE_OF_LATER = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +46,15 @@ class PreparedDocument:
         text: text of the document.
         lang: language of the document.
         stems: stems of the text's words, which decide whether a phrase is present.
-        source: tokens of the text, cut at the maximum length.
+        windows: tokens of each window of the text that the model reads; empty for a text without tokens.
+        window_stems: stems of each window's words.
     """
 
     text: str
     lang: str
     stems: list[str]
-    source: Source
+    windows: list[Source]
+    window_stems: list[list[str]]
 
 
 class UniKeyphrase(Predictor[PreparedDocument]):
@@ -82,29 +87,28 @@ class UniKeyphrase(Predictor[PreparedDocument]):
 
     @override
     def prepare(self, document: Document) -> PreparedDocument:
-        return prepare(document, self.encoder, self.model.config.source_tokens)
+        return prepare(document, self.encoder, self.model.config.source_tokens, self.config.decode.windows)
 
     @override
     def tokens(self, prepared: PreparedDocument) -> int:
-        return len(prepared.source.ids)
+        return sum(len(window.ids) for window in prepared.windows)
 
     @override
     @torch.inference_mode()
     def predict_prepared(self, prepared: Sequence[PreparedDocument], top: int) -> list[Explanation]:
-        sources = [document.source for document in prepared if has_tokens(document)]
+        sources = [window for document in prepared for window in document.windows]
         readings = iter(read_documents(self.model, self.encoder, sources, self.config.decode, self.config.batch_tokens))
-        return [
-            self._explain(document, next(readings), top)
-            if has_tokens(document)
-            else Explanation([], document.source.spans[1:-1], np.zeros(0))
-            for document in prepared
-        ]
+        return [self._explain(document, [next(readings) for _ in document.windows], top) for document in prepared]
 
-    def _explain(self, document: PreparedDocument, reading: Reading, top: int) -> Explanation:
-        probabilities = label_probabilities(reading.label_logits, self.config.decode.outside_bias)
-        keyphrases = rank_keyphrases(document, probabilities, split_phrases(reading, self.encoder))
+    def _explain(self, document: PreparedDocument, readings: Sequence[Reading], top: int) -> Explanation:
+        bias = self.config.decode.outside_bias
+        probabilities = [label_probabilities(reading.label_logits, bias) for reading in readings]
+        generated = [split_phrases(reading, self.encoder) for reading in readings]
+        keyphrases = rank_keyphrases(document, probabilities, generated)
         keyphrases = select_generated(keyphrases, document.text, document.lang, self.selection, top)
-        return Explanation(keyphrases, document.source.spans[1:-1], 1 - probabilities[:, OUTSIDE])
+        spans = [np.zeros((0, 2), dtype=np.int32), *(window.spans[1:-1] for window in document.windows)]
+        scores = [np.zeros(0), *(1 - window[:, OUTSIDE] for window in probabilities)]
+        return Explanation(keyphrases, np.concatenate(spans), np.concatenate(scores))
 
     @override
     def describe(self) -> dict[str, Any]:
@@ -143,19 +147,24 @@ def load_model(folder: Path, dtype: torch.dtype, device: torch.device) -> UniKey
     return loaded
 
 
-def prepare(document: Document, encoder: Encoder, source_tokens: int) -> PreparedDocument:
+def prepare(document: Document, encoder: Encoder, source_tokens: int, windows: int) -> PreparedDocument:
     """Stem and tokenize a document.
+
+    Args:
+        document: the document.
+        encoder: tokenizer of the model.
+        source_tokens: maximum number of tokens in a window.
+        windows: maximum number of windows.
 
     Raises:
         RejectedDocument: the text is not valid Unicode.
     """
-    source = encoder.encode_source(document.text, source_tokens)
-    return PreparedDocument(document.text, document.lang, stemmed_words(document.text, document.lang), source)
-
-
-def has_tokens(document: PreparedDocument) -> bool:
-    """Whether the document has tokens besides [CLS] and [SEP]."""
-    return len(document.source.ids) > _SPECIAL_TOKENS
+    sources = encoder.encode_windows(document.text, source_tokens, windows)
+    stems, spans = stemmed_word_spans(document.text, document.lang)
+    ends = [end for _, end in spans]
+    bounds = [0, *(bisect_right(ends, int(source.spans[-2, 1])) for source in sources)]
+    window_stems = [stems[start:end] for start, end in pairwise(bounds)]
+    return PreparedDocument(document.text, document.lang, stems, sources, window_stems)
 
 
 def split_phrases(reading: Reading, encoder: Encoder) -> list[tuple[str, float]]:
@@ -165,35 +174,73 @@ def split_phrases(reading: Reading, encoder: Encoder) -> list[tuple[str, float]]
 
 
 def rank_keyphrases(
-    document: PreparedDocument, probabilities: np.ndarray, generated: Sequence[tuple[str, float]]
+    document: PreparedDocument,
+    probabilities: Sequence[np.ndarray],
+    generated: Sequence[Sequence[tuple[str, float]]],
 ) -> list[Keyphrase]:
     """Rank present and absent keyphrases in one list by score; at equal scores, present ones come first.
 
-    The score of a present phrase is the mean probability of its tokens' labels (App. E), maximized over its
-    occurrences. Generated phrases keep their order. Phrases with equal stems are merged. A generated phrase that occurs
-    in the document is dropped, because extraction decides about present phrases. Punctuation at the edges of a phrase
+    In a window, the score of a present phrase is the mean probability of its tokens' labels (App. E), maximized over
+    its occurrences, and generated phrases keep their order. Phrases with equal stems are merged; `merge_windows` merges
+    their scores. A phrase with a low score that the first window lacks is dropped. Punctuation at the edges of a phrase
     is dropped (`phrase_span`).
+
+    A generated phrase that occurs in its own window is dropped, because extraction decides about the phrases of a
+    window. If it occurs in another window, it is present. If it occurs only in what is not read, it is dropped.
 
     Args:
         document: from `prepare`.
-        probabilities: float64 [S, C], label probabilities without [CLS] and [SEP].
-        generated: generated phrases with scores.
+        probabilities: for each window float64 [S, C], label probabilities without [CLS] and [SEP].
+        generated: for each window the generated phrases with scores.
     """
-    spans = document.source.spans[1:-1]
-    found: dict[str, Keyphrase] = {}
-    for first, end, score in extract_phrases(probabilities, document.source):
-        begin, stop = phrase_span(document.text, int(spans[first, 0]), int(spans[end - 1, 1]))
-        text = " ".join(document.text[begin:stop].split())
-        stems = stemmed_words(text, document.lang)
-        if stems:
+    found: dict[str, Keyphrase] = {}  # without scores
+    scores: dict[str, dict[int, float]] = {}  # of each window where the phrase was found
+    for number, (window, labels) in enumerate(zip(document.windows, probabilities, strict=True)):
+        spans = window.spans[1:-1]
+        for first, end, score in extract_phrases(labels, window):
+            begin, stop = phrase_span(document.text, int(spans[first, 0]), int(spans[end - 1, 1]))
+            text = " ".join(document.text[begin:stop].split())
+            stems = stemmed_words(text, document.lang)
+            if not stems:
+                continue
             key = " ".join(stems)
-            before = found.get(key)
-            present = contains_phrase(document.stems, stems)  # False if the tokenizer splits a word of `stems`
-            if before is None or before.score < score:
-                found[key] = Keyphrase(before.text if before else text, score, present)
-    for text, score in generated:
-        stems = stemmed_words(text, document.lang)
-        if stems and not contains_phrase(document.stems, stems):
-            found.setdefault(" ".join(stems), Keyphrase(trim_phrase(text), score, present=False))
-    rounded = [Keyphrase(phrase.text, round(phrase.score, _DIGITS), phrase.present) for phrase in found.values()]
-    return sorted(rounded, key=lambda phrase: -phrase.score)
+            if key not in found:
+                present = contains_phrase(document.stems, stems)  # False if the tokenizer splits a word of `stems`
+                found[key] = Keyphrase(text, 0.0, present)
+            of_windows = scores.setdefault(key, {})
+            of_windows[number] = max(score, of_windows.get(number, 0.0))
+    for number, phrases in enumerate(generated):
+        for text, score in phrases:
+            stems = stemmed_words(text, document.lang)
+            if not stems or contains_phrase(document.window_stems[number], stems):
+                continue
+            present = any(contains_phrase(window, stems) for window in document.window_stems)
+            if present or not contains_phrase(document.stems, stems):
+                key = " ".join(stems)
+                found.setdefault(key, Keyphrase(trim_phrase(text), 0.0, present))
+                scores.setdefault(key, {}).setdefault(number, score)
+    ranked = [
+        Keyphrase(phrase.text, round(merge_windows(scores[key]), _DIGITS), phrase.present)
+        for key, phrase in found.items()
+    ]
+    kept = [
+        phrase
+        for of_windows, phrase in zip(scores.values(), ranked, strict=True)
+        if 0 in of_windows or phrase.score >= _MIN_SCORE_OF_LATER
+    ]
+    return sorted(kept, key=lambda phrase: -phrase.score)
+
+
+def merge_windows(scores: Mapping[int, float]) -> float:
+    """Score of a phrase in a document: 1 - (1 - s_1) (1 - s_2 / 2) (1 - s_3 / 3) ... of its scores in windows 1, 2, ...
+
+    It is the probability that at least one window is right about the phrase. Later windows count less, because they
+    mention many phrases that are not topics of the document.
+
+    Args:
+        scores: index of a window, from 0 -> score in it.
+    """
+    merged = 0.0
+    for number, score in scores.items():
+        merged += score / (number + 1) * (1 - merged)
+    return merged

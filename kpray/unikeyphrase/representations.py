@@ -9,7 +9,7 @@ import torch
 
 from kpray.document import Document
 from kpray.unikeyphrase.decode import read_documents
-from kpray.unikeyphrase.predictor import UniKeyphrase, has_tokens
+from kpray.unikeyphrase.predictor import UniKeyphrase
 
 
 @torch.inference_mode()
@@ -19,8 +19,7 @@ def task_representations(predictor: UniKeyphrase, documents: Sequence[Document])
     Returns:
         Float32 [source tokens, H] and [target tokens, H], concatenated over all documents.
     """
-    prepared = [document for document in map(predictor.prepare, documents) if has_tokens(document)]
-    sources = [document.source for document in prepared]
+    sources = [window for document in documents for window in predictor.prepare(document).windows]
     readings = read_documents(
         predictor.model, predictor.encoder, sources, predictor.config.decode, predictor.config.batch_tokens
     )

@@ -29,7 +29,6 @@ from kpray.unikeyphrase.model import UniKeyphraseModel, from_backbone
 from kpray.unikeyphrase.predictor import (
     PreparedDocument,
     UniKeyphrase,
-    has_tokens,
     prepare,
     rank_keyphrases,
     split_phrases,
@@ -121,7 +120,7 @@ class UniKeyphraseTask(TrainingTask):
         bare.train(False)
         gold = [phrases for record in records if (phrases := _Gold(record)).all]
         prepared = [self._prepare(phrases.record) for phrases in gold]
-        sources = [document.source for document in prepared if document is not None]
+        sources = [window for document in prepared if document is not None for window in document.windows]
         with torch.no_grad():
             readings = iter(read_documents(bare, self.encoder, sources, self.config.decode))
         bare.train(was_training)
@@ -133,10 +132,10 @@ class UniKeyphraseTask(TrainingTask):
             sums["absent"] += bool(phrases.absent)
             if document is None:
                 continue
-            reading = next(readings)
-            generated = split_phrases(reading, self.encoder)
+            of_windows = [next(readings) for _ in document.windows]
+            generated = [split_phrases(reading, self.encoder) for reading in of_windows]
             for bias in self._biases:
-                probabilities = label_probabilities(reading.label_logits, bias)
+                probabilities = [label_probabilities(reading.label_logits, bias) for reading in of_windows]
                 keyphrases = rank_keyphrases(document, probabilities, generated)[: PROTOCOL.top]
                 for metric, value in phrases.score(keyphrases).items():
                     sums[f"{metric} {bias:g}"] += value
@@ -150,10 +149,9 @@ class UniKeyphraseTask(TrainingTask):
     def _prepare(self, record: Record) -> PreparedDocument | None:
         """Prepare a document; None if the model cannot read it. It then counts as a document without predictions."""
         try:
-            document = prepare(record.document, self.encoder, self.config.model.source_tokens)
+            return prepare(record.document, self.encoder, self.config.model.source_tokens, self.config.decode.windows)
         except RejectedDocument:
             return None
-        return document if has_tokens(document) else None
 
     @override
     def conclude(self, sums: Mapping[str, float]) -> Validation:
@@ -177,6 +175,7 @@ class UniKeyphraseTask(TrainingTask):
             length_penalty=self.config.decode.length_penalty,
             empty=self.config.decode.empty,
             outside_bias=decisions.get("outside_bias", self.config.decode.outside_bias),
+            windows=self.config.decode.windows,
         )
         training = {"task": self.config.model_dump(mode="json"), "decisions": dict(decisions)}
         config = UniKeyphraseConfig(model=str(folder), decode=decode)

@@ -37,7 +37,7 @@ def test_extract(
     printed = json.loads(capsys.readouterr().out)
     config = printed["made_by"]["config"]
     # The options are those of the folder, except beams.
-    assert config["decode"] == {"beams": 2, "length_penalty": 0.0, "empty": True, "outside_bias": 0.25}
+    assert config["decode"] == {"beams": 2, "length_penalty": 0.0, "empty": True, "outside_bias": 0.25, "windows": 8}
     expected = open_predictor(str(saved), {"decode": {"beams": 2}}).predict([record.document for record in RECORDS])
     for document, keyphrases in zip(printed["documents"], expected, strict=True):
         assert [phrase["text"] for phrase in document["keyphrases"]] == [phrase.text for phrase in keyphrases]

@@ -69,7 +69,8 @@ def test_invalid_unicode_is_rejected(predictor: Predictor[Any]) -> None:
         predictor.prepare(Document("1", "half \ud800"))
 
 
-def test_tail_of_a_long_document_is_cut(predictor: Predictor[Any]) -> None:
+def test_tail_of_a_long_document_is_cut(saved: Path) -> None:
+    predictor = open_predictor(str(saved), {"decode": {"windows": 1}})
     [cut] = predictor.predict([DOCUMENTS[8]], explain=True)
     sentence = "Sparse graphs describe large networks. "
     assert len(cut.spans) <= SOURCE_TOKENS - 2
@@ -118,7 +119,7 @@ def prepared_document(text: str) -> PreparedDocument:
     source = Source(
         np.zeros(len(words) + 2, dtype=np.int32), np.pad(spans, ((1, 1), (0, 0))), np.pad(np.full(len(words), True), 1)
     )
-    return PreparedDocument(text, "en", stemmed_words(text), source)
+    return PreparedDocument(text, "en", stemmed_words(text), [source], [stemmed_words(text)])
 
 
 def rank(text: str, labels: dict[int, tuple[int, float]], generated: list[tuple[str, float]]) -> list[Any]:
@@ -127,7 +128,7 @@ def rank(text: str, labels: dict[int, tuple[int, float]], generated: list[tuple[
     probabilities[:, OUTSIDE] = 0.01
     for word, (label, probability) in labels.items():
         probabilities[word, label] = probability
-    keyphrases = rank_keyphrases(document, probabilities, generated)
+    keyphrases = rank_keyphrases(document, [probabilities], [generated])
     return [(keyphrase.text, keyphrase.score, keyphrase.present) for keyphrase in keyphrases]
 
 

@@ -27,6 +27,7 @@ OTHERS = [
     Record(Document("6", "No gold here.")),
     Record(Document("7", ""), ("empty",)),
     Record(Document("8", "half a character \ud800"), ("character",)),
+    Record(Document("9", " ".join(record.document.text for record in RECORDS)), ("convex bounds", "many words")),
 ]
 
 
@@ -61,14 +62,14 @@ def test_validation_of_a_perfect_model(trained: Trained) -> None:
 
 
 def test_validation_is_an_evaluation_of_the_saved_predictor(trained: Trained, tmp_path: Path) -> None:
-    decode = DecodeConfig(beams=2, length_penalty=0.5, empty=False)
+    decode = DecodeConfig(beams=2, length_penalty=0.5, empty=False, windows=3)
     task = UniKeyphraseTask(TaskConfig(model=trained[0].config.model, decode=decode))
     model = trained[1]
     records = [*RECORDS, *OTHERS]  # it knows the first, and errs on the others
     validation = task.conclude(task.validate(model, records))
     task.save(model, tmp_path, validation.decisions)
     predictor = open_predictor(str(tmp_path), {"decode": {"beams": 2}})
-    decoded = {"beams": 2, "length_penalty": 0.5, "empty": False, **validation.decisions}
+    decoded = {"beams": 2, "length_penalty": 0.5, "empty": False, "windows": 3, **validation.decisions}
     assert predictor.describe()["config"]["decode"] == decoded
     readable = [record.document for record in records if record.document.id != "8"]
     predictions = {
@@ -150,7 +151,13 @@ def test_wrapped_model(trained: Trained) -> None:
 def test_saved_folder_says_how_it_was_trained(saved: Path) -> None:
     contents = json.loads((saved / "kpray.json").read_text("utf-8"))
     assert contents["kind"] == "unikeyphrase"
-    assert contents["config"]["decode"] == {"beams": 5, "length_penalty": 0, "empty": True, "outside_bias": 0.25}
+    assert contents["config"]["decode"] == {
+        "beams": 5,
+        "length_penalty": 0,
+        "empty": True,
+        "outside_bias": 0.25,
+        "windows": 8,
+    }
     assert contents["training"]["decisions"] == {"outside_bias": 0.25}
     assert contents["training"]["task"]["loss"]["positive_weight"] == 5
     assert {"model", "weights"}.isdisjoint(contents["config"])  # the folder may be moved
