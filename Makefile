@@ -1,30 +1,33 @@
 # Every target sets up .venv by itself when it is missing or when what it installs has changed.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+SETUP_PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.kpray-setup
-EXTRAS := cluster,cpu,bitext,offline,sklearn,spacy,langchain,dev,docs,languages
+SETUP_EXTRAS := cluster,cpu,bitext,offline,sklearn,spacy,langchain,dev,docs,languages
 
 .DELETE_ON_ERROR:
-.PHONY: help setup quickstart test test-fast check docs bench submission
+.PHONY: help setup quickstart test test-fast coverage check docs bench submission bundle
 
 help:
 	@echo "make setup       create $(VENV) with everything that the jobs and the tests need"
 	@echo "make quickstart  a small real run of the whole system, ending in a table"
 	@echo "make test        run all the tests"
 	@echo "make test-fast   those that start no Ray and no other process"
+	@echo "make coverage    all the tests, and which lines they run (slower)"
 	@echo "make check       lint, types, which module may import which, and the documentation"
 	@echo "make docs        build/docs: the documentation as web pages"
 	@echo "make bench       speed and F1 beside other tools"
 	@echo "make submission  build/submission: what ray job submit takes along, a wheel and the jobs"
+	@echo "make bundle      build/bundle: kpray and all that it needs, in parts, for a machine without a network:"
+	@echo "                 PYTHON=3.12 PLATFORM=manylinux_2_28_x86_64 PART_MB=40 EXTRAS=offline HAVE='torch' DATA='files'"
 
 setup: $(STAMP)
 
 # The constraints also keep other packages from bringing along a newer PyTorch, of several GB.
 $(STAMP): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	test -x $(BIN)/python || $(SETUP_PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[$(SETUP_EXTRAS)]'
 	touch $@
 
 quickstart: $(STAMP)
@@ -32,10 +35,14 @@ quickstart: $(STAMP)
 
 # In the order of tests/conftest.py, and not files of many tests first: those take the least time.
 test: $(STAMP)
-	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/integration
+
+# Not part of `make test`: measuring the coverage takes more than half of the tests' time again.
+coverage: $(STAMP)
+	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP)
 	$(BIN)/ruff check
@@ -70,3 +77,11 @@ submission: $(STAMP)
 	    '  pip_install_options: [--no-deps, --force-reinstall, --no-cache-dir, --disable-pip-version-check]' \
 	    > build/submission/runtime_env.yaml
 	@echo "ray job submit --runtime-env build/submission/runtime_env.yaml -- python jobs/extract.py ..."
+
+# The machine that it is for: PYTHON, PLATFORM, and the packages that it HAS already. EXTRAS is separated by commas, as for
+# pip; HAVE and DATA by spaces.
+comma := ,
+bundle: $(STAMP)
+	$(BIN)/python deploy/bundle.py $(if $(PYTHON),--python $(PYTHON)) $(if $(PLATFORM),--platform $(PLATFORM)) \
+	    $(if $(PART_MB),--part-mb $(PART_MB)) $(if $(HAVE),--have $(HAVE)) $(if $(DATA),--data $(DATA)) \
+	    $(if $(filter undefined,$(origin EXTRAS)),,--extras $(subst $(comma), ,$(EXTRAS)))

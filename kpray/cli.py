@@ -25,6 +25,7 @@ GROUPS = {
         "train retriever": ("train:retriever", "Train RAMKG's retriever."),
         "train generator": ("train:generator", "Train RAMKG's generator."),
         "rgit": ("rgit:main", "Train RAMKG's retriever and generator in rounds."),
+        "convert": ("convert:main", "Convert a published UniLM, BERT or mBART for a training."),
         "mine": ("mine:main", "Find pairs of documents that are translations."),
     },
     "Hyperparameters": {

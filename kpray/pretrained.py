@@ -96,6 +96,10 @@ def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
                 fix="choose a model of a type that transformers supports without custom code",
             ) from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if (Path(folder) / "pytorch_model.bin").is_file() and not (Path(folder) / "model.safetensors").exists():
+            fix = f"run `kpray convert {name} --output DIR`, and give the folder DIR"
+        elif not Path(folder).exists():
+            fix += "; `kpray convert` makes such a folder of a pytorch_model.bin"
         raise UserError(f"cannot load model {name!r}: {reason}", where="model", fix=fix) from error
     finally:
         logging.set_verbosity(verbosity)

@@ -17,6 +17,7 @@ import pytest
 
 from benchmarks import run
 from kpray import commands
+from kpray.commands.convert import ConvertCommand
 from kpray.commands.extract import ExtractCommand
 from kpray.corpus.sources import FORMATS
 from kpray.serve.command import ServeCommand
@@ -80,6 +81,8 @@ def test_commands_are_understood(
         parse_settings(ExtractCommand, arguments, prog="kpray extract", description="", positional="files")
     elif name == "serve":
         parse_settings(ServeCommand, arguments, prog="kpray serve", description="")
+    elif name == "convert":
+        parse_settings(ConvertCommand, arguments, prog="kpray convert", description="", positional="folder")
     elif name == "download-nltk":
         assert arguments == []
     elif name == "benchmarks/run.py":
@@ -193,7 +196,7 @@ def test_pictures_are_small() -> None:
 
 
 def test_extra_docs_is_installed_by_make() -> None:
-    extras = re.search(r"^EXTRAS := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    extras = re.search(r"^SETUP_EXTRAS := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert extras is not None
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     assert set(extras[1].split(",")) == set(project["optional-dependencies"]) - {"gpu"}

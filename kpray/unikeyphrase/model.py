@@ -322,8 +322,15 @@ def _describe(config: ModelConfig) -> UniKeyphraseModelConfig:
     described.hidden_dropout_prob = config.dropout
     described.attention_probs_dropout_prob = config.attention_dropout
     segments = described.type_vocab_size
-    described.source_segment = 4 if segments == UNILM_SEGMENTS else 0
-    described.target_segment = 5 if segments == UNILM_SEGMENTS else min(1, segments - 1)
+    source, target = (4, 5) if segments == UNILM_SEGMENTS else (0, min(1, segments - 1))
+    described.source_segment = _segment(found, "source", source)
+    described.target_segment = _segment(found, "target", target)
+    if not {described.source_segment, described.target_segment} <= set(range(segments)):
+        raise UserError(
+            f"{config.backbone!r} has {segments} segment types, and its config.json names others",
+            where=where,
+            fix="correct source_type_id and target_type_id in its config.json",
+        )
     if config.source_tokens + config.target_tokens > described.max_position_embeddings:
         raise UserError(
             f"{config.source_tokens} + {config.target_tokens} tokens exceed the {described.max_position_embeddings} "
@@ -332,6 +339,12 @@ def _describe(config: ModelConfig) -> UniKeyphraseModelConfig:
             fix="lower one of them",
         )
     return described
+
+
+def _segment(found: PreTrainedConfig, part: str, default: int) -> int:
+    """Segment id of `source` or `target` that a config.json of UniLM or of a trained UniKeyphrase names."""
+    segment: int = getattr(found, f"{part}_segment", getattr(found, f"{part}_type_id", default))
+    return segment
 
 
 def _log_softmax(logits: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ from kpray.unikeyphrase.labels import OUTSIDE
 from kpray.unikeyphrase.model import UniKeyphraseModel
 
 _DIGITS = 5  # scores are rounded, so that ranks do not depend on the last bits, which depend on the batch
-_LATER_WINDOW = 0.3  # weight of the windows after the first
+# Minimum score of a phrase that the first window lacks. What only one window finds rarely reaches it after the fourth.
+_MIN_SCORE_OF_LATER = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,9 +184,11 @@ def rank_keyphrases(
 
     In a window, the score of a present phrase is the mean probability of its tokens' labels (App. E), maximized over
     its occurrences, and generated phrases keep their order. Phrases with equal stems are merged; `merge_windows` merges
-    their scores. A generated phrase that occurs in its own window is dropped, because extraction decides about the
-    phrases of a window. If it occurs in another window, it is present. If it occurs only in the part of the document
-    that is not read, it is dropped. Punctuation at the edges of a phrase is dropped (`phrase_span`).
+    their scores. A phrase with a low score that the first window lacks is dropped. Punctuation at the edges of a phrase
+    is dropped (`phrase_span`).
+
+    A generated phrase that occurs in its own window is dropped, because extraction decides about the phrases of a
+    window. If it occurs in another window, it is present. If it occurs only in what is not read, it is dropped.
 
     Args:
         document: from `prepare`.
@@ -225,20 +228,24 @@ def rank_keyphrases(
         Keyphrase(phrase.text, round(merge_windows(scores[key]), _DIGITS), phrase.present)
         for key, phrase in found.items()
     ]
-    return sorted(ranked, key=lambda phrase: -phrase.score)
+    kept = [
+        phrase
+        for of_windows, phrase in zip(scores.values(), ranked, strict=True)
+        if 0 in of_windows or phrase.score >= _MIN_SCORE_OF_LATER
+    ]
+    return sorted(kept, key=lambda phrase: -phrase.score)
 
 
 def merge_windows(scores: Mapping[int, float]) -> float:
-    """Score of a phrase in a document, from its scores in windows: 1 - (1 - w_0 s_0) (1 - w_1 s_1) ...
+    """Score of a phrase in a document: 1 - (1 - s_1) (1 - s_2 / 2) (1 - s_3 / 3) ... of its scores in windows 1, 2, ...
 
-    It is the probability that at least one window is right about the phrase, if window i is trusted with the weight
-    w_i: 1 for the first window, and less for later ones, which mention many phrases that are not the topic.
+    It is the probability that at least one window is right about the phrase. Later windows count less, because they
+    mention many phrases that are not topics of the document.
 
     Args:
-        scores: index of a window -> score in it.
+        scores: index of a window, from 0 -> score in it.
     """
     merged = 0.0
     for number, score in scores.items():
-        weight = 1.0 if number == 0 else _LATER_WINDOW
-        merged += weight * score * (1 - merged)
+        merged += score / (number + 1) * (1 - merged)
     return merged

@@ -17,7 +17,8 @@ from tests.commands import ROOT, Finished, RunHere
 from tests.integration.conftest import StartJob
 
 JOB = ROOT / "jobs/rgit.py"
-OPTIONS = ("--config", "planted-small", "--rgit.rounds", "1", "--local")
+# With two threads, the models train many times slower while other tests keep the cores busy.
+OPTIONS = ("--config", "planted-small", "--rgit.rounds", "1", "--local", "--run.cpus", "1")
 
 
 def report_of(output: Path) -> dict[str, Any]:

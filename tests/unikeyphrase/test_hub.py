@@ -19,7 +19,9 @@ from kpray.hub import _download_files, is_hub_id, pin_name, predictor_folder
 from kpray.predictor import PREDICTOR_FILE, Predictor
 from kpray.pretrained import MINILM
 from kpray.registry import kind_of, pin_config
+from kpray.unikeyphrase.inputs import load_encoder
 from tests.hub_server import HubServer, hub_server
+from tests.published import CASED, UNILM
 from tests.unikeyphrase.tiny_model import RECORDS
 
 TEXT = RECORDS[0].document.text
@@ -214,3 +216,10 @@ def test_samrank_is_settings_only(hub: HubServer) -> None:
     assert set(files) == {".gitattributes", "kpray.json", "README.md"}
     assert metadata(files["README.md"].decode())["base_model"] == MINILM
     assert open_predictor("org/samrank").describe() == predictor.describe()
+
+
+def test_a_backbone_that_must_be_converted(hub: HubServer) -> None:
+    hub.commit("org/unilm", {"config.json": json.dumps(UNILM).encode(), "vocab.txt": "\n".join(CASED).encode()})
+    with pytest.raises(UserError, match=r"^model: cannot load model 'org/unilm': ") as caught:
+        load_encoder("org/unilm")
+    assert str(caught.value).endswith("on the hub; `kpray convert` makes such a folder of a pytorch_model.bin)")

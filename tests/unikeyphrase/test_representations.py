@@ -20,12 +20,12 @@ def predictor(saved: Path) -> UniKeyphrase:
 
 
 def test_representations_are_the_inputs_of_the_heads(predictor: UniKeyphrase) -> None:
-    documents = [Document("1", "Tides follow the moon."), Document("2", ""), Document("3", "The moon. " * 12)]
+    documents = [Document("1", "Tides follow the moon."), Document("2", ""), Document("3", "The moon. " * 20)]
     extraction, generation = task_representations(predictor, documents)
     sources = [window for document in documents for window in predictor.prepare(document).windows]
     assert len(extraction) == sum(len(source.ids) - 2 for source in sources)
-    assert len(sources) == 3  # the last document has two windows
-    assert len(generation) >= 3  # each window has a target, at least its end
+    assert len(sources) > 2  # the last document has several windows
+    assert len(generation) >= len(sources)  # each window has a target, at least its end
     first = torch.from_numpy(sources[0].ids.astype(np.int64))[None]
     logits, _ = predictor.model.encode_source(first, torch.tensor([len(sources[0].ids)]))
     read = predictor.model.extraction(torch.from_numpy(extraction[: len(sources[0].ids) - 2]))

@@ -23,9 +23,6 @@ from kpray.unikeyphrase.predictor import merge_windows, rank_keyphrases
 from tests.unikeyphrase.tiny_model import RECORDS, SOURCE_TOKENS
 
 ROOM = SOURCE_TOKENS - 2
-# 38 and 8 tokens: the first window ends before the last paragraph, which the model has memorized.
-FIRST = Document("first", "\n\n".join([*(record.document.text for record in RECORDS[:2]), "The solver ranks graphs."]))
-LONG = Document("long", f"{FIRST.text}\n\n{RECORDS[3].document.text}")
 
 
 def open_with(saved: Path, windows: int, **options: Any) -> Predictor[Any]:
@@ -39,6 +36,20 @@ def by_text(keyphrases: list[Keyphrase]) -> dict[str, Keyphrase]:
 @pytest.fixture(scope="module")
 def encoder(saved: Path) -> Encoder:
     return Encoder(str(saved))
+
+
+@pytest.fixture(scope="module")
+def first(encoder: Encoder) -> Document:
+    """A document that fills one window. Its pieces differ between runs, so dots fill it up."""
+    text = " ".join(record.document.text for record in RECORDS[:2])
+    dots = SOURCE_TOKENS - len(encoder.encode_source(text, 1000).ids)
+    return Document("first", text + " ." * dots)
+
+
+@pytest.fixture(scope="module")
+def long(first: Document) -> Document:
+    """A document of two windows. The second one is a document that the model has memorized."""
+    return Document("long", f"{first.text}\n\n{RECORDS[3].document.text}")
 
 
 @given(
@@ -77,44 +88,44 @@ def test_window_ends_with_a_sentence_in_its_last_quarter() -> None:
     assert window_bounds(pieces, np.zeros(0, dtype=np.int64), 3, 4) == [(0, 3), (3, 6), (10, 11)]  # a long word
 
 
-def test_windows_of_a_text(encoder: Encoder) -> None:
-    text = LONG.text
-    first, second = encoder.encode_windows(text, SOURCE_TOKENS, 5)
-    assert text[: first.spans[-2, 1]] == FIRST.text
+def test_windows_of_a_text(encoder: Encoder, first: Document, long: Document) -> None:
+    text = long.text
+    one, two = encoder.encode_windows(text, SOURCE_TOKENS, 5)
+    assert text[: one.spans[-2, 1]] == first.text
     whole = encoder.encode_source(text, 1000)
     for name in ("ids", "spans", "starts_word"):
-        joined = np.concatenate([getattr(window, name)[1:-1] for window in (first, second)])
+        joined = np.concatenate([getattr(window, name)[1:-1] for window in (one, two)])
         np.testing.assert_array_equal(joined, getattr(whole, name)[1:-1])
-        assert joined.dtype == getattr(first, name).dtype == getattr(whole, name).dtype
-    assert [first.ids[0], first.ids[-1], *second.ids[[0, -1]]] == [encoder.cls_id, encoder.sep_id] * 2
-    assert [window.ids.tolist() for window in encoder.encode_windows(text, SOURCE_TOKENS, 1)] == [first.ids.tolist()]
+        assert joined.dtype == getattr(one, name).dtype == getattr(whole, name).dtype
+    assert [one.ids[0], one.ids[-1], *two.ids[[0, -1]]] == [encoder.cls_id, encoder.sep_id] * 2
+    assert [window.ids.tolist() for window in encoder.encode_windows(text, SOURCE_TOKENS, 1)] == [one.ids.tolist()]
     assert encoder.encode_windows(" \n", SOURCE_TOKENS, 5) == []
 
 
-@pytest.mark.parametrize("text", [RECORDS[1].document.text, LONG.text, LONG.text * 20, "", "\n"])
+@pytest.mark.parametrize("text", [RECORDS[1].document.text, RECORDS[1].document.text * 20, "", "\n"])
 def test_one_window_reads_what_training_reads(encoder: Encoder, text: str) -> None:
     source = encoder.encode_source(text, SOURCE_TOKENS)
     windows = encoder.encode_windows(text, SOURCE_TOKENS, 1)
     assert [window.ids.tolist() for window in windows] == ([source.ids.tolist()] if len(source.ids) > 2 else [])
 
 
-def test_phrases_of_the_second_window_are_found(saved: Path) -> None:
-    cut = by_text(open_with(saved, 1).predict(LONG))
+def test_phrases_of_the_second_window_are_found(saved: Path, long: Document) -> None:
+    cut = by_text(open_with(saved, 1).predict(long))
     assert not cut.keys() & {"Bilingual corpora", "machine translation", "low-resource languages"}
-    read = by_text(open_with(saved, 2).predict(LONG, top=50))
+    read = by_text(open_with(saved, 2).predict(long, top=50))
     present, absent = read["Bilingual corpora"], read["machine translation"]
-    assert [LONG.text[start:end] for start, end in present.offsets] == ["Bilingual corpora"]
+    assert [long.text[start:end] for start, end in present.offsets] == ["Bilingual corpora"]
     assert (present.present, absent.present, absent.offsets) == (True, False, ())
     alone = by_text(open_with(saved, 1).predict(RECORDS[3].document))
     for phrase in (present, absent):
         assert phrase.score == pytest.approx(merge_windows({1: alone[phrase.text].score}), abs=2e-5)
 
 
-def test_first_window_keeps_its_phrases_and_scores(saved: Path) -> None:
-    first = open_with(saved, 1).predict(FIRST, top=50)
-    assert len(first) > 2
-    read = by_text(open_with(saved, 2).predict(LONG, top=50))
-    for phrase in first:
+def test_first_window_keeps_its_phrases_and_scores(saved: Path, first: Document, long: Document) -> None:
+    alone = open_with(saved, 1).predict(first, top=50)
+    assert alone
+    read = by_text(open_with(saved, 2).predict(long, top=50))
+    for phrase in alone:
         assert read[phrase.text].score >= phrase.score - 2e-5
         assert read[phrase.text].present is phrase.present
 
@@ -136,8 +147,8 @@ def test_number_of_windows_limits_what_is_read(saved: Path) -> None:
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 300, 100_000])
-def test_results_do_not_depend_on_the_batch(batch_tokens: int, saved: Path) -> None:
-    documents = [LONG, RECORDS[2].document, Document("empty", ""), Document("longer", LONG.text * 3), FIRST]
+def test_results_do_not_depend_on_the_batch(batch_tokens: int, saved: Path, first: Document, long: Document) -> None:
+    documents = [long, RECORDS[2].document, Document("empty", ""), Document("longer", long.text * 3), first]
     predictor = open_with(saved, 4)
     alone = [predictor.predict(document, top=50, explain=True) for document in documents]
     together = open_with(saved, 4, batch_tokens=batch_tokens).predict(documents[::-1], top=50, explain=True)
@@ -151,17 +162,25 @@ def test_results_do_not_depend_on_the_batch(batch_tokens: int, saved: Path) -> N
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
 
 
-def test_phrase_that_another_window_contains_is_present(saved: Path) -> None:
+def test_phrase_that_another_window_contains_is_present(saved: Path, first: Document, long: Document) -> None:
     predictor = open_with(saved, 2)
-    prepared = predictor.prepare(LONG)
+    prepared = predictor.prepare(long)
     assert [" ".join(words) for words in prepared.window_stems] == [
-        " ".join(stemmed_words(text)) for text in (FIRST.text, RECORDS[3].document.text)
+        " ".join(stemmed_words(text)) for text in (first.text, RECORDS[3].document.text)
     ]
     for text in ("rare words", "machine translation"):
-        assert rank_generated(predictor, LONG, [[(text, 0.5)], []]) == [(text, 0.5, text == "rare words")]
-    # In its own window extraction decides; a window that is not read cannot say that a phrase is no keyphrase.
-    assert rank_generated(predictor, LONG, [[], [("rare words", 0.5)]]) == []
-    assert rank_generated(open_with(saved, 1), LONG, [[("rare words", 0.5)]]) == []
+        assert rank_generated(predictor, long, [[(text, 0.5)], []]) == [(text, 0.5, text == "rare words")]
+    # Extraction decides about the phrases of a window, and a phrase of the part that is not read is dropped.
+    assert rank_generated(predictor, long, [[], [("rare words", 0.5)]]) == []
+    assert rank_generated(open_with(saved, 1), long, [[("rare words", 0.5)]]) == []
+
+
+def test_phrase_that_one_late_window_finds_is_dropped(saved: Path, first: Document) -> None:
+    predictor = open_with(saved, 6)
+    document = Document("long", f"{first.text}\n\n" * 6)
+    generated: list[list[tuple[str, float]]] = [[("a tree", 0.1)], [("a bush", 0.5)], [], [("words", 0.9)], [], []]
+    generated[4:] = [[("graph theory", 0.9)], [("language models", 0.9), ("words", 0.9)]]
+    assert [text for text, *_ in rank_generated(predictor, document, generated)] == ["words", "a bush", "a tree"]
 
 
 def rank_generated(
@@ -176,7 +195,9 @@ def rank_generated(
 
 def test_scores_of_windows_are_merged() -> None:
     assert merge_windows({0: 0.8}) == 0.8
-    assert merge_windows({2: 0.8}) == merge_windows({1: 0.8}) == pytest.approx(0.8 * merge_windows({1: 1.0}))
+    assert merge_windows({1: 0.8}) == pytest.approx(0.8 / 2)
+    assert merge_windows({3: 0.8}) == pytest.approx(0.8 / 4)
+    assert merge_windows({0: 0.6, 2: 0.9}) == pytest.approx(1 - 0.4 * 0.7)
     several = [merge_windows({0: 0.6, **dict.fromkeys(range(1, count), 0.9)}) for count in range(1, 30)]
     assert several == sorted(set(several))  # each further window raises the score
     assert several[-1] < 1
@@ -184,10 +205,10 @@ def test_scores_of_windows_are_merged() -> None:
 
 
 def test_page_of_word_scores_shades_all_windows(
-    saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    saved: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, long: Document
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("long.txt").write_text(LONG.text, encoding="utf-8")
+    Path("long.txt").write_text(long.text, encoding="utf-8")
     for windows, shaded in ((1, False), (2, True)):
         options = ["--predictor", str(saved), "--unikeyphrase.decode.windows", str(windows), "--explain"]
         monkeypatch.setattr("sys.argv", ["kpray", "extract", "long.txt", *options, "--format", "json"])
@@ -197,7 +218,7 @@ def test_page_of_word_scores_shades_all_windows(
         [document] = json.loads(capsys.readouterr().out)["documents"]
         starts = [token["start"] for token in document["tokens"]]
         assert starts == sorted(set(starts))
-        assert (LONG.text.index("corpora") in starts) is shaded
+        assert (long.text.index("corpora") in starts) is shaded
         page = Path("kpray-explain.html").read_text("utf-8")
         assert bool(re.search(r'<span class="s\d"><span class="l0">Bilingual<', page)) is shaded
         assert "help translation of rare words." in re.sub("<[^>]*>", "", page)
