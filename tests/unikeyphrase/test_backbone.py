@@ -51,6 +51,26 @@ def test_causal_mask_gives_the_output_of_a_bert_decoder() -> None:
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
 
 
+def test_training_in_bfloat16_has_the_gradients_of_float32() -> None:
+    """On a CPU, training in bfloat16 has an attention of its own."""
+    bert: BertModel = build_model().bert
+    ids = torch.randint(VOCABULARY, (3, 11))
+    mask = unilm_mask(torch.tensor([6, 3, 8]), torch.tensor([11, 7, 9]), 11)
+    hidden = bert.embeddings(ids).detach()
+    direction = torch.randn_like(hidden)
+    found: dict[bool, list[Tensor]] = {}
+    for bfloat16 in (False, True):
+        bert.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            output = run_layers(bert, hidden, mask)
+        (output.float() * direction).sum().backward()
+        queries = [layer.attention.self.query.weight.grad for layer in bert.encoder.layer]
+        everything = torch.cat([weights.grad.flatten() for weights in bert.encoder.parameters()])
+        found[bfloat16] = [output.detach().float(), everything, *queries]
+    for exact, rounded in zip(found[False], found[True], strict=True):
+        assert 0 < (rounded - exact).norm() < 0.05 * exact.norm()
+
+
 def test_whole_rows_equal_bert_under_the_same_mask() -> None:
     """Segments, positions, mask, and the LM head: a model without relation layers agrees with transformers."""
     model = build_model(relation_layers=0)
