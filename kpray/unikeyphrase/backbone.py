@@ -91,7 +91,7 @@ def _attend(query_BATD: Tensor, key_BATD: Tensor, value_BATD: Tensor, mask: Tens
         return scaled_dot_product_attention(query_BATD, key_BATD, value_BATD, mask, dropout)
     # PyTorch's fused attention on a CPU takes twice as long in bfloat16, most of it in the backward pass.
     bias = torch.zeros(mask.shape, dtype=query_BATD.dtype).masked_fill(~mask, -torch.inf)
-    scores = (query_BATD * query_BATD.shape[-1] ** -0.5) @ key_BATD.mT + bias
+    scores: Tensor = (query_BATD * query_BATD.shape[-1] ** -0.5) @ key_BATD.mT + bias
     return scores.softmax(dim=-1) @ value_BATD
 
 
