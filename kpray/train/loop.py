@@ -46,13 +46,12 @@ from kpray.train.deepspeed import (
     whole_model,
 )
 from kpray.train.engine import LocalEngine
-from kpray.train.memory import release_free_memory
+from kpray.train.memory import RELEASE_EVERY, release_free_memory
 from kpray.train.metrics_log import MetricsLog
 from kpray.training import OptimConfig, RunConfig, TrainingTask, Validation
 
 CHECKPOINTS = "checkpoints/run"  # in the output folder
 _STEPS_AHEAD, _COLLATE_THREADS = 8, 2
-_RELEASE_EVERY = 8  # steps on a CPU. More often takes measurable time, since freed pages must be cleared again.
 
 Report = Callable[[dict[str, Any], Path], None]
 Show = Callable[[Mapping[str, Any]], None]
@@ -196,7 +195,7 @@ class _Training:
             if not self.skipped_in_row:  # the losses of a step that fp16 skipped mean nothing
                 meter.add(sums)
             self.state = replace(self.state, step=step + 1, skipped=skipped_steps(self.engine))
-            if self.engine.device.type == "cpu" and step % _RELEASE_EVERY == 0:
+            if self.engine.device.type == "cpu" and step % RELEASE_EVERY == 0:
                 release_free_memory()
             if index == per_epoch - 1:
                 assert seen == len(self.rows), f"epoch {epoch} saw {seen} documents of {len(self.rows)}"

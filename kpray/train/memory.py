@@ -5,6 +5,9 @@ from __future__ import annotations
 import ctypes
 import sys
 
+RELEASE_EVERY = 8
+"""Steps between releases. More often takes measurable time, since freed pages must be cleared again."""
+
 
 def release_free_memory() -> None:
     """Give free memory back to the operating system; no effect outside Linux.

@@ -14,7 +14,7 @@ from transformers import BertConfig, PreTrainedConfig
 from transformers.models.bert.modeling_bert import BertModel, BertOnlyMLMHead, BertPreTrainedModel
 
 from kpray.errors import UserError
-from kpray.pretrained import load_pretrained
+from kpray.pretrained import UNILM_SEGMENTS, UNILM_SOURCE, UNILM_TARGET, load_pretrained
 from kpray.unikeyphrase.backbone import (
     Pair,
     backbone_layers,
@@ -28,8 +28,6 @@ from kpray.unikeyphrase.cache import EmittedCache, SourceCache
 from kpray.unikeyphrase.config import ModelConfig
 from kpray.unikeyphrase.labels import LABELS
 from kpray.unikeyphrase.relation import RelationLayer, one_head
-
-UNILM_SEGMENTS = 6  # UniLM v1: segment 4 is the source and 5 the target of sequence-to-sequence training
 
 
 class UniKeyphraseModelConfig(BertConfig):
@@ -322,7 +320,7 @@ def _describe(config: ModelConfig) -> UniKeyphraseModelConfig:
     described.hidden_dropout_prob = config.dropout
     described.attention_probs_dropout_prob = config.attention_dropout
     segments = described.type_vocab_size
-    source, target = (4, 5) if segments == UNILM_SEGMENTS else (0, min(1, segments - 1))
+    source, target = (UNILM_SOURCE, UNILM_TARGET) if segments == UNILM_SEGMENTS else (0, min(1, segments - 1))
     described.source_segment = _segment(found, "source", source)
     described.target_segment = _segment(found, "target", target)
     if not {described.source_segment, described.target_segment} <= set(range(segments)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -224,14 +224,11 @@ def rank_keyphrases(
                 key = " ".join(stems)
                 found.setdefault(key, Keyphrase(trim_phrase(text), 0.0, present))
                 scores.setdefault(key, {}).setdefault(number, score)
-    ranked = [
-        Keyphrase(phrase.text, round(merge_windows(scores[key]), _DIGITS), phrase.present)
-        for key, phrase in found.items()
-    ]
+    merged = {key: round(merge_windows(of_windows), _DIGITS) for key, of_windows in scores.items()}
     kept = [
-        phrase
-        for of_windows, phrase in zip(scores.values(), ranked, strict=True)
-        if 0 in of_windows or phrase.score >= _MIN_SCORE_OF_LATER
+        replace(found[key], score=score)
+        for key, score in merged.items()
+        if 0 in scores[key] or score >= _MIN_SCORE_OF_LATER
     ]
     return sorted(kept, key=lambda phrase: -phrase.score)
 

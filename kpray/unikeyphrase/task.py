@@ -13,13 +13,13 @@ from typing_extensions import override
 
 from kpray.document import Keyphrase, Record
 from kpray.errors import RejectedDocument
-from kpray.metrics.evaluate import gold_phrases
+from kpray.metrics.evaluate import gold_phrases, split_by_presence
 from kpray.metrics.f1 import precision_recall_f1
 from kpray.metrics.normalization import unique_phrases
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.predictor import write_predictor_file
 from kpray.pretrained import save_model
-from kpray.text.stems import contains_phrase, stemmed_words
+from kpray.text.stems import stemmed_words
 from kpray.training import TrainingTask, Validation, unwrap
 from kpray.unikeyphrase.config import DecodeConfig, TaskConfig, UniKeyphraseConfig
 from kpray.unikeyphrase.decode import label_probabilities, read_documents
@@ -199,13 +199,13 @@ class _Gold:
         self.stems = stemmed_words(record.document.text, record.document.lang)
         phrases = gold_phrases(record, PROTOCOL)
         self.all = set(phrases)
-        self.present, self.absent = map(set, self._split(phrases))
+        self.present, self.absent = map(set, split_by_presence(phrases, self.stems, record.document.lang))
 
     def score(self, keyphrases: Sequence[Keyphrase]) -> dict[str, float]:
         """Values of `METRICS`, F1 as fractions."""
         texts = (keyphrase.text for keyphrase in keyphrases)
         phrases = unique_phrases(texts, self.record.document.lang, PROTOCOL.normalization)
-        present, absent = self._split(phrases)
+        present, absent = split_by_presence(phrases, self.stems, self.record.document.lang)
         return {
             "present_f1@M": precision_recall_f1(present, self.present, "M").f1,
             "present_f1@5": precision_recall_f1(present, self.present, 5).f1,
@@ -215,11 +215,3 @@ class _Gold:
             "#PK": len(present),
             "#AK": len(absent),
         }
-
-    def _split(self, phrases: Mapping[str, str]) -> tuple[list[str], list[str]]:
-        """Split normalized phrases into those that occur in the document and the others."""
-        sides: tuple[list[str], list[str]] = [], []
-        for normalized, phrase in phrases.items():
-            stems = stemmed_words(phrase, self.record.document.lang)
-            sides[0 if contains_phrase(self.stems, stems) else 1].append(normalized)
-        return sides
