@@ -14,7 +14,7 @@ import ray.train
 import torch
 from ray.data import DataContext
 from ray.train import CheckpointUploadMode, UserCallback, WorkerGroupError
-from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.torch import TorchTrainer
 
 from kpray.batch.chunks import READER_CPUS
 from kpray.cluster.meters import show_training
@@ -30,6 +30,7 @@ from kpray.train.deepspeed import choose_precision
 from kpray.train.loop import Plan, train_worker
 from kpray.train.metrics_log import MetricsTail
 from kpray.train.placement import Placement, placement
+from kpray.train.process_group import ProcessGroupConfig
 from kpray.train.tokenize import TokenRun, TokenSet, tokenize_files
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -86,7 +87,7 @@ def _fit(plan: Plan, tokens: TokenSet, slots: Placement, callbacks: Sequence[Any
         trainer = TorchTrainer(
             _work,  # type: ignore[arg-type]  # Ray 2.60 allows a return value, its types do not yet
             train_loop_config={"plan": plan, "threads": slots.threads},
-            torch_config=TorchConfig(backend="nccl" if slots.gpu else "gloo"),
+            torch_config=ProcessGroupConfig(backend="nccl" if slots.gpu else "gloo"),
             scaling_config=ray.train.ScalingConfig(
                 num_workers=slots.workers, use_gpu=slots.gpu, resources_per_worker=_resources(slots)
             ),

@@ -78,6 +78,7 @@ def test_one_worker_learns_the_same_until_its_loss_is_nan(
 ) -> None:
     output = tmp_path / "output"
     finished = start_shared(*options, "--output", output, "--run.workers", "1", "--task.nan-at", "0.9").finish()
+    assert (finished.code, finished.out) == (2, ""), finished.err
     one, two = losses(output), losses(two_workers[0])
     assert list(one) == list(range(5, STEPS - 4, 5))  # the failed step was not tried again
     assert one == pytest.approx({step: two[step] for step in one}, abs=1e-4)
@@ -86,7 +87,6 @@ def test_one_worker_learns_the_same_until_its_loss_is_nan(
     for name, values in first.items():
         torch.testing.assert_close(values, second[name], atol=1e-4, rtol=0)
 
-    assert (finished.code, finished.out) == (2, "")
     assert "Traceback" not in finished.err
     *_, error = finished.err.splitlines()
     assert error.startswith(f"kpray: error: {output}: the loss of step 46 is not a number (loss nan, right ")
