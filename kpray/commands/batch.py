@@ -63,9 +63,11 @@ def main(arguments: Sequence[str], prog: str) -> int:
         return 0
     with Activity("loading the libraries"):
         from kpray.batch.extract import BatchRun, check_manifest, predict_files
+        from kpray.cluster.inputs import check_apart
         from kpray.cluster.session import ray_session
 
     output, config = location(job.output), section_of(job.predictor, job)
+    check_apart(job.input, output)
     reading, selection = job.reading(keep=job.keep, gold=False), SelectionOptions.of(job)
     run = BatchRun.pinned(output, job.predictor, config, job.top, reading, job.batch, selection, job.split)
     with claimed(run.output):
