@@ -154,7 +154,8 @@ class _Watched:
     def look(self, claim: _Claim) -> None:
         self.looks += 1
         if claim.renewals != self.claim.renewals:
-            self.claim, self.since, self.renewed = claim, time.monotonic(), True
+            self.since, self.renewed = time.monotonic(), True
+        self.claim = claim  # the first look may have seen a file that was not yet complete
 
     @property
     def alive(self) -> bool:

@@ -119,7 +119,7 @@ def bind_output(
         check_same(before, now, output)
         check_inputs(before.get("inputs", {}), inputs or {}, output)
     with writing(output):
-        about = {**({"inputs": inputs} if inputs else {}), "versions": versions()}
+        about: dict[str, Any] = {**({"inputs": inputs} if inputs else {}), "versions": versions()}
         write_text(json.dumps({**now, **about}, indent=2) + "\n", path)
     return resumed
 
