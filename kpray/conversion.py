@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from kpray.claims import claimed, sibling
 from kpray.errors import UserError
 from kpray.pretrained import UNILM_SEGMENTS, UNILM_SOURCE, UNILM_TARGET, load_pretrained
 from kpray.storage import whole_folder
@@ -68,7 +69,7 @@ def convert_model(folder: Path, output: Path, case: Case | None = None) -> str:
     weights = _file(folder, WEIGHTS)
     model = _empty_model(folder, config)
     try:
-        with whole_folder(output) as unfinished:
+        with claimed(output, sibling(output)), whole_folder(output) as unfinished:
             if kind == "mbart":
                 about = _write_sentencepiece(folder, unfinished, model.config)
             else:

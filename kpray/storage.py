@@ -316,6 +316,20 @@ def reading_objects(path: ObjectPath) -> Iterator[None]:
         ) from error
 
 
+def modified(path: Location) -> int:
+    """Modification time of a file, in nanoseconds since 1970.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    if isinstance(path, Path):
+        return path.stat().st_mtime_ns
+    info = _info(path)
+    if info is None:
+        raise FileNotFoundError(2, "no such object", path.uri)
+    return int(info.mtime_ns or 0)
+
+
 def reason_of(error: OSError) -> str:
     """The message of the operating system or the store, without the request id."""
     return (error.strerror or str(error)).partition(" (Request ID")[0]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
 from kpray.batch.config import BatchConfig
 from kpray.batch.extract import BatchRun, check_manifest, predict_files
+from kpray.claims import claimed
 from kpray.cluster.job import STATE_FOLDER
 from kpray.cluster.session import ray_session
 from kpray.corpus.limits import Reading
@@ -77,11 +79,13 @@ def predict_data_sets(
     work = [
         (replace(run, output=run.output / data.name), find_sources([data.path])) for run in runs for data in data_sets
     ]
-    for run, sources in work:
-        check_manifest(run, sources)
-    with ray_session(address, runs[0].output if runs else None, [model for run in runs for model in run.models()]):
+    with ExitStack() as owned:
         for run, sources in work:
-            predict_files(run, sources, batch)
+            owned.enter_context(claimed(run.output))
+            check_manifest(run, sources)
+        with ray_session(address, runs[0].output if runs else None, [model for run in runs for model in run.models()]):
+            for run, sources in work:
+                predict_files(run, sources, batch)
 
 
 def evaluate_systems(

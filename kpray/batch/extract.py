@@ -12,6 +12,7 @@ from ray.data import ActorPoolStrategy
 
 from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, Counts, process_chunks
 from kpray.batch.config import BatchConfig
+from kpray.cluster.inputs import identify
 from kpray.cluster.job import STATE_FOLDER, bind_output, writing
 from kpray.cluster.preflight import check_room, node_resources
 from kpray.corpus.limits import Reading
@@ -26,7 +27,7 @@ from kpray.hub import pin_name
 from kpray.predictor import Predictor
 from kpray.registry import KINDS, open_predictor, pin_config
 from kpray.selection import PLAIN, Selection, SelectionOptions
-from kpray.storage import Location, absolute
+from kpray.storage import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,8 @@ class BatchRun:
         return (str(self.config["model"]),) if "model" in self.config else ()
 
     def part(self, source: Source) -> str:
-        """Prefix of the names of a file's parts."""
-        return f"part-{hashlib.sha256(_absolute(source).encode()).hexdigest()[:12]}"
+        """Prefix of the names of a file's parts. The given folder may be renamed."""
+        return f"part-{hashlib.sha256(source.inside.encode()).hexdigest()[:12]}"
 
     def chunks(self, source: Source) -> Iterator[Chunk]:
         """Chunks of a file. Every call yields the same chunks."""
@@ -139,18 +140,13 @@ def check_manifest(run: BatchRun, sources: list[Source]) -> None:
         UserError: the configuration or an input differs, or the folder cannot be written.
     """
     begun = any(run.output.glob("*.parquet"))
-    inputs = {_absolute(source): source.bytes for source in sources}
-    resumed = bind_output(run.output, run.manifest(), begun, inputs)
+    resumed = bind_output(run.output, run.manifest(), begun, identify(sources))
     rejects = run.state / "rejects"
     with writing(run.output):
         rejects.mkdir(parents=True, exist_ok=True)
         if not resumed:
             for leftover in rejects.glob("*.jsonl"):  # another configuration may accept these records
                 leftover.unlink()
-
-
-def _absolute(source: Source) -> str:
-    return absolute(source.path)
 
 
 class _PredictChunk(ChunkActor[BatchRun]):

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from kpray import __version__
+from kpray.cluster.inputs import check_inputs
 from kpray.corpus.limits import Reading
 from kpray.corpus.reading import read_chunks
 from kpray.corpus.sources import Source, find_sources
@@ -88,7 +89,7 @@ def writing(path: Location) -> Iterator[None]:
 
 
 def bind_output(
-    output: Location, values: Mapping[str, Any], begun: bool, inputs: Mapping[str, int] | None = None
+    output: Location, values: Mapping[str, Any], begun: bool, inputs: Mapping[str, Any] | None = None
 ) -> bool:
     """Record the values that an output folder is made with, or check that an earlier run recorded the same values.
 
@@ -99,33 +100,26 @@ def bind_output(
         output: the output folder. It is created.
         values: values that must not change between runs, as JSON values.
         begun: whether the folder already contains output.
-        inputs: size in bytes of each input file, by name. Later runs may add files and leave files out.
+        inputs: identities of the input files (`kpray.cluster.inputs.identify`). Later runs may add files.
 
     Returns:
         Whether the folder contains output of an earlier run with these values.
 
     Raises:
-        UserError: a value or the size of an input differs (the error names the first one), or the folder cannot be
-            written.
+        UserError: a value differs, an input has changed or is missing (the error names the first one), or the folder
+            cannot be written.
     """
     path = output / STATE_FOLDER / "manifest.json"
     with writing(output):
         (output / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
     now = json.loads(json.dumps({"kpray": __version__, **values}))
-    known = dict(inputs or {})
     resumed = begun and path.exists()
     if resumed:
         before = json.loads(path.read_text(encoding="utf-8"))
         check_same(before, now, output)
-        for name, size in before.get("inputs", {}).items():
-            if known.setdefault(name, size) != size:
-                raise UserError(
-                    f"the input has changed since this output was started ({size} bytes then, {known[name]} now)",
-                    where=name,
-                    fix="give another --output",
-                )
+        check_inputs(before.get("inputs", {}), inputs or {}, output)
     with writing(output):
-        about = {**({"inputs": known} if known else {}), "versions": versions()}
+        about: dict[str, Any] = {**({"inputs": inputs} if inputs else {}), "versions": versions()}
         write_text(json.dumps({**now, **about}, indent=2) + "\n", path)
     return resumed
 

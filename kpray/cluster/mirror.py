@@ -8,7 +8,6 @@ deleted from the storage last.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -17,8 +16,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kpray.claims import claimed
 from kpray.cluster.job import writing
-from kpray.errors import UserError
 from kpray.log import say
 from kpray.storage import ObjectPath, cache_folder, copy_folder, location, reading_objects, reason_of
 
@@ -39,37 +38,33 @@ def working_folder(output: str) -> Path:
 
 @contextmanager
 def mirrored(output: str, dry_run: bool = False) -> Iterator[None]:
-    """Mirror the working folder to the output folder in object storage while the block runs.
+    """Own the output folder of a job while the block runs, and mirror the working folder to it if it is in a store.
 
     The contents of the storage are downloaded first, so that a job can resume on any machine. The working folder is
-    removed at the end. Nothing happens for a local output folder.
+    removed at the end. A local output folder is its own working folder, and nothing is copied.
 
     Args:
         output: output folder of the job.
         dry_run: do nothing.
 
     Raises:
-        UserError: the storage cannot be read or written, or another job on this machine writes to the same output. If
-            the upload at the end fails, the working folder is kept.
+        UserError: the output cannot be read or written, or another job writes to it. If the upload at the end fails,
+            the working folder is kept.
     """
     target = location(output)
-    if isinstance(target, Path) or dry_run:
+    if dry_run:
         yield
         return
+    if isinstance(target, Path):
+        with claimed(target.resolve()):
+            yield
+        return
     folder = working_folder(output)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError("another job is writing there", where=output, fix="wait for it, or stop it") from error
+    with claimed(target):  # it also shows now, rather than after hours of work, that the storage can be written
         shutil.rmtree(folder, ignore_errors=True)  # left by a killed job; the storage may be newer
-        folder.mkdir()
+        folder.mkdir(parents=True)
         with reading_objects(target):
             copy_folder(target, folder)
-        with writing(target):  # fail now rather than after hours of work
-            (target / ".writable").write_text("kpray")
-            (target / ".writable").unlink()
         mirror = _Mirror(folder, target)
         mirror.start()
         try:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kpray import __version__
+from kpray.claims import claimed, sibling
 from kpray.cluster.job import writing
 from kpray.corpus.writing import write_text
 
@@ -54,7 +55,7 @@ class StepCache:
         self.folder = folder
 
     def do(self, name: str, inputs: Mapping[str, Any], work: Callable[[Path], Mapping[str, Any]]) -> Step:
-        """Run a step, or return it if it is already finished.
+        """Run a step, or return it if it is already finished. If another run is working on it, wait for that run.
 
         Args:
             name: name of the step, part of the folder's name.
@@ -67,7 +68,11 @@ class StepCache:
         """
         if found := self.find(name, inputs):
             return found
-        return self.finish(name, inputs, work(self.begin(name, inputs)))
+        folder = self.folder_of(name, step_key(name, inputs))
+        with claimed(folder, sibling(folder), wait=True):
+            if found := self.find(name, inputs):  # another run has finished it meanwhile
+                return found
+            return self.finish(name, inputs, work(self.begin(name, inputs)))
 
     def find(self, name: str, inputs: Mapping[str, Any]) -> Step | None:
         """Return a finished step; None if it is not finished."""

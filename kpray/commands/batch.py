@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from kpray.batch.config import BatchConfig
+from kpray.claims import claimed
 from kpray.cluster.job import JobSettings, describe_sources, print_plan, write_configuration
 from kpray.corpus.files import say_encodings
 from kpray.corpus.ids import count_repeated_ids, say_repeated_ids
@@ -62,16 +63,19 @@ def main(arguments: Sequence[str], prog: str) -> int:
         return 0
     with Activity("loading the libraries"):
         from kpray.batch.extract import BatchRun, check_manifest, predict_files
+        from kpray.cluster.inputs import check_apart
         from kpray.cluster.session import ray_session
 
     output, config = location(job.output), section_of(job.predictor, job)
+    check_apart(job.input, output)
     reading, selection = job.reading(keep=job.keep, gold=False), SelectionOptions.of(job)
     run = BatchRun.pinned(output, job.predictor, config, job.top, reading, job.batch, selection, job.split)
-    check_manifest(run, sources)
-    say_encodings(sources, run.reading)
-    write_configuration(job, output)
-    with ray_session(job.address, run.output, run.models()):
-        counts = predict_files(run, sources, job.batch)
-    say_repeated_ids(count_repeated_ids(run.output), "columns of the output")
+    with claimed(run.output):
+        check_manifest(run, sources)
+        say_encodings(sources, run.reading)
+        write_configuration(job, output)
+        with ray_session(job.address, run.output, run.models()):
+            counts = predict_files(run, sources, job.batch)
+        say_repeated_ids(count_repeated_ids(run.output), "columns of the output")
     print_result(f"{counts.written:,} documents written to {output}, {counts.rejected:,} rejected ({REJECTS_FILE})")
     return 0

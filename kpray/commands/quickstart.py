@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from kpray.claims import claimed
 from kpray.cluster.job import (
     JobSettings,
     describe_sources,
@@ -73,6 +74,11 @@ def main(arguments: Sequence[str], prog: str) -> int:
     if job.dry_run:
         print_plan(job, describe_sources(find_sources([str(corpus)]), Reading()))
         return 0
+    with claimed(job.output):
+        return _run(job, corpus, started)
+
+
+def _run(job: QuickstartCommand, corpus: Path, started: float) -> int:
     write_configuration(job, job.output)
     records = quickstart_records()
     tables: dict[str, Rows] = {}

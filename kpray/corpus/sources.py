@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kpray.errors import UserError
 from kpray.storage import ObjectPath, file_sizes, is_object, location, reading_objects
@@ -44,12 +45,14 @@ class Source:
         name: name shown to the user: the given path, or the given folder, "/" and the path inside it.
         format: one of the values of `FORMATS`, or "unknown".
         bytes: size of the file in bytes.
+        inside: path inside the given folder, or the name of the given file; unique among the files of a job.
     """
 
     path: str
     name: str
     format: str
     bytes: int
+    inside: str = ""
 
 
 def find_sources(paths: Sequence[str]) -> list[Source]:
@@ -63,16 +66,18 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
             twice.
     """
     sources: list[Source] = []
+    starts: list[int] = []
     for path in paths:
+        starts.append(len(sources))
         if is_object(path):
             sources += _objects(path)
         elif os.path.isdir(path):
-            found = [_source(file, name) for file, name in _walk(path)]
+            found = [_source(file, name, name.removeprefix(f"{path.rstrip('/')}/")) for file, name in _walk(path)]
             if all(source.format == UNKNOWN for source in found):
                 raise UserError("the folder has no file of a known type", where=path, fix=_KNOWN_TYPES)
             sources += found
         else:
-            source = _source(path, path)
+            source = _source(path, path, os.path.basename(os.path.realpath(path)))
             if source.format == UNKNOWN:
                 raise UserError(unknown_type(path), where=path, fix=_KNOWN_TYPES)
             sources.append(source)
@@ -83,7 +88,25 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
                 f"the file is given twice, also as {names[source.path]}", where=source.name, fix="give each file once"
             )
         names[source.path] = source.name
-    return sources
+    return _unique(sources, starts)
+
+
+def _unique(sources: list[Source], starts: Sequence[int]) -> list[Source]:
+    """Make the attributes `inside` unique: the third given path changes `a.jsonl` to `3:a.jsonl` if there is another.
+
+    Args:
+        sources: the files, in the order of the given paths.
+        starts: index of the first file of each given path.
+    """
+    found: set[str] = set()
+    unique = []
+    for index, source in enumerate(sources):
+        inside = source.inside
+        if inside in found:
+            inside = f"{bisect_right(starts, index)}:{inside}"
+        found.add(inside)
+        unique.append(replace(source, inside=inside))
+    return unique
 
 
 def _objects(uri: str) -> list[Source]:
@@ -100,7 +123,16 @@ def _objects(uri: str) -> list[Source]:
                 for file, size in file_sizes(path)
                 if not any(part.startswith((".", "_")) for part in str(file)[begin:].split("/"))
             ]
-    sources = [Source(str(file), str(file), FORMATS.get(_suffix(str(file)), UNKNOWN), size) for file, size in files]
+    sources = [
+        Source(
+            path=str(file),
+            name=str(file),
+            format=FORMATS.get(_suffix(str(file)), UNKNOWN),
+            bytes=size,
+            inside=str(file).removeprefix(f"{path}/") if file != path else file.name,
+        )
+        for file, size in files
+    ]
     if not sources:
         raise UserError("no such file or folder", where=uri, fix=_KNOWN_TYPES)
     if all(source.format == UNKNOWN for source in sources):
@@ -157,7 +189,7 @@ def _walk(folder: str) -> Iterator[tuple[str, str]]:
         yield os.path.join(folder, inside), f"{prefix}/{inside}"
 
 
-def _source(path: str, name: str) -> Source:
+def _source(path: str, name: str, inside: str) -> Source:
     if not os.path.exists(path):
         raise UserError("no such file or folder", where=name, fix=_KNOWN_TYPES)
     if not os.path.isfile(path):
@@ -168,6 +200,7 @@ def _source(path: str, name: str) -> Source:
         name=os.fsencode(name).decode("utf-8", "backslashreplace"),
         format=FORMATS.get(_suffix(path), UNKNOWN),
         bytes=os.path.getsize(path),
+        inside=os.fsencode(inside).decode("utf-8", "backslashreplace"),
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from kpray.claims import claimed, sibling
 from kpray.corpus.limits import Reading
 from kpray.corpus.records import Reject, read_records
 from kpray.corpus.writing import write_rejects, write_text
@@ -128,15 +129,16 @@ def build_store(paths: Sequence[str], folder: Path, reading: Reading | None = No
         reading: how records are read. None: the defaults.
 
     Raises:
-        UserError: a path cannot be read, the folder is not empty, two records have the same language and id, or no
-            record can be read.
+        UserError: a path cannot be read, the folder is not empty, another process builds it, two records have the
+            same language and id, or no record can be read.
     """
     folder = Path(os.path.abspath(folder))
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UserError("the folder is not empty", where=str(folder), fix="give another folder, or remove this one")
-    items = read_records(paths, reading)
-    with whole_folder(folder) as unfinished:
-        _write(items, unfinished, paths)
+    with claimed(folder, sibling(folder)):
+        if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            raise UserError("the folder is not empty", where=str(folder), fix="give another folder, or remove this one")
+        items = read_records(paths, reading)
+        with whole_folder(folder) as unfinished:
+            _write(items, unfinished, paths)
     return PassageStore(folder)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kpray.claims import claimed
 from kpray.cluster.mirror import mirrored, working_folder
 from kpray.errors import UserError
 from kpray.storage import ObjectPath, location
@@ -32,7 +34,8 @@ def stored(output: str) -> dict[str, str]:
     """Files in the storage: name in the folder -> contents."""
     folder = location(output)
     assert isinstance(folder, ObjectPath)
-    return {str(file).removeprefix(f"{folder}/"): file.read_text() for file in folder.rglob("*")}
+    files = {str(file).removeprefix(f"{folder}/"): file for file in folder.rglob("*")}
+    return {name: file.read_text() for name, file in files.items() if ".owner/" not in name}  # without the job's claim
 
 
 def write(folder: Path, name: str, text: str, seconds: int) -> None:
@@ -89,7 +92,7 @@ def test_files_are_uploaded_in_the_order_of_their_writing(output: str, monkeypat
         for second, name in enumerate(["z", "manifest", "b"]):
             write(folder, name, "", 10 + second)
         (folder / "step-1").unlink()
-    events = [name for name in events if ".writable" not in name]
+    events = [name for name in events if not name.endswith((".owner", ".renewals"))]  # the jobs' claims
     assert events == ["step-1", "z", "manifest", "b", "-step-1"]
 
 
@@ -115,6 +118,25 @@ def test_the_storage_replaces_what_a_killed_job_left_on_this_machine(output: str
 def test_two_jobs_with_the_same_output(output: str) -> None:
     with mirrored(output), pytest.raises(UserError, match="another job is writing there"), mirrored(output):
         pass
+    assert list(ObjectPath(output).rglob("*")) == []
+
+
+def test_a_job_of_another_machine(output: str) -> None:
+    with claimed(ObjectPath(output)):  # the other machine has a work folder of its own
+        with pytest.raises(UserError, match=rf"^{output}: another job is writing there: process \d+ on "):
+            mirrored(output).__enter__()
+        assert not working_folder(output).exists()
+
+
+def test_an_abandoned_claim_in_the_storage(output: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kpray.claims.SECONDS_WITHOUT_RENEWAL", 1.0)
+    claims = ObjectPath(output) / "_kpray/.owner"
+    owner = {"host": "other", "machine": "other", "process": 1, "started": "1", "since": "2026-01-01"}
+    (claims / "0.owner").write_text(json.dumps(owner))
+    (claims / "0.renewals").write_text("7")
+    with mirrored(output):
+        assert not (claims / "0.owner").exists()
+    assert list(ObjectPath(output).rglob("*")) == []
 
 
 def test_storage_that_cannot_be_written() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kpray.cluster.inputs import check_inputs, identify
 from kpray.corpus.limits import Reading
 from kpray.corpus.reading import read_chunks
 from kpray.corpus.sources import find_sources
@@ -32,6 +33,16 @@ def folder(request: pytest.FixtureRequest) -> ObjectPath:
     found = location(f"s3://bucket/{request.node.name}/")
     assert isinstance(found, ObjectPath)
     return found
+
+
+def test_identity_of_input_files(folder: ObjectPath) -> None:
+    write_text("a" * 100, folder / "deep" / "a.txt")
+    before = identify(find_sources([str(folder)]))
+    assert list(before) == ["deep/a.txt"]
+    assert (before["deep/a.txt"]["bytes"], before["deep/a.txt"]["modified"] > 0) == (100, True)
+    write_text("a" * 99 + "b", folder / "deep" / "a.txt")
+    with pytest.raises(UserError, match=r"^deep/a.txt: the input has changed"):
+        check_inputs(before, identify(find_sources([str(folder)])), folder)
 
 
 def test_a_file(folder: ObjectPath) -> None:

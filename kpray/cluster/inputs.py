@@ -1,0 +1,94 @@
+"""Recognises the input files of an output folder: nothing is predicted from a changed file or twice from a renamed one.
+
+A file is known by its path inside the given folder, so that the folder itself may be renamed or moved. Its identity is
+its size, its modification time, and a checksum of blocks of 64 KiB: the first, the last, and others in between, at most
+16. The blocks of a file of up to 1 MiB are the whole file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from kpray.corpus.sources import Source
+from kpray.errors import UserError
+from kpray.storage import Location, location, modified, reason_of
+
+_BLOCK, _BLOCKS = 1 << 16, 16
+_CONCURRENT_READS = 32  # an object store needs about 20 ms per read
+_FIX = "give another --output, or the input as it was"
+
+
+def identify(sources: Sequence[Source]) -> dict[str, dict[str, Any]]:
+    """Identity of each file, by its path inside the given folder: `bytes`, `modified` (in ns) and `sha256`.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    with ThreadPoolExecutor(_CONCURRENT_READS) as readers:
+        return dict(zip((source.inside for source in sources), readers.map(_identity, sources), strict=True))
+
+
+def check_inputs(before: Mapping[str, Any], now: Mapping[str, Any], folder: Location) -> None:
+    """Check that the files of earlier runs are still given, unchanged. Others may be added.
+
+    Args:
+        before: identities in the manifest.
+        now: identities of this run's files.
+        folder: the output folder, for the error message.
+
+    Raises:
+        UserError: a file is missing or has changed. The error names the first one.
+    """
+    for name, old in before.items():
+        new = now.get(name)
+        if new is None:
+            raise UserError(f"holds output of the input {name}, which is not given now", where=str(folder), fix=_FIX)
+        if (old["bytes"], old["sha256"]) != (new["bytes"], new["sha256"]):
+            raise UserError("the input has changed since this output was started", where=name, fix=_FIX)
+        if old["modified"] != new["modified"] and new["bytes"] > _BLOCK * _BLOCKS:
+            raise UserError(
+                "the input may have changed since this output was started: its modification time has",
+                where=name,
+                fix=_FIX,
+            )
+
+
+def check_apart(inputs: Iterable[str], output: Location) -> None:
+    """Check that no input contains the output and that the output contains no input.
+
+    Raises:
+        UserError: one does. The job would read its own output, or write among its inputs.
+    """
+    there = _parts(output)
+    for name in inputs:
+        here = _parts(location(name))
+        shared = min(len(here), len(there))
+        if here[:shared] == there[:shared]:
+            inner, outer = (output, name) if len(here) <= len(there) else (name, output)
+            what = f"the input and the output must not contain each other, but this is inside {outer}"
+            raise UserError(what, where=str(inner), fix="give another --output")
+
+
+def _parts(path: Location) -> tuple[str, ...]:
+    return path.resolve().parts if isinstance(path, Path) else tuple(path.uri.split("/"))
+
+
+def _identity(source: Source) -> dict[str, Any]:
+    path = location(source.path)
+    digest = hashlib.sha256()
+    last = max(source.bytes - _BLOCK, 0)
+    count = min(-(-source.bytes // _BLOCK), _BLOCKS)
+    try:
+        with path.open("rb") as file:
+            for index in range(count):
+                file.seek(last * index // max(count - 1, 1))
+                digest.update(file.read(_BLOCK))
+        return {"bytes": source.bytes, "modified": modified(path), "sha256": digest.hexdigest()}
+    except OSError as error:
+        raise UserError(
+            f"cannot be read: {reason_of(error)}", where=source.name, fix="check its permissions"
+        ) from error
