@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kpray.corpus.fields import column_names, text_columns
 from kpray.corpus.items import Item, Items, Raw, Unreadable, lost_rest, too_large
 from kpray.corpus.limits import Reading
 from kpray.errors import RejectedDocument
+from kpray.failures import all_or_each
 from kpray.storage import parquet_file
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def read_parquet(file: BinaryIO, reading: Reading) -> Items:
     import pyarrow as pa
 
     size = file.seek(0, io.SEEK_END)
-    row = 0
+    row, name = 0, str(getattr(file, "name", "Parquet"))
     try:
         parquet = parquet_file(file)
         total = parquet.metadata.num_rows
@@ -157,7 +158,7 @@ def read_parquet(file: BinaryIO, reading: Reading) -> Items:
             batches = parquet.iter_batches(_PARQUET_BATCH_ROWS, [group], columns=columns, use_threads=False)
             for batch in batches:
                 names = [name or "" for name in column_names(batch.schema.names, reading)]
-                for raw in _batch_rows(batch.rename_columns(names)):
+                for raw in _batch_rows(batch.rename_columns(names), name, row + 1):
                     row += 1
                     fits = not isinstance(raw, dict) or _characters(raw) <= reading.limits.max_record_bytes
                     item = Item(row, raw if fits else too_large("the row", reading.limits.max_record_bytes))
@@ -170,20 +171,18 @@ def read_parquet(file: BinaryIO, reading: Reading) -> Items:
         yield Item(row + 1, lost_rest(error)), size
 
 
-def _batch_rows(batch: pyarrow.RecordBatch) -> list[Raw]:
-    try:
-        rows: list[Raw] = batch.to_pylist()
-        return rows
-    except UnicodeDecodeError:  # in at least one row: decode row by row
-        return [_batch_row(batch.slice(index, 1)) for index in range(batch.num_rows)]
+def _batch_rows(batch: pyarrow.RecordBatch, name: str, first: int) -> list[Raw]:
+    """The rows of a batch. A row that cannot be converted, such as one with a date after the year 9999, is rejected."""
 
+    def rows(indices: Sequence[int]) -> list[Raw]:
+        try:
+            found: list[Raw] = batch.slice(indices[0], len(indices)).to_pylist()
+        except UnicodeDecodeError as error:
+            raise RejectedDocument("not UTF-8") from error
+        return found
 
-def _batch_row(one: pyarrow.RecordBatch) -> Raw:
-    try:
-        row: dict[str, Any] = one.to_pylist()[0]
-        return row
-    except UnicodeDecodeError:
-        return Unreadable("not UTF-8")
+    results = all_or_each(rows, range(batch.num_rows), [f"{name}:{first + index}" for index in range(batch.num_rows)])
+    return [Unreadable(row.reason) if isinstance(row, RejectedDocument) else row for row in results]
 
 
 def _characters(row: dict[str, Any]) -> int:
