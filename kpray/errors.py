@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from kpray.escapes import escape_controls
+
 
 class UserError(Exception):
     """A mistake of the user, shown as one line without a traceback; the exit code is 2.
@@ -26,9 +28,9 @@ class UserError(Exception):
         return partial(type(self), where=self.where, fix=self.fix), (self.what,)
 
     def __str__(self) -> str:
-        where = f"{self.where}: " if self.where else ""
+        where = f"{escape_controls(self.where)}: " if self.where else ""
         fix = f" ({self.fix})" if self.fix else ""
-        return f"{where}{self.what}{fix}".replace("\n", " ")
+        return escape_controls(f"{where}{self.what}{fix}".replace("\n", " "))
 
 
 # Extra of the package -> modules that it installs.

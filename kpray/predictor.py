@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeAli
 
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
+from kpray.failures import all_or_each, rejecting_failures
 from kpray.hub import PREDICTOR_FILE as PREDICTOR_FILE
 
 if TYPE_CHECKING:
@@ -99,6 +100,18 @@ class Predictor(ABC, Generic[Prepared]):
     @abstractmethod
     def predict_prepared(self, prepared: Sequence[Prepared], top: int) -> list[Explanation]:
         """Rank the keyphrases of each prepared document; return at most `top` for each, in the order of `prepared`."""
+
+    def predict_each(
+        self, prepared: Sequence[Prepared], top: int, names: Sequence[str]
+    ) -> list[Explanation | RejectedDocument]:
+        """Like `predict_prepared`, but a document that makes it fail is rejected, and the others are predicted.
+
+        Args:
+            prepared: the prepared documents.
+            top: maximum number of keyphrases for one document.
+            names: name of each document for the log.
+        """
+        return all_or_each(lambda several: self.predict_prepared(several, top), prepared, names)
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -236,17 +249,24 @@ class Predictor(ABC, Generic[Prepared]):
     ) -> list[Explanation | RejectedDocument]:
         """The explanation of each document, or why there is none."""
         prepared: list[Prepared] = []
+        ids: list[str] = []
         results: list[Explanation | RejectedDocument | None] = []  # None: is predicted below
         for document in documents:
             if isinstance(document, RejectedDocument):
                 results.append(document)
                 continue
             try:
-                prepared.append(self.prepare(document))
+                with rejecting_failures(f"document {document.id}"):
+                    prepared.append(self.prepare(document))
+                ids.append(document.id)
                 results.append(None)
             except RejectedDocument as error:
-                results.append(RejectedDocument(error.reason, document.id))
-        explanations = iter(self.predict_prepared(prepared, top))
+                results.append(type(error)(error.reason, document.id))
+        predicted = self.predict_each(prepared, top, [f"document {id}" for id in ids])
+        explanations = iter(
+            type(each)(each.reason, id) if isinstance(each, RejectedDocument) else each
+            for each, id in zip(predicted, ids, strict=True)
+        )
         return [next(explanations) if result is None else result for result in results]
 
     def push_to_hub(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from kpray import __version__
+from kpray import __version__, failures
+from kpray.document import Document
 from kpray.pretrained import MINILM, find_model
+from kpray.samrank.predictor import SAMRank
 from tests.commands import RunHere
 from tests.samrank.tiny_models import save_bert
 
@@ -311,3 +314,27 @@ def test_help_and_version(arguments: tuple[str, ...], start: str, kpray: RunHere
     ended = kpray(*arguments)
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith(start)
+
+
+def test_document_that_fails_unexpectedly_is_rejected(extract: RunHere, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare = SAMRank.prepare
+
+    def fail(self: SAMRank, document: Document) -> Any:
+        if "Poison" in document.text:
+            raise KeyError("poison")
+        return prepare(self, document)
+
+    monkeypatch.setattr(failures, "_logged", set())
+    monkeypatch.setattr(SAMRank, "prepare", fail)
+    hostile = write("in/\x1b[2Jp.txt", "Poison.")
+    write("in/a.txt", GRAPHS)
+    os.mkfifo("in/pipe.txt")
+    ended = extract("in", "--format", "json")
+    assert ended.code == 0
+    assert [document["id"] for document in ended.documents] == ["in/a.txt"]
+    assert "\x1b" not in ended.err
+    shown = hostile.replace("\x1b", "\\x1b")
+    assert f"{shown}:1: internal error: KeyError; this is a bug, please report it" in ended.err
+    assert f"rejected {shown}:1: internal error: KeyError\n" in ended.err
+    assert "rejected in/pipe.txt:1: a pipe, not a file\n" in ended.err
+    assert ended.err.count("Traceback") == 1

@@ -31,6 +31,8 @@ from kpray.corpus.records import Reject
 from kpray.corpus.sources import Source
 from kpray.corpus.writing import REJECTS_FILE, write_rejects
 from kpray.errors import UserError
+from kpray.failures import FailureLimit, holding_logs
+from kpray.log import say
 from kpray.report.progress import Progress
 from kpray.storage import Location, reason_of, whole_file
 
@@ -173,7 +175,13 @@ def process_parts(
     if not left:
         return
     rows = [
-        {"part": name, "chunk": pickle.dumps(work) if name in set(left) else b"", "bytes": documents, "error": ""}
+        {
+            "part": name,
+            "chunk": pickle.dumps(work) if name in set(left) else b"",
+            "bytes": documents,
+            "error": "",
+            "logs": "",
+        }
         for name, (work, documents) in zip(names, parts, strict=True)
     ]
     with _one_chunk_per_block():
@@ -221,6 +229,8 @@ def _consume(results: Iterable[pa.Table], activity: str, size: int) -> Counts:
     with Progress(activity, total=size) as progress:
         for table in results:
             for row in table.to_pylist():
+                if row["logs"]:
+                    say("error", row["logs"])
                 if row["error"]:
                     raise UserError(row["error"])
                 written += row["written"]
@@ -239,12 +249,18 @@ def read_source(table: pa.Table, run: ChunkRun) -> Iterator[pa.Table]:
     source: Source = pickle.loads(table["source"][0].as_py())  # this job pickled it, not the user
     start = run.part(source)
     try:
-        for chunk in run.chunks(source):
+        chunks = run.chunks(source)
+        while True:
+            with holding_logs() as logs:
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
             part = f"{start}-{chunk.index:06d}"
             finished = (run.output / f"{part}.parquet").exists()
-            yield _row(part=part, chunk=b"" if finished else pickle.dumps(chunk), bytes=chunk.bytes, error="")
+            contents = b"" if finished else pickle.dumps(chunk)
+            yield _row(part=part, chunk=contents, bytes=chunk.bytes, error="", logs="\n".join(logs))
     except UserError as error:
-        yield _row(part="", chunk=b"", bytes=0, error=str(error))
+        yield _row(part="", chunk=b"", bytes=0, error=str(error), logs="")
 
 
 class ChunkActor(ABC, Generic[Run]):
@@ -258,6 +274,7 @@ class ChunkActor(ABC, Generic[Run]):
         self.run = run
         torch.set_num_threads(1)  # each actor has one core
         self.error = ""
+        self._limit = FailureLimit()
         try:
             self.open()
         except UserError as error:
@@ -274,8 +291,18 @@ class ChunkActor(ABC, Generic[Run]):
         The part must be written last, because its existence marks the chunk as finished.
         """
 
-    def write_rejects(self, rejects: Sequence[Reject], part: str) -> None:
-        """Write the rejects of a chunk to a file. A chunk without rejects has no such file."""
+    def write_rejects(self, rejects: Sequence[Reject], part: str, *, records: int) -> None:
+        """Write the rejects of a chunk to a file. A chunk without rejects has no such file.
+
+        Args:
+            rejects: the rejects.
+            part: name of the part.
+            records: number of records of the chunk, with the rejected ones.
+
+        Raises:
+            UserError: too many of the records of this process failed unexpectedly. The chunk stays unfinished.
+        """
+        self._limit.count(records, (reject.reason for reject in rejects))
         if rejects:
             write_rejects(rejects, self._rejects(part))
 
@@ -286,10 +313,12 @@ class ChunkActor(ABC, Generic[Run]):
         """Process a chunk unless it is finished, and return its counts or its error as a row."""
         row = table.to_pylist()[0]
         error, written, rejected, new = row["error"] or self.error, 0, 0, bool(row["chunk"])
+        logs = [row["logs"]] if row["logs"] else []
         if not error:
             try:
                 if new:
-                    self.process(pickle.loads(row["chunk"]), row["part"])
+                    with holding_logs(logs):
+                        self.process(pickle.loads(row["chunk"]), row["part"])
                 with (self.run.output / f"{row['part']}.parquet").open("rb") as file:
                     written = pq.read_metadata(file).num_rows
                 rejected = _line_count(self._rejects(row["part"]))
@@ -297,7 +326,7 @@ class ChunkActor(ABC, Generic[Run]):
                 error = str(mistake)
             except OSError as failure:
                 error = str(UserError(f"cannot write: {reason_of(failure)}", where=str(self.run.output)))
-        return _row(written=written, rejected=rejected, bytes=row["bytes"], new=new, error=error)
+        return _row(written=written, rejected=rejected, bytes=row["bytes"], new=new, error=error, logs="\n".join(logs))
 
 
 def merge_rejects(run: ChunkRun) -> None:

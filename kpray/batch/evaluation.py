@@ -77,7 +77,9 @@ def predict_data_sets(
         UserError: as in `check_manifest` (before the work starts) and `predict_files`.
     """
     work = [
-        (replace(run, output=run.output / data.name), find_sources([data.path])) for run in runs for data in data_sets
+        (replace(run, output=run.output / data.name), find_sources([data.path], follow_links=run.reading.follow_links))
+        for run in runs
+        for data in data_sets
     ]
     with ExitStack() as owned:
         for run, sources in work:

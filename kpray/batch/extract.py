@@ -23,8 +23,9 @@ from kpray.corpus.units import Split, split_record
 from kpray.corpus.writing import write_predictions
 from kpray.document import Keyphrase, Record
 from kpray.errors import RejectedDocument
+from kpray.failures import rejecting_failures
 from kpray.hub import pin_name
-from kpray.predictor import Predictor
+from kpray.predictor import Explanation, Predictor
 from kpray.registry import KINDS, open_predictor, pin_config
 from kpray.selection import PLAIN, Selection, SelectionOptions
 from kpray.storage import Location
@@ -160,24 +161,39 @@ class _PredictChunk(ChunkActor[BatchRun]):
 
     def process(self, chunk: Chunk, part: str) -> None:
         records: list[Record] = []
+        owners: list[int] = []  # for each unit, the index of its record
+        units: list[Record] = []  # what gets keyphrases: whole records, or their sentences or sections
         prepared, rejects = [], []
         for parsed in parse_chunk(chunk, self.run.reading):
             if isinstance(parsed, Reject):
                 rejects.append(parsed)
                 continue
             try:
-                units = split_record(parsed, self.run.split)
-                ready = [self.predictor.prepare(unit.document) for unit in units]  # it never sees the gold keyphrases
+                with rejecting_failures(f"{parsed.source}:{parsed.line}"):
+                    parts = split_record(parsed, self.run.split)
+                    ready = [self.predictor.prepare(each.document) for each in parts]  # it never sees the gold
             except RejectedDocument as error:
                 rejects.append(Reject(parsed.source, parsed.line, error.reason))
             else:
-                records += units
+                owners += [len(records)] * len(parts)
+                records.append(parsed)
+                units += parts
                 prepared += ready
-        explanations = self.predictor.predict_prepared(prepared, self.run.top)
-        rows: list[tuple[str, str, list[Keyphrase]]] = [
-            (record.document.id, record.document.lang, explanation.keyphrases)
-            for record, explanation in zip(records, explanations, strict=True)
-        ]
-        self.write_rejects(rejects, part)
+        names = [f"{records[owner].source}:{records[owner].line}" for owner in owners]
+        predicted = self.predictor.predict_each(prepared, self.run.top, names)
+        # A record is rejected as a whole, even if only one of its units fails.
+        failed: dict[int, str] = {}
+        for owner, each in zip(owners, predicted, strict=True):
+            if isinstance(each, RejectedDocument):
+                failed.setdefault(owner, each.reason)
+        rejects += [Reject(records[owner].source, records[owner].line, reason) for owner, reason in failed.items()]
+        rejects.sort(key=lambda reject: reject.line)
+        rows: list[tuple[str, str, list[Keyphrase]]] = []
+        written: list[Record] = []
+        for unit, owner, each in zip(units, owners, predicted, strict=True):
+            if owner not in failed and isinstance(each, Explanation):
+                rows.append((unit.document.id, unit.document.lang, each.keyphrases))
+                written.append(unit)
+        self.write_rejects(rejects, part, records=len(rejects) + len(records) - len(failed))
         path, described = self.run.output / f"{part}.parquet", self.predictor.describe()
-        write_predictions(rows, path, described, records=records, metadata=bool(self.run.reading.keep))
+        write_predictions(rows, path, described, records=written, metadata=bool(self.run.reading.keep))

@@ -78,6 +78,8 @@ def _parts(path: Location) -> tuple[str, ...]:
 
 
 def _identity(source: Source) -> dict[str, Any]:
+    if source.problem:  # it is not read: opening a pipe would wait forever
+        return {"bytes": 0, "modified": 0, "sha256": ""}
     path = location(source.path)
     digest = hashlib.sha256()
     last = max(source.bytes - _BLOCK, 0)

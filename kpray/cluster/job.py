@@ -53,7 +53,8 @@ def print_plan(job: JobSettings, data: str) -> None:
 
 def describe_inputs(inputs: Mapping[str, Sequence[str]], reading: Reading) -> str:
     """One line for each given input: its name, and the counts of `describe_sources`."""
-    lines = [f"{name} {describe_sources(find_sources(paths), reading)}" for name, paths in inputs.items() if paths]
+    found = {name: find_sources(paths, follow_links=reading.follow_links) for name, paths in inputs.items() if paths}
+    lines = [f"{name} {describe_sources(sources, reading)}" for name, sources in found.items()]
     return "\n#       ".join(lines)
 
 

@@ -57,7 +57,7 @@ class BatchCommand(PredictionSettings, SelectionOptions, JobSettings):
 def main(arguments: Sequence[str], prog: str) -> int:
     """Run the command."""
     job = parse_settings(BatchCommand, arguments, prog=prog, description=DESCRIPTION, usual=USUAL, examples=EXAMPLES)
-    sources = find_sources(job.input)
+    sources = find_sources(job.input, follow_links=job.follow_links)
     if job.dry_run:
         print_plan(job, describe_sources(sources, job.reading()))
         return 0

@@ -88,7 +88,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
     if job.predictions and (chosen := selection.model_dump(exclude_defaults=True)):
         name = next(iter(chosen))
         raise UserError(f"{name} has no effect on --predictions", fix=f"give it with --predictor, or remove {name}")
-    sources = find_sources(job.input)
+    sources = find_sources(job.input, follow_links=job.follow_links)
     if job.dry_run:
         print_plan(job, describe_sources(sources, job.reading()))
         return 0

@@ -17,6 +17,8 @@ from kpray.corpus.records import Reject, read_records
 from kpray.corpus.units import Split, split_record
 from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
+from kpray.escapes import escape_controls
+from kpray.failures import FailureLimit, rejecting_failures
 from kpray.log import say
 from kpray.predictor import Explanation
 from kpray.printing import Printer, write_file
@@ -80,12 +82,15 @@ def main(arguments: Sequence[str], prog: str) -> int:
     selected = json.dumps(predictor.selection.describe()) if predictor.selection.describe() else ""
     version = predictor_version(settings.predictor, pinned, selected)
     rejects: list[Reject] = []
+    limit = FailureLimit()
     ids: Counter[str] = Counter()
 
     def reject(source: str, line: int, reason: str) -> None:
         rejects.append(Reject(source, line, reason))
         if settings.rejects is None:
-            say("rejected", f"rejected {source}:{line}: {reason}", source=source, line=line, reason=reason)
+            text = escape_controls(f"rejected {source}:{line}: {reason}")
+            say("rejected", text, source=source, line=line, reason=reason)
+        limit.count(1, [reason])
 
     def documents() -> Iterator[tuple[Record, object]]:
         for record in records:
@@ -93,8 +98,9 @@ def main(arguments: Sequence[str], prog: str) -> int:
                 reject(record.source, record.line, record.reason)
                 continue
             try:
-                units = split_record(record, settings.split)
-                prepared = [predictor.prepare(unit.document) for unit in units]
+                with rejecting_failures(f"{record.source}:{record.line}"):
+                    units = split_record(record, settings.split)
+                    prepared = [predictor.prepare(unit.document) for unit in units]
             except RejectedDocument as error:
                 reject(record.source, record.line, error.reason)
             else:
@@ -104,8 +110,15 @@ def main(arguments: Sequence[str], prog: str) -> int:
     with Printer(settings.format, predictor.describe(), page, version) as printer:
         waiting = documents()
         while batch := list(islice(waiting, _DOCUMENTS_AT_ONCE)):
-            explanations: list[Explanation] = predictor.predict_prepared([ready for _, ready in batch], settings.top)
-            for (record, _), explanation in zip(batch, explanations, strict=True):
+            names = [f"{record.source}:{record.line}" for record, _ in batch]
+            predicted: list[Explanation | RejectedDocument] = predictor.predict_each(
+                [ready for _, ready in batch], settings.top, names
+            )
+            for (record, _), explanation in zip(batch, predicted, strict=True):
+                if isinstance(explanation, RejectedDocument):
+                    reject(record.source, record.line, explanation.reason)
+                    continue
+                limit.count(1, [])
                 ids[record.document.id] += 1
                 origin: dict[str, object] = {"source": record.source, "line": record.line}
                 if settings.keep:

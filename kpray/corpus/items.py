@@ -9,6 +9,7 @@ from typing import Any
 from kpray.storage import Location
 
 _LONGEST_REASON = 200
+MOST_BLANK_LINES = 1_000_000  #: that follow each other; a compressed file of 1 MB can have a billion
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,11 @@ Items = Iterator[tuple[Item, int]]
 def too_large(unit: str, limit: int) -> Unreadable:
     """The item for a line, row or file that was not read because of its size."""
     return Unreadable(f"{unit} is larger than the limit of {limit} bytes (limits.max_record_bytes)")
+
+
+def too_many_blanks() -> Unreadable:
+    """The item for the rest of a file after `MOST_BLANK_LINES`."""
+    return lost_rest(f"more than {MOST_BLANK_LINES:,} blank lines follow each other")
 
 
 def lost_rest(error: Exception | str) -> Unreadable:

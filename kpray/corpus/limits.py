@@ -43,6 +43,8 @@ class ReadingSettings(Settings):
     """Column or field with the id. If null, `id` and the other usual names."""
     encoding: str = AUTO_ENCODING
     """Encoding of text files, such as `cp1252`. `auto` reads UTF-8 and UTF-16, and detects others."""
+    follow_links: bool = False
+    """Read links inside a folder that lead out of the folder. If false, they are rejected."""
     limits: Limits = Limits()
 
     @field_validator("encoding")

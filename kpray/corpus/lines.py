@@ -7,10 +7,10 @@ import io
 import json
 import re
 from collections.abc import Iterator
-from itertools import count
+from itertools import count, islice
 from typing import BinaryIO
 
-from kpray.corpus.items import Item, Items, lost_rest, too_large
+from kpray.corpus.items import MOST_BLANK_LINES, Item, Items, lost_rest, too_large, too_many_blanks
 from kpray.corpus.limits import Reading
 
 _BLOCK = 64 * 1024
@@ -52,9 +52,16 @@ def line_item(number: int, line: bytes, reading: Reading) -> Item:
 
 def read_json_lines(file: BinaryIO, reading: Reading) -> Items:
     """Raw records of a JSON lines file; blank lines are skipped."""
+    blank = 0
     for number, line in bounded_lines(file, reading.limits.max_record_bytes):
         if line.strip():
+            blank = 0
             yield line_item(number, line, reading), file.tell()
+        elif blank == MOST_BLANK_LINES:
+            yield Item(number, too_many_blanks()), file.tell()
+            return
+        else:
+            blank += 1
 
 
 def read_json(file: BinaryIO, reading: Reading) -> Items:
@@ -62,11 +69,16 @@ def read_json(file: BinaryIO, reading: Reading) -> Items:
 
     An array is read element by element, so it need not fit into memory.
     """
-    first = next((line for _, line in bounded_lines(file, reading.limits.max_record_bytes) if line.strip()), b"")
+    lines = islice(bounded_lines(file, reading.limits.max_record_bytes), MOST_BLANK_LINES + 1)
+    first = next((line for _, line in lines if line.strip()), b"")
     file.seek(0)
-    if _is_object(first) or (is_cut(first, reading.limits.max_record_bytes) and first.lstrip().startswith(b"{")):
+    if (
+        not first
+        or _is_object(first)
+        or (is_cut(first, reading.limits.max_record_bytes) and first.lstrip().startswith(b"{"))
+    ):
         yield from read_json_lines(file, reading)
-    elif first:
+    else:
         yield from _read_json_value(file, reading)
 
 

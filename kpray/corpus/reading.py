@@ -15,6 +15,7 @@ from kpray.corpus.lines import read_json, read_json_lines
 from kpray.corpus.sources import GZIP, UNKNOWN, Source, unknown_type
 from kpray.corpus.tables import read_csv, read_parquet, read_tsv
 from kpray.errors import UserError
+from kpray.failures import failure_reason, is_failure, log_failure
 from kpray.storage import location, reason_of
 
 CHUNK_BYTES = 64 * 1024 * 1024  #: a chunk with this much raw text is closed, even if it has few records
@@ -82,7 +83,7 @@ def read_chunks(source: Source, records_per_chunk: int, reading: Reading) -> Ite
 
 def _read_items(source: Source, reading: Reading) -> Items:
     if source.format == UNKNOWN:
-        yield Item(1, Unreadable(unknown_type(source.name))), source.bytes
+        yield Item(1, Unreadable(source.problem or unknown_type(source.name))), source.bytes
         return
     with location(source.path).open("rb") as file:
         if is_streamed(source.format):
@@ -99,20 +100,28 @@ def is_streamed(format: str) -> bool:
 def stream_items(file: BinaryIO, format: str, name: str, reading: Reading) -> Items:
     """Raw records of an open file. A damaged gzip file yields the records before the damage and one reject.
 
+    So does a file for which the reader fails unexpectedly.
+
     Args:
         file: the file; it must be able to seek.
         format: its format, see `is_streamed`.
         name: name of the file, for the log.
         reading: how the file is read.
     """
-    line = 0
+    line = end = 0
     try:
         text = open_text(file, format, name, reading)
         for item, position in _STREAMED[format.removesuffix(GZIP)](text, reading):
             line = item.line
-            yield item, position if text is file else file.tell()
+            end = position if text is file else file.tell()
+            yield item, end
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         yield Item(line + 1, lost_rest(error)), file.tell()
+    except BaseException as error:
+        if not is_failure(error):
+            raise
+        log_failure(error, f"{name}:{line + 1}")
+        yield Item(line + 1, Unreadable(f"{failure_reason(error)}; the rest of the file is not read")), end
 
 
 def _chunk(source: Source, index: int, items: list[Item], size: int) -> Chunk:

@@ -23,6 +23,7 @@ from kpray.corpus.reading import Chunk, is_streamed, read_chunks, stream_items
 from kpray.corpus.sources import FORMATS, GZIP, Source, find_sources
 from kpray.document import Record
 from kpray.errors import RejectedDocument
+from kpray.failures import FailureLimit, rejecting_failures
 from kpray.settings import validate_settings
 
 STANDARD_INPUT = "-"
@@ -30,7 +31,6 @@ _STDIN = "stdin"
 _RECORDS_PER_CHUNK = 100
 _FIRST_BYTES = 4096
 _BLOCK = 64 * 1024
-_HTML = re.compile(rb"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", re.IGNORECASE | re.DOTALL)
 _HTML = re.compile(rb"(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", re.IGNORECASE | re.DOTALL)
 
 
@@ -72,13 +72,21 @@ def read_records(paths: Sequence[str], reading: Reading | None = None, **options
         options: fields of `Reading`, instead of `reading`, such as `lang="de"` or `text_field=["summary"]`.
 
     Raises:
-        UserError: an option is wrong, or see `find_sources`; raised at the call, before anything is read.
+        UserError: an option is wrong, or see `find_sources`; raised at the call, before anything is read. While records
+            are read: too many of them fail unexpectedly (`FailureLimit`).
     """
     reading = reading or validate_settings(Reading, options, where="read_records")
     inputs: list[Source | None] = []
     for path in paths:
-        inputs += [None] if path == STANDARD_INPUT else find_sources([path])
-    return chain.from_iterable(_read_input(source, reading) for source in inputs)
+        inputs += [None] if path == STANDARD_INPUT else find_sources([path], follow_links=reading.follow_links)
+    return _limit_failures(chain.from_iterable(_read_input(source, reading) for source in inputs))
+
+
+def _limit_failures(results: Iterable[Record | Reject]) -> Iterator[Record | Reject]:
+    limit = FailureLimit()
+    for result in results:
+        limit.count(1, [result.reason] if isinstance(result, Reject) else [])
+        yield result
 
 
 def _read_input(source: Source | None, reading: Reading) -> Iterator[Record | Reject]:
@@ -111,7 +119,8 @@ def read_standard_input(reading: Reading) -> Iterator[Record | Reject]:
             yield from _parse_items(items, format, _STDIN, reading)
         else:
             try:
-                result: Record | Reject = parse_open_file(copy, format, source=_STDIN, reading=reading)
+                with rejecting_failures(f"{_STDIN}:1"):
+                    result: Record | Reject = parse_open_file(copy, format, source=_STDIN, reading=reading)
             except RejectedDocument as error:
                 result = Reject(_STDIN, 1, error.reason)
             yield result
@@ -143,7 +152,8 @@ def recognise(first: bytes) -> str:
 def _parse_items(items: Iterable[Item], format: str, source: str, reading: Reading) -> Iterator[Record | Reject]:
     for item in items:
         try:
-            result: Record | Reject = _parse_item(item, format, source, reading)
+            with rejecting_failures(f"{source}:{item.line}"):
+                result: Record | Reject = _parse_item(item, format, source, reading)
         except RejectedDocument as error:
             result = Reject(source, item.line, error.reason)
         yield result

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kpray.errors import UserError
+from kpray.escapes import escape_controls
 from kpray.storage import ObjectPath, file_sizes, is_object, location, reading_objects
 
 _STREAMED = {
@@ -42,10 +45,12 @@ class Source:
 
     Attributes:
         path: absolute path, because workers have other current folders, or a URI in object storage.
-        name: name shown to the user: the given path, or the given folder, "/" and the path inside it.
+        name: name shown to the user: the given path, or the given folder, "/" and the path inside it. Control
+            characters are escaped.
         format: one of the values of `FORMATS`, or "unknown".
         bytes: size of the file in bytes.
         inside: path inside the given folder, or the name of the given file; unique among the files of a job.
+        problem: why the file is not read, although it is listed; its format is "unknown" then.
     """
 
     path: str
@@ -53,13 +58,19 @@ class Source:
     format: str
     bytes: int
     inside: str = ""
+    problem: str = ""
 
 
-def find_sources(paths: Sequence[str]) -> list[Source]:
+def find_sources(paths: Sequence[str], *, follow_links: bool = False) -> list[Source]:
     """List the given files and, recursively and in sorted order, the files of the given folders.
 
-    Names inside a folder that start with "." or "_" are left out. Files of unknown type inside a folder are listed with
-    the format "unknown", so that they appear among the rejects.
+    Names inside a folder that start with "." or "_" are left out. What cannot be read inside a folder is listed with
+    the format "unknown", so that it appears among the rejects: files of unknown type, pipes, sockets, devices, links to
+    nothing or to themselves, and links out of the folder.
+
+    Args:
+        paths: files and folders.
+        follow_links: whether links out of a given folder are followed.
 
     Raises:
         UserError: a path does not exist or has an unknown type, a folder has no readable file, or a file is given
@@ -72,7 +83,7 @@ def find_sources(paths: Sequence[str]) -> list[Source]:
         if is_object(path):
             sources += _objects(path)
         elif os.path.isdir(path):
-            found = [_source(file, name, name.removeprefix(f"{path.rstrip('/')}/")) for file, name in _walk(path)]
+            found = [_found(path, file, name, follow_links) for file, name in _walk(path, follow_links)]
             if all(source.format == UNKNOWN for source in found):
                 raise UserError("the folder has no file of a known type", where=path, fix=_KNOWN_TYPES)
             sources += found
@@ -126,7 +137,7 @@ def _objects(uri: str) -> list[Source]:
     sources = [
         Source(
             path=str(file),
-            name=str(file),
+            name=escape_controls(str(file)),
             format=FORMATS.get(_suffix(str(file)), UNKNOWN),
             bytes=size,
             inside=str(file).removeprefix(f"{path}/") if file != path else file.name,
@@ -167,8 +178,11 @@ def unknown_type(name: str) -> str:
     return f"unknown file type {suffix}" if suffix else "unknown file type (the name has no suffix)"
 
 
-def _walk(folder: str) -> Iterator[tuple[str, str]]:
-    """Path and name of each file that is not hidden. Links to folders are followed; each folder is entered once."""
+def _walk(folder: str, follow_links: bool) -> Iterator[tuple[str, str]]:
+    """Path and name of each file that is not hidden. Links to folders are followed; each folder is entered once.
+
+    A link to a folder that may not be followed is listed like a file.
+    """
 
     def fail(error: OSError) -> None:
         raise UserError(f"the folder cannot be read: {error.strerror}", where=str(error.filename)) from error
@@ -179,14 +193,60 @@ def _walk(folder: str) -> Iterator[tuple[str, str]]:
         visible = [name for name in folders if not name.startswith((".", "_"))]
         folders[:] = []
         for name in sorted(visible):
-            real = os.path.realpath(os.path.join(parent, name))
-            if real not in entered:
+            path = os.path.join(parent, name)
+            real = os.path.realpath(path)
+            if not follow_links and _leads_out(path, folder):
+                files.append(path)
+            elif real not in entered:
                 entered.add(real)
                 folders.append(name)
         files += [os.path.join(parent, name) for name in names if not name.startswith((".", "_"))]
     prefix = folder.rstrip("/")
     for inside in sorted(os.path.relpath(file, folder) for file in files):
         yield os.path.join(folder, inside), f"{prefix}/{inside}"
+
+
+def _leads_out(path: str, folder: str) -> bool:
+    """Whether a path inside a folder is a link to something outside of it."""
+    if not os.path.islink(path):
+        return False  # what it contains was reached by a link that may be followed
+    root = os.path.realpath(folder)
+    return os.path.commonpath([root, os.path.realpath(path)]) != root
+
+
+def _found(folder: str, path: str, name: str, follow_links: bool) -> Source:
+    """The source of something that `_walk` found in a folder."""
+    problem = _problem(path)
+    if not problem and not follow_links and _leads_out(path, folder):
+        problem = "a link out of the folder (--follow-links reads it)"
+    inside = name.removeprefix(f"{folder.rstrip('/')}/")
+    if not problem:
+        return _source(path, name, inside)
+    return Source(os.path.abspath(path), _shown(name), UNKNOWN, 0, _identity(inside), problem)
+
+
+def _problem(path: str) -> str:
+    """Why a path cannot be read; empty if it is a file, or a link to one."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        if not os.path.islink(path):
+            return f"cannot be read: {error.strerror}"
+        return "a link that leads to itself" if error.errno == errno.ELOOP else f"a broken link: {error.strerror}"
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return ""
+    kinds = {stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
+    return f"{kinds.get(stat.S_IFMT(mode), 'neither a file nor a folder')}, not a file"
+
+
+def _identity(inside: str) -> str:
+    """A path inside a folder as valid UTF-8, which the manifest of a job stores."""
+    return os.fsencode(inside).decode("utf-8", "backslashreplace")
+
+
+def _shown(name: str) -> str:
+    """A name for messages, JSON and Parquet: it is valid UTF-8 and has no control characters."""
+    return escape_controls(os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
 def _source(path: str, name: str, inside: str) -> Source:
@@ -196,11 +256,10 @@ def _source(path: str, name: str, inside: str) -> Source:
         raise UserError("neither a regular file nor a folder", where=name, fix=_KNOWN_TYPES)
     return Source(
         path=os.path.abspath(path),
-        # JSON and Parquet cannot store names that are not UTF-8.
-        name=os.fsencode(name).decode("utf-8", "backslashreplace"),
+        name=_shown(name),
         format=FORMATS.get(_suffix(path), UNKNOWN),
         bytes=os.path.getsize(path),
-        inside=os.fsencode(inside).decode("utf-8", "backslashreplace"),
+        inside=_identity(inside),
     )
 
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from kpray.corpus.fields import column_names, text_columns
-from kpray.corpus.items import Item, Items, Raw, Unreadable, lost_rest, too_large
+from kpray.corpus.items import MOST_BLANK_LINES, Item, Items, Raw, Unreadable, lost_rest, too_large, too_many_blanks
 from kpray.corpus.limits import Reading
 from kpray.errors import RejectedDocument
+from kpray.failures import all_or_each
 from kpray.storage import parquet_file
 
 if TYPE_CHECKING:
     import pyarrow
+    import pyarrow.parquet
 
 _BLOCK = 64 * 1024
-_PARQUET_BATCH_ROWS = 64  #: rows decoded at once; few, because a row may be a whole book
+_PARQUET_BATCH_ROWS = 64  #: maximum number of rows decoded at once; few, because a row may be a whole book
+_DECODED_BYTES = 128 * 1024 * 1024  #: more than this is not decoded at once, unless one row has more
+_MOST_GROWTH = 1000  #: texts grow less than this when they are unpacked
+_LIST_VALUES = 1000  #: maximum mean number of values of a row, such as its keyphrases
+_FEW_VALUES = 1_000_000  #: a row group may have this many values, whatever their mean number
 
 
 class _LongRowError(Exception):
@@ -98,6 +104,7 @@ def _delimiter(header: str, delimiters: str, reading: Reading) -> str:
 def _rows(lines: _Lines, reading: Reading, delimiter: str) -> Iterator[Item]:
     rows = csv.reader(lines, delimiter=delimiter)
     header: list[str | None] = []
+    blank = 0
     while True:
         lines.start_row()
         try:
@@ -113,6 +120,10 @@ def _rows(lines: _Lines, reading: Reading, delimiter: str) -> Iterator[Item]:
             continue
         if lines.ended:
             yield Item(lines.row_start, lost_rest("a quote is not closed"))
+            return
+        blank = 0 if row else blank + 1
+        if blank > MOST_BLANK_LINES:
+            yield Item(lines.row_start, too_many_blanks())
             return
         if not row:
             continue
@@ -142,22 +153,30 @@ def _table_row(header: list[str | None], row: list[str]) -> Raw:
 def read_parquet(file: BinaryIO, reading: Reading) -> Items:
     """Raw rows of a Parquet file; only the columns that make a record are read.
 
-    The byte count of each row is its share of the file size.
+    The byte count of each row is its share of the file size. A small file can decode to very much. A row group that
+    does so is rejected as a whole, and large ones are decoded in few rows at once.
     """
     import pyarrow as pa
 
     size = file.seek(0, io.SEEK_END)
-    row = 0
+    row, name = 0, str(getattr(file, "name", "Parquet"))
     try:
         parquet = parquet_file(file)
         total = parquet.metadata.num_rows
         given = parquet.schema_arrow.names
         columns = [column for column, name in zip(given, column_names(given, reading), strict=True) if name is not None]
         for group in range(parquet.num_row_groups):
-            batches = parquet.iter_batches(_PARQUET_BATCH_ROWS, [group], columns=columns, use_threads=False)
+            about = parquet.metadata.row_group(group)
+            try:
+                rows = _rows_at_once(about, columns)
+            except RejectedDocument as error:
+                yield Item(row + 1, Unreadable(error.reason)), size * (row + about.num_rows) // total
+                row += about.num_rows
+                continue
+            batches = parquet.iter_batches(rows, [group], columns=columns, use_threads=False)
             for batch in batches:
                 names = [name or "" for name in column_names(batch.schema.names, reading)]
-                for raw in _batch_rows(batch.rename_columns(names)):
+                for raw in _batch_rows(batch.rename_columns(names), name, row + 1):
                     row += 1
                     fits = not isinstance(raw, dict) or _characters(raw) <= reading.limits.max_record_bytes
                     item = Item(row, raw if fits else too_large("the row", reading.limits.max_record_bytes))
@@ -170,20 +189,40 @@ def read_parquet(file: BinaryIO, reading: Reading) -> Items:
         yield Item(row + 1, lost_rest(error)), size
 
 
-def _batch_rows(batch: pyarrow.RecordBatch) -> list[Raw]:
-    try:
-        rows: list[Raw] = batch.to_pylist()
-        return rows
-    except UnicodeDecodeError:  # in at least one row: decode row by row
-        return [_batch_row(batch.slice(index, 1)) for index in range(batch.num_rows)]
+def _rows_at_once(group: pyarrow.parquet.RowGroupMetaData, names: Sequence[str]) -> int:
+    """Number of rows of a row group to decode at once, so that they need at most `_DECODED_BYTES`.
+
+    A column may store a long text once for many rows, so each row may be as large as the whole column.
+
+    Raises:
+        RejectedDocument: the row group is far larger than its bytes in the file.
+    """
+    row_bytes = 1
+    for index in range(group.num_columns):
+        column = group.column(index)
+        if column.path_in_schema.split(".")[0] not in names:
+            continue
+        unpacked, packed, values = column.total_uncompressed_size, column.total_compressed_size, column.num_values
+        grows = unpacked > _DECODED_BYTES and unpacked > _MOST_GROWTH * packed
+        if grows or values > _LIST_VALUES * group.num_rows + _FEW_VALUES:
+            what = f"{packed:,} bytes to {unpacked:,}" if grows else f"{group.num_rows:,} rows to {values:,} values"
+            raise RejectedDocument(f"{group.num_rows:,} rows are not read: a column of them grows from {what}")
+        row_bytes += unpacked
+    return max(1, min(_PARQUET_BATCH_ROWS, _DECODED_BYTES // row_bytes))
 
 
-def _batch_row(one: pyarrow.RecordBatch) -> Raw:
-    try:
-        row: dict[str, Any] = one.to_pylist()[0]
-        return row
-    except UnicodeDecodeError:
-        return Unreadable("not UTF-8")
+def _batch_rows(batch: pyarrow.RecordBatch, name: str, first: int) -> list[Raw]:
+    """The rows of a batch. A row that cannot be converted, such as one with a date after the year 9999, is rejected."""
+
+    def rows(indices: Sequence[int]) -> list[Raw]:
+        try:
+            found: list[Raw] = batch.slice(indices[0], len(indices)).to_pylist()
+        except UnicodeDecodeError as error:
+            raise RejectedDocument("not UTF-8") from error
+        return found
+
+    results = all_or_each(rows, range(batch.num_rows), [f"{name}:{first + index}" for index in range(batch.num_rows)])
+    return [Unreadable(row.reason) if isinstance(row, RejectedDocument) else row for row in results]
 
 
 def _characters(row: dict[str, Any]) -> int:

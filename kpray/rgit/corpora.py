@@ -81,7 +81,12 @@ def read_corpora(files: CorpusFiles, output: Path) -> Corpora:
     """
     inputs = {**files.documents(), "english": files.english}
     values = {
-        **{name: [[source.path, source.bytes] for source in find_sources(paths)] for name, paths in inputs.items()},
+        **{
+            name: [
+                [source.path, source.bytes] for source in find_sources(paths, follow_links=files.reading.follow_links)
+            ]
+            for name, paths in inputs.items()
+        },
         **files.reading.model_dump(mode="json"),
     }
     bind_output(output, values, begun=any(output.glob(f"{_STEP}-*/finished.json")))

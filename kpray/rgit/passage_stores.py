@@ -37,7 +37,7 @@ def passage_store(name: str, paths: Sequence[str], output: Path, reading: Readin
         UserError: the files cannot be read, or the folder cannot be written.
     """
     inputs = {
-        "files": [[source.path, source.bytes] for source in find_sources(paths)],
+        "files": [[source.path, source.bytes] for source in find_sources(paths, follow_links=reading.follow_links)],
         **reading.model_dump(mode="json"),
     }
 

@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 from kpray.document import Document
 from kpray.errors import RejectedDocument, UserError
+from kpray.failures import FailedDocument, failure_reason, is_failure
 from kpray.predictor import Explanation
 from kpray.registry import open_predictor
 from kpray.serve.batching import Batcher, TooLong
@@ -51,7 +52,10 @@ class Replica:
         """
         model, config = self._models[name], self._config
         predictor = await asyncio.to_thread(open_predictor, model.predictor, model.config)
-        await asyncio.to_thread(predictor.predict, [_WARM_UP] * 2)  # the first batch is slower than later ones
+        # The first batch is slower than later ones.
+        for result in await asyncio.to_thread(predictor.predict, [_WARM_UP] * 2):
+            if isinstance(result, FailedDocument):
+                raise PredictionFailed(result.reason)
         batcher = Batcher(predictor, config.batch, config.limits.tokens, partial(self._metrics.observe_batch, name))
         self._open[name] = batcher
         self._metrics.queue.labels(name).set_function(lambda: self._open[name].queue if name in self._open else 0)
@@ -63,7 +67,7 @@ class Replica:
         Cancelling this call removes its waiting documents from the queue.
 
         Raises:
-            PredictionFailed: a document caused an unexpected error.
+            PredictionFailed: every document caused an unexpected error.
         """
         batcher = await self.open_model(name)
         try:
@@ -73,18 +77,25 @@ class Replica:
             return results_json([Result(id=given.id, error=refused) for given in request.documents])
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._result(name, explain, one, request)) for one in request.documents]
+                tasks = [
+                    group.create_task(self._result(explain, one, request, request_id)) for one in request.documents
+                ]
         except Exception as error:
             log_failure(_logger, error, request_id)
             raise PredictionFailed from None
-        return results_json([task.result() for task in tasks])
+        results = [task.result() for task in tasks]
+        if all(result.error is not None and result.error.code == "internal" for result in results):
+            raise PredictionFailed
+        for result in results:
+            self._metrics.documents.labels(name, result.error.code if result.error else "ok").inc()
+        return results_json(results)
 
     async def _result(
         self,
-        name: str,
         explain: Callable[[Document, int], Awaitable[Explanation]],
         given: DocumentMessage,
         request: KeyphrasesRequest,
+        request_id: str,
     ) -> Result:
         lang = given.lang or request.lang or self._config.lang
         document = Document(id=given.id or "", body=given.text, title=given.title.strip(), lang=lang)
@@ -100,7 +111,12 @@ class Replica:
             result = Result(id=given.id, error=DocumentError(code="rejected", message=error.reason))
         except TooLong as error:
             result = Result(id=given.id, error=DocumentError(code="too_long", message=str(error)))
-        self._metrics.documents.labels(name, result.error.code if result.error else "ok").inc()
+        except Exception as error:
+            if not is_failure(error):
+                raise
+            log_failure(_logger, error, request_id)
+            message = f"{failure_reason(error)}; the log of the service has details under the id of this request"
+            result = Result(id=given.id, error=DocumentError(code="internal", message=message))
         return result
 
     async def check_health(self) -> None:

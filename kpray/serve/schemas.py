@@ -142,7 +142,7 @@ class DocumentError(_Message):
 
     code: str
     """`rejected`: the document cannot be processed; `too_long`: it exceeds a limit; `unsupported`: the model does not
-    support an option of the request."""
+    support an option of the request; `internal`: the service failed unexpectedly on this document."""
     message: str
     """Message for people."""
 

@@ -63,7 +63,7 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
     fixed = job.model_dump(mode="json", include={"samrank", "shard_documents", *ReadingSettings.model_fields})
     fixed["samrank"].pop("heads")
     fixed["space"] = job.space.model_dump(mode="json", exclude={"model"})
-    fixed["data"] = [[source.path, source.bytes] for source in find_sources(paths)]
+    fixed["data"] = [[source.path, source.bytes] for source in find_sources(paths, follow_links=job.follow_links)]
     begin(folder, job, fixed)
     shards = [_shards(index, data, job.shard_documents) for index, data in enumerate(data_sets)]
     with ray_session(job.address, folder.path, job.models):

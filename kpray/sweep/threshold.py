@@ -47,7 +47,12 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
     started = time.monotonic()
     folder = SweepFolder(working_folder(job.output))
     values = rgit_values(job)
-    sources = [source for name in CORPORA if values[name] for source in find_sources(values[name])]
+    sources = [
+        source
+        for name in CORPORA
+        if values[name]
+        for source in find_sources(values[name], follow_links=job.follow_links)
+    ]
     begin(folder, job, fixed_values(values, sources))
     backbones = () if job.plant else (job.retriever.backbone, job.generator.backbone)
     with ray_session(job.address, folder.path, backbones):

@@ -80,8 +80,8 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
     folder = SweepFolder(working_folder(job.output))
     values = training_values(job)
     trainings = [kind.read(with_setting(values, setting), setting_text(setting)) for setting in expand(space)]
-    sources = find_sources(values["train"])
-    begin(folder, job, fixed_values(values, [*sources, *find_sources(values["valid"])]))
+    sources, valid = (find_sources(values[name], follow_links=job.follow_links) for name in ("train", "valid"))
+    begin(folder, job, fixed_values(values, [*sources, *valid]))
     backbones = {backbone for _, task in trainings for backbone in task.backbones()}
     with ray_session(job.address, folder.path, sorted(backbones)):
         demand, at_once = share_cluster(job.run, node_resources(), job.sweep.at_once)

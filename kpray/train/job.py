@@ -80,7 +80,10 @@ def train(
     Raises:
         UserError: a user's mistake, here or in a worker. The output folder stays valid.
     """
-    sources, valid_sources = find_sources(job.train), find_sources(job.valid)
+    sources, valid_sources, excluded = (
+        find_sources(paths, follow_links=job.follow_links) if paths else []
+        for paths in (job.train, job.valid, job.exclude)
+    )
     output = working_folder(job.output)
     configuration = {
         "kpray": __version__,
@@ -88,7 +91,7 @@ def train(
         "optim": job.optim.model_dump(mode="json"),
         "train": [[source.path, source.bytes] for source in sources],
         "train_documents": job.train_documents,
-        "exclude": [[source.path, source.bytes] for source in find_sources(job.exclude)] if job.exclude else [],
+        "exclude": [[source.path, source.bytes] for source in excluded],
         "valid": [[source.path, source.bytes] for source in valid_sources],
         "valid_documents": job.run.valid_documents,
         **job.reading().model_dump(mode="json"),

@@ -21,7 +21,8 @@ from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source
 from kpray.corpus.writing import REJECTS_FILE
 from kpray.document import Record
-from kpray.errors import UserError
+from kpray.errors import RejectedDocument, UserError
+from kpray.failures import all_or_each
 from kpray.storage import whole_file
 from kpray.training import TrainingTask
 
@@ -196,13 +197,16 @@ class _TokenizeChunk(ChunkActor[TokenRun]):
                 records.append(parsed)
         first = ((self.files[chunk.source] << _CHUNK_BITS) + chunk.index) << _ROW_BITS
         rows = []
-        for index, (record, row) in enumerate(zip(records, self.run.task.tokenize(records), strict=True)):
-            if isinstance(row, str):
-                rejects.append(Reject(record.source, record.line, row))
+        names = [f"{record.source}:{record.line}" for record in records]
+        tokenized = all_or_each(self.run.task.tokenize, records, names)
+        for index, (record, row) in enumerate(zip(records, tokenized, strict=True)):
+            if isinstance(row, str | RejectedDocument):
+                reason = row if isinstance(row, str) else row.reason
+                rejects.append(Reject(record.source, record.line, reason))
             else:
                 rows.append({**row, ORDER: first + index})
         schema = self.run.task.schema().append(pa.field(ORDER, pa.int64()))
         rejects.sort(key=lambda reject: reject.line)
-        self.write_rejects(rejects, part)
+        self.write_rejects(rejects, part, records=len(rejects) + len(rows))
         with whole_file(self.run.output / f"{part}.parquet") as unfinished:
             pq.write_table(pa.Table.from_pylist(rows, schema=schema), unfinished, compression="zstd")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kpray import failures
 from kpray.batch.chunks import read_source
 from kpray.batch.config import BatchConfig
 from kpray.batch.extract import BatchRun, _PredictChunk, check_manifest, placement
@@ -46,6 +48,12 @@ def run(tmp_path: Path, model: str) -> BatchRun:
 def output_of(run: BatchRun) -> Path:
     assert isinstance(run.output, Path)
     return run.output
+
+
+@pytest.fixture(autouse=True)
+def no_logged_failures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test logs its tracebacks anew."""
+    monkeypatch.setattr(failures, "_logged", set())
 
 
 @pytest.fixture
@@ -198,7 +206,7 @@ def test_chunks_are_predicted_and_committed_once(run: BatchRun, sources: list[So
     check_manifest(run, sources)
     actor = _PredictChunk(run)
     first, second = (actor(table).to_pylist()[0] for table in chunks(run, sources[0]))
-    expected = {"written": 1, "rejected": 1, "new": True, "error": ""}
+    expected = {"written": 1, "rejected": 1, "new": True, "error": "", "logs": ""}
     assert first == {**expected, "bytes": first["bytes"]}
     assert second == {**expected, "written": 2, "rejected": 0, "bytes": second["bytes"]}
     assert first["bytes"] + second["bytes"] == sources[0].bytes
@@ -281,3 +289,102 @@ def test_metadata_is_a_column_of_json(run: BatchRun, tmp_path: Path) -> None:
     [file] = output_of(run).glob("*.parquet")
     assert pq.read_table(file).column("metadata").to_pylist() == ['{"year": 1999}', "{}"]
     assert count_repeated_ids(output_of(run)) == 1
+
+
+def poison(actor: _PredictChunk, monkeypatch: pytest.MonkeyPatch, step: str, word: str) -> None:
+    """Make a step of the actor's predictor fail for documents with a word."""
+    prepare, predict = actor.predictor.prepare, actor.predictor.predict_prepared
+    poisoned: list[int] = []
+
+    def prepare_or_fail(document: Document) -> Any:
+        if word in document.text and step == "prepare":
+            raise KeyError("the word")
+        prepared = prepare(document)
+        if word in document.text:
+            poisoned.append(id(prepared))
+        return prepared
+
+    def predict_or_fail(prepared: Sequence[Any], top: int) -> Any:
+        if any(id(each) in poisoned for each in prepared) and step == "predict":
+            raise ZeroDivisionError
+        return predict(prepared, top)
+
+    monkeypatch.setattr(actor.predictor, "prepare", prepare_or_fail)
+    monkeypatch.setattr(actor.predictor, "predict_prepared", predict_or_fail)
+
+
+@pytest.mark.parametrize(("step", "error"), [("prepare", "KeyError"), ("predict", "ZeroDivisionError")])
+@pytest.mark.parametrize("split", [None, "sentences"])
+def test_a_document_with_an_unexpected_exception_is_a_reject(
+    step: str, error: str, split: Any, run: BatchRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["Sparse graphs describe networks. Graphs help.", "A fast algorithm. Poison kills.", "Graph theory helps."]
+    lines = [json.dumps({"id": str(index), "text": text}) for index, text in enumerate(texts)]
+    (tmp_path / "some.json").write_text(f"[{', '.join(lines)}]", encoding="utf-8")  # all are in line 1
+    run = replace(run, chunk_records=3, split=split)
+    actor = _PredictChunk(run)
+    poison(actor, monkeypatch, step, "Poison")
+    [table] = chunks(run, find_sources([str(tmp_path / "some.json")])[0])
+    row = actor(table).to_pylist()[0]
+    assert (row["written"], row["rejected"], row["error"]) == (3 if split else 2, 1, "")
+    ids = ["0#1", "0#2", "2#1"] if split else ["0", "2"]
+    assert [id for _, id in read_predictions(output_of(run))] == ids
+    [rejected] = (output_of(run) / "_kpray/rejects").glob("*.jsonl")
+    assert json.loads(rejected.read_text("utf-8"))["reason"] == f"internal error: {error}"
+    first, *trace = row["logs"].splitlines()
+    assert first.startswith(f"{tmp_path}/some.json:1: internal error: {error}; this is a bug, please report it: http")
+    assert trace[0].startswith("Traceback")
+    assert trace[-1].startswith(error)
+
+
+def test_too_many_unexpected_exceptions_end_the_job(
+    run: BatchRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [json.dumps({"id": str(index), "text": f"Poison number {index}."}) for index in range(60)]
+    (tmp_path / "some.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    run = replace(run, chunk_records=30)
+    actor = _PredictChunk(run)
+    poison(actor, monkeypatch, "prepare", "Poison")
+    first, second = (
+        actor(table).to_pylist()[0] for table in chunks(run, find_sources([str(tmp_path / "some.jsonl")])[0])
+    )
+    assert (first["rejected"], first["error"]) == (30, "")
+    assert second["error"].startswith("60 of 60 records failed, the last one with an internal error: KeyError (this is")
+    assert len(list(output_of(run).glob("*.parquet"))) == 1  # the second chunk stays unfinished
+
+
+@pytest.mark.parametrize("error", [UserError("no such model"), MemoryError()])
+def test_other_errors_are_not_rejects(
+    error: Exception, run: BatchRun, sources: list[Source], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    actor = _PredictChunk(run)
+
+    def fail(document: Document) -> None:
+        raise error
+
+    monkeypatch.setattr(actor.predictor, "prepare", fail)
+    table = chunks(run, sources[0])[0]
+    if isinstance(error, UserError):
+        assert actor(table).to_pylist()[0]["error"] == "no such model"
+    else:
+        with pytest.raises(MemoryError):
+            actor(table)
+    assert not list(output_of(run).glob("*.parquet"))
+
+
+def test_links_that_are_rejected_have_parts_of_their_own(run: BatchRun, tmp_path: Path) -> None:
+    for folder in ("in", "elsewhere"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / f"{folder}.txt").write_text("Graph theory helps.", encoding="utf-8")
+    (tmp_path / "in" / "link.txt").symlink_to(tmp_path / "elsewhere" / "elsewhere.txt")
+    (tmp_path / "in" / "loop.txt").symlink_to("loop.txt")
+    sources = find_sources([str(tmp_path / "in"), str(tmp_path / "elsewhere")])
+    check_manifest(run, sources)
+    actor = _PredictChunk(run)
+    rows = [actor(table).to_pylist()[0] for source in sources for table in chunks(run, source)]
+    assert [(row["written"], row["rejected"], row["new"], row["error"]) for row in rows] == [
+        (1, 0, True, ""),
+        (0, 1, True, ""),
+        (0, 1, True, ""),
+        (1, 0, True, ""),
+    ]

@@ -144,3 +144,16 @@ def test_oversize_element_of_an_array(read: Any, bodies: Any) -> None:
     contents = b"[" + GOOD + b',\n{"text": "' + b"x" * 100 + b'"},' + GOOD + b"]"
     too_large = "the value is larger than the limit of 50 bytes (limits.max_record_bytes)"
     assert bodies(read("a.json", contents, Limits(max_record_bytes=50))) == ["good", f"2: {too_large}", "good"]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl.gz", "a.json.gz", "a.csv.gz"])
+@pytest.mark.parametrize("records", [0, 1])
+def test_compressed_blank_lines_without_end_are_one_reject(name: str, records: int, read: Any, bodies: Any) -> None:
+    head = b"text\ngood\n" if "csv" in name else b'{"text": "good"}\n' * records
+    records = head.count(b"good")
+    lines = head.count(b"\n")
+    enough = gzip.compress(head + b"\n" * 1_000_000, 1)
+    more = gzip.compress(head + b"\n" * 1_000_001, 1)
+    assert bodies(read(name, enough)) == ["good"] * records
+    reason = "the rest of the file cannot be read: more than 1,000,000 blank lines follow each other"
+    assert bodies(read(name, more)) == ["good"] * records + [f"{lines + 1_000_001}: {reason}"]

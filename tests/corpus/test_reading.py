@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import tracemalloc
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kpray.corpus import reading
-from kpray.corpus.items import Item
+from kpray import failures
+from kpray.corpus import reading, records
+from kpray.corpus.fields import parse_json
+from kpray.corpus.items import Item, Unreadable
 from kpray.corpus.limits import Limits, Reading
+from kpray.corpus.lines import read_json_lines
 from kpray.corpus.reading import read_chunks
 from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source, find_sources
@@ -178,6 +182,7 @@ def test_every_line_that_is_not_blank_is_a_record_or_a_reject(
         number for number, line in enumerate(contents.split(b"\n"), 1) if line.removeprefix(b"\xef\xbb\xbf").strip()
     ]
     assert [result.line for result in results] == lines
+    assert not any(result.reason.startswith("internal error") for result in results if isinstance(result, Reject))
     assert sum(chunk.bytes for chunk in found) == len(contents)
 
 
@@ -195,5 +200,49 @@ def test_damaged_files_raise_nothing(name: str, data: st.DataObject, tmp_path_fa
     found = list(read_chunks(source, 3, Reading()))
     results = [result for chunk in found for result in parse_chunk(chunk, Reading(lang="en"))]
     assert all(isinstance(result, Record | Reject) for result in results)
+    assert not any(result.reason.startswith("internal error") for result in results if isinstance(result, Reject))
     assert sum(chunk.bytes for chunk in found) == len(contents)
     assert list(read_chunks(source, 3, Reading())) == found
+
+
+@pytest.mark.parametrize("error", [KeyError("a bug"), MemoryError()])
+def test_reader_that_fails_unexpectedly_rejects_the_rest_of_the_file(
+    error: Exception, chunks: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def read_and_fail(file: Any, how: Reading) -> Any:
+        yield from islice(read_json_lines(file, how), 3)
+        raise error
+
+    monkeypatch.setattr(failures, "_logged", set())
+    monkeypatch.setitem(reading._STREAMED, "jsonl", read_and_fail)
+    if isinstance(error, MemoryError):
+        with pytest.raises(MemoryError):
+            chunks("a.jsonl", LINES)
+        return
+    first, second = chunks("a.jsonl", LINES)
+    assert [item.line for item in (*first.items, *second.items)] == [1, 2, 3, 4]
+    assert second.items[1].raw == Unreadable("internal error: KeyError; the rest of the file is not read")
+    assert first.bytes + second.bytes == len(LINES)
+    assert "/a.jsonl:4: internal error: KeyError; this is a bug" in capsys.readouterr().err
+
+
+def test_record_that_fails_unexpectedly_is_one_reject(read: Any, bodies: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def parse_or_fail(raw: bytes) -> Any:
+        return parse_json(raw)["absent" if b"poison" in raw else "whole"]
+
+    monkeypatch.setattr(failures, "_logged", set())
+    monkeypatch.setattr(records, "parse_json", parse_or_fail)
+    lines = b'{"whole": {"text": "good"}}\n{"whole": {"text": "poison"}}\n{"whole": {"text": "fine"}}\n'
+    assert bodies(read("a.jsonl", lines)) == ["good", "2: internal error: KeyError", "fine"]
+
+
+def test_too_many_failures_end_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(raw: bytes) -> None:
+        raise AttributeError
+
+    monkeypatch.setattr(records, "parse_json", fail)
+    (tmp_path / "a.jsonl").write_bytes(LINES * 10)
+    found = records.read_records([str(tmp_path / "a.jsonl")])
+    assert len(list(islice(found, 50))) == 50
+    with pytest.raises(UserError, match=r"^51 of 51 records failed, the last one with an internal error: Attrib"):
+        next(found)

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
+from kpray.corpus.limits import Reading
+from kpray.corpus.records import Reject, read_records
 from kpray.corpus.sources import FORMATS, find_sources, short_names
+from kpray.document import Record
 from kpray.errors import UserError
 
 
@@ -55,8 +59,66 @@ def test_linked_folder_is_entered_once(tmp_path: Path) -> None:
     touch(tmp_path, "in/a.txt", "elsewhere/b.txt")
     (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
     (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
-    names = [source.name.removeprefix(f"{tmp_path}/") for source in find_sources([str(tmp_path / "in")])]
-    assert names == ["in/a.txt", "in/link/b.txt"]
+    sources = find_sources([str(tmp_path / "in")], follow_links=True)
+    assert [source.name.removeprefix(f"{tmp_path}/") for source in sources] == ["in/a.txt", "in/link/b.txt"]
+
+
+def test_links_out_of_the_folder_are_rejected_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "in/a.txt", "in/sub/b.txt", "elsewhere/c.txt", "in-secret/d.txt")
+    for name, target in {
+        "sub/inside.txt": "in/a.txt",
+        "file.txt": "elsewhere/c.txt",
+        "folder": "elsewhere",
+        "similar": "in-secret",
+    }.items():
+        (tmp_path / "in" / name).symlink_to(tmp_path / target)
+    (tmp_path / "given").symlink_to(tmp_path / "in")  # a link that is given by name is followed
+    monkeypatch.chdir(tmp_path)
+    out = "a link out of the folder (--follow-links reads it)"
+    for given in ("in", "given"):
+        assert {source.name: source.problem for source in find_sources([given])} == {
+            f"{given}/a.txt": "",
+            f"{given}/file.txt": out,
+            f"{given}/folder": out,
+            f"{given}/similar": out,
+            f"{given}/sub/b.txt": "",
+            f"{given}/sub/inside.txt": "",
+        }
+    followed = find_sources(["in"], follow_links=True)
+    assert [source.name for source in followed] == [
+        *("in/a.txt", "in/file.txt", "in/folder/c.txt", "in/similar/d.txt", "in/sub/b.txt", "in/sub/inside.txt"),
+    ]
+    assert not any(source.problem for source in followed)
+
+
+def test_what_is_no_file_in_a_folder_is_rejected_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "in/a.txt")
+    monkeypatch.chdir(tmp_path / "in")
+    os.mkfifo("pipe.jsonl")
+    os.symlink("absent.txt", "broken.txt")
+    os.symlink("loop.txt", "loop.txt")
+    monkeypatch.chdir(tmp_path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("in/socket.txt")
+        results = list(read_records(["in"], Reading(lang="en")))
+    assert [f"{each.source}:{each.line}: {each.reason}" for each in results if isinstance(each, Reject)] == [
+        "in/broken.txt:1: a broken link: No such file or directory",
+        "in/loop.txt:1: a link that leads to itself",
+        "in/pipe.jsonl:1: a pipe, not a file",
+        "in/socket.txt:1: a socket, not a file",
+    ]
+    assert [each.source for each in results if isinstance(each, Record)] == ["in/a.txt"]
+
+
+def test_control_characters_in_names_are_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    hostile, shown = "in/\x1b[2Ja\nb\u202ec\x9b.txt", r"in/\x1b[2Ja\nb\u202ec\x9b.txt"
+    touch(tmp_path, hostile)
+    [source] = find_sources(["in"])
+    assert (source.name, source.path) == (shown, str(tmp_path / hostile))
+    with pytest.raises(UserError) as raised:
+        find_sources([f"{hostile}.png"])
+    assert str(raised.value).startswith(f"{shown}.png: no such file")
 
 
 def test_name_that_is_not_utf8_is_made_printable(tmp_path: Path) -> None:
@@ -77,7 +139,7 @@ def test_name_that_is_not_utf8_is_made_printable(tmp_path: Path) -> None:
         ("empty", "empty: the folder has no file of a known type (known file types"),
         ("only", "only: the folder has no file of a known type (known file types"),
         ("pipe.jsonl", "pipe.jsonl: neither a regular file nor a folder"),
-        ("broken", "broken/gone.txt: no such file"),
+        ("broken/gone.txt", "broken/gone.txt: no such file"),
     ],
 )
 def test_errors_name_the_unreadable_path(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from kpray import failures
+from kpray.corpus import tables
 from kpray.corpus.limits import Limits
 from kpray.corpus.records import read_records
 from kpray.document import Document, Record
@@ -203,3 +206,40 @@ def test_columns_named_by_options(tmp_path: Path, bodies: Any) -> None:
 def test_many_columns_are_not_all_named(read: Any, bodies: Any) -> None:
     [reject] = bodies(read("a.csv", ",".join(f"c{number}" for number in range(99)).encode()))
     assert reject.endswith("c18, c19, ...")
+
+
+@pytest.mark.parametrize("unit", ["s", "ms"])
+def test_parquet_row_that_cannot_be_converted_is_one_reject(
+    unit: str, read: Any, bodies: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failures, "_logged", set())
+    year_10000 = 253402300800 * (1 if unit == "s" else 1000)
+    ids = pa.array([0, year_10000, 1, year_10000], pa.timestamp(unit))
+    table = pa.table({"id": ids, "text": ["good", "after 9999", "fine", "again"]})
+    found = bodies(read("a.parquet", parquet(table)))
+    [error] = {line.removeprefix(f"{row}: internal error: ") for row, line in ((2, found[1]), (4, found[3]))}
+    assert (found[0], found[2]) == ("good", "fine")
+    assert error in ("ValueError", "OverflowError")
+    logged = capsys.readouterr().err
+    assert f"a.parquet:2: internal error: {error}; this is a bug, please report it" in logged
+    assert logged.count("Traceback") == 1  # for both
+
+
+def test_parquet_row_group_that_grows_too_much_is_rejected(
+    read: Any, bodies: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "_DECODED_BYTES", 100_000)
+    texts = ["first", "second", "a" * 3_000_000, "b" * 3_000_000, "last", "of all"]
+    options: dict[str, Any] = {"row_group_size": 2, "compression": "zstd", "use_dictionary": False}
+    first, second, reject, *rest = bodies(read("a.parquet", parquet(pa.table({"text": texts}), **options)))
+    assert (first, second, rest) == ("first", "second", ["last", "of all"])
+    assert re.fullmatch(r"3: 2 rows are not read: a column of them grows from [\d,]{3,5} bytes to 6,000,\d{3}", reject)
+
+
+def test_parquet_rows_with_millions_of_values_are_rejected(read: Any, bodies: Any) -> None:
+    lists = pa.array([["few"], ["many"] * 1_002_000], pa.list_(pa.string()))
+    table = pa.table({"text": ["one", "two"], "keyphrases": lists})
+    assert bodies(read("a.parquet", parquet(table, row_group_size=1))) == [
+        "one",
+        "2: 1 rows are not read: a column of them grows from 1 rows to 1,002,000 values",
+    ]

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpray.document import Document
-from kpray.errors import UserError
+from kpray.errors import RejectedDocument, UserError
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.phrases import ONCE, phrase_scores
 from kpray.samrank.predictor import SAMRank
@@ -142,6 +142,34 @@ def test_top_cuts_the_full_ranking(tiny_model: Callable[[str], TinyModel], tagge
     assert predictor.predict([LONG]) == [every[:10]]
     with pytest.raises(UserError, match="top is 0"):
         predictor.predict([LONG], top=0)
+
+
+def test_document_that_fails_unexpectedly_is_rejected_in_its_position(
+    tiny_model: Callable[[str], TinyModel], tagger: Tagger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predictor = open_samrank(tiny_model("bert"))
+    expected = predictor.predict([SENTENCES[0], SENTENCES[1]])
+    whole, ready = predictor.predict_prepared, predictor.prepare
+    poisoned: list[int] = []
+
+    def prepare(document: Document) -> Any:
+        prepared = ready(document)
+        poisoned.extend([id(prepared)] if "Poison" in document.text else [])
+        if "Early" in document.text:
+            raise RecursionError
+        return prepared
+
+    def fail(prepared: Any, top: int) -> Any:
+        return whole(prepared, top // (not any(id(each) in poisoned for each in prepared)))
+
+    monkeypatch.setattr(predictor, "predict_prepared", fail)
+    monkeypatch.setattr(predictor, "prepare", prepare)
+    first, early, poison, last = predictor.predict([SENTENCES[0], "Early.", "Poison.", SENTENCES[1]])
+    assert [first, last] == expected
+    assert str(early) == "document 2: internal error: RecursionError"
+    assert str(poison) == "document 3: internal error: ZeroDivisionError"
+    with pytest.raises(RejectedDocument, match=r"^internal error: ZeroDivisionError$"):
+        predictor.predict("Poison.")
 
 
 def test_no_documents(tiny_model: Callable[[str], TinyModel], tagger: Tagger) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -73,3 +74,26 @@ def test_failure_is_logged_without_the_text(
     assert record.getMessage().startswith("request=the-id failed unexpectedly: KeyError\n")
     assert "ecret" not in caplog.text
     assert service.metric('kpray_documents_total{model="samrank"') == 0
+
+
+def test_failure_of_one_document_leaves_the_others(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = start_service()
+    predictor = service.backend.replica.kept["samrank"].predictor
+    prepare = predictor.prepare
+
+    def fail(document: Document) -> Any:
+        if "Poison" in document.text:
+            raise KeyError(document.text)
+        return prepare(document)
+
+    monkeypatch.setattr(predictor, "prepare", fail)
+    answer = asyncio.run(service.backend.replica.predict("samrank", request("Poison.", SENTENCES[0]), "the-id"))
+    first, second = json.loads(answer)
+    assert first["error"]["code"] == "internal"
+    assert first["error"]["message"].startswith("internal error: KeyError; ")
+    assert second["keyphrases"]
+    assert "error" not in second
+    assert "request=the-id failed unexpectedly: KeyError\n" in caplog.text
+    assert "Poison" not in caplog.text

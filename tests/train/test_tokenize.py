@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from kpray.batch.chunks import read_source
 from kpray.cluster.step_cache import StepCache
 from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.sources import find_sources
+from kpray.document import Record
 from kpray.train.dataset import Rows, number_columns
 from kpray.train.tokenize import ORDER, STEP, TokenRun, _TokenizeChunk
 from tests.train.tiny_task import TinyConfig, TinyTask, make_records, write_records
@@ -136,3 +138,21 @@ def test_rows_in_memory() -> None:
 
 def test_no_rows() -> None:
     assert len(Rows([])) == 0
+
+
+def test_a_record_with_an_unexpected_exception_is_a_reject(run: TokenRun) -> None:
+    class PoisonedTask(TinyTask):
+        def tokenize(self, records: Sequence[Record]) -> list[dict[str, Any] | str]:
+            if any(record.document.id in ("7", "600") for record in records):
+                raise IndexError
+            return super().tokenize(records)
+
+    poisoned = replace(run, task=PoisonedTask(TinyConfig()), sources=run.sources[:1])
+    results = tokenize(poisoned)
+    assert [(row["written"], row["rejected"], row["error"]) for row in results] == [(199, 1, ""), (499, 1, "")]
+    assert texts(poisoned) == [str(index) for index in range(700) if index not in (7, 600)]
+    rejects = [json.loads(path.read_text("utf-8")) for path in sorted((poisoned.state / "rejects").iterdir())]
+    assert [(each["line"], each["reason"]) for each in rejects] == [
+        (8, "internal error: IndexError"),
+        (601, "internal error: IndexError"),
+    ]
