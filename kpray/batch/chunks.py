@@ -7,34 +7,36 @@ kill, a lost worker or a full disk, the same command skips finished chunks. No r
 
 from __future__ import annotations
 
+import itertools
 import logging
 import multiprocessing
 import os
 import pickle
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from kpray.batch.actors import ChunkActor, PartRun, Run, result_row
+from kpray.batch.deaths import KILLED, MOST_DEATHS, RECORD_DEATHS, WHOLE, Notes, noted_deaths
 from kpray.batches import results_in_order
 from kpray.cluster.meters import count, show
 from kpray.cluster.ray_compat import FEW_CHUNKS
+from kpray.corpus.items import Item, lost_rest
 from kpray.corpus.reading import Chunk
-from kpray.corpus.records import Reject
 from kpray.corpus.sources import Source
-from kpray.corpus.writing import REJECTS_FILE, write_rejects
+from kpray.corpus.writing import REJECTS_FILE
 from kpray.errors import UserError
-from kpray.failures import FailureLimit, holding_logs
+from kpray.failures import holding_logs
 from kpray.log import say
 from kpray.report.progress import Progress
-from kpray.storage import Location, reason_of, whole_file
+from kpray.storage import Location, whole_file
 
 if TYPE_CHECKING:
     import ray
@@ -43,18 +45,6 @@ READER_CPUS = 0.1
 ACTOR_CPUS = 0.9  # an actor on a core leaves room for one reader
 _BYTES_PER_PROCESS = 500_000  # another process takes as long to start as one process needs for so much input
 _CONCURRENT_READS = 32  # an object store needs about 20 ms per read, even of a small file
-
-
-class PartRun(Protocol):
-    """Description of a run that every actor receives."""
-
-    @property
-    def output(self) -> Location:
-        """Folder of the parts, as an absolute path that all nodes share."""
-
-    @property
-    def state(self) -> Location:
-        """Folder with the state for resuming. It contains the folder `rejects` if records can be rejected."""
 
 
 class ChunkRun(PartRun, Protocol):
@@ -67,7 +57,6 @@ class ChunkRun(PartRun, Protocol):
         """Chunks of a file. Every call yields the same chunks."""
 
 
-Run = TypeVar("Run", bound=PartRun)
 FileRun = TypeVar("FileRun", bound=ChunkRun)
 
 
@@ -127,19 +116,35 @@ def process_chunks_locally(
     Raises:
         UserError: as in `process_chunks`.
     """
-    chunks = (table for source in sources for table in read_source(pa.table({"source": [pickle.dumps(source)]}), run))
     processes = min(len(os.sched_getaffinity(0)), -(-size // _BYTES_PER_PROCESS))
     if processes < 2:
-        counts = _consume(map(actor(run), chunks), actor.activity, size)
+        counts = _consume(map(actor(run), _read_locally(run, sources)), actor.activity, size)
     else:
-        # Spawned, because a forked process would inherit the threads and the GPU of this one.
-        with ProcessPoolExecutor(
-            processes, multiprocessing.get_context("spawn"), initializer=_start_actor, initargs=(actor, run)
-        ) as pool:
-            futures = (pool.submit(_process_chunk, table) for table in chunks)
-            counts = _consume(results_in_order(futures, 4 * processes), actor.activity, size)
+        counts = _process_in_pool(run, sources, size, actor, processes)
     merge_rejects(run)
     return counts
+
+
+def _read_locally(run: ChunkRun, sources: Sequence[Source]) -> Iterator[pa.Table]:
+    return (table for source in sources for table in read_source(pa.table({"source": [pickle.dumps(source)]}), run))
+
+
+def _process_in_pool(
+    run: FileRun, sources: Sequence[Source], size: int, actor: type[ChunkActor[FileRun]], processes: int
+) -> Counts:
+    """Process chunks in several processes. If one dies, the pool ends them all, so the next pool has only one."""
+    # Spawned, because a forked process would inherit the threads and the GPU of this one.
+    spawn = multiprocessing.get_context("spawn")
+    while True:
+        before = noted_deaths(run.state)
+        try:
+            with ProcessPoolExecutor(processes, spawn, initializer=_start_actor, initargs=(actor, run)) as pool:
+                futures = (pool.submit(_process_chunk, table) for table in _read_locally(run, sources))
+                return _consume(results_in_order(futures, 4 * processes), actor.activity, size)
+        except BrokenProcessPool as error:
+            if noted_deaths(run.state) == before:
+                raise UserError("a worker process died at its start", fix="see the messages above") from error
+            processes = 1
 
 
 _ACTORS: list[ChunkActor[Any]] = []  # in a process that `process_chunks_locally` started: its actor
@@ -249,7 +254,7 @@ def read_source(table: pa.Table, run: ChunkRun) -> Iterator[pa.Table]:
     source: Source = pickle.loads(table["source"][0].as_py())  # this job pickled it, not the user
     start = run.part(source)
     try:
-        chunks = run.chunks(source)
+        chunks = _read_carefully(source, run, Notes(run.state, f"read-{start}"))
         while True:
             with holding_logs() as logs:
                 chunk = next(chunks, None)
@@ -258,75 +263,30 @@ def read_source(table: pa.Table, run: ChunkRun) -> Iterator[pa.Table]:
             part = f"{start}-{chunk.index:06d}"
             finished = (run.output / f"{part}.parquet").exists()
             contents = b"" if finished else pickle.dumps(chunk)
-            yield _row(part=part, chunk=contents, bytes=chunk.bytes, error="", logs="\n".join(logs))
+            yield result_row(part=part, chunk=contents, bytes=chunk.bytes, error="", logs="\n".join(logs))
     except UserError as error:
-        yield _row(part="", chunk=b"", bytes=0, error=str(error), logs="")
+        yield result_row(part="", chunk=b"", bytes=0, error=str(error), logs="")
 
 
-class ChunkActor(ABC, Generic[Run]):
-    """A process that handles one chunk after another. It returns user errors to the driver as rows."""
-
-    activity: ClassVar[str] = "processing documents"  # what progress lines call the work
-
-    def __init__(self, run: Run) -> None:
-        import torch
-
-        self.run = run
-        torch.set_num_threads(1)  # each actor has one core
-        self.error = ""
-        self._limit = FailureLimit()
-        try:
-            self.open()
-        except UserError as error:
-            self.error = str(error)  # the driver would print an exception as a traceback
-
-    @abstractmethod
-    def open(self) -> None:
-        """Load models and data, once per process."""
-
-    @abstractmethod
-    def process(self, chunk: Any, part: str) -> None:
-        """Process a chunk: write its rejects (`write_rejects`) and then its part, `output/part.parquet`.
-
-        The part must be written last, because its existence marks the chunk as finished.
-        """
-
-    def write_rejects(self, rejects: Sequence[Reject], part: str, *, records: int) -> None:
-        """Write the rejects of a chunk to a file. A chunk without rejects has no such file.
-
-        Args:
-            rejects: the rejects.
-            part: name of the part.
-            records: number of records of the chunk, with the rejected ones.
-
-        Raises:
-            UserError: too many of the records of this process failed unexpectedly. The chunk stays unfinished.
-        """
-        self._limit.count(records, (reject.reason for reject in rejects))
-        if rejects:
-            write_rejects(rejects, self._rejects(part))
-
-    def _rejects(self, part: str) -> Location:
-        return self.run.state / "rejects" / f"{part}.jsonl"
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        """Process a chunk unless it is finished, and return its counts or its error as a row."""
-        row = table.to_pylist()[0]
-        error, written, rejected, new = row["error"] or self.error, 0, 0, bool(row["chunk"])
-        logs = [row["logs"]] if row["logs"] else []
-        if not error:
-            try:
-                if new:
-                    with holding_logs(logs):
-                        self.process(pickle.loads(row["chunk"]), row["part"])
-                with (self.run.output / f"{row['part']}.parquet").open("rb") as file:
-                    written = pq.read_metadata(file).num_rows
-                rejected = _line_count(self._rejects(row["part"]))
-            except UserError as mistake:
-                error = str(mistake)
-            except OSError as failure:
-                error = str(UserError(f"cannot write: {reason_of(failure)}", where=str(self.run.output)))
-        return _row(written=written, rejected=rejected, bytes=row["bytes"], new=new, error=error, logs="\n".join(logs))
+def _read_carefully(source: Source, run: ChunkRun, notes: Notes) -> Iterator[Chunk]:
+    """The chunks of a file. A chunk that kills the worker that reads it ends the file with a reject."""
+    chunks = run.chunks(source)
+    if notes.deaths(WHOLE) < MOST_DEATHS:
+        with notes.of(WHOLE):
+            yield from chunks
+        return
+    line, left = 1, source.bytes
+    for index in itertools.count():
+        if notes.deaths(str(index)) >= RECORD_DEATHS:
+            rest = Item(line, lost_rest(KILLED))
+            yield Chunk(source.name, source.format, index, line, [rest], left)
+            return
+        with notes.of(str(index)):
+            chunk = next(chunks, None)
+        if chunk is None:
+            return
+        yield chunk
+        line, left = chunk.items[-1].line + 1 if chunk.items else line, left - chunk.bytes
 
 
 def merge_rejects(run: ChunkRun) -> None:
@@ -338,14 +298,3 @@ def merge_rejects(run: ChunkRun) -> None:
         ThreadPoolExecutor(_CONCURRENT_READS) as readers,
     ):
         file.writelines(readers.map(lambda part: part.read_text(encoding="utf-8"), parts))
-
-
-def _row(**values: Any) -> pa.Table:
-    return pa.Table.from_pylist([values])
-
-
-def _line_count(path: Location) -> int:
-    if not path.exists():
-        return 0
-    with path.open("rb") as file:
-        return sum(1 for _ in file)

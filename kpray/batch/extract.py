@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy
 
-from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, Counts, process_chunks
+from kpray.batch import deaths
+from kpray.batch.actors import RecordActor
+from kpray.batch.chunks import ACTOR_CPUS, Counts, process_chunks
 from kpray.batch.config import BatchConfig
 from kpray.cluster.inputs import identify
 from kpray.cluster.job import STATE_FOLDER, bind_output, writing
@@ -20,7 +23,7 @@ from kpray.corpus.reading import Chunk, read_chunks
 from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source
 from kpray.corpus.units import Split, split_record
-from kpray.corpus.writing import write_predictions
+from kpray.corpus.writing import predictions_table
 from kpray.document import Keyphrase, Record
 from kpray.errors import RejectedDocument
 from kpray.failures import rejecting_failures
@@ -146,11 +149,11 @@ def check_manifest(run: BatchRun, sources: list[Source]) -> None:
     with writing(run.output):
         rejects.mkdir(parents=True, exist_ok=True)
         if not resumed:
-            for leftover in rejects.glob("*.jsonl"):  # another configuration may accept these records
-                leftover.unlink()
+            for leftover in (*rejects.glob("*.jsonl"), *(run.state / deaths.FOLDER).glob("*")):
+                leftover.unlink()  # another configuration may accept these records
 
 
-class _PredictChunk(ChunkActor[BatchRun]):
+class _PredictChunk(RecordActor[BatchRun]):
     """Holds one predictor and processes one chunk after another."""
 
     activity = "predicting keyphrases"
@@ -159,7 +162,7 @@ class _PredictChunk(ChunkActor[BatchRun]):
     def open(self) -> None:
         self.predictor = open_predictor(self.run.predictor, self.run.config).selecting(self.run.selection)
 
-    def process(self, chunk: Chunk, part: str) -> None:
+    def results(self, chunk: Chunk) -> tuple[pa.Table, list[Reject]]:
         records: list[Record] = []
         owners: list[int] = []  # for each unit, the index of its record
         units: list[Record] = []  # what gets keyphrases: whole records, or their sentences or sections
@@ -194,6 +197,5 @@ class _PredictChunk(ChunkActor[BatchRun]):
             if owner not in failed and isinstance(each, Explanation):
                 rows.append((unit.document.id, unit.document.lang, each.keyphrases))
                 written.append(unit)
-        self.write_rejects(rejects, part, records=len(rejects) + len(records) - len(failed))
-        path, described = self.run.output / f"{part}.parquet", self.predictor.describe()
-        write_predictions(rows, path, described, records=written, metadata=bool(self.run.reading.keep))
+        described, keep = self.predictor.describe(), bool(self.run.reading.keep)
+        return predictions_table(rows, described, records=written, metadata=keep), rejects

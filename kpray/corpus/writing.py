@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kpray.corpus.records import Reject
 from kpray.document import Keyphrase, Record, predictions_schema
 from kpray.errors import UserError
 from kpray.storage import Location, parquet_file, whole_file
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _BATCH_ROWS = 1000
 REJECTS_FILE = "_rejects.jsonl"  # next to the Parquet parts of an output folder; readers skip the "_"
@@ -30,24 +33,37 @@ def write_text(text: str, path: Location) -> None:
 
 
 def write_predictions(
+    rows: Iterable[tuple[str, str, list[Keyphrase]]], path: Location, made_by: Mapping[str, Any] | None = None
+) -> None:
+    """Write predictions as Parquet, see `predictions_table`.
+
+    Args:
+        rows: see `predictions_table`.
+        path: the file; its folder must exist.
+        made_by: see `predictions_table`.
+    """
+    import pyarrow.parquet as pq
+
+    with whole_file(path) as unfinished:
+        pq.write_table(predictions_table(rows, made_by), unfinished, compression="zstd")
+
+
+def predictions_table(
     rows: Iterable[tuple[str, str, list[Keyphrase]]],
-    path: Location,
     made_by: Mapping[str, Any] | None = None,
     *,
     records: Sequence[Record] | None = None,
     metadata: bool = False,
-) -> None:
-    """Write predictions as Parquet with `predictions_schema`.
+) -> pa.Table:
+    """Predictions as a table with `predictions_schema`.
 
     Args:
         rows: (id, language, keyphrases in rank order) of each document.
-        path: the file; its folder must exist.
-        made_by: `Predictor.describe()`; stored as JSON in the file's metadata under the key `kpray`.
+        made_by: `Predictor.describe()`; stored as JSON in the table's metadata under the key `kpray`.
         records: the records of the rows. Their `source` and `line` become columns, too.
         metadata: whether the metadata of the records becomes a column, as JSON.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     values: list[dict[str, Any]] = [
         {"id": id, "lang": lang, "keyphrases": [asdict(keyphrase) for keyphrase in keyphrases]}
@@ -59,9 +75,7 @@ def write_predictions(
         if metadata:
             schema = schema.append(pa.field("metadata", pa.string()))
         values = [{**value, **_origin(record)} for value, record in zip(values, records, strict=True)]
-    schema = schema.with_metadata({"kpray": json.dumps(made_by or {})})
-    with whole_file(path) as unfinished:
-        pq.write_table(pa.Table.from_pylist(values, schema=schema), unfinished, compression="zstd")
+    return pa.Table.from_pylist(values, schema=schema.with_metadata({"kpray": json.dumps(made_by or {})}))
 
 
 def _origin(record: Record) -> dict[str, Any]:

@@ -15,7 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kpray.batch.chunks import ChunkActor, process_parts
+from kpray.batch.actors import ChunkActor
+from kpray.batch.chunks import process_parts
 from kpray.batch.config import BatchConfig
 from kpray.batch.extract import placement
 from kpray.cluster.job import STATE_FOLDER

@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from typing_extensions import override
 
-from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, process_chunks, process_chunks_locally
+from kpray.batch.actors import RecordActor
+from kpray.batch.chunks import ACTOR_CPUS, process_chunks, process_chunks_locally
 from kpray.cluster.job import STATE_FOLDER, writing
 from kpray.cluster.step_cache import StepCache, step_key
 from kpray.corpus.limits import Reading
@@ -23,7 +25,6 @@ from kpray.corpus.writing import REJECTS_FILE
 from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
 from kpray.failures import all_or_each
-from kpray.storage import whole_file
 from kpray.training import TrainingTask
 
 STEP = "tokens"  # name of the step in the step cache
@@ -177,7 +178,7 @@ def _tokenize(run: TokenRun, local: bool) -> dict[str, int]:
     return {"rows": counts.written, "rejected": counts.rejected}
 
 
-class _TokenizeChunk(ChunkActor[TokenRun]):
+class _TokenizeChunk(RecordActor[TokenRun]):
     """Turns the records of one chunk after another into rows of tokens."""
 
     activity = "tokenizing"
@@ -185,7 +186,7 @@ class _TokenizeChunk(ChunkActor[TokenRun]):
     def open(self) -> None:
         self.files = {source.name: index for index, source in enumerate(self.run.sources)}
 
-    def process(self, chunk: Chunk, part: str) -> None:
+    def results(self, chunk: Chunk) -> tuple[pa.Table, list[Reject]]:
         records: list[Record] = []
         rejects: list[Reject] = []
         for parsed in parse_chunk(chunk, self.run.reading):
@@ -195,18 +196,20 @@ class _TokenizeChunk(ChunkActor[TokenRun]):
                 rejects.append(Reject(parsed.source, parsed.line, "the document is in --exclude"))
             else:
                 records.append(parsed)
-        first = ((self.files[chunk.source] << _CHUNK_BITS) + chunk.index) << _ROW_BITS
         rows = []
         names = [f"{record.source}:{record.line}" for record in records]
         tokenized = all_or_each(self.run.task.tokenize, records, names)
-        for index, (record, row) in enumerate(zip(records, tokenized, strict=True)):
+        for record, row in zip(records, tokenized, strict=True):
             if isinstance(row, str | RejectedDocument):
                 reason = row if isinstance(row, str) else row.reason
                 rejects.append(Reject(record.source, record.line, reason))
             else:
-                rows.append({**row, ORDER: first + index})
-        schema = self.run.task.schema().append(pa.field(ORDER, pa.int64()))
+                rows.append(row)
         rejects.sort(key=lambda reject: reject.line)
-        self.write_rejects(rejects, part, records=len(rejects) + len(rows))
-        with whole_file(self.run.output / f"{part}.parquet") as unfinished:
-            pq.write_table(pa.Table.from_pylist(rows, schema=schema), unfinished, compression="zstd")
+        return pa.Table.from_pylist(rows, schema=self.run.task.schema()), rejects
+
+    @override
+    def complete(self, rows: pa.Table, chunk: Chunk) -> pa.Table:
+        first = ((self.files[chunk.source] << _CHUNK_BITS) + chunk.index) << _ROW_BITS
+        order = pa.array(np.arange(first, first + len(rows)), pa.int64())
+        return rows.append_column(pa.field(ORDER, pa.int64()), order)

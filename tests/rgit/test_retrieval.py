@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from kpray.batch.chunks import ChunkActor
+from kpray.batch.actors import ChunkActor
 from kpray.batch.config import BatchConfig
 from kpray.cluster.step_cache import Step, StepCache
 from kpray.corpus.store import PassageStore
