@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 import ray
 from ray.cluster_utils import Cluster
 
-from kpray.batch.chunks import ChunkActor, process_chunks
+from kpray.batch.actors import ChunkActor
+from kpray.batch.chunks import process_chunks
 from kpray.batch.config import BatchConfig
 from kpray.batch.extract import placement
 from kpray.cluster.job import STATE_FOLDER

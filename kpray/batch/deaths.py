@@ -29,7 +29,8 @@ class Notes:
     """
 
     def __init__(self, state: Location, name: str) -> None:
-        self._path: Location = state / FOLDER / name
+        self._folder: Location = state / FOLDER
+        self._path: Location = self._folder / name
         self._deaths = self._path.read_text(encoding="utf-8").split() if self._path.exists() else []
 
     def deaths(self, what: str) -> int:
@@ -39,7 +40,7 @@ class Notes:
     @contextmanager
     def of(self, what: str) -> Iterator[None]:
         """Note the beginning of work, and remove the note when the block ends, also with an exception."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._folder.mkdir(parents=True, exist_ok=True)
         self._write([*self._deaths, what])
         try:
             yield

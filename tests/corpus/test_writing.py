@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kpray.corpus.records import Reject
-from kpray.corpus.writing import read_predictions, write_predictions, write_rejects
+from kpray.corpus.writing import predictions_table, read_predictions, write_predictions, write_rejects
 from kpray.document import Document, Keyphrase, Record, predictions_schema
 from kpray.errors import UserError
 
@@ -150,7 +150,7 @@ def test_further_columns_are_ignored(tmp_path: Path) -> None:
 
 def test_source_and_line_are_columns_that_readers_may_leave(tmp_path: Path) -> None:
     record = Record(Document("1", "text"), source="a.jsonl", line=7, metadata={"year": 1999})
-    write_predictions([("1", "en", SOME)], tmp_path / "a.parquet", records=[record], metadata=True)
+    pq.write_table(predictions_table([("1", "en", SOME)], records=[record], metadata=True), tmp_path / "a.parquet")
     [row] = pq.read_table(tmp_path / "a.parquet").to_pylist()
     assert (row["source"], row["line"], row["metadata"]) == ("a.jsonl", 7, '{"year": 1999}')
     assert read_predictions(tmp_path) == {("en", "1"): SOME}
