@@ -166,17 +166,22 @@ def dump_settings(settings: Settings) -> str:
 
 
 def run_main(main: Callable[[], int | None]) -> NoReturn:
-    """Run an entry point and leave the process with its exit code: 2 for a user's mistake, 130 for Ctrl-C."""
+    """Run an entry point, and end the process with its exit code.
+
+    The code is 2 for a user's mistake, 130 for Ctrl-C and 143 for SIGTERM.
+    """
     code = 0
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         try:
             code = _checked(main)
         except UserError as error:
             say("error", f"error: {error}", what=error.what, where=error.where, fix=error.fix)
             code = error.exit_code
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            number = signal.SIGTERM if isinstance(interrupt, _Terminated) else signal.SIGINT
             say("interrupted", "interrupted; run the same command again")
-            code = 128 + signal.SIGINT
+            code = 128 + number
         sys.stdout.flush()
     except BrokenPipeError:
         if not _reader_is_gone():
@@ -185,6 +190,15 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
     sys.exit(code)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM ends a command like Ctrl-C: what it has begun is left so that the same command continues."""
+
+
+def _terminate(number: int, frame: object) -> NoReturn:
+    signal.signal(number, signal.SIG_DFL)  # a second signal ends the command at once
+    raise _Terminated
 
 
 def _checked(main: Callable[[], int | None]) -> int:

@@ -51,6 +51,38 @@ def no_standard_error() -> Iterator[None]:
             os.dup2(kept.fileno(), 2)
 
 
+@contextmanager
+def on_loopback() -> Iterator[None]:
+    """Make a Ray that is started in the block listen only on 127.0.0.1.
+
+    Needed: `ray.init` replaces 127.0.0.1 with the address of the machine, and opens its ports to the network. On macOS
+    it does not; the variable that controls this is read when Ray is imported. Replaced by: an argument of `ray.init`.
+    """
+    from ray._private import ray_constants
+
+    variable = ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR  # for the processes that Ray starts
+    before, enabled = os.environ.get(variable), ray_constants.ENABLE_RAY_CLUSTER
+    os.environ[variable], ray_constants.ENABLE_RAY_CLUSTER = "0", False
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = enabled
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
+
+
+def forget_token() -> None:
+    """Make Ray read its authentication token again from the environment or the file.
+
+    Needed: Ray keeps the first token of a process. Replaced by: `ray.shutdown` forgetting it.
+    """
+    from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
+
+    AuthenticationTokenLoader.instance().reset_cache()
+
+
 # --- Ray Data
 
 FEW_CHUNKS = "The minimum number of concurrent actors"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import ssl
 import sys
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 import ray
 
 from kpray.cluster.preflight import preflight
-from kpray.cluster.ray_compat import LOCAL_VARIABLES, no_standard_error
+from kpray.cluster.private import check_token_file, own_token, session_folder
+from kpray.cluster.ray_compat import LOCAL_VARIABLES, no_standard_error, on_loopback
 from kpray.errors import UserError
 from kpray.report.progress import Activity
 from kpray.storage import VARIABLES, Location
@@ -45,18 +48,37 @@ def ray_session(address: str | None, output: Location | None = None, models: Seq
         yield
         return
     where = address or os.environ.get("RAY_ADDRESS") or "local"
+    with own_token() if where == "local" else nullcontext(), redirect_stdout(sys.stderr):
+        # Ray prints lost workers and nodes; standard output is for results.
+        _connect(where)
+        try:
+            with Activity("checking the nodes"):
+                preflight(output, models)
+            yield
+        finally:
+            ray.shutdown()
+
+
+def _connect(where: str) -> None:
     options: dict[str, Any] = {}
     if where == "local":
         for name, value in _LOCAL.items():
             os.environ.setdefault(name, value)
-        options["include_dashboard"] = False  # saves nine processes
+        # Without its dashboard, Ray starts nine processes fewer.
+        options = {"include_dashboard": False, "_temp_dir": session_folder()}
     else:
+        check_token_file()
         # A local Ray inherits these variables. With a runtime environment it would restart each worker.
         names = [name for name in ("NLTK_DATA", "KPRAY_CACHE", *VARIABLES) if name in os.environ]
         options["runtime_env"] = {"env_vars": {name: os.environ[name] for name in names}}
     try:
         _check_reachable(where)
-        with no_standard_error(), Activity("starting Ray" if where == "local" else f"connecting to Ray at {where}"):
+        with (
+            no_standard_error(),
+            Activity("starting Ray" if where == "local" else f"connecting to Ray at {where}"),
+            on_loopback() if where == "local" else nullcontext(),
+            _keeping_handler(signal.SIGTERM),
+        ):
             ray.init(address=where, logging_level=logging.WARNING, log_to_driver=False, **options)
     except UserError:
         raise
@@ -68,13 +90,19 @@ def ray_session(address: str | None, output: Location | None = None, models: Seq
             fix="start a cluster with `ray start --head`, set RAY_AUTH_TOKEN to its token if it has one, "
             "or omit --address to use a local Ray",
         ) from error
-    with redirect_stdout(sys.stderr):  # Ray prints lost workers and nodes; standard output is for results
-        try:
-            with Activity("checking the nodes"):
-                preflight(output, models)
-            yield
-        finally:
-            ray.shutdown()
+
+
+@contextmanager
+def _keeping_handler(number: signal.Signals) -> Iterator[None]:
+    """Restore the handler of a signal after the block. Ray installs one that prints a stack trace."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread can set handlers
+        return
+    handler = signal.getsignal(number)
+    try:
+        yield
+    finally:
+        signal.signal(number, handler)
 
 
 def _check_reachable(address: str) -> None:

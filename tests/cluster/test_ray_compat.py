@@ -36,9 +36,11 @@ from kpray.cluster.ray_compat import (
     WorkerGroups,
     crash_message,
     forget_checkpoints,
+    forget_token,
     is_scale_exhausted,
     is_serve_error,
     no_standard_error,
+    on_loopback,
     replay_trial,
     skip_shared_memory,
     with_worker_group,
@@ -66,6 +68,38 @@ def test_file_descriptor_2_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 # --- Ray Data
+
+
+def test_the_address_of_a_local_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._private import services
+
+    monkeypatch.setattr("ray._private.worker._global_node", None)
+    monkeypatch.delenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", raising=False)
+    outside = services.resolve_ip_for_localhost("127.0.0.1")  # why `ray.init` cannot be given 127.0.0.1
+    assert outside != "127.0.0.1"
+    with on_loopback():
+        assert services.get_node_ip_address() == "127.0.0.1"
+        assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert services.get_node_ip_address() == outside
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in os.environ
+
+
+def test_ray_keeps_a_token_until_it_forgets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray._raylet import AuthenticationTokenLoader  # type: ignore[attr-defined]
+
+    def token() -> str:
+        headers: dict[str, str] = AuthenticationTokenLoader.instance().get_token_for_http_header(ignore_auth_mode=True)
+        return headers["authorization"]
+
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "first")
+    forget_token()
+    assert token() == "Bearer first"
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "second")
+    assert token() == "Bearer first"
+    forget_token()
+    assert token() == "Bearer second"
+    monkeypatch.undo()
+    forget_token()
 
 
 def test_ray_data_warns_of_few_chunks() -> None:
