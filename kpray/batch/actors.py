@@ -128,7 +128,8 @@ class RecordActor(ChunkActor[Run]):
         tables, rejects = [], []
         for index, item in enumerate(chunk.items):
             if notes.deaths(str(index)) >= RECORD_DEATHS:
-                rejects.append(Reject(chunk.source, item.line, KILLED))
+                name = item.origin[0] if item.origin else chunk.source
+                rejects.append(Reject(name, item.line, KILLED))
             else:
                 with notes.of(str(index)):
                     table, rejected = self.results(replace(chunk, items=[item]))

@@ -29,7 +29,7 @@ from kpray.batches import results_in_order
 from kpray.cluster.meters import count, show
 from kpray.cluster.ray_compat import FEW_CHUNKS
 from kpray.corpus.items import Item, lost_rest
-from kpray.corpus.reading import Chunk
+from kpray.corpus.reading import Chunk, join_chunks
 from kpray.corpus.sources import Source
 from kpray.corpus.writing import REJECTS_FILE
 from kpray.errors import UserError
@@ -269,19 +269,26 @@ def read_source(table: pa.Table, run: ChunkRun) -> Iterator[pa.Table]:
 
 
 def _read_carefully(source: Source, run: ChunkRun, notes: Notes) -> Iterator[Chunk]:
-    """The chunks of a file. A chunk that kills the worker that reads it ends the file with a reject."""
-    chunks = run.chunks(source)
+    """The chunks of a file or bundle. A chunk that kills the worker that reads it ends its file with a reject."""
     if notes.deaths(WHOLE) < MOST_DEATHS:
         with notes.of(WHOLE):
-            yield from chunks
-        return
+            yield from run.chunks(source)
+    elif source.members:
+        files = enumerate(source.members)
+        yield join_chunks(source, (chunk for index, file in files for chunk in _chunks(file, run, notes, f"{index}-")))
+    else:
+        yield from _chunks(source, run, notes, "")
+
+
+def _chunks(source: Source, run: ChunkRun, notes: Notes, start: str) -> Iterator[Chunk]:
+    """The chunks of a file, with a note for each."""
+    chunks = run.chunks(source)
     line, left = 1, source.bytes
     for index in itertools.count():
-        if notes.deaths(str(index)) >= RECORD_DEATHS:
-            rest = Item(line, lost_rest(KILLED))
-            yield Chunk(source.name, source.format, index, line, [rest], left)
+        if notes.deaths(f"{start}{index}") >= RECORD_DEATHS:
+            yield Chunk(source.name, source.format, index, line, [Item(line, lost_rest(KILLED))], left)
             return
-        with notes.of(str(index)):
+        with notes.of(f"{start}{index}"):
             chunk = next(chunks, None)
         if chunk is None:
             return

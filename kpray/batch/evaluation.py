@@ -82,11 +82,12 @@ def predict_data_sets(
         for data in data_sets
     ]
     with ExitStack() as owned:
+        checked = []
         for run, sources in work:
             owned.enter_context(claimed(run.output))
-            check_manifest(run, sources)
+            checked.append((run, check_manifest(run, sources)))
         with ray_session(address, runs[0].output if runs else None, [model for run in runs for model in run.models()]):
-            for run, sources in work:
+            for run, sources in checked:
                 predict_files(run, sources, batch)
 
 

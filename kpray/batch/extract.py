@@ -15,8 +15,8 @@ from kpray.batch import deaths
 from kpray.batch.actors import RecordActor
 from kpray.batch.chunks import ACTOR_CPUS, Counts, process_chunks
 from kpray.batch.config import BatchConfig
-from kpray.cluster.inputs import identify
-from kpray.cluster.job import STATE_FOLDER, bind_output, writing
+from kpray.cluster.inputs import bundles, identify
+from kpray.cluster.job import STATE_FOLDER, bind_output, recorded_inputs, writing
 from kpray.cluster.preflight import check_room, node_resources
 from kpray.corpus.limits import Reading
 from kpray.corpus.reading import Chunk, read_chunks
@@ -104,6 +104,11 @@ class BatchRun:
 def predict_files(run: BatchRun, sources: Sequence[Source], batch: BatchConfig) -> Counts:
     """Predict keyphrases for every record of the files, into `run.output`. Resumes where an earlier run stopped.
 
+    Args:
+        run: describes the output.
+        sources: from `check_manifest`.
+        batch: how the work is distributed.
+
     Raises:
         UserError: a worker found a user's mistake or could not write, or not even one actor fits on the cluster.
     """
@@ -137,20 +142,26 @@ def placement(
     return {"compute": pool, "num_cpus": ACTOR_CPUS, "num_gpus": batch.gpu_fraction if gpus else 0}
 
 
-def check_manifest(run: BatchRun, sources: list[Source]) -> None:
+def check_manifest(run: BatchRun, sources: Sequence[Source]) -> list[Source]:
     """Make the output folder, or check that its output was made with the same configuration and inputs.
+
+    Returns:
+        The sources, in which small files are bundled.
 
     Raises:
         UserError: the configuration or an input differs, or the folder cannot be written.
     """
     begun = any(run.output.glob("*.parquet"))
-    resumed = bind_output(run.output, run.manifest(), begun, identify(sources))
+    now = identify(sources)
+    bundled = bundles(sources, now, recorded_inputs(run.output) if begun else {}, run.chunk_records)
+    resumed = bind_output(run.output, run.manifest(), begun, now)
     rejects = run.state / "rejects"
     with writing(run.output):
         rejects.mkdir(parents=True, exist_ok=True)
         if not resumed:
             for leftover in (*rejects.glob("*.jsonl"), *(run.state / deaths.FOLDER).glob("*")):
                 leftover.unlink()  # another configuration may accept these records
+    return bundled
 
 
 class _PredictChunk(RecordActor[BatchRun]):

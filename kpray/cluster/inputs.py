@@ -13,11 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from kpray.corpus.reading import bundle, is_small
 from kpray.corpus.sources import Source
 from kpray.errors import UserError
 from kpray.storage import Location, location, modified, reason_of
 
 _BLOCK, _BLOCKS = 1 << 16, 16
+_BUNDLE_BYTES = 1 << 20
 _CONCURRENT_READS = 32  # an object store needs about 20 ms per read
 _FIX = "give another --output, or the input as it was"
 
@@ -30,6 +32,38 @@ def identify(sources: Sequence[Source]) -> dict[str, dict[str, Any]]:
     """
     with ThreadPoolExecutor(_CONCURRENT_READS) as readers:
         return dict(zip((source.inside for source in sources), readers.map(_identity, sources), strict=True))
+
+
+def bundles(
+    sources: Sequence[Source], now: dict[str, dict[str, Any]], before: Mapping[str, Any], most_files: int
+) -> list[Source]:
+    """Put small files together, so that each bundle gives one file of output.
+
+    The bundle of a file never changes, because an existing output means that the whole bundle is finished. Files that
+    are added later get new bundles.
+
+    Args:
+        sources: the files.
+        now: their identities; the number of each file's bundle is added under `bundle`.
+        before: identities that an earlier run recorded.
+        most_files: maximum number of files in a bundle.
+    """
+    known = [about["bundle"] for about in before.values()]
+    number = max(known, default=-1)
+    files = size = 0  # of the last new bundle; 0: another file needs a new one
+    members: dict[int, list[Source]] = {}
+    for source in sources:
+        recorded = before.get(source.inside)
+        if recorded is not None:
+            chosen = recorded["bundle"]
+        else:
+            fits = is_small(source) and 0 < files < most_files and size + source.bytes <= _BUNDLE_BYTES
+            files, size = (files + 1, size + source.bytes) if fits else (int(is_small(source)), source.bytes)
+            number += not fits
+            chosen = number
+        now[source.inside]["bundle"] = chosen
+        members.setdefault(chosen, []).append(source)
+    return [bundle(files) for files in members.values()]
 
 
 def check_inputs(before: Mapping[str, Any], now: Mapping[str, Any], folder: Location) -> None:

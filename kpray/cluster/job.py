@@ -25,6 +25,7 @@ from kpray.storage import Location, reason_of
 from kpray.versions import versions
 
 # Names in an output folder, next to the results. Readers of Parquet folders skip names that begin with an underscore.
+_MANIFEST = "manifest.json"
 STATE_FOLDER = "_kpray"  # files that a job needs to resume
 CONFIG_FILE = "_config.yaml"
 VERSIONS_FILE = "_versions.json"
@@ -110,7 +111,7 @@ def bind_output(
         UserError: a value differs, an input has changed or is missing (the error names the first one), or the folder
             cannot be written.
     """
-    path = output / STATE_FOLDER / "manifest.json"
+    path = output / STATE_FOLDER / _MANIFEST
     with writing(output):
         (output / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
     now = json.loads(json.dumps({"kpray": __version__, **values}))
@@ -123,6 +124,13 @@ def bind_output(
         about: dict[str, Any] = {**({"inputs": inputs} if inputs else {}), "versions": versions()}
         write_text(json.dumps({**now, **about}, indent=2) + "\n", path)
     return resumed
+
+
+def recorded_inputs(output: Location) -> dict[str, Any]:
+    """Identities of the inputs in the manifest of an output folder; empty if it has none."""
+    path = output / STATE_FOLDER / _MANIFEST
+    inputs: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("inputs", {}) if path.exists() else {}
+    return inputs
 
 
 def check_same(before: Mapping[str, Any], now: Mapping[str, Any], folder: Location) -> None:

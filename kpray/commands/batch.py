@@ -71,11 +71,11 @@ def main(arguments: Sequence[str], prog: str) -> int:
     reading, selection = job.reading(keep=job.keep, gold=False), SelectionOptions.of(job)
     run = BatchRun.pinned(output, job.predictor, config, job.top, reading, job.batch, selection, job.split)
     with claimed(run.output):
-        check_manifest(run, sources)
+        bundled = check_manifest(run, sources)
         say_encodings(sources, run.reading)
         write_configuration(job, output)
         with ray_session(job.address, run.output, run.models()):
-            counts = predict_files(run, sources, job.batch)
+            counts = predict_files(run, bundled, job.batch)
         say_repeated_ids(count_repeated_ids(run.output), "columns of the output")
     print_result(f"{counts.written:,} documents written to {output}, {counts.rejected:,} rejected ({REJECTS_FILE})")
     return 0

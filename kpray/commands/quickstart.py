@@ -128,7 +128,7 @@ def extract(job: QuickstartCommand, corpus: Path) -> Mapping[tuple[str, str], li
     run = BatchRun.pinned(
         job.output / "keyphrases", "samrank", section_of("samrank", job), 15, Reading(lang="en"), batch
     )
-    check_manifest(run, sources)
+    sources = check_manifest(run, sources)
     with ray_session(job.address):
         predict_files(run, sources, batch)
     return read_predictions(run.output)

@@ -30,10 +30,12 @@ class Item:
     Attributes:
         line: first line of the record, or its row in a Parquet file, counted from 1.
         raw: the record, unparsed.
+        origin: name and format of its file, in a chunk of several files.
     """
 
     line: int
     raw: Raw
+    origin: tuple[str, str] | None = None
 
 
 #: items of a file in order, each with the number of bytes of the file that were read up to its end

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from kpray.corpus.files import open_text
@@ -18,6 +18,8 @@ from kpray.errors import UserError
 from kpray.failures import failure_reason, is_failure, log_failure
 from kpray.storage import location, reason_of
 
+_BUNDLE = "bundle"
+_SMALL_DOCUMENT, _SMALL_RECORDS = 1 << 16, 1 << 12  # bytes
 CHUNK_BYTES = 64 * 1024 * 1024  #: a chunk with this much raw text is closed, even if it has few records
 
 _STREAMED: dict[str, Callable[[BinaryIO, Reading], Items]] = {
@@ -38,7 +40,8 @@ class Chunk:
         format: format of the file.
         index: 0, 1, ... within the file.
         first_line: line of the first item; 1 if there is none.
-        items: raw records in order; empty only for a file with bytes but without records, which has one chunk.
+        items: raw records in order; empty only for a file with bytes but without records, which has one chunk. Those of
+            a bundle have their `origin`.
         bytes: bytes of the file that this chunk covers. The chunks of a file sum to its size. For gzip these are
             compressed bytes, for Parquet a share by rows; for other formats they are exact up to a read-ahead block.
     """
@@ -52,7 +55,7 @@ class Chunk:
 
 
 def read_chunks(source: Source, records_per_chunk: int, reading: Reading) -> Iterator[Chunk]:
-    """Read a file as chunks of raw records, with about one chunk in memory at a time.
+    """Read a file as chunks of raw records, with about one chunk in memory at a time. A bundle is one chunk.
 
     The chunks depend only on the file, `records_per_chunk` and `reading`. Damaged content becomes an item that parses
     to a reject.
@@ -65,6 +68,10 @@ def read_chunks(source: Source, records_per_chunk: int, reading: Reading) -> Ite
     Raises:
         UserError: the file does not exist or cannot be read.
     """
+    if source.members:
+        chunks = (chunk for file in source.members for chunk in read_chunks(file, records_per_chunk, reading))
+        yield join_chunks(source, chunks)
+        return
     index = start = end = held = 0
     items: list[Item] = []
     try:
@@ -79,6 +86,29 @@ def read_chunks(source: Source, records_per_chunk: int, reading: Reading) -> Ite
         raise UserError(f"the file cannot be read: {reason_of(error)}", where=source.name) from error
     if items or source.bytes:
         yield _chunk(source, index, items, source.bytes - start)
+
+
+def is_small(source: Source) -> bool:
+    """Whether a file is so small that a bundle should have it: one document, or a few records."""
+    if source.format.endswith(GZIP) or source.format == "parquet":
+        return False  # its contents may be large
+    return source.bytes <= (_SMALL_RECORDS if is_streamed(source.format) else _SMALL_DOCUMENT)
+
+
+def bundle(sources: Sequence[Source]) -> Source:
+    """A source for files that are read as one chunk; a single file stays as it is."""
+    if len(sources) == 1:
+        return sources[0]
+    first = sources[0]
+    name = f"{first.name} and {len(sources) - 1} other files"
+    size = sum(source.bytes for source in sources)
+    return Source(first.path, name, _BUNDLE, size, first.inside, members=tuple(sources))
+
+
+def join_chunks(source: Source, chunks: Iterable[Chunk]) -> Chunk:
+    """The chunk of a bundle, from the chunks of its files."""
+    items = [replace(item, origin=(chunk.source, chunk.format)) for chunk in chunks for item in chunk.items]
+    return Chunk(source.name, source.format, 0, 1, items, source.bytes)
 
 
 def _read_items(source: Source, reading: Reading) -> Items:

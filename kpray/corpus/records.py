@@ -151,11 +151,12 @@ def recognise(first: bytes) -> str:
 
 def _parse_items(items: Iterable[Item], format: str, source: str, reading: Reading) -> Iterator[Record | Reject]:
     for item in items:
+        name, form = item.origin or (source, format)
         try:
-            with rejecting_failures(f"{source}:{item.line}"):
-                result: Record | Reject = _parse_item(item, format, source, reading)
+            with rejecting_failures(f"{name}:{item.line}"):
+                result: Record | Reject = _parse_item(item, form, name, reading)
         except RejectedDocument as error:
-            result = Reject(source, item.line, error.reason)
+            result = Reject(name, item.line, error.reason)
         yield result
 
 

@@ -51,6 +51,7 @@ class Source:
         bytes: size of the file in bytes.
         inside: path inside the given folder, or the name of the given file; unique among the files of a job.
         problem: why the file is not read, although it is listed; its format is "unknown" then.
+        members: the files of a bundle, which are read as one chunk; empty for a file.
     """
 
     path: str
@@ -59,6 +60,7 @@ class Source:
     bytes: int
     inside: str = ""
     problem: str = ""
+    members: tuple[Source, ...] = ()
 
 
 def find_sources(paths: Sequence[str], *, follow_links: bool = False) -> list[Source]:

@@ -19,10 +19,11 @@ from kpray.batch.config import BatchConfig
 from kpray.batch.extract import BatchRun, _PredictChunk, check_manifest, placement
 from kpray.corpus.ids import count_repeated_ids
 from kpray.corpus.limits import Limits, Reading
+from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source, find_sources
 from kpray.corpus.units import split_document
 from kpray.corpus.writing import read_predictions
-from kpray.document import Document
+from kpray.document import Document, Record
 from kpray.errors import UserError
 from kpray.registry import open_predictor
 from kpray.samrank.config import SAMRankConfig
@@ -184,6 +185,55 @@ def test_files_with_the_same_name_in_two_folders(run: BatchRun, tmp_path: Path) 
     assert [source.inside for source in sources] == ["some.txt", "2:some.txt"]
     assert len({run.part(source) for source in sources}) == 2
     check_manifest(run, sources)
+
+
+def test_small_files_share_a_part_that_never_changes(run: BatchRun, tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+
+    def write(*numbers: int) -> list[Source]:
+        for number in numbers:
+            (folder / f"{number:03}.txt").write_text(f"Graph {number} has edges.", encoding="utf-8")
+        return check_manifest(run, find_sources([str(folder)]))
+
+    first = write(1, 2, 3, 5)  # two files for each bundle, like records for each chunk
+    assert [[Path(file.path).stem for file in source.members] for source in first] == [["001", "002"], ["003", "005"]]
+    actor = _PredictChunk(run)
+    for source in first:
+        [result] = [actor(table).to_pylist()[0] for table in chunks(run, source)]
+        assert (result["written"], result["error"]) == (2, "")
+    rows = [row for part in sorted(output_of(run).glob("*.parquet")) for row in pq.read_table(part).to_pylist()]
+    assert sorted(row["source"] for row in rows) == [f"{folder}/{number:03}.txt" for number in (1, 2, 3, 5)]
+
+    (folder / "large.txt").write_text("Graphs have edges. " * 4000, encoding="utf-8")
+    second = write(0, 4)  # both come between the others
+    assert [[Path(file.path).stem for file in source.members] for source in second] == [
+        ["000", "004"],
+        ["001", "002"],
+        ["003", "005"],
+        [],
+    ]
+    assert {run.part(source) for source in first} == {run.part(source) for source in second[1:3]}
+    assert len({run.part(source) for source in second}) == 4
+
+
+def test_a_bundle_that_kills_its_reader_is_read_file_by_file(run: BatchRun, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text(f"Graph {name} has edges.", encoding="utf-8")
+    [source] = check_manifest(run, find_sources([str(tmp_path / "a.txt"), str(tmp_path / "b.txt")]))
+    notes = output_of(run) / f"_kpray/deaths/read-{run.part(source)}"
+    notes.parent.mkdir()
+    notes.write_text("whole whole whole 0-0 0-0", encoding="utf-8")
+    [table] = chunks(run, source)
+    chunk = pickle.loads(table["chunk"][0].as_py())
+    reject, record = parse_chunk(chunk, run.reading)
+    assert isinstance(reject, Reject)
+    assert (reject.source, reject.reason) == (
+        f"{tmp_path}/a.txt",
+        "the rest of the file cannot be read: killed the worker",
+    )
+    assert isinstance(record, Record)
+    assert record.source == f"{tmp_path}/b.txt"
 
 
 def test_names_of_parts_do_not_depend_on_the_current_folder(

@@ -26,7 +26,7 @@ def main() -> int:
     config = {"model": model, "heads": ["2-1"]}
     run = BatchRun.pinned(folder / "output", "samrank", config, 5, Reading(lang="en"), BatchConfig(actors=1))
     sources = find_sources([str(records)])
-    check_manifest(run, sources)
+    sources = check_manifest(run, sources)
     with ray_session(None, run.output):
         predict_files(run, sources, BatchConfig(actors=1))
         RGITSteps(folder / "steps").do("embed", {}, lambda _: {})
