@@ -105,7 +105,9 @@ def parse_open_file(file: BinaryIO, format: str, *, source: str, reading: Readin
 
 def _title_and_body(contents: bytes, format: str, reading: Reading) -> tuple[str, str]:
     if format == "pdf":
-        return "", pdf_text(contents, reading.limits.max_characters, reading.lang)
+        limits = reading.limits
+        text = pdf_text(contents, reading.lang, max_characters=limits.max_characters, max_seconds=limits.max_seconds)
+        return "", text
     if format == "docx":
         return docx_text(contents, reading.limits)
     if format == "epub":

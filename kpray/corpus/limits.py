@@ -18,6 +18,8 @@ class Limits(Settings):
     """Maximum size of a record in bytes. A record is a line, a row, or a whole text, Markdown, HTML or PDF file."""
     max_characters: PositiveInt = 2_000_000
     """Maximum length of a document, title and body, in characters."""
+    max_seconds: PositiveInt = 60
+    """Maximum processor time for reading a PDF, in seconds."""
 
 
 def is_encoding(name: str) -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from kpray.corpus import pdf_pages
 from kpray.corpus.pdf import pdf_text
 from kpray.corpus.pdf_layout import Line, Page, block_ends, running_lines
 from kpray.errors import RejectedDocument
@@ -34,8 +36,12 @@ def shown(lines: Sequence[tuple[float, float, float, str]]) -> str:
     return " ".join(f"BT /F1 {size} Tf {x} {y} Td [{text}] TJ ET" for x, y, size, text in lines)
 
 
+def read(contents: bytes, max_seconds: int = 60) -> str:
+    return pdf_text(contents, "en", max_characters=2_000_000, max_seconds=max_seconds)
+
+
 def text_of(*pages: Sequence[tuple[float, float, float, str]]) -> str:
-    return pdf_text(page_pdf([shown(page) for page in pages]), 100_000, "en")
+    return read(page_pdf([shown(page) for page in pages]))
 
 
 def test_headers_and_footers_that_repeat_are_left_out() -> None:
@@ -185,25 +191,72 @@ def test_scans_are_named_also_with_a_stamp() -> None:
         ),
     ]:
         with pytest.raises(RejectedDocument) as raised:
-            pdf_text(page_pdf(contents, f"/XObject << /Im1 {3 + 2 * len(contents)} 0 R >>", [IMAGE]), 100_000, "en")
+            read(page_pdf(contents, f"/XObject << /Im1 {3 + 2 * len(contents)} 0 R >>", [IMAGE]))
         assert raised.value.reason == reason
 
 
 def test_scan_with_the_text_of_an_ocr_is_read() -> None:
     ocr = shown([(72, 700 - 14 * row, 12, "(Bees see the direction of polarised light.)") for row in range(8)])
-    text = pdf_text(page_pdf([SCAN + ocr], "/XObject << /Im1 5 0 R >>", [IMAGE]), 100_000, "en")
+    text = read(page_pdf([SCAN + ocr], "/XObject << /Im1 5 0 R >>", [IMAGE]))
     assert text.count("polarised") == 8
 
 
 def test_page_that_stands_between_scans_is_read() -> None:
     pages = [SCAN, shown([(72, 700, 12, "(Bees see the direction of polarised light.)")])]
-    assert "polarised" in pdf_text(page_pdf(pages, "/XObject << /Im1 7 0 R >>", [IMAGE]), 100_000, "en")
+    assert "polarised" in read(page_pdf(pages, "/XObject << /Im1 7 0 R >>", [IMAGE]))
 
 
 def test_installed_manual() -> None:
     file = Path("/usr/share/doc/shared-mime-info/shared-mime-info-spec.pdf")
     if not file.exists():
         pytest.skip("needs the manual of the package shared-mime-info")
-    text = pdf_text(file.read_bytes(), 2_000_000, "en")
+    text = read(file.read_bytes())
     assert "MIME" in text
     assert max(len(word) for word in text.split() if word.isalpha()) < 30
+
+
+def bomb(levels: int) -> bytes:
+    """A page that draws a form ten times, which draws another form ten times, and so on."""
+    font = "/Font << /F1 << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >>"
+    found = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources << /XObject << /F 5 0 R >> >> >>",
+        "<< /Length 50 >>\nstream\n" + "/F Do " * 10 + "\nendstream",
+    ]
+    for level in range(levels):
+        last = level == levels - 1
+        content = "BT /F1 9 Tf 72 72 Td (graph) Tj ET" if last else "/F Do " * 10
+        inside = font if last else f"/XObject << /F {6 + level} 0 R >>"
+        found.append(
+            f"<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << {inside} >> /Length {len(content)} >>\n"
+            f"stream\n{content}\nendstream"
+        )
+    return pdf_of(found)
+
+
+def test_a_small_file_cannot_occupy_a_reader() -> None:
+    with pytest.raises(RejectedDocument) as raised:
+        read(bomb(12), max_seconds=1)
+    assert raised.value.reason == "the PDF takes more than 1 seconds to read (limits.max_seconds)"
+    assert "graph" in read(bomb(1))
+
+
+def test_a_file_that_crashes_the_reader_is_rejected() -> None:
+    read(bomb(1))
+    [process] = pdf_pages._process
+    process.kill()
+    process.wait()
+    assert "graph" in read(bomb(1))  # a new process reads
+    [process] = pdf_pages._process
+    killer = threading.Timer(0.3, process.kill)
+    killer.start()
+    with pytest.raises(RejectedDocument, match="ends the process that reads it"):
+        read(bomb(12))
+    killer.join()
+    assert "graph" in read(bomb(1))
+
+
+def test_a_bug_in_the_reader_is_an_internal_error() -> None:
+    with pytest.raises(pdf_pages.PDFError, match="TypeError"):
+        pdf_pages.read_pages(bomb(1), None, 60)  # type: ignore[arg-type]
