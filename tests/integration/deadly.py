@@ -15,7 +15,7 @@ from tests.batch.test_deaths import Deadly, Run
 
 def main() -> None:
     run = Run(Path(sys.argv[2]))
-    (run.state / "rejects").mkdir(parents=True)
+    (run.state / "rejects").mkdir(parents=True, exist_ok=True)
     sources = find_sources([sys.argv[1]])
     with ray_session(None):
         placement = {"compute": ActorPoolStrategy(size=2), "num_cpus": 0.9}
