@@ -2,8 +2,8 @@
 
     python tests/integration/random_kills.py 100 0
 
-The arguments are the number of kills and a seed. A kill hits the driver, a worker, a reader or Ray's node process. After
-a kill of the driver, the same command is entered again. This takes about an hour on two cores, so no test runs it.
+The arguments are the number of kills and a seed. A kill hits the driver, a worker, a reader or Ray's node. After a
+kill of the driver, the same command is entered again. This takes about an hour on two cores, so no test runs it.
 """
 
 from __future__ import annotations
