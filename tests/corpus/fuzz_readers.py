@@ -3,8 +3,8 @@
     python tests/corpus/fuzz_readers.py 60 0
 
 The arguments are the number of minutes and the first seed. Each seed makes one file. A record, a reject or a
-`UserError` is right. The script reports other exceptions, internal errors, and files that take more than 30 seconds or end the
-process. It also finds the keyphrases of the texts, with a small model. No test runs it, because it takes long.
+`UserError` is right. The script reports other exceptions, internal errors, and files that take more than 30 seconds or
+end the process. It also finds the keyphrases of the texts, with a small model. No test runs it, because it takes long.
 """
 
 from __future__ import annotations
