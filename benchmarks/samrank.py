@@ -25,7 +25,7 @@ from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import CUTOFFS, all_heads, f1_by_head
 from kpray.samrank.predictor import BATCH_TOKENS, SAMRank
 from kpray.samrank.prepared import PreparedDocument
-from kpray.text.tagging import Tagger, load_tagger
+from kpray.text.tagging import Tagger, load_tagger, one_by_one
 from kpray.text.words import split_words
 
 TOP = max(CUTOFFS)
@@ -121,9 +121,9 @@ def _tag_beforehand(tagger: Tagger, records: Sequence[Record]) -> tuple[Tagger, 
     """A tagger that only looks up what `tagger` said of these documents, and the seconds of a document that took."""
     sentences = [sentence for record in records for sentence in split_words(record.document.text).by_sentence()]
     started = time.process_time()
-    tags = {tuple(sentence): tagger.tag_sentence(sentence) for sentence in sentences}
+    tags = dict(zip(map(tuple, sentences), tagger.tag_sentences(sentences), strict=True))
     seconds = (time.process_time() - started) / len(records)
-    return Tagger(tagger.name, lambda sentence: tags[tuple(sentence)]), seconds
+    return Tagger(tagger.name, one_by_one(lambda sentence: tags[tuple(sentence)])), seconds
 
 
 def _auto_model() -> Any:

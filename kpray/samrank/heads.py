@@ -23,7 +23,7 @@ from kpray.samrank.predictor import SAMRank, best_of_groups, group_scores
 from kpray.samrank.prepared import PreparedDocument
 from kpray.samrank.scores import Redistribution, Weighting
 from kpray.text.candidates import CandidateRule
-from kpray.text.tagging import Tagger
+from kpray.text.tagging import Tagger, one_by_one
 
 CUTOFFS = (5, 10, 15)
 _DOCUMENTS_AT_ONCE, _CHARACTERS_AT_ONCE = 64, 200_000
@@ -220,9 +220,9 @@ def _preparers(predictor: SAMRank, rules: Sequence[CandidateRule]) -> dict[Candi
     preparers = {}
     tagger = predictor.tagger
     if len(rules) > 1:
-        tag_sentence = tagger.tag_sentence
-        tag = lru_cache(_SENTENCES_KEPT)(lambda words: tag_sentence(list(words)))
-        tagger = Tagger(tagger.name, lambda sentence: tag(tuple(sentence)))
+        tag_sentences = tagger.tag_sentences
+        tag = lru_cache(_SENTENCES_KEPT)(lambda words: tag_sentences([words])[0])
+        tagger = Tagger(tagger.name, one_by_one(lambda sentence: tag(tuple(sentence))))
     for rule in rules:
         preparers[rule] = copy(predictor)
         preparers[rule].config = predictor.config.model_copy(update={"candidates": rule})

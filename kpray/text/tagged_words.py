@@ -53,19 +53,22 @@ def tag_words(words: Words, tagger: Tagger) -> Tagged:
     bars = [index for index, text in enumerate(texts) if text == "|"]
     if bars:  # cells of a table
         starts = sorted({*starts, *bars, *(bar + 1 for bar in bars if bar + 1 < len(texts))})
+    ranges = list(zip(starts, [*starts[1:], len(texts)], strict=False))
+    sentences = [texts[first:last] for first, last in ranges]
+    capitals = list(map(_capitals, sentences))
+    in_small = [lowered[first:last] for (first, last), use in zip(ranges, capitals, strict=True) if use != "plain"]
+    found = tagger.tag_sentences([*sentences, *in_small])
+    small = zip(in_small, found[len(sentences) :], strict=True)
     tags: list[str] = []
-    plain: list[bool] = []
-    shouted: list[bool] = []
-    for first, last in zip(starts, [*starts[1:], len(texts)], strict=False):
-        sentence = texts[first:last]
-        found = tagger.tag_sentence(sentence)
-        capitals = _capitals(sentence)
-        if capitals != "plain":
-            small = tagger.tag_sentence(lowered[first:last])
-            found = small if capitals == "shouted" else _title_tags(lowered[first:last], found, small)
-        tags += found
-        plain += [capitals == "plain"] * len(sentence)
-        shouted += [capitals == "shouted"] * len(sentence)
+    for sentence_tags, use in zip(found[: len(sentences)], capitals, strict=True):
+        if use == "plain":
+            tags += sentence_tags
+        else:
+            words_in_small, tags_in_small = next(small)
+            shouts = use == "shouted"
+            tags += tags_in_small if shouts else _title_tags(words_in_small, sentence_tags, tags_in_small)
+    plain = [use == "plain" for sentence, use in zip(sentences, capitals, strict=True) for _ in sentence]
+    shouted = [use == "shouted" for sentence, use in zip(sentences, capitals, strict=True) for _ in sentence]
     tagged = Tagged(words, lowered, tags, starts, frozenset(starts), plain, shouted)
     _mend_tags(tagged)
     return tagged

@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from kpray.errors import RejectedDocument
 from kpray.text.candidates import CandidateRule, find_candidates
 from kpray.text.noun_phrases import BRIEF, MAX_CHARACTERS, MAX_WORDS
-from kpray.text.tagging import Tagger, load_tagger
+from kpray.text.tagging import Tagger, load_tagger, one_by_one
 from kpray.text.thai import has_thai_tagger
 from kpray.text.words import split_words
 
 TaggedSentence = list[tuple[str, str]]
 
-NO_TAGGER = Tagger("none", lambda words: [])  # for languages without a tagger
+NO_TAGGER = Tagger("none", one_by_one(lambda words: []))  # for languages without a tagger
 
 
 def tagged_text(sentences: list[TaggedSentence], separator: str = " ") -> tuple[str, Tagger]:
     """A text and a tagger that knows the tag of each of its words."""
     text = separator.join(" ".join(word for word, _ in sentence) for sentence in sentences)
     tags = {tuple(word for word, _ in sentence): [tag for _, tag in sentence] for sentence in sentences}
-    return text, Tagger("fixed", lambda words: tags[tuple(words)])
+    return text, Tagger("fixed", one_by_one(lambda words: tags[tuple(words)]))
 
 
 def candidates(tagged: str, rule: CandidateRule) -> list[str]:
@@ -335,7 +335,7 @@ def test_phrases_of_ordinary_text(text: str, phrases: list[str]) -> None:
 
 @given(st.text(max_size=80))
 def test_english_candidates_are_in_order_and_do_not_overlap(text: str) -> None:
-    tagger = Tagger("nouns", lambda words: ["NN"] * len(words))
+    tagger = Tagger("nouns", one_by_one(lambda words: ["NN"] * len(words)))
     words, spans = find_candidates(text, "en", "extended", tagger)
     assert words == split_words(text)
     edges = spans.ravel().tolist()

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import pytest
 
 from kpray.errors import UserError
-from kpray.text.tagging import Tagger, TaggerName, load_tagger
+from kpray.text.tagging import Tagger, TaggerName, load_tagger, one_by_one
 from kpray.text.words import split_words, words_from_spans
 
 TEXT = "The large networks are in a structure. They learn quickly."
@@ -76,7 +76,7 @@ def test_sentences_are_tagged_one_by_one() -> None:
         return [f"{len(seen)}.{index}" for index in range(len(words))]
 
     words = split_words("One two. Three. Four")
-    assert Tagger("numbers", number).tag(words) == ["1.0", "1.1", "1.2", "2.0", "2.1", "3.0"]
+    assert Tagger("numbers", one_by_one(number)).tag(words) == ["1.0", "1.1", "1.2", "2.0", "2.1", "3.0"]
     assert seen == [["One", "two", "."], ["Three", "."], ["Four"]]
 
 
@@ -85,7 +85,7 @@ def test_text_without_words_has_no_tags() -> None:
         assert words, "a tagger gets no empty sentence"
         return ["NN"] * len(words)
 
-    assert Tagger("nouns", tag).tag(words_from_spans("", [])) == []
+    assert Tagger("nouns", one_by_one(tag)).tag(words_from_spans("", [])) == []
 
 
 @textblob_installed
