@@ -13,9 +13,9 @@ from transformers import BertConfig, BertModel
 from benchmarks.gpu import Bench, Result, encoder_flops
 from kpray.batches import batches_by_length
 from kpray.corpus.quickstart import quickstart_records
-from kpray.samrank.attention import ATTENTION_NAME, head_scores
+from kpray.samrank.attention import ATTENTION_NAME, BATCH_TOKENS, head_scores
 from kpray.samrank.config import SAMRankConfig
-from kpray.samrank.predictor import BATCH_TOKENS, SAMRank
+from kpray.samrank.predictor import SAMRank
 
 TOKENS, MOST_TOKENS = 200, 510
 

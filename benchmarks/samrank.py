@@ -23,7 +23,8 @@ from kpray.metrics.protocols import get_protocol
 from kpray.pretrained import find_model, load_pretrained
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import CUTOFFS, all_heads, f1_by_head
-from kpray.samrank.predictor import BATCH_TOKENS, SAMRank
+from kpray.samrank.packed_bert import BATCH_TOKENS
+from kpray.samrank.predictor import SAMRank
 from kpray.samrank.prepared import PreparedDocument
 from kpray.text.tagging import Tagger, load_tagger, one_by_one
 from kpray.text.words import split_words
@@ -74,7 +75,7 @@ def benchmark(paper: SAMRankConfig, records: Sequence[Record], rounds: int) -> l
         ]
 
     head = heads.index(paper.heads[0])
-    place = np.unravel_index(head, (every.model.config.num_hidden_layers, every.model.config.num_attention_heads))
+    place = np.unravel_index(head, (every.model.layers, len(heads) // every.model.layers))
     contestants: dict[str, Callable[[], Any]] = {
         "(a) published way, one head": lambda: [rankings[0] for rankings in published(one)],
         "(a) published way, all heads": lambda: [rankings[head] for rankings in published(every)],
@@ -133,7 +134,7 @@ def _auto_model() -> Any:
 
 
 def _pieces(predictor: SAMRank, document: PreparedDocument) -> list[str]:
-    tokens = [predictor.tokenizer.id_to_token(int(token)) for token in document.segments[0]]
+    tokens = [predictor.tokenizer.id_to_token(int(token)) or "" for token in document.segments[0]]
     return [token.removeprefix("##").lower() for token in tokens]
 
 
@@ -146,7 +147,7 @@ def _layers_below(paper: SAMRankConfig) -> Callable[[Sequence[PreparedDocument]]
     @torch.inference_mode()
     def run(documents: Sequence[PreparedDocument]) -> None:
         segments = [segment for document in documents for segment in document.segments]
-        for batch in batches_by_length([len(segment) for segment in segments], BATCH_TOKENS.cpu):
+        for batch in batches_by_length([len(segment) for segment in segments], BATCH_TOKENS):
             longest = max(len(segments[index]) for index in batch)
             ids = torch.zeros(len(batch), longest, dtype=torch.int64)
             mask = torch.zeros_like(ids)

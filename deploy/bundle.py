@@ -34,7 +34,7 @@ if str(ROOT) not in sys.path:  # run as a script
 from kpray.errors import UserError
 from kpray.log import say
 from kpray.settings import Settings, parse_settings, run_main
-from kpray.text.tagging import NLTK_TAGGER
+from kpray.text.perceptron import NLTK_TAGGER
 
 OUTPUT = ROOT / "build/bundle"
 CONSTRAINTS = ROOT / "constraints.txt"

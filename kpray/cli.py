@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pkgutil import resolve_name
 from typing import NoReturn
 
-from kpray import __version__
+from kpray import __version__, lean
 from kpray.errors import UserError
 from kpray.settings import run_main
 
@@ -45,6 +45,7 @@ COMMANDS = {name: command for group in GROUPS.values() for name, command in grou
 
 def main() -> NoReturn:
     """Entry point of `kpray` and `python -m kpray`."""
+    lean.own_process = True
     run_main(lambda: _run(sys.argv[1:]))
 
 

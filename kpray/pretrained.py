@@ -15,6 +15,7 @@ from kpray.hub import unreachable_hub
 from kpray.storage import local_folder
 
 if TYPE_CHECKING:
+    import tokenizers
     import torch
 
 UNILM_SEGMENTS = 6
@@ -164,6 +165,21 @@ def load_tokenizer(name: str) -> Any:
     if len(tokenizer) <= len(tokenizer.all_special_ids):  # transformers builds an empty one if files are missing
         raise UserError(f"{name!r} has no tokenizer", where="model", fix="add its tokenizer.json to the model folder")
     return tokenizer
+
+
+def load_backend_tokenizer(name: str) -> tokenizers.Tokenizer:
+    """Load the tokenizer of a model, without transformers if the model is all-MiniLM-L6-v2 on this machine.
+
+    Raises:
+        UserError: as in `load_tokenizer`.
+    """
+    file = Path(find_model(name)) / "tokenizer.json"
+    if name in _MINILM_NAMES and file.is_file():
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(str(file))
+    backend: tokenizers.Tokenizer = load_tokenizer(name).backend_tokenizer
+    return backend
 
 
 def choose_device(device: str) -> torch.device:

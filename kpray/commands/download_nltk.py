@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from kpray.errors import UserError
 from kpray.settings import Settings, parse_settings
-from kpray.text.tagging import NLTK_TAGGER
+from kpray.text.perceptron import NLTK_TAGGER
 
 DESCRIPTION = "Download the data of NLTK's part-of-speech tagger for English."
 

@@ -19,17 +19,34 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers import (
+    AttentionInterface,
+    AttentionMaskInterface,
+    AutoConfig,
+    AutoModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+)
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from kpray.batches import batches_by_length
+from kpray.batches import BatchTokens, batches_by_length
 from kpray.errors import UserError
-from kpray.pretrained import load_pretrained
-from kpray.samrank.scores import Redistribution, Weighting, attention_maps, global_scores, proportional_scores
+from kpray.pretrained import choose_dtype, load_pretrained
+from kpray.samrank.config import SAMRankConfig
+from kpray.samrank.scores import (
+    HeadScores,
+    Redistribution,
+    Weighting,
+    attention_maps,
+    global_scores,
+    proportional_scores,
+)
 from kpray.transfer import start_copy, to_device
 
 ATTENTION_NAME = "kpray_samrank"
+BATCH_TOKENS = BatchTokens(cpu=1024)
+EAGER_BATCH_TOKENS = BatchTokens(cpu=1024, gpu=8192)  # the maps of all heads are in memory at once
 # The tests compare each type with its eager maps, with a sliding window where it has one.
 FUSED_TYPES = frozenset(
     {
@@ -104,21 +121,6 @@ AttentionInterface.register(ATTENTION_NAME, _attend)
 AttentionMaskInterface.register(ATTENTION_NAME, sdpa_mask)
 
 
-@dataclass(frozen=True, slots=True)
-class HeadScores:
-    """Token scores of one segment.
-
-    Attributes:
-        global_: float32 [heads, tokens], Eq. 2.
-        proportional: float32 [modes, heads, tokens], Eq. 5 in each requested mode.
-        hidden: float32 [tokens, hidden size], last hidden states of the loaded layers; None if not requested.
-    """
-
-    global_: np.ndarray
-    proportional: np.ndarray
-    hidden: np.ndarray | None = None
-
-
 def load_architecture(model: str) -> PreTrainedConfig:
     """Load the configuration of a model, and check that SAMRank can read the attention of its type.
 
@@ -134,6 +136,80 @@ def load_architecture(model: str) -> PreTrainedConfig:
     if architecture.model_type not in FUSED_TYPES | EAGER_TYPES:
         raise _unreadable(architecture)
     return architecture
+
+
+class AttentionModel:
+    """A transformers model, without the layers after the last selected head where its type allows that.
+
+    Attributes:
+        layers: number of layers.
+        longest: maximum number of tokens in a sequence.
+        causal: whether tokens attend only to earlier ones.
+    """
+
+    def __init__(self, config: SAMRankConfig, device: torch.device) -> None:
+        """Load the model of a configuration.
+
+        Raises:
+            UserError: the model cannot be read, or lacks a head.
+        """
+        architecture = load_architecture(config.model)
+        config.check_heads(architecture.num_hidden_layers, architecture.num_attention_heads)
+        cut_layers(architecture, 1 + max(layer for layer, _ in config.layer_heads))
+        dtype = "float32" if architecture.model_type == "deberta" else config.dtype  # its code mixes formats
+        model = load_pretrained(
+            AutoModel,
+            config.model,
+            config=architecture,
+            attn_implementation=attention_name(architecture),
+            dtype=choose_dtype(dtype, device),
+            use_safetensors=True,
+        )
+        self.model: PreTrainedModel = model.to(device).eval()
+        self.layers: int = architecture.num_hidden_layers
+        self.longest: int = architecture.max_position_embeddings - _unused_positions(self.model)
+        self.causal = any(getattr(module, "is_causal", False) for module in self.model.modules())
+        eager = architecture.model_type in EAGER_TYPES
+        self._batch_tokens = EAGER_BATCH_TOKENS if eager else BATCH_TOKENS
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Format of the weights."""
+        return self.model.dtype
+
+    def head_scores(
+        self,
+        sequences: Sequence[np.ndarray],
+        heads: Sequence[tuple[int, int]],
+        *,
+        batch_tokens: int | None,
+        modes: Sequence[tuple[Redistribution, Weighting]],
+        hidden: bool = False,
+    ) -> list[HeadScores]:
+        """See `HeadModel`."""
+        return head_scores(
+            self.model,
+            sequences,
+            heads,
+            # In causal models most attention goes to the first token, in other models to the last, [SEP] (Sec. 3.3).
+            muted=0 if self.causal else -1,
+            batch_tokens=self._batch_tokens.choose(batch_tokens, self.device),
+            modes=modes,
+            hidden=hidden,
+        )
+
+
+def _unused_positions(model: PreTrainedModel) -> int:
+    """Number of position embeddings before that of the first token (RoBERTa, MPNet): the padding's and those below."""
+    tables = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
+    return max(
+        (table.padding_idx + 1 for table in tables if getattr(table, "padding_idx", None) is not None), default=0
+    )
 
 
 def cut_layers(architecture: PreTrainedConfig, layers: int) -> None:

@@ -17,11 +17,11 @@ from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.protocols import PROTOCOLS
 from kpray.report.heat_map import draw_heads
 from kpray.report.progress import Progress
-from kpray.samrank.attention import HeadScores, load_architecture
+from kpray.samrank.attention import load_architecture
 from kpray.samrank.config import SAMRankConfig, head_name
 from kpray.samrank.predictor import SAMRank, best_of_groups, group_scores
 from kpray.samrank.prepared import PreparedDocument
-from kpray.samrank.scores import Redistribution, Weighting
+from kpray.samrank.scores import HeadScores, Redistribution, Weighting
 from kpray.text.candidates import CandidateRule
 from kpray.text.tagging import Tagger, one_by_one
 
@@ -165,7 +165,7 @@ def f1_by_head(predictor: SAMRank, records: Iterable[Record]) -> np.ndarray:
     if not documents:
         raise UserError("no record has gold keyphrases", fix="score heads on data with a field `keyphrases`")
     means: np.ndarray = 100 * np.mean(documents, axis=0)
-    return means.reshape(predictor.model.config.num_hidden_layers, -1, len(CUTOFFS))
+    return means.reshape(predictor.model.layers, -1, len(CUTOFFS))
 
 
 def draw_f1_of_heads(

@@ -12,24 +12,16 @@ from typing import Any, ClassVar
 import numpy as np
 from typing_extensions import override
 
-from kpray.batches import BatchTokens
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument
 from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor, saved_folder
-from kpray.pretrained import choose_device, choose_dtype, load_pretrained, load_tokenizer
-from kpray.samrank.attention import (
-    EAGER_TYPES,
-    HeadScores,
-    attention_name,
-    cut_layers,
-    head_scores,
-    load_architecture,
-)
+from kpray.pretrained import choose_device, load_backend_tokenizer
 from kpray.samrank.candidates import select_candidates
 from kpray.samrank.config import SAMRankConfig
+from kpray.samrank.models import open_model
 from kpray.samrank.phrases import Occurrences, find_occurrences, group_vectors, phrase_scores, prefer_recurring
 from kpray.samrank.prepared import PreparedDocument
-from kpray.samrank.scores import Redistribution, Weighting
+from kpray.samrank.scores import HeadScores, Redistribution, Weighting
 from kpray.selection import choose, similarity_to_seeds, unit_vectors
 from kpray.text.candidates import find_candidates
 from kpray.text.cleaning import Cleaned, clean
@@ -40,9 +32,7 @@ from kpray.text.stems import stem_phrase
 from kpray.text.tagging import load_tagger
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-BATCH_TOKENS = BatchTokens(cpu=1024)
 VECTOR_TOKENS = 65536  # tokens of documents whose hidden states are in memory at once: 100 MB with MiniLM
-EAGER_BATCH_TOKENS = BatchTokens(cpu=1024, gpu=8192)  # the maps of all heads are in memory at once
 
 
 class SAMRank(Predictor[PreparedDocument]):
@@ -61,37 +51,14 @@ class SAMRank(Predictor[PreparedDocument]):
         Raises:
             UserError: the model, a head, the tagger or the device is missing or not usable.
         """
-        from transformers import AutoModel
-
         self.config = config
         self.tagger = load_tagger(config.tagger)
-        architecture = load_architecture(config.model)
-        config.check_heads(architecture.num_hidden_layers, architecture.num_attention_heads)
-        cut_layers(architecture, 1 + max(layer for layer, _ in config.layer_heads))
-        self.batch_tokens = EAGER_BATCH_TOKENS if architecture.model_type in EAGER_TYPES else BATCH_TOKENS
-
-        device = choose_device(config.device)
-        dtype = "float32" if architecture.model_type == "deberta" else config.dtype  # its code mixes formats
-        self.model = load_pretrained(
-            AutoModel,
-            config.model,
-            config=architecture,
-            attn_implementation=attention_name(architecture),
-            dtype=choose_dtype(dtype, device),
-            use_safetensors=True,
-        )
-        self.model = self.model.to(device).eval()
-        # In causal models most attention goes to the first token, in other models to the last, [SEP] (Sec. 3.3).
-        causal = any(getattr(module, "is_causal", False) for module in self.model.modules())
-        self.muted = 0 if causal else -1
-
-        tokenizer = load_tokenizer(config.model)
-        self.tokenizer = tokenizer.backend_tokenizer
+        self.model = open_model(config, choose_device(config.device))
+        self.tokenizer = load_backend_tokenizer(config.model)
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.prefix, self.suffix = _special_tokens(self.tokenizer)
-        longest = architecture.max_position_embeddings - _unused_positions(self.model)
-        self.segment_tokens = min(config.segment_tokens or longest, longest)
+        self.segment_tokens = min(config.segment_tokens or self.model.longest, self.model.longest)
         # Fails early if SAMRank cannot read the model's attention.
         self.score_segments([np.zeros(2 + len(self.prefix) + len(self.suffix), dtype=np.int64)])
 
@@ -186,12 +153,10 @@ class SAMRank(Predictor[PreparedDocument]):
         Returns:
             One `HeadScores` per segment, special tokens left out.
         """
-        found = head_scores(
-            self.model,
+        found = self.model.head_scores(
             segments,
             self.config.layer_heads,
-            muted=self.muted,
-            batch_tokens=self.batch_tokens.choose(self.config.batch_tokens, self.model.device),
+            batch_tokens=self.config.batch_tokens,
             modes=modes or [(self.config.redistribution, self.config.weighting)],
             hidden=hidden,
         )
@@ -347,14 +312,6 @@ def _shares_of_best(scores: np.ndarray) -> np.ndarray:
     """Scores divided by the best one, in [0, 1]. Six digits keep all ranks, because `group_scores` rounds to five."""
     shares: np.ndarray = np.round(share_of_best(scores[None])[0], 6)
     return shares
-
-
-def _unused_positions(model: Any) -> int:
-    """Number of position embeddings before that of the first token (RoBERTa, MPNet): the padding's and those below."""
-    tables = [module for name, module in model.named_modules() if name.endswith("position_embeddings")]
-    return max(
-        (table.padding_idx + 1 for table in tables if getattr(table, "padding_idx", None) is not None), default=0
-    )
 
 
 def _special_tokens(tokenizer: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -13,13 +13,30 @@ its sum. So G cancels where it is not zero: P = A @ w with w = 1 / (column sum o
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 Redistribution = Literal["backward", "forward"]
 Weighting = Literal["unit", "global"]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadScores:
+    """Token scores of one segment.
+
+    Attributes:
+        global_: float32 [heads, tokens], Eq. 2.
+        proportional: float32 [modes, heads, tokens], Eq. 5 in each requested mode.
+        hidden: float32 [tokens, hidden size], last hidden states of the loaded layers; None if not requested.
+    """
+
+    global_: np.ndarray
+    proportional: np.ndarray
+    hidden: np.ndarray | None = None
 
 
 def attention_maps(query: Tensor, key: Tensor, scaling: float, mask: Tensor | None, causal: bool) -> Tensor:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-NAME = "averaged_perceptron_tagger_eng"
+NLTK_TAGGER = "averaged_perceptron_tagger_eng"
 _START = ("-START-", "-START2-")  # the tags and words before a sentence
 _END = ("-END-", "-END2-")
 _DECIMALS = 1000
@@ -36,10 +36,10 @@ def data_folder() -> Path:
     """
     loaded: Any = sys.modules.get("nltk.data")
     for folder in loaded.path if loaded else _search_path():
-        found = Path(folder) / "taggers" / NAME
-        if (found / f"{NAME}.weights.json").is_file():
+        found = Path(folder) / "taggers" / NLTK_TAGGER
+        if (found / f"{NLTK_TAGGER}.weights.json").is_file():
             return found
-    raise LookupError(NAME)
+    raise LookupError(NLTK_TAGGER)
 
 
 def _search_path() -> list[str]:
@@ -59,7 +59,7 @@ class PerceptronTagger:
 
     def __init__(self, folder: Path) -> None:
         weights, known, tags = (
-            json.loads((folder / f"{NAME}.{part}.json").read_text(encoding="utf-8"))
+            json.loads((folder / f"{NLTK_TAGGER}.{part}.json").read_text(encoding="utf-8"))
             for part in ("weights", "tagdict", "classes")
         )
         # Of equal scores, NLTK takes the tag that is last in the alphabet; `argmax` takes the first.

@@ -9,6 +9,7 @@ from typing import cast
 
 import regex
 
+from kpray.lean import without
 from kpray.text.languages import primary_language
 
 # ISO 639-1 code -> language name of NLTK's SnowballStemmer; English uses the PorterStemmer instead.
@@ -113,15 +114,13 @@ def _origins(text: str) -> list[tuple[int, int]]:
 
 @cache
 def _stemmer(language: str) -> Callable[[str], str]:
-    # Importing NLTK takes about a second, so it is imported at the first word that needs it.
-    if language == "en":
-        from nltk.stem.porter import PorterStemmer
-
-        return cast(Callable[[str], str], PorterStemmer().stem)
-    if language not in _SNOWBALL:
+    if language != "en" and language not in _SNOWBALL:
         return str
-    from nltk.stem.snowball import SnowballStemmer
-
+    with without("scipy", "sklearn"):  # even so the import takes time, and some commands need no stems
+        from nltk.stem.porter import PorterStemmer
+        from nltk.stem.snowball import SnowballStemmer
+    if language == "en":
+        return cast(Callable[[str], str], PorterStemmer().stem)
     if language == "ar":
         # NLTK's Arabic stemmer never resets the flag suffixes_verb_step1_success, so a stem would depend on earlier
         # words. Therefore each word gets a new stemmer.

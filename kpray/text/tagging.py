@@ -9,8 +9,7 @@ from functools import cache
 from typing import Literal
 
 from kpray.errors import UserError
-from kpray.text.perceptron import NAME as NLTK_TAGGER
-from kpray.text.perceptron import PerceptronTagger, data_folder
+from kpray.text.perceptron import NLTK_TAGGER, PerceptronTagger, data_folder
 from kpray.text.words import Words
 
 TaggerName = Literal["auto", "nltk", "textblob"]
@@ -47,30 +46,25 @@ def load_tagger(name: TaggerName) -> Tagger:
     Raises:
         UserError: the tagger or its data is not installed.
     """
-    if name in ("auto", "nltk"):
-        try:
-            return _nltk_tagger()
-        except LookupError:
-            missing = f"NLTK's tagger data {NLTK_TAGGER} was not found"
-            if name == "nltk":
-                raise UserError(
-                    missing, where="tagger", fix="run `kpray download-nltk`, or set NLTK_DATA to its folder"
-                ) from None
+    missing = f"NLTK's tagger data {NLTK_TAGGER} was not found"
+    fix = "run `kpray download-nltk`, or set NLTK_DATA to its folder"
     try:
-        tagger = _textblob_tagger()
+        if name == "textblob":
+            return _textblob_tagger()
+        folder = data_folder()
+        return Tagger("nltk", PerceptronTagger(folder).tag) if name == "nltk" else load_tagger("nltk")
+    except LookupError:
+        if name == "nltk":
+            raise UserError(missing, where="tagger", fix=fix) from None
     except ImportError:
         raise UserError(
             "no tagger for English is installed",
             where="tagger",
             fix="run `kpray download-nltk`, or `pip install 'kpray[offline]'`",
         ) from None
-    if name == "auto":
-        logger.warning("%s: using TextBlob's tagger (run `kpray download-nltk`, or set NLTK_DATA)", missing)
+    tagger = load_tagger("textblob")
+    logger.warning("%s: using TextBlob's tagger (run `kpray download-nltk`, or set NLTK_DATA)", missing)
     return tagger
-
-
-def _nltk_tagger() -> Tagger:
-    return Tagger("nltk", PerceptronTagger(data_folder()).tag)
 
 
 def _textblob_tagger() -> Tagger:

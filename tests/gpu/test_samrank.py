@@ -16,10 +16,10 @@ from transformers import AutoModel, BertConfig, BertModel
 from kpray.document import Document
 from kpray.errors import UserError
 from kpray.pretrained import MINILM, find_model
-from kpray.samrank.attention import ATTENTION_NAME, HeadScores, head_scores
+from kpray.samrank.attention import ATTENTION_NAME, head_scores
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.predictor import SAMRank
-from kpray.samrank.scores import Redistribution, Weighting
+from kpray.samrank.scores import HeadScores, Redistribution, Weighting
 from kpray.text.tagging import load_tagger
 from tests.gpu.conftest import TOLERANCES, Close
 from tests.samrank.tiny_models import HEADS, LAYERS, SAVE, SENTENCES

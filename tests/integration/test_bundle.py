@@ -29,7 +29,7 @@ from deploy.bundle import (
     write_parts,
 )
 from kpray.errors import UserError
-from kpray.text.tagging import NLTK_TAGGER
+from kpray.text.perceptron import NLTK_TAGGER
 from tests.commands import ROOT, Finished
 
 HERE = Target(f"3.{sys.version_info.minor}", 17, platform.machine())

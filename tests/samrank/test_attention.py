@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from transformers import AutoModel
 
 from kpray.batches import batches_by_length
-from kpray.samrank.attention import ATTENTION_NAME, HeadScores, head_scores
+from kpray.samrank.attention import ATTENTION_NAME, head_scores
 from kpray.samrank.config import SAMRankConfig
+from kpray.samrank.scores import HeadScores
 from tests.samrank.naive import attention_maps, token_scores
 from tests.samrank.tiny_models import HEADS, LAYERS, MOST_TOKENS, SAVE, TinyModel, save_mistral
 

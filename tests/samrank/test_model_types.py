@@ -15,7 +15,15 @@ from transformers import AutoConfig, AutoModel
 
 from kpray.document import Document
 from kpray.errors import UserError
-from kpray.samrank.attention import EAGER_TYPES, FUSED_TYPES, attention_name, cut_layers, head_scores, load_architecture
+from kpray.samrank.attention import (
+    EAGER_TYPES,
+    FUSED_TYPES,
+    AttentionModel,
+    attention_name,
+    cut_layers,
+    head_scores,
+    load_architecture,
+)
 from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import all_heads
 from kpray.samrank.predictor import SAMRank
@@ -138,7 +146,8 @@ def test_predictor_reads_segments_of_the_maximum_length(kind: str, saved: Callab
     predictor = SAMRank(SAMRankConfig(model=saved(kind), heads=("3-1", "1-4")))
     positions = {"mpnet": MOST_TOKENS - 2, "xlm-roberta": MOST_TOKENS - 1}  # one position per token above padding's
     assert predictor.segment_tokens == positions.get(kind, MOST_TOKENS)
-    assert predictor.muted == (0 if kind == "gemma2" else -1)
+    assert isinstance(predictor.model, AttentionModel)
+    assert predictor.model.causal == (kind == "gemma2")
     [long] = predictor.predict([Document("1", " ".join(SENTENCES * 3), lang="en")], top=20)
     [short] = predictor.predict([Document("2", SENTENCES[1], lang="en")], top=20)
     assert "Graph theory" in [keyphrase.text for keyphrase in long]

@@ -85,7 +85,7 @@ def test_kept_words_are_bounded(tagger: PerceptronTagger, monkeypatch: pytest.Mo
 def test_the_data_is_found_where_nltk_finds_it() -> None:
     import nltk
 
-    expected = nltk.data.find(f"taggers/{perceptron.NAME}/")
+    expected = nltk.data.find(f"taggers/{perceptron.NLTK_TAGGER}/")
     assert data_folder() == Path(str(expected))
     standard = [path for path in nltk.data.path if path not in perceptron._search_path()]
     assert standard == []
