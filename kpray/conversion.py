@@ -6,7 +6,6 @@ tensors are read from the pickle: code in it is refused, not run.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import tempfile
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kpray.claims import claimed, sibling
 from kpray.errors import UserError
+from kpray.json_files import read_object
 from kpray.pretrained import UNILM_SEGMENTS, UNILM_SOURCE, UNILM_TARGET, load_pretrained
 from kpray.storage import whole_folder
 from kpray.torch_files import read_torch_file
@@ -90,14 +90,7 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    path = _file(folder, name)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot be read: {error}", where=str(path), fix="download it again") from error
-    if not isinstance(values, dict):
-        raise UserError("is not a JSON object", where=str(path), fix="download it again")
-    return values
+    return read_object(_file(folder, name), "download it again")
 
 
 def _empty_model(folder: Path, config: Mapping[str, Any]) -> Any:

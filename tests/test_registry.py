@@ -98,6 +98,7 @@ def test_unknown_predictor(tmp_path: Path) -> None:
         ("", "not a saved predictor"),
         ("{", "not a saved predictor"),
         ("[]", "not a saved predictor"),
+        ("[" * 100_000, "not a saved predictor"),
         ("null", "not a saved predictor"),
         ('{"kind": "samrank"}', "not a saved predictor"),
         ('{"config": {}}', "not a saved predictor"),

@@ -141,7 +141,7 @@ def check_manifest(run: BatchRun, sources: list[Source]) -> None:
         UserError: the configuration or an input differs, or the folder cannot be written.
     """
     begun = any(run.output.glob("*.parquet"))
-    resumed = bind_output(run.output, run.manifest(), begun, identify(sources))
+    resumed = bind_output(run.output, run.manifest(), begun, identify(sources), may_add=True)
     rejects = run.state / "rejects"
     with writing(run.output):
         rejects.mkdir(parents=True, exist_ok=True)

@@ -128,7 +128,7 @@ def _read_report(folder: Path) -> dict[str, Any]:
     path = folder / "report.json"
     try:
         report: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             "this is not the report of a finished run",
             where=f"--compare: {path}",

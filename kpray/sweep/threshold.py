@@ -14,11 +14,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from kpray.cluster.inputs import identify_options
 from kpray.cluster.job import print_plan, run_details
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
-from kpray.corpus.sources import find_sources
 from kpray.report.page import Section
 from kpray.report.sweep_figures import draw_two_measures
 from kpray.report.trials import Setting, TrialRow
@@ -47,13 +47,8 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
     started = time.monotonic()
     folder = SweepFolder(working_folder(job.output))
     values = rgit_values(job)
-    sources = [
-        source
-        for name in CORPORA
-        if values[name]
-        for source in find_sources(values[name], follow_links=job.follow_links)
-    ]
-    begin(folder, job, fixed_values(values, sources))
+    inputs = identify_options({name: values[name] for name in CORPORA}, follow_links=job.follow_links)
+    begin(folder, job, fixed_values(values), inputs)
     backbones = () if job.plant else (job.retriever.backbone, job.generator.backbone)
     with ray_session(job.address, folder.path, backbones):
         nodes = [{**node, "CPU": node.get("CPU", 0) - DRIVER_CPUS} for node in node_resources()]

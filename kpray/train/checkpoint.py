@@ -111,7 +111,7 @@ def read_state(folder: Path) -> State:
                 state = State(**manifest["state"])
                 workers = state.workers
             wrong = [name for name, digest in manifest["files"].items() if _digest(folder / name) != digest]
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UserError(f"the checkpoint is damaged: {error}", where=str(path)) from error
         if wrong:
             raise UserError("the checkpoint is damaged: the file was changed", where=str(folder / wrong[0]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from kpray.batch.chunks import ACTOR_CPUS, ChunkActor, process_chunks, process_chunks_locally
+from kpray.cluster.inputs import step_inputs
 from kpray.cluster.job import STATE_FOLDER, writing
 from kpray.cluster.step_cache import StepCache, step_key
 from kpray.corpus.limits import Reading
@@ -54,6 +55,7 @@ class TokenRun:
         folder: folder for token sets, as an absolute path that all nodes share. Each token set has a subfolder.
         task: the training task, which has the tokenizer.
         sources: the files, in order.
+        identities: identities of the files (`kpray.cluster.inputs.identify`), in the same order.
         documents: number of records to use, from the start of the files; None: all.
         reading: how records are read.
         excluded: fingerprints of documents to leave out (`kpray.corpus.overlap`).
@@ -62,6 +64,7 @@ class TokenRun:
     folder: Path
     task: TrainingTask
     sources: tuple[Source, ...]
+    identities: Mapping[str, Any]
     documents: int | None
     reading: Reading
     excluded: frozenset[str] = frozenset()
@@ -70,7 +73,7 @@ class TokenRun:
         """Inputs of the step, as JSON values."""
         return {
             "task": self.task.describe_tokens(),
-            "files": [[source.path, source.bytes] for source in self.sources],
+            "files": step_inputs(self.identities),
             "documents": self.documents,
             **self.reading.model_dump(mode="json"),
             "excluded": sorted(self.excluded),
