@@ -32,7 +32,7 @@ def identify(sources: Sequence[Source], option: str = "") -> dict[str, dict[str,
     Raises:
         UserError: a file cannot be read.
     """
-    names = [f"{option} {source.inside}".strip() for source in sources]
+    names = [f"{option} {source.inside}" if option else source.inside for source in sources]
     with ThreadPoolExecutor(_CONCURRENT_READS) as readers:
         return dict(zip(names, readers.map(_identity, sources), strict=True))
 

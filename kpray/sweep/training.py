@@ -13,7 +13,7 @@ from typing import Any
 
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from kpray.cluster.inputs import identify, identify_options
+from kpray.cluster.inputs import check_apart, identify, identify_options
 from kpray.cluster.job import describe_inputs, print_plan, run_details
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
@@ -23,7 +23,7 @@ from kpray.corpus.sources import find_sources
 from kpray.errors import UserError
 from kpray.report.trials import Setting, setting_text
 from kpray.settings import Settings, validate_settings
-from kpray.storage import absolute
+from kpray.storage import absolute, location
 from kpray.sweep.config import TrainingSweepSettings
 from kpray.sweep.ray_tune import Rungs
 from kpray.sweep.reports import SweepReport, write_sweep_report
@@ -79,6 +79,7 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
         print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; {describe_limit(job.sweep)}")
         return 0
     started = time.monotonic()
+    check_apart([*job.train, *job.valid, *job.exclude], location(job.output))
     folder = SweepFolder(working_folder(job.output))
     values = training_values(job)
     trainings = [kind.read(with_setting(values, setting), setting_text(setting)) for setting in expand(space)]

@@ -254,4 +254,8 @@ def test_mistakes_in_the_documents_end_a_sweep_before_its_first_trial(
     monkeypatch.setattr("kpray.sweep.training.ray_session", None)  # Ray would not start
     with pytest.raises(UserError, match=r"^--valid .*valid.jsonl: none of the 1 validation documents has keyphrases"):
         run_training_sweep(job, TrainingKind("train_tiny.py", CheckedTask, TinyConfig), {"optim.lr": [0.1]}, "Tiny")
+    with pytest.raises(UserError, match="the input and the output must not contain each other"):
+        run_training_sweep(
+            job.model_copy(update={"train": (str(tmp_path),)}), TrainingKind("", CheckedTask, TinyConfig), {}, ""
+        )
     assert not (tmp_path / "output").exists()
