@@ -39,6 +39,7 @@ from kpray.cluster.ray_compat import (
     forget_token,
     is_scale_exhausted,
     is_serve_error,
+    loading_data_only,
     no_standard_error,
     on_loopback,
     replay_trial,
@@ -316,3 +317,19 @@ def test_lowest_loss_scale() -> None:
         scaler.update_scale(True)
     assert is_scale_exhausted(error.value)
     assert not is_scale_exhausted(RuntimeError("CUDA out of memory"))
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_loss_scale_is_data(dynamic: bool, tmp_path: Path) -> None:
+    """What fp16 adds to a checkpoint. `tests/integration/test_tampered.py` has the rest, and code that is refused."""
+    from deepspeed.runtime.fp16.loss_scaler import CreateLossScaler
+
+    numbers = {"init_scale": 4, "scale_window": 1000, "min_scale": 1, "delayed_shift": 1}
+    scaler = CreateLossScaler(torch.half, 1.0, dynamic, {**numbers, "consecutive_hysteresis": False})
+    torch.save({"loss_scaler": scaler}, tmp_path / "a.pt")
+    with loading_data_only():
+        found = torch.load(tmp_path / "a.pt", weights_only=False)["loss_scaler"]
+    assert type(found) is type(scaler)
+    assert vars(found) == vars(scaler)
+    with pytest.raises(Exception, match="Weights only load failed"):
+        torch.load(tmp_path / "a.pt")  # the classes are allowed in the block only
