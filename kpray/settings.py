@@ -173,7 +173,7 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     The code is 2 for a user's mistake, 130 for Ctrl-C and 143 for SIGTERM.
     """
     code = 0
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         try:
             code = _checked(main)
@@ -191,6 +191,8 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
         # What still waits in the buffer would fail again when Python closes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
     sys.exit(code)
 
 
