@@ -51,6 +51,12 @@ def unavailable() -> ApiError:
     return ApiError(503, "unavailable", "The model is not available at the moment; try again soon.", retry_after=5)
 
 
+def unreadable_keys() -> ApiError:
+    """Error: the file of API keys is missing or wrong, so that no key in it is valid."""
+    message = "The service cannot read its API keys at the moment, so it refuses all requests; its log has the reason."
+    return ApiError(503, "keys_unreadable", message, retry_after=5)
+
+
 def internal() -> ApiError:
     """Error: a bug. The log has its traceback."""
     return ApiError(500, "internal", "The service failed unexpectedly; its log has details under this request id.")
