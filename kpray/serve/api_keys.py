@@ -24,7 +24,7 @@ _logger = logging.getLogger("ray.serve")
 
 
 class Keys:
-    """The currently valid keys. The file is read again when it changes. If it cannot be read, none of its keys is valid.
+    """The currently valid keys. The file is read again when it changes. While it is wrong, its keys are not valid.
 
     Args:
         file: file with one `name:key` per line; empty lines and lines that begin with # are ignored; None: no file.
