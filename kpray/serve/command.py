@@ -60,7 +60,8 @@ def run_server(command: ServeCommand) -> None:
 
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         # Pass only the given options, because sections of predictors that are not served must stay empty.
-        application = build(command.model_dump(mode="json", exclude_unset=True, exclude={"host", "port"}))
+        given = command.model_dump(mode="json", exclude_unset=True, exclude={"host", "port"})
+        application = build({**given, "hosts": [*command.hosts, command.host]})
         warning = exposure_warning(command.host, keys)
         if warning:
             say("warning", f"warning: {warning}")
