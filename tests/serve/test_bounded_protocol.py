@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import time
 from collections.abc import Iterator
@@ -34,12 +33,16 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
+def address_of(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or 0
+
+
 @pytest.fixture
 def address(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     monkeypatch.setattr(bounded_protocol, "HEAD_SECONDS", SOON)
     with serving(application, http=BoundedProtocol, timeout_keep_alive=2 * PATIENCE) as url:
-        parts = urlsplit(url)
-        yield parts.hostname or "", parts.port or 0
+        yield address_of(url)
 
 
 def send_all(connection: socket.socket, part: bytes, times: int) -> tuple[int, bytes]:
@@ -149,12 +152,9 @@ def test_a_client_that_does_not_read_is_cut_off(address: tuple[str, int], monkey
     assert received < 64 * 2**20
 
 
-def test_uvicorn_alone_has_no_such_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_uvicorn_alone_has_no_such_limit() -> None:
     """If this fails, uvicorn has got a limit, and a part of `BoundedProtocol` may be superfluous."""
-    with (
-        serving(application) as url,
-        socket.create_connection((re.findall(r"[\d.]+", url)[0], urlsplit(url).port)) as one,
-    ):
-        one.sendall(b"GET / HTTP/1.1\r\nX-A: ")
-        one.sendall(MEBIBYTE * 20 + b"\r\n\r\n")
-        assert one.recv(65536).startswith(b"HTTP/1.1 200 ")
+    with serving(application) as url, socket.create_connection(address_of(url), timeout=PATIENCE) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nX-A: ")
+        connection.sendall(MEBIBYTE * 20 + b"\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
