@@ -229,6 +229,20 @@ proxy that ignores them.
 """
 
 
+def use_protocol(import_path: str) -> None:
+    """Make Serve's proxy use another protocol class of uvicorn. Call this in the proxy, before it listens.
+
+    Needed: uvicorn's protocol limits neither the length of headers, nor the time that they take, nor the number of
+    connections, and Serve passes no such option to uvicorn. Replaced by: such options among Serve's `http_options`.
+
+    Args:
+        import_path: module and class, as "package.module:Class".
+    """
+    import uvicorn.config
+
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = import_path
+
+
 def is_serve_error(status: int, content_type: str) -> bool:
     """Whether a response is an error of Serve itself: its queue is full, or the ingress died or does not exist.
 

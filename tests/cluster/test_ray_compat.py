@@ -266,6 +266,26 @@ def test_headers_that_serve_obeys() -> None:
     assert {name.encode() for name in obeyed} == STEERING_HEADERS
 
 
+def test_serve_chooses_the_protocol_automatically() -> None:
+    """If Serve passes limits to uvicorn, `use_protocol` can be removed. Otherwise it changes what "auto" means."""
+    from ray.serve._private import http_util
+
+    source = inspect.getsource(http_util.start_asgi_http_server)
+    assert "uvicorn.Config(" in source
+    for option in (" http=", "proxy_headers=", "forwarded_allow_ips=", "limit_concurrency=", "**http_options"):
+        assert option not in source
+
+
+def test_serve_answers_nothing_if_the_ingress_dies() -> None:
+    """`Repeats` in the proxy's middleware sends a request without an answer again."""
+    from ray.exceptions import ActorDiedError
+    from ray.serve._private.http_util import get_http_response_status, send_http_response_on_exception
+
+    status = get_http_response_status(ActorDiedError(), None, "id")
+    assert status.code == 500
+    assert send_http_response_on_exception(status, False) == []
+
+
 @pytest.mark.parametrize("full", [True, False])
 def test_errors_of_serve_are_plain_text(full: bool, caplog: pytest.LogCaptureFixture) -> None:
     from ray.serve._private.common import DeploymentID
