@@ -242,7 +242,8 @@ def test_the_proxy_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(BODY_VARIABLE, "7")
     *_, outermost = middlewares()
     assert outermost.args == (7,)
-    assert outermost.cls is Bounds
+    cls: Any = outermost.cls
+    assert cls is Bounds
     config = uvicorn.Config(PlainTextResponse("ok"), log_config=None)
     config.load()
     assert config.http_protocol_class is BoundedProtocol
