@@ -194,7 +194,7 @@ def _read(file: Location) -> _Claim | None:
         owner = {name: kind(values[name]) for name, kind in _KINDS.items()}
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         owner = {}  # not yet complete, or damaged: a run on an unknown machine
     if not all(str(value).isprintable() for value in owner.values()):
         owner = {}  # it must not write control characters to the terminal

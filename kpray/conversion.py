@@ -6,20 +6,19 @@ tensors are read from the pickle: code in it is refused, not run.
 
 from __future__ import annotations
 
-import json
-import pickle
 import re
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kpray.claims import claimed, sibling
 from kpray.errors import UserError
+from kpray.json_files import read_object
 from kpray.pretrained import UNILM_SEGMENTS, UNILM_SOURCE, UNILM_TARGET, load_pretrained
 from kpray.storage import whole_folder
+from kpray.torch_files import read_torch_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,14 +90,7 @@ def _file(folder: Path, name: str) -> Path:
 
 
 def _read_json(folder: Path, name: str) -> dict[str, Any]:
-    path = _file(folder, name)
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot be read: {error}", where=str(path), fix="download it again") from error
-    if not isinstance(values, dict):
-        raise UserError("is not a JSON object", where=str(path), fix="download it again")
-    return values
+    return read_object(_file(folder, name), "download it again")
 
 
 def _empty_model(folder: Path, config: Mapping[str, Any]) -> Any:
@@ -189,23 +181,12 @@ def _read_pickle(path: Path) -> dict[str, Tensor]:
     """The tensors in a file of `torch.save`. Nothing else in it is read, and no code is run."""
     import torch
 
-    where, again = str(path), "download it again"
-    zipped = zipfile.is_zipfile(path)  # files of PyTorch before 1.6 are not
-    try:
-        if zipped:
-            with zipfile.ZipFile(path) as archive:
-                if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                    raise UserError("is compressed, which torch.save does not do", where=where, fix=again)
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
-    except pickle.UnpicklingError as error:
-        code = re.search(r"GLOBAL (\S+)", str(error))
-        if code:
-            fix = "use a file that has only weights, from a publisher whom you trust"
-            raise UserError(f"has code ({code[1]}), which kpray does not run", where=where, fix=fix) from error
-        raise UserError("is not a file of torch.save", where=where, fix=again) from error
-    except (AttributeError, EOFError, LookupError, RuntimeError, TypeError, ValueError, zipfile.BadZipFile) as error:
-        reason = (str(error).strip() or "it ends too early").splitlines()[0]
-        raise UserError(f"cannot be read: {reason}", where=where, fix=again) from error
+    where = str(path)
+    found = read_torch_file(
+        path,
+        if_code="use a file that has only weights, from a publisher whom you trust",
+        if_damaged="download it again",
+    )
     fix = "give the weights of the model alone, a dictionary of tensors"
     if not isinstance(found, dict) or not found:
         raise UserError("is not a dictionary of weights", where=where, fix=fix)

@@ -16,6 +16,7 @@ from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
 from kpray.failures import all_or_each, rejecting_failures
 from kpray.hub import PREDICTOR_FILE as PREDICTOR_FILE
+from kpray.json_files import read_object
 
 if TYPE_CHECKING:
     import numpy as np
@@ -367,5 +368,5 @@ def write_predictor_file(folder: Path, kind: str, config: Mapping[str, Any], tra
 def read_training(folder: Path) -> dict[str, Any]:
     """The `training` that `write_predictor_file` wrote; empty if there is no such file."""
     saved = folder / PREDICTOR_FILE
-    training: dict[str, Any] = json.loads(saved.read_text("utf-8")).get("training", {}) if saved.exists() else {}
+    training: dict[str, Any] = read_object(saved, "save it again").get("training", {}) if saved.exists() else {}
     return training

@@ -79,7 +79,6 @@ def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
     Raises:
         UserError: the model cannot be found or read, or requires custom code.
     """
-    from safetensors import SafetensorError
     from transformers.utils import logging
 
     folder = find_model(name)
@@ -93,14 +92,17 @@ def load_pretrained(factory: Any, name: str, **options: Any) -> Any:
         if not Path(folder).exists():
             _check_hub(folder)
         return factory.from_pretrained(folder, **options, trust_remote_code=False)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # wrong values in a model's files raise any class in transformers
         if "trust_remote_code" in str(error):
             raise UserError(
                 f"the model {name!r} requires custom code, which kpray does not run",
                 where="model",
                 fix="choose a model of a type that transformers supports without custom code",
             ) from error
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        reason = " ".join(lines[: 1 + lines[0].endswith(":")])
         if (Path(folder) / "pytorch_model.bin").is_file() and not (Path(folder) / "model.safetensors").exists():
             fix = f"run `kpray convert {name} --output DIR`, and give the folder DIR"
         elif not Path(folder).exists():

@@ -195,7 +195,7 @@ def _read(name: str) -> tuple[str, dict[str, Any], str]:
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))
         kind, config = str(saved["kind"]), dict(saved["config"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"not a saved predictor: {error}", where=str(file), fix="save it again") from error
     if kind not in KINDS:
         raise UserError(f"unknown kind of predictor {kind!r}", where=str(file), fix=f"known: {', '.join(KINDS)}")

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 CONFIGURATIONS = Path(__file__).parent / "configurations"
 
+_MOST_BYTES = 1 << 20  # of a configuration
+_MOST_DIGITS = 100
 _PLAINER = {
     "string_type": "it should be a string: put it in quotes",
     "path_type": "it should be a path",
@@ -171,7 +173,7 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
     The code is 2 for a user's mistake, 130 for Ctrl-C and 143 for SIGTERM.
     """
     code = 0
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         try:
             code = _checked(main)
@@ -189,6 +191,8 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
         # What still waits in the buffer would fail again when Python closes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
     sys.exit(code)
 
 
@@ -257,8 +261,15 @@ def _read_file(schema: type[Settings], name: str) -> tuple[dict[str, Any], _Sour
 
     path = CONFIGURATIONS / f"{name}.yaml" if name in _shipped() else Path(name)
     try:
-        loader = yaml.SafeLoader(path.read_bytes())
+        with path.open("rb") as file:
+            contents = file.read(_MOST_BYTES + 1)
+        if len(contents) > _MOST_BYTES:
+            raise UserError(
+                f"has more than {_MOST_BYTES:,} bytes", where=name, fix="give a configuration of this command"
+            )
+        loader = yaml.SafeLoader(contents)
         node = loader.get_single_node()
+        _check_nodes(node, name)
         values = loader.construct_document(node) if node is not None else None
     except FileNotFoundError:
         fix = f"give a {_config_advice(schema)}"
@@ -270,8 +281,12 @@ def _read_file(schema: type[Settings], name: str) -> tuple[dict[str, Any], _Sour
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         fix = "correct the indentation, quotes or colons there"
         raise UserError(f"not valid YAML: {error.problem or error.context}", where=where, fix=fix) from error
+    except RecursionError as error:
+        raise UserError("is nested too deeply", where=name, fix="a configuration is sections of fields") from error
     except (yaml.YAMLError, ValueError) as error:  # bytes that are not text; a date that does not exist
         raise UserError(f"not valid YAML: {error}", where=name) from error
+    except (AttributeError, LookupError) as error:  # of PyYAML, for values such as `!!bool x`
+        raise UserError("not valid YAML: a value does not fit its tag", where=name, fix="remove the tag") from error
     if values is None:
         return {}, _Sources(name)  # empty, or comments only
     if not isinstance(values, dict):
@@ -282,6 +297,27 @@ def _read_file(schema: type[Settings], name: str) -> tuple[dict[str, Any], _Sour
     sources = _Sources(name)
     _note_lines(node, schema, (), sources)
     return values, sources
+
+
+def _check_nodes(root: yaml.Node | None, name: str) -> None:
+    """Refuse what takes more time or memory than the size of the file: aliases, and numbers with very many digits."""
+    import yaml
+
+    seen: set[int] = set()
+    left = [] if root is None else [root]
+    while left:
+        node = left.pop()
+        where = f"{name}:{node.start_mark.line + 1}"
+        if id(node) in seen:
+            fix = "write the value at each place"
+            raise UserError("a value is used again by an alias, such as *name", where=where, fix=fix)
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            left += [each for pair in node.value for each in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            left += node.value
+        elif len(node.value) > _MOST_DIGITS and node.tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+            raise UserError(f"a number has more than {_MOST_DIGITS} digits", where=where, fix="put text in quotes")
 
 
 def _note_lines(node: yaml.Node | None, schema: type[pydantic.BaseModel], above: FieldPath, sources: _Sources) -> None:

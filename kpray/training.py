@@ -12,12 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, Field
 
 from kpray.document import Record
+from kpray.errors import UserError
 from kpray.settings import Settings
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
     import torch
+
+    from kpray.metrics.protocols import Protocol
 
 
 Model = TypeVar("Model", bound="torch.nn.Module")
@@ -180,6 +183,25 @@ class TrainingTask(ABC):
     @abstractmethod
     def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
         """Write a folder that `open_predictor` opens."""
+
+
+def valid_files(records: Sequence[Record]) -> str:
+    """`--valid` and the first files of validation documents, for error messages."""
+    files = list(dict.fromkeys(record.source for record in records))
+    return f"--valid {', '.join(files[:3])}{', ...' * (len(files) > 3)}"
+
+
+def check_keyphrases(valid: Sequence[Record], protocol: Protocol) -> None:
+    """Check that validation documents have keyphrases, for `TrainingTask.check`.
+
+    Raises:
+        UserError: none has any.
+    """
+    from kpray.metrics.evaluate import gold_phrases  # not needed to read the options of a training
+
+    if not any(gold_phrases(record, protocol) for record in valid):
+        what = f"none of the {len(valid):,} validation documents has keyphrases"
+        raise UserError(what, where=valid_files(valid), fix="give files with a field `keyphrases`")
 
 
 def unwrap(model: torch.nn.Module, kind: type[Model]) -> Model:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import runpy
+import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +23,9 @@ hypothesis.settings.load_profile("kpray")
 
 # As many pytest processes run as there are cores; with more threads besides, torch waits more than it works.
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
+
+# Jobs of tests find the clusters of tests by this token, whatever is in this user's ~/.ray/auth_token.
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 INTEGRATION = ROOT / "tests/integration"
 # Data that is not part of the project stands in a folder beside it, on some machines.

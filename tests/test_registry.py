@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoConfig
 
 from kpray.document import Document
@@ -98,6 +98,7 @@ def test_unknown_predictor(tmp_path: Path) -> None:
         ("", "not a saved predictor"),
         ("{", "not a saved predictor"),
         ("[]", "not a saved predictor"),
+        ("[" * 100_000, "not a saved predictor"),
         ("null", "not a saved predictor"),
         ('{"kind": "samrank"}', "not a saved predictor"),
         ('{"config": {}}', "not a saved predictor"),
@@ -147,6 +148,44 @@ def test_weights_that_are_a_pickle(bert: str, tmp_path: Path) -> None:
     torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()
     assert "model.safetensors" in message("samrank", {"model": str(folder), "heads": ["1-1"]})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"hidden_size": "x"},
+        {"hidden_act": 3},
+        {"num_hidden_layers": None},
+        {"dtype": "x"},
+        {"model_type": []},
+        {"quantization_config": 3},
+        {"vocab_size": 10**15},
+        {"hidden_size": 10**9},
+    ],
+)
+def test_wrong_values_in_the_configuration_of_a_model(values: dict[str, Any], bert: str, tmp_path: Path) -> None:
+    file = copy_of(bert, tmp_path) / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
+    line = message("samrank", {"model": str(file.parent), "heads": ["1-1"]})
+    assert line.startswith(f"model: cannot load model '{file.parent}': ")
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"])
+@pytest.mark.parametrize("contents", ["null", "3", "[" * 100_000, '{"a":' * 50_000])
+def test_files_of_a_model_that_are_no_object(name: str, contents: str, bert: str, tmp_path: Path) -> None:
+    folder = copy_of(bert, tmp_path)
+    (folder / name).write_text(contents)
+    line = message("samrank", {"model": str(folder), "heads": ["1-1"]})
+    assert line.startswith(f"model: cannot load model '{folder}': ")
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, torch.bool, torch.float8_e4m3fn, torch.float64])
+def test_weights_of_other_types_are_converted(dtype: torch.dtype, bert: str, tmp_path: Path) -> None:
+    folder = copy_of(bert, tmp_path)
+    weights = {name: weight.to(dtype) for name, weight in load_file(folder / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    [found] = open_predictor("samrank", {"model": str(folder), "heads": ["1-1"]}).predict([DOCUMENTS[0]])
+    assert isinstance(found, list)
 
 
 @pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "model.safetensors"])

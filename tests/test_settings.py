@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -237,6 +238,14 @@ FILE_MISTAKES = {
     "input: !!python/name:os.system\n": "FILE:1:8: not valid YAML: could not determine a constructor for the tag "
     f"'tag:yaml.org,2002:python/name:os.system' {MEND}",
     "input: 2020-13-45\n": "FILE: not valid YAML: month must be in 1..12",
+    "input: a\nlabel: !!bool x\n": "FILE: not valid YAML: a value does not fit its tag (remove the tag)",
+    "input: a\nlabel: !!timestamp x\n": "FILE: not valid YAML: a value does not fit its tag (remove the tag)",
+    "input: &name a\nlabel: *name\n": "FILE:1: a value is used again by an alias, such as *name "
+    "(write the value at each place)",
+    "input: &name [*name]\n": "FILE:1: a value is used again by an alias, such as *name "
+    "(write the value at each place)",
+    f"input: a\nsamrank:\n  range: [{'1' * 101}, 2]\n": "FILE:3: a number has more than 100 digits "
+    "(put text in quotes)",
 }
 
 
@@ -244,6 +253,34 @@ FILE_MISTAKES = {
 def test_mistakes_in_the_file(write: Callable[[str], str], text: str) -> None:
     config = write(text)
     assert message(lambda: job("--config", config)).replace(config, "FILE") == FILE_MISTAKES[text]
+
+
+BOMBS = {
+    "aliases": "".join(
+        ["a0: &a0 [" + "x, " * 9 + "]\n", *(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))]
+    ),
+    "brackets": "input: " + "[" * 500_000,
+    "closed brackets": "input: " + "[" * 50_000 + "]" * 50_000,
+    "braces": "input: " + "{a: " * 100_000,
+    "dashes": "input:\n  " + "- " * 200_000,
+    "base 60": "input: 1" + ":1" * 400_000,
+    "hexadecimal": "input: 0x" + "f" * 900_000,
+    "digits": "input: " + "9" * 900_000,
+    "size": "#" * (1 << 20) + "\ninput: a",
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_small_files_take_little_time_and_memory(name: str, write: Callable[[str], str]) -> None:
+    config, started = write(BOMBS[name]), time.process_time()
+    found = message(lambda: job("--config", config))
+    assert found.startswith(f"{config}:")
+    assert len(found) < 300 + len(config)
+    assert time.process_time() - started < 20
+
+
+def test_configuration_without_end() -> None:
+    assert message(lambda: job("--config", "/dev/zero")).startswith("/dev/zero: has more than 1,048,576 bytes (")
 
 
 @pytest.mark.parametrize("content", [b"input: \xff\xfe\xfa", b"input: \0"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from kpray.corpus.sources import find_sources, short_names
 from kpray.corpus.writing import read_made_by, read_predictions
 from kpray.document import Keyphrase, Record
 from kpray.errors import UserError
+from kpray.json_files import read_object
 from kpray.metrics.datasets import case_rows, choose_case, dataset_rows
 from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import Protocol
@@ -170,5 +170,5 @@ def _read_data_set(
 def _read_manifest(folder: Path) -> tuple[str, int | None]:
     """Predictor and maximum number of keyphrases in the manifest of `predict_files`; ("", None) without a manifest."""
     path = folder / STATE_FOLDER / "manifest.json"
-    manifest = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    manifest = read_object(path, "run the job of the predictions again") if path.exists() else {}
     return manifest.get("predictor", ""), manifest.get("top")

@@ -154,7 +154,7 @@ def check_manifest(run: BatchRun, sources: Sequence[Source]) -> list[Source]:
     begun = any(run.output.glob("*.parquet"))
     now = identify(sources)
     bundled = bundles(sources, now, recorded_inputs(run.output) if begun else {}, run.chunk_records)
-    resumed = bind_output(run.output, run.manifest(), begun, now)
+    resumed = bind_output(run.output, run.manifest(), begun, now, may_add=True)
     rejects = run.state / "rejects"
     with writing(run.output):
         rejects.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Recognises the input files of an output folder: nothing is predicted from a changed file or twice from a renamed one.
+"""Recognises the input files of an output folder: nothing is made from a changed file or twice from a renamed one.
 
 A file is known by its path inside the given folder, so that the folder itself may be renamed or moved. Its identity is
 its size, its modification time, and a checksum of blocks of 64 KiB: the first, the last, and others in between, at most
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kpray.corpus.reading import bundle, is_small
-from kpray.corpus.sources import Source
+from kpray.corpus.sources import Source, find_sources
 from kpray.errors import UserError
 from kpray.storage import Location, location, modified, reason_of
 
@@ -24,14 +24,19 @@ _CONCURRENT_READS = 32  # an object store needs about 20 ms per read
 _FIX = "give another --output, or the input as it was"
 
 
-def identify(sources: Sequence[Source]) -> dict[str, dict[str, Any]]:
+def identify(sources: Sequence[Source], option: str = "") -> dict[str, dict[str, Any]]:
     """Identity of each file, by its path inside the given folder: `bytes`, `modified` (in ns) and `sha256`.
+
+    Args:
+        sources: the files.
+        option: the option that gives them, such as `--train`, if a job has several. It precedes the path.
 
     Raises:
         UserError: a file cannot be read.
     """
+    names = [f"{option} {source.inside}" if option else source.inside for source in sources]
     with ThreadPoolExecutor(_CONCURRENT_READS) as readers:
-        return dict(zip((source.inside for source in sources), readers.map(_identity, sources), strict=True))
+        return dict(zip(names, readers.map(_identity, sources), strict=True))
 
 
 def bundles(
@@ -66,16 +71,41 @@ def bundles(
     return [bundle(files) for files in members.values()]
 
 
-def check_inputs(before: Mapping[str, Any], now: Mapping[str, Any], folder: Location) -> None:
-    """Check that the files of earlier runs are still given, unchanged. Others may be added.
+def identify_options(options: Mapping[str, Sequence[str]], *, follow_links: bool = False) -> dict[str, dict[str, Any]]:
+    """Identities of the files of several options: name of an option, without `--` -> its files and folders.
+
+    Raises:
+        UserError: a file cannot be read.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for name, paths in options.items():
+        if paths:
+            found |= identify(find_sources(paths, follow_links=follow_links), f"--{name}")
+    return found
+
+
+def step_inputs(identities: Mapping[str, Any]) -> list[list[Any]]:
+    """What files contain, in order, for the inputs of a step (`kpray.cluster.step_cache`).
+
+    The modification time of a file counts only if the checksum does not cover all of it.
+    """
+    return [
+        [name, each["bytes"], each["sha256"], *([] if _covered(each) else [each["modified"]])]
+        for name, each in identities.items()
+    ]
+
+
+def check_inputs(before: Mapping[str, Any], now: Mapping[str, Any], folder: Location, *, may_add: bool = True) -> None:
+    """Check that the files of earlier runs are still given, unchanged.
 
     Args:
         before: identities in the manifest.
         now: identities of this run's files.
         folder: the output folder, for the error message.
+        may_add: whether other files may be added. Otherwise, the order of the files counts too.
 
     Raises:
-        UserError: a file is missing or has changed. The error names the first one.
+        UserError: a file is missing or added, has changed, or has another position. The error names the first one.
     """
     for name, old in before.items():
         new = now.get(name)
@@ -83,12 +113,20 @@ def check_inputs(before: Mapping[str, Any], now: Mapping[str, Any], folder: Loca
             raise UserError(f"holds output of the input {name}, which is not given now", where=str(folder), fix=_FIX)
         if (old["bytes"], old["sha256"]) != (new["bytes"], new["sha256"]):
             raise UserError("the input has changed since this output was started", where=name, fix=_FIX)
-        if old["modified"] != new["modified"] and new["bytes"] > _BLOCK * _BLOCKS:
+        if old["modified"] != new["modified"] and not _covered(new):
             raise UserError(
                 "the input may have changed since this output was started: its modification time has",
                 where=name,
                 fix=_FIX,
             )
+    if may_add:
+        return
+    for name in now:
+        if name not in before:
+            raise UserError(f"was started without the input {name}", where=str(folder), fix=_FIX)
+    for old, new in zip(before, now, strict=True):
+        if old != new:
+            raise UserError(f"was started with the input {old} before {new}", where=str(folder), fix=_FIX)
 
 
 def check_apart(inputs: Iterable[str], output: Location) -> None:
@@ -109,6 +147,11 @@ def check_apart(inputs: Iterable[str], output: Location) -> None:
 
 def _parts(path: Location) -> tuple[str, ...]:
     return path.resolve().parts if isinstance(path, Path) else tuple(path.uri.split("/"))
+
+
+def _covered(identity: Mapping[str, Any]) -> bool:
+    """Whether the checksum of a file covers all of it."""
+    return bool(identity["bytes"] <= _BLOCK * _BLOCKS)
 
 
 def _identity(source: Source) -> dict[str, Any]:

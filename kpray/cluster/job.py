@@ -18,6 +18,7 @@ from kpray.corpus.reading import read_chunks
 from kpray.corpus.sources import Source, find_sources
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
+from kpray.json_files import read_object
 from kpray.printing import print_result
 from kpray.report.page import RunDetails
 from kpray.settings import Settings, dump_settings
@@ -91,7 +92,12 @@ def writing(path: Location) -> Iterator[None]:
 
 
 def bind_output(
-    output: Location, values: Mapping[str, Any], begun: bool, inputs: Mapping[str, Any] | None = None
+    output: Location,
+    values: Mapping[str, Any],
+    begun: bool,
+    inputs: Mapping[str, Any] | None = None,
+    *,
+    may_add: bool = False,
 ) -> bool:
     """Record the values that an output folder is made with, or check that an earlier run recorded the same values.
 
@@ -102,14 +108,15 @@ def bind_output(
         output: the output folder. It is created.
         values: values that must not change between runs, as JSON values.
         begun: whether the folder already contains output.
-        inputs: identities of the input files (`kpray.cluster.inputs.identify`). Later runs may add files.
+        inputs: identities of the input files (`kpray.cluster.inputs.identify`).
+        may_add: whether later runs may add files.
 
     Returns:
         Whether the folder contains output of an earlier run with these values.
 
     Raises:
-        UserError: a value differs, an input has changed or is missing (the error names the first one), or the folder
-            cannot be written.
+        UserError: a value differs, an input has changed, is missing or is new (the error names the first one), or the
+            folder cannot be written.
     """
     path = output / STATE_FOLDER / _MANIFEST
     with writing(output):
@@ -117,9 +124,9 @@ def bind_output(
     now = json.loads(json.dumps({"kpray": __version__, **values}))
     resumed = begun and path.exists()
     if resumed:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = read_object(path, "give another --output")
         check_same(before, now, output)
-        check_inputs(before.get("inputs", {}), inputs or {}, output)
+        check_inputs(before.get("inputs", {}), inputs or {}, output, may_add=may_add)
     with writing(output):
         about: dict[str, Any] = {**({"inputs": inputs} if inputs else {}), "versions": versions()}
         write_text(json.dumps({**now, **about}, indent=2) + "\n", path)

@@ -229,6 +229,20 @@ proxy that ignores them.
 """
 
 
+def use_protocol(import_path: str) -> None:
+    """Make Serve's proxy use another protocol class of uvicorn. Call this in the proxy, before it listens.
+
+    Needed: uvicorn's protocol limits neither the length of headers, nor the time that they take, nor the number of
+    connections, and Serve passes no such option to uvicorn. Replaced by: such options among Serve's `http_options`.
+
+    Args:
+        import_path: module and class, as "package.module:Class".
+    """
+    import uvicorn.config
+
+    uvicorn.config.HTTP_PROTOCOLS["auto"] = import_path
+
+
 def is_serve_error(status: int, content_type: str) -> bool:
     """Whether a response is an error of Serve itself: its queue is full, or the ingress died or does not exist.
 
@@ -238,6 +252,8 @@ def is_serve_error(status: int, content_type: str) -> bool:
 
 
 # --- DeepSpeed
+
+_DATA_ONLY = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
 def skip_shared_memory() -> None:
@@ -314,11 +330,34 @@ def recording_saves(
         engine.checkpoint_engine.save = save
 
 
+@contextmanager
+def loading_data_only() -> Iterator[None]:
+    """Let DeepSpeed read only data from checkpoints in the block: tensors, numbers and a few of its own classes.
+
+    Needed: DeepSpeed passes `weights_only=False` to `torch.load`, which runs code in a file. torch's environment
+    variable overrides this. Replaced by: `weights_only=True` in DeepSpeed.
+    """
+    import torch
+    from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    before = {name: os.environ.pop(name, None) for name in ("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", _DATA_ONLY)}
+    os.environ[_DATA_ONLY] = "1"
+    try:
+        with torch.serialization.safe_globals([DynamicLossScaler, LossScaler, ZeroStageEnum, fragment_address]):
+            yield
+    finally:
+        del os.environ[_DATA_ONLY]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
 def convert_checkpoint(source: Path, target: Path) -> str:
     """Convert a DeepSpeed checkpoint to the universal format, which any number of workers can load.
 
     Needed: the converter is only a script, and it fails with a traceback. `--inject_missing_state` adds a section that
-    the script requires and that only Megatron trainings write. Replaced by: a function.
+    the script requires and that only Megatron trainings write. Replaced by: a function. The script reads data only, as
+    in `loading_data_only`.
 
     Args:
         source: folder of the checkpoint's tag.
@@ -327,10 +366,18 @@ def convert_checkpoint(source: Path, target: Path) -> str:
     Returns:
         The last line of the script's error; empty on success.
     """
-    command = [sys.executable, "-m", "deepspeed.checkpoint.ds_to_universal", "--inject_missing_state"]
+    program = f"from {__name__} import _run_converter; _run_converter()"
+    command = [sys.executable, "-c", program, "--inject_missing_state"]
     folders = ["--input_folder", str(source), "--output_folder", str(target)]
     finished = subprocess.run([*command, *folders], capture_output=True, text=True, check=False)
     if not finished.returncode:
         return ""
     *_, reason = finished.stderr.strip().splitlines() or ["the converter gave no reason"]
     return reason
+
+
+def _run_converter() -> None:
+    from deepspeed.checkpoint import ds_to_universal
+
+    with loading_data_only():
+        ds_to_universal.main(ds_to_universal.parse_arguments())

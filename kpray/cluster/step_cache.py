@@ -18,8 +18,10 @@ from kpray import __version__
 from kpray.claims import claimed, sibling
 from kpray.cluster.job import writing
 from kpray.corpus.writing import write_text
+from kpray.json_files import read_object
 
 _INPUTS, _FINISHED = "inputs.json", "finished.json"
+_FIX = "remove this folder to run the step again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class StepCache:
         path = self.folder_of(name, key) / _FINISHED
         if not path.exists():
             return None
-        return Step(path.parent, key, json.loads(path.read_text(encoding="utf-8")), reused=True)
+        return Step(path.parent, key, read_object(path, _FIX), reused=True)
 
     def begin(self, name: str, inputs: Mapping[str, Any]) -> Path:
         """Make the folder of a step and record its inputs there.
@@ -112,8 +114,7 @@ class StepCache:
 
     def inputs(self, name: str, key: str) -> dict[str, Any]:
         """Inputs of a step, read from its folder. `begin` must have made the folder."""
-        inputs: dict[str, Any] = json.loads((self.folder_of(name, key) / _INPUTS).read_text(encoding="utf-8"))
-        return inputs
+        return read_object(self.folder_of(name, key) / _INPUTS, _FIX)
 
 
 def _contents(name: str, inputs: Mapping[str, Any]) -> dict[str, Any]:

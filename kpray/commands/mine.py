@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from kpray.batch.config import BatchConfig
+from kpray.cluster.inputs import check_apart
 from kpray.cluster.job import Folder, JobSettings, describe_inputs, print_plan, write_configuration, writing
 from kpray.cluster.mirror import mirrored, working_folder
 from kpray.corpus.limits import ReadingSettings
@@ -17,6 +18,7 @@ from kpray.printing import print_result
 from kpray.ramkg.config import BitextConfig
 from kpray.report.progress import Activity
 from kpray.settings import parse_settings
+from kpray.storage import location
 
 DESCRIPTION = (
     "Find pairs of documents that are translations of each other, by the margin of their embeddings "
@@ -46,6 +48,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
         given = {"--passages:": job.passages, "--english:": job.english}
         print_plan(job, describe_inputs(given, job.reading()))
         return 0
+    check_apart([*job.passages, *job.english], location(job.output))
     with mirrored(job.output):
         pairs, passages, english = _mine(job, working_folder(job.output))
     print_result(f"{pairs:,} pairs of {passages:,} and {english:,} documents: {job.output}/pairs.jsonl")

@@ -168,7 +168,9 @@ def write_planted(config: PlantedConfig, folder: Path) -> PlantedFiles:
     parts["english"].sort(key=lambda record: str(record["id"]))  # the order reveals no part and no pair
     folder.mkdir(parents=True, exist_ok=True)
     for part, records in parts.items():
-        write_text("".join(json.dumps(record) + "\n" for record in records), folder / f"{part}.jsonl")
+        path, text = folder / f"{part}.jsonl", "".join(json.dumps(record) + "\n" for record in records)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:  # jobs know it by its modification time too
+            write_text(text, path)
     return PlantedFiles(**{part: folder / f"{part}.jsonl" for part in parts})
 
 

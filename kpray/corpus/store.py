@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from kpray.checksums import check_file, checksum
 from kpray.claims import claimed, sibling
 from kpray.corpus.limits import Reading
 from kpray.corpus.records import Reject, read_records
@@ -23,6 +24,7 @@ from kpray.storage import whole_folder
 
 _PASSAGES, _KEYS, _ROWS, _INFO = "passages.arrow", "keys.npy", "rows.npy", "store.json"
 _REJECTS = "rejects.jsonl"
+_AGAIN = "remove the folder and build it again"
 _BATCH_ROWS = 256  #: rows of an Arrow record batch; reading a row reads only its batch
 _SCHEMA = pa.schema(
     [
@@ -48,7 +50,7 @@ class PassageStore:
         rejected: number of records that could not be read; `rejects.jsonl` in the folder lists them.
 
     Raises:
-        UserError: the folder is not a store, or one of its files is missing or has another size than was written.
+        UserError: the folder is not a store, or one of its files is missing or not as it was written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -58,19 +60,27 @@ class PassageStore:
             self.sha256: str = info["sha256"]
             self.rejected: int = info["rejected"]
             self._records: int = info["records"]
-            self._batch_rows: int = info["batch_rows"]
-            sizes: dict[str, int] = info["bytes"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            if "bytes" in info:
+                what = "the store has no checksums: an earlier version of kpray built it"
+                fix = "remove the folder and run the command again that made it"
+                raise UserError(what, where=str(folder), fix=fix)
+            files = [(self.folder / name, *info["files"][name]) for name in (_PASSAGES, _KEYS, _ROWS)]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             fix = "give a folder that was built from files of passages"
             raise UserError("the folder has no valid store.json", where=str(folder), fix=fix) from error
-        for name, size in sizes.items():
-            path = self.folder / name
-            if not path.is_file() or path.stat().st_size != size:
-                what = "the file is missing or incomplete"
-                raise UserError(what, where=str(path), fix="remove the folder and build it again")
-        self._passages = pa.ipc.open_file(pa.memory_map(str(self.folder / _PASSAGES)))
-        self._keys = np.load(self.folder / _KEYS, mmap_mode="r")
-        self._rows = np.load(self.folder / _ROWS, mmap_mode="r")
+        for path, size, expected in files:
+            check_file(path, size, expected, _AGAIN)
+        try:
+            self._passages = pa.ipc.open_file(pa.memory_map(str(self.folder / _PASSAGES)))
+            self._keys = np.load(self.folder / _KEYS, mmap_mode="r")
+            self._rows = np.load(self.folder / _ROWS, mmap_mode="r")
+            self._batch_rows: int = self._passages.get_batch(0).num_rows
+            types = (self._passages.schema, self._keys.dtype, self._rows.dtype)
+            fits = types == (_SCHEMA, np.uint64, np.int64) and len(self._keys) == len(self._rows) == self._records
+        except ValueError as error:  # of numpy or Arrow
+            raise UserError(f"cannot be read: {error}", where=str(folder), fix=_AGAIN) from error
+        if not fits:
+            raise UserError("store.json does not fit its files", where=str(folder), fix=_AGAIN)
 
     def __reduce__(self) -> tuple[type[PassageStore], tuple[Path]]:
         return PassageStore, (self.folder,)
@@ -161,8 +171,7 @@ def _write(items: Iterable[Record | Reject], folder: Path, paths: Sequence[str])
         "records": len(keys),
         "rejected": passages.rejected,
         "sha256": passages.contents.hexdigest(),
-        "batch_rows": _BATCH_ROWS,
-        "bytes": {name: (folder / name).stat().st_size for name in (_PASSAGES, _KEYS, _ROWS)},
+        "files": {name: _size_and_checksum(folder / name) for name in (_PASSAGES, _KEYS, _ROWS)},
     }
     write_text(json.dumps(info, indent=2) + "\n", folder / _INFO)
     _refuse_duplicates(PassageStore(folder), keys, order)
@@ -229,6 +238,10 @@ def _refuse_duplicates(store: PassageStore, keys: np.ndarray, rows: np.ndarray) 
                     fix="give every document of a language a unique id",
                 )
             before -= 1
+
+
+def _size_and_checksum(path: Path) -> tuple[int, str]:
+    return path.stat().st_size, checksum(path)
 
 
 def _key(lang: str, id: str) -> int:

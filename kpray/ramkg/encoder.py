@@ -18,6 +18,7 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 from kpray.batches import BatchTokens, batches_by_length
 from kpray.document import Document, Record
 from kpray.errors import RejectedDocument, UserError
+from kpray.json_files import read_object
 from kpray.pretrained import find_model, load_pretrained, load_tokenizer, save_model
 from kpray.ramkg.config import RetrieverConfig
 from kpray.settings import validate_settings
@@ -249,7 +250,8 @@ def open_retriever(name: str, config: RetrieverConfig | None = None) -> Retrieve
     """
     settings = Path(find_model(name)) / SETTINGS_FILE
     if settings.exists():
-        saved = validate_settings(RetrieverConfig, json.loads(settings.read_text("utf-8")), where=str(settings))
+        values = read_object(settings, "give a folder that training wrote")
+        saved = validate_settings(RetrieverConfig, values, where=str(settings))
         for field in sorted(_VECTOR_FIELDS) if config else ():
             if getattr(config, field) != getattr(saved, field):
                 raise UserError(

@@ -91,7 +91,7 @@ def open_generator(
 
     try:
         saved = json.loads(Path(str(cached_file(find_model(name), GENERATOR_FILE))).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             f"{name!r} is not a generator: it has no valid {GENERATOR_FILE}",
             where="model",

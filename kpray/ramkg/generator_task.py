@@ -32,7 +32,7 @@ from kpray.ramkg.generator import (
     target_logits,
 )
 from kpray.text.languages import primary_language
-from kpray.training import TrainingTask, Validation, unwrap
+from kpray.training import TrainingTask, Validation, check_keyphrases, unwrap, valid_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,11 +133,12 @@ class GeneratorTask(TrainingTask):
                     where="--english",
                     fix="give files with a field `keyphrases`, or set task.passages to 0",
                 )
-        used = [record for record in valid if self._takes(record) and gold_phrases(record, PROTOCOL)]
-        if not used:
-            raise UserError(
-                "no validation document has keyphrases", where="--valid", fix="give files with a field `keyphrases`"
-            )
+        taken = [record for record in valid if self._takes(record)]
+        if not taken:
+            what = f"none of the {len(valid):,} validation documents is in a language of --langs"
+            raise UserError(what, where=valid_files(valid), fix="give other --langs, or other files")
+        check_keyphrases(taken, PROTOCOL)
+        used = [record for record in taken if gold_phrases(record, PROTOCOL)]
         for record, english in zip(used, self._english(used), strict=True):
             where = f"{record.source}:{record.line}"
             self.mixer.language(record.document.lang, where=where)

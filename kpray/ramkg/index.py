@@ -5,7 +5,6 @@ Shape legend: N passages, Q queries, D size of a vector, k neighbours.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,11 @@ from uuid import uuid4
 
 import numpy as np
 
+from kpray.checksums import check_file, checksum
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.ramkg.config import IndexConfig
-from kpray.settings import Settings, validate_settings
+from kpray.ramkg.index_info import INFO, IndexInfo, ShardFile, read_index_info
 from kpray.storage import sync_file
 
 try:
@@ -30,8 +30,8 @@ except ModuleNotFoundError as error:
 
 RECALL_QUERIES, RECALL_DEPTH = 1000, 10  #: number of queries and of neighbours that measure the recall of `ivfpq`
 SHARD_PASSAGES = 1_000_000  #: maximum number of passages in one file
-_INFO = "index.json"
 _SUFFIX = ".faiss"
+_AGAIN = "build the index again"
 _FLOAT16_MAX = 65504.0
 _POINTS_PER_CELL = 39  #: minimum number of k-means points for each cell; faiss warns if there are fewer
 _TRAINING_POINTS = 64  #: maximum number of k-means points for each cell
@@ -39,35 +39,6 @@ _PQ_CELLS = 256  #: values of one byte of a code
 _BLOCK = 65536  #: vectors that are converted at once
 _GPU_DEPTH = 2048  #: maximum number of neighbours in a search on a GPU
 _FOUND = 1 << 22  #: maximum number of neighbours in memory while ties are resolved
-
-
-class ShardFile(Settings):
-    """One file of an index."""
-
-    file: str
-    """Name in the index's folder."""
-    vectors: int
-    """Vectors in it; it goes on where the one before it ends."""
-    bytes: int
-    """Size of the file."""
-
-
-class IndexInfo(Settings):
-    """What `index.json` says of an index."""
-
-    encoder: str
-    """Checksum of the encoder that made the vectors."""
-    dimension: int
-    """Size of a vector."""
-    vectors: int
-    """How many; vector i is of row i of the `PassageStore`."""
-    config: IndexConfig
-    """What it was built with."""
-    shards: tuple[ShardFile, ...]
-    """Its files, in the order of their rows."""
-    recall: float | None = None
-    """Of `ivfpq`: share of the exact 10 neighbours of a passage, itself left out, that it finds; the mean of up to
-    1,000 passages. None for an exact index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,29 +99,13 @@ def build_index(
             shards=tuple(shards),
             recall=recall,
         )
-        write_text(info.model_dump_json(indent=2) + "\n", folder / _INFO)
+        write_text(info.model_dump_json(indent=2) + "\n", folder / INFO)
     finally:
-        named = {shard.file for shard in read_index_info(folder).shards} if (folder / _INFO).exists() else set()
+        named = {shard.file for shard in read_index_info(folder).shards} if (folder / INFO).exists() else set()
         for file in folder.glob(f"*{_SUFFIX}"):  # files of the old index, or of a failed build
             if file.name not in named:
                 file.unlink()
     return info
-
-
-def read_index_info(folder: Path) -> IndexInfo:
-    """Read the description of an index without opening it.
-
-    Raises:
-        UserError: there is no index, or `index.json` is damaged.
-    """
-    path = folder / _INFO
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            "the folder has no valid index.json", where=str(folder), fix="build the index of passages first"
-        ) from error
-    return validate_settings(IndexInfo, values if isinstance(values, dict) else {}, where=str(path))
 
 
 class PassageIndex:
@@ -177,7 +132,12 @@ class PassageIndex:
                     fix="build it again with this encoder",
                 )
             try:
-                self._shards = _to_gpus(_open_shards(self.folder, self.info.shards), self.info.config)
+                shards = _open_shards(self.folder, self.info.shards)
+                if _vectors(shards) != self.info.vectors or {shard.index.d for shard in shards} != {
+                    self.info.dimension
+                }:
+                    raise UserError("index.json does not fit its files", where=str(self.folder), fix=_AGAIN)
+                self._shards = _to_gpus(shards, self.info.config)
                 break
             except UserError:
                 if read_index_info(self.folder) == self.info:
@@ -275,14 +235,14 @@ def _open_shards(folder: Path, files: Sequence[ShardFile]) -> list[_Shard]:
     shards: list[_Shard] = []
     for file in files:
         path = folder / file.file
+        check_file(path, file.bytes, file.checksum, _AGAIN)  # faiss aborts the process at some damaged files
         try:
-            if path.stat().st_size != file.bytes:
-                raise EOFError(f"the size is not {file.bytes} bytes")
             # IO_FLAG_MMAP would copy everything except inverted files into memory.
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
-        except (OSError, EOFError, RuntimeError) as error:
-            what = "the file is missing or incomplete"
-            raise UserError(what, where=str(path), fix="build the index again") from error
+        except RuntimeError as error:
+            raise UserError("the file is not an index of faiss", where=str(path), fix=_AGAIN) from error
+        if index.ntotal != file.vectors:
+            raise UserError("the file does not fit index.json", where=str(path), fix=_AGAIN)
         start = shards[-1].start + shards[-1].ntotal if shards else 0
         shards.append(_Shard(start, index))
     return shards
@@ -340,7 +300,7 @@ def _checked(block: np.ndarray, start: int, config: IndexConfig) -> np.ndarray:
 def _write(index: Any, path: Path) -> ShardFile:
     faiss.write_index(index, str(path))
     sync_file(path)  # index.json must not name a file that a crash may lose
-    return ShardFile(file=path.name, vectors=index.ntotal, bytes=path.stat().st_size)
+    return ShardFile(file=path.name, vectors=index.ntotal, bytes=path.stat().st_size, checksum=checksum(path))
 
 
 def _write_approximate(exact: Sequence[_Shard], folder: Path, name: str, config: IndexConfig) -> Iterator[ShardFile]:

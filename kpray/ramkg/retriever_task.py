@@ -21,7 +21,7 @@ from kpray.pretrained import load_tokenizer
 from kpray.ramkg.config import RetrieverConfig
 from kpray.ramkg.contrastive import contrastive_loss
 from kpray.ramkg.encoder import PassageEncoder, TextEncoder, embed, load_encoder, pad, save_retriever
-from kpray.training import TrainingTask, Validation, unwrap
+from kpray.training import TrainingTask, Validation, unwrap, valid_files
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,8 +81,8 @@ class RetrieverTask(TrainingTask):
             raise UserError(
                 f"none of the {len(valid):,} validation documents has an English passage: there is no English document "
                 f"with the id {_english_id(valid[0])!r}",
-                where="--valid",
-                fix="give documents whose english_ids, or ids, are ids of English documents",
+                where=valid_files(valid),
+                fix="give documents whose field `english_ids`, or `id`, has the id of an English document",
             )
 
     @override

@@ -49,7 +49,7 @@ def read_curve(path: Path) -> Curve:
         points = {
             int(row["step"]): sum(row[term] for term in _TERMS) for row in rows if row.keys() >= {"step", *_TERMS}
         }
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"the file does not hold the metrics of a training: {error}", where=str(path), fix="move the file away"
         ) from error

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kpray.cluster.inputs import identify_options, step_inputs
 from kpray.cluster.job import bind_output, writing
 from kpray.cluster.step_cache import StepCache
 from kpray.corpus.limits import Reading
 from kpray.corpus.records import Reject, read_records
-from kpray.corpus.sources import find_sources
 from kpray.corpus.store import PassageStore, build_store
 from kpray.document import Record
 from kpray.errors import UserError
@@ -79,17 +79,10 @@ def read_corpora(files: CorpusFiles, output: Path) -> Corpora:
     Raises:
         UserError: a file cannot be read, has no usable document, or differs from the earlier run.
     """
-    inputs = {**files.documents(), "english": files.english}
-    values = {
-        **{
-            name: [
-                [source.path, source.bytes] for source in find_sources(paths, follow_links=files.reading.follow_links)
-            ]
-            for name, paths in inputs.items()
-        },
-        **files.reading.model_dump(mode="json"),
-    }
-    bind_output(output, values, begun=any(output.glob(f"{_STEP}-*/finished.json")))
+    options = {**files.documents(), "english": files.english}
+    inputs = identify_options(options, follow_links=files.reading.follow_links)
+    reading = files.reading.model_dump(mode="json")
+    bind_output(output, reading, any(output.glob(f"{_STEP}-*/finished.json")), inputs)
     english = PassageStore(english_store(files.english, output, files.reading))
 
     def work(folder: Path) -> dict[str, Any]:
@@ -100,7 +93,7 @@ def read_corpora(files: CorpusFiles, output: Path) -> Corpora:
                 build_store([str(folder / "documents.jsonl")], folder / "store", Reading(limits=files.reading.limits))
         return {"parts": {name: [rows.start, rows.stop] for name, rows in parts.items()}}
 
-    step = StepCache(output).do(_STEP, values, work)
+    step = StepCache(output).do(_STEP, {"files": step_inputs(inputs), **reading}, work)
     parts = {name: range(*bounds) for name, bounds in step.outcome["parts"].items()}
     return Corpora(english, PassageStore(step.folder / "store"), parts)
 

@@ -9,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from kpray.cluster.inputs import check_apart
 from kpray.cluster.job import describe_inputs, run_details, write_configuration, writing
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.session import ray_session
@@ -30,7 +31,7 @@ from kpray.rgit.corpora import Corpora, CorpusFiles, read_answers, read_corpora
 from kpray.rgit.planted import PlantedSize, describe_planted, plant
 from kpray.rgit.rounds import Models, Retrieved, RoundSteps, logged_rounds
 from kpray.rgit.systems import evaluate_system, final_retriever, save_predictor
-from kpray.storage import absolute
+from kpray.storage import absolute, location
 from kpray.versions import versions
 
 CORPORA = ("parallel", "passages", "english", "valid", "test", "answers")  # fields of `RGITSettings` with files
@@ -55,6 +56,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     """
     started = time.monotonic()
     others = {str(folder): _read_report(folder) for folder in job.compare}
+    check_apart([path for name in CORPORA for path in getattr(job, name)], location(job.output))
     output, given = working_folder(job.output), absolute(job.output)
     if job.plant:
         job = _planted(job, job.plant, output / "planted")
@@ -128,7 +130,7 @@ def _read_report(folder: Path) -> dict[str, Any]:
     path = folder / "report.json"
     try:
         report: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(
             "this is not the report of a finished run",
             where=f"--compare: {path}",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from kpray.cluster.inputs import identify, step_inputs
 from kpray.cluster.job import writing
 from kpray.cluster.step_cache import StepCache
 from kpray.corpus.limits import Reading
@@ -37,7 +38,7 @@ def passage_store(name: str, paths: Sequence[str], output: Path, reading: Readin
         UserError: the files cannot be read, or the folder cannot be written.
     """
     inputs = {
-        "files": [[source.path, source.bytes] for source in find_sources(paths, follow_links=reading.follow_links)],
+        "files": step_inputs(identify(find_sources(paths, follow_links=reading.follow_links))),
         **reading.model_dump(mode="json"),
     }
 

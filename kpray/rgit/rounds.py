@@ -235,7 +235,8 @@ class RoundSteps:
             paths = (folder / "train.jsonl", folder / "valid.jsonl")
             with writing(folder):
                 for path, written in zip(paths, (records, valid), strict=True):
-                    write_documents(written, path)
+                    if not path.exists():  # the training knows them by their modification times too
+                        write_documents(written, path)
             job = TrainSettings(
                 train=(str(paths[0]),),
                 valid=(str(paths[1]),),

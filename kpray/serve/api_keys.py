@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from kpray.errors import UserError
+from kpray.serve.errors import unreadable_keys
 
 API_KEYS_VARIABLE = "KPRAY_API_KEYS"
 METRICS_KEY = "metrics"  #: name of the key that can only read /metrics
@@ -23,7 +24,7 @@ _logger = logging.getLogger("ray.serve")
 
 
 class Keys:
-    """The currently valid keys. The file is read again when it changes.
+    """The currently valid keys. The file is read again when it changes. While it is wrong, its keys are not valid.
 
     Args:
         file: file with one `name:key` per line; empty lines and lines that begin with # are ignored; None: no file.
@@ -38,6 +39,7 @@ class Keys:
         variable = environment.get(API_KEYS_VARIABLE, "")
         self._fixed = _parse([part.strip() for part in variable.split(",")], API_KEYS_VARIABLE)
         self._checked, self._stamp = time.monotonic(), self._stamp_now()
+        self._problem = ""  # why the file cannot be read; empty if it can
         self._names = self._read()
 
     @property
@@ -46,27 +48,35 @@ class Keys:
         return self._file is not None or bool(self._names)
 
     def name_of(self, key: str) -> str | None:
-        """Name of a key; None if the key is not valid."""
+        """Name of a key; None if the key is not valid.
+
+        Raises:
+            ApiError: the file cannot be read at the moment, and the key is not in the environment variable.
+        """
         self._reload_if_changed()
         given, name = hashlib.sha256(key.encode("utf-8", "replace")).digest(), None
         for digest, known in self._names.items():  # compare with all keys, so that the time reveals nothing
             if hmac.compare_digest(digest, given):
                 name = known
+        if name is None and self._problem:
+            raise unreadable_keys()
         return name
 
     def _reload_if_changed(self) -> None:
-        """Read the file again if it has changed. If the file is wrong, the current keys stay valid."""
+        """Read the file again if it has changed or could not be read before. If it is wrong, its old keys end."""
         if self._file is None or time.monotonic() - self._checked < _SECONDS_BETWEEN_CHECKS:
             return
         self._checked, stamp = time.monotonic(), self._stamp_now()
-        if stamp == self._stamp:
+        if stamp == self._stamp and not self._problem:
             return
-        self._stamp = stamp
+        self._stamp, before, self._problem = stamp, self._problem, ""
         try:
             self._names = self._read()
             _logger.info("reloaded the API keys: %d are valid", len(self._names))
         except UserError as error:
-            _logger.error("cannot reload the API keys, the old ones stay valid: %s", error)
+            self._names, self._problem = self._fixed, str(error)
+            if self._problem != before:  # one line, not one each second
+                _logger.error("requests are refused until the API keys can be read: %s", error)
 
     def _stamp_now(self) -> tuple[int, ...] | None:
         try:
@@ -80,10 +90,14 @@ class Keys:
             return self._fixed
         where = str(self._file)
         try:
-            lines = self._file.read_text(encoding="utf-8").splitlines()
+            text = self._file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
             raise UserError(f"the API keys cannot be read: {reason}", where=where) from error
+        if text and not text.endswith("\n"):  # the start of a key must not become a key
+            fix = "if it is complete, end its last line with a newline"
+            raise UserError("the file of API keys ends within a line", where=where, fix=fix)
+        lines = text.splitlines()
         names = _parse(["" if line.startswith("#") else line.strip() for line in lines], where)
         if duplicates := set(names.values()) & set(self._fixed.values()):
             what = f"the name {min(duplicates)!r} is also in {API_KEYS_VARIABLE}"

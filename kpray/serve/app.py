@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -22,10 +25,12 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from prometheus_client import CONTENT_TYPE_LATEST, Metric
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from kpray import __version__
 from kpray.serve.api_keys import Keys
-from kpray.serve.config import RequestLimits, ServeConfig, ServedModel
+from kpray.serve.batching import LEAST_CHARACTERS
+from kpray.serve.config import ReplicasConfig, RequestLimits, ServeConfig, ServedModel
 from kpray.serve.errors import ApiError, internal, too_large
 from kpray.serve.metrics import IngressMetrics, exposition
 from kpray.serve.middleware import NOTES, Notes, RequestMiddleware
@@ -44,6 +49,8 @@ from kpray.serve.schemas import (
 
 PAGE = Path(__file__).parent / "page.html"
 
+_READY_SECONDS = 1.0  # how long an answer of /readyz is valid, because each one costs a call of every replica
+
 _ERRORS = {
     400: "The body is not valid JSON.",
     401: "The API key is missing or not valid.",
@@ -52,9 +59,10 @@ _ERRORS = {
     413: "The body is too large.",
     415: "The body is not application/json.",
     422: "A field is wrong or exceeds a limit.",
-    429: "Too many documents per minute.",
+    421: "The header Host names another host.",
+    429: "Too many characters per minute, or too many requests at once.",
     500: "An unexpected failure of the service.",
-    503: "The service is overloaded, or a model is not available.",
+    503: "The service is overloaded, a model is not available, or the API keys cannot be read.",
     504: "The request took too long.",
 }
 
@@ -62,8 +70,8 @@ _ERRORS = {
 class Backend(Protocol):
     """What the application needs from the code that runs the models."""
 
-    async def predict(self, model: ServedModel, request: KeyphrasesRequest, request_id: str) -> bytes:
-        """Return the JSON of a list with one `Result` per document, in order.
+    async def predict(self, model: ServedModel, request: KeyphrasesRequest, request_id: str, client: str) -> bytes:
+        """Return the JSON of a list with one `Result` per document, in order. Clients take turns.
 
         Raises:
             ApiError: the service is overloaded, or no replica is available.
@@ -95,26 +103,31 @@ def build_app(
         redoc_url=None,
         responses={status: {"model": ErrorResponse, "description": text} for status, text in _ERRORS.items()},
     )
+    _add_error_handlers(app, config.limits)
+    _add_keyphrases(app, config, models, keys, backend)
+    _add_probes(app, backend)
+    _add_page(app)
+    served: ASGIApp = RequestMiddleware(app, keys, config, metrics)
     if config.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
+        # This is outside the check of the key, because a browser sends no key with a preflight request, and because a
+        # page can only read an error that has CORS headers.
+        served = CORSMiddleware(
+            served,
             allow_origins=config.cors_origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=["Retry-After", "X-Request-ID"],
         )
-    _add_error_handlers(app, config.limits)
-    _add_keyphrases(app, config, models, keys, backend)
-    _add_probes(app, backend)
-    _add_page(app)
-    return RequestMiddleware(app, keys, config.limits, metrics)
+    if config.proxies:
+        served = cast("ASGIApp", ProxyHeadersMiddleware(cast("Any", served), list(config.proxies)))
+    return served
 
 
 def _add_keyphrases(
     app: FastAPI, config: ServeConfig, models: Sequence[ServedModel], keys: Keys, backend: Backend
 ) -> None:
     named = {model.name: model for model in models}
-    rate = _RateLimit(config.limits)
+    rate, share = _RateLimit(config.limits), _Share(config.replicas)
     # `RequestMiddleware` checks the key before the body is read. This dependency only describes the key in /docs.
     key = [Depends(HTTPBearer(auto_error=False))] if keys.required else []
 
@@ -122,8 +135,10 @@ def _add_keyphrases(
         """Predict the keyphrases of one or several documents. Each document has one result or one error, in order."""
         notes, model = _notes(request), named[body.model or models[0].name]
         notes.model, notes.documents = model.name, len(body.documents)
-        await rate.take(notes)
-        results = await backend.predict(model, body, notes.request_id)
+        lengths = (len(document.title) + len(document.text) for document in body.documents)
+        await rate.take(notes, sum(max(LEAST_CHARACTERS, length) for length in lengths))
+        with share.of(notes):
+            results = await backend.predict(model, body, notes.request_id, notes.who)
         return Response(response_json(model.name, model.version, results), media_type="application/json")
 
     keyphrases.__annotations__["body"] = request_model(list(named), config.limits.documents, config.limits.top)
@@ -137,6 +152,8 @@ def _add_keyphrases(
 
 
 def _add_probes(app: FastAPI, backend: Backend) -> None:
+    looking, until, ready = asyncio.Lock(), 0.0, False
+
     @app.get("/healthz")
     async def healthz() -> HealthResponse:
         """Report that the service is running."""
@@ -144,8 +161,12 @@ def _add_probes(app: FastAPI, backend: Backend) -> None:
 
     @app.get("/readyz")
     async def readyz() -> HealthResponse:
-        """Report whether all models are ready to answer."""
-        if not await backend.ready():
+        """Report whether all models are ready to answer. The report may be one second old."""
+        nonlocal until, ready
+        async with looking:
+            if time.monotonic() >= until:
+                ready, until = await backend.ready(), time.monotonic() + _READY_SECONDS
+        if not ready:
             raise ApiError(503, "not_ready", "A model is not ready yet; try again soon.", retry_after=2)
         return HealthResponse(status="ready")
 
@@ -181,25 +202,51 @@ def _notes(request: Request) -> Notes:
 
 
 class _RateLimit:
-    """Limits the documents per minute of each API key, or of each client address if there are no keys."""
+    """Limits the characters per minute of each API key, or of each client address if there are no keys."""
 
     def __init__(self, limits: RequestLimits) -> None:
-        self._item = RateLimitItemPerMinute(limits.documents_per_minute) if limits.documents_per_minute else None
+        self._item = RateLimitItemPerMinute(limits.characters_per_minute) if limits.characters_per_minute else None
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
-    async def take(self, notes: Notes) -> None:
-        """Count the documents of a request.
+    async def take(self, notes: Notes, characters: int) -> None:
+        """Count the characters of a request.
 
         Raises:
-            ApiError: the request exceeds the limit; its documents are not counted.
+            ApiError: the request exceeds the limit; its characters are not counted.
         """
-        who = f"key {notes.key}" if notes.key else f"address {notes.client}"
-        if self._item is None or await self._limiter.hit(self._item, who, cost=notes.documents):
+        if self._item is None:
             return
-        window = await self._limiter.get_window_stats(self._item, who)
+        # Many very short documents can cost more than the body has bytes. They may take a whole minute, not forever.
+        cost = min(characters, self._item.amount)
+        if await self._limiter.hit(self._item, notes.who, cost=cost):
+            return
+        window = await self._limiter.get_window_stats(self._item, notes.who)
         whose = "API key" if notes.key else "address"
-        message = f"This {whose} has reached the limit of {self._item.amount} documents per minute; try again later."
+        message = f"This {whose} has reached the limit of {self._item.amount} characters per minute; try again later."
         raise ApiError(429, "rate_limited", message, retry_after=window.reset_time - time.time())
+
+
+class _Share:
+    """Limits the running requests of each API key to half of those that a replica runs, so that others find room."""
+
+    def __init__(self, replicas: ReplicasConfig) -> None:
+        self._most, self._running = max(1, replicas.max_ongoing_requests // 2), Counter[str]()
+
+    @contextmanager
+    def of(self, notes: Notes) -> Iterator[None]:
+        """Count a request while it runs. Without keys, there is no limit.
+
+        Raises:
+            ApiError: too many requests of its key are running.
+        """
+        if notes.key and self._running[notes.key] >= self._most:
+            message = f"This API key has {self._most} requests running, which is the limit; wait until one is answered."
+            raise ApiError(429, "too_many_requests", message, retry_after=1)
+        self._running[notes.key] += 1
+        try:
+            yield
+        finally:
+            self._running[notes.key] -= 1
 
 
 def _add_error_handlers(app: FastAPI, limits: RequestLimits) -> None:

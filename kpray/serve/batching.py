@@ -1,24 +1,29 @@
 """Batches of documents from different requests.
 
 Ray Serve's batching forms a batch every few milliseconds, and these batches then wait for the model. Here, a batch is
-formed from all waiting documents when the model becomes free. Documents of cancelled requests leave the queue.
+formed from all waiting documents when the model becomes free. Documents of cancelled requests leave the queue. Clients
+take turns, so that many or long documents of one client do not delay those of another.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from heapq import heappop, heappush
+from itertools import count
 from typing import Any, TypeVar
 
 from kpray.document import Document
 from kpray.predictor import Explanation, Predictor
 from kpray.serve.config import BatchingConfig
+from kpray.serve.turns import Turns
 
 Value = TypeVar("Value")
+
+LEAST_CHARACTERS = 100  #: a shorter document costs as much as one of this length
 
 
 class TooLong(Exception):
@@ -30,6 +35,8 @@ class _Waiting:
     """A document in the queue.
 
     Attributes:
+        start: its start among the documents of all clients (`Turns`).
+        number: order of arrival, for documents with the same start.
         document: the document.
         top: maximum number of keyphrases.
         predictor: `Batcher.predictor`, or one that shares its model and follows other options.
@@ -39,6 +46,8 @@ class _Waiting:
         error: the error of preparing the document; None: no error.
     """
 
+    start: float
+    number: int
     document: Document
     top: int
     predictor: Predictor[Any]
@@ -46,6 +55,9 @@ class _Waiting:
     prepared: Any = None
     tokens: int = 0
     error: Exception | None = None
+
+    def __lt__(self, other: _Waiting) -> bool:
+        return (self.start, self.number) < (other.start, other.number)
 
     def finish(self, result: Explanation | Exception) -> None:
         """Set the result of the future, unless it was cancelled."""
@@ -62,7 +74,7 @@ class Batcher:
     """Explains one document per call, and runs the documents of concurrent calls in batches.
 
     All work of the predictor runs in one thread, so that preparing documents does not compete with the model for the
-    interpreter. Batches are formed in order of arrival, so that no document waits forever.
+    interpreter. Clients take turns by the length of their documents; the documents of one client keep their order.
 
     Attributes:
         predictor: the predictor.
@@ -75,27 +87,33 @@ class Batcher:
     config: BatchingConfig
     most_tokens: int
     observe: Callable[[int, int, float], None]
-    _arrived: deque[_Waiting] = field(default_factory=deque, init=False)
-    _ready: deque[_Waiting] = field(default_factory=deque, init=False)
+    _arrived: list[_Waiting] = field(default_factory=list, init=False)  # a heap
+    _ready: list[_Waiting] = field(default_factory=list, init=False)  # a heap
+    _turns: Turns = field(default_factory=Turns, init=False)
+    _numbers: Iterator[int] = field(default_factory=count, init=False)
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "model"), init=False)
     _task: asyncio.Task[None] | None = field(default=None, init=False)
     _busy_since: float | None = field(default=None, init=False)
 
-    async def explain(self, document: Document, top: int, predictor: Predictor[Any] | None = None) -> Explanation:
+    async def explain(
+        self, document: Document, top: int, predictor: Predictor[Any] | None = None, client: str = ""
+    ) -> Explanation:
         """Return the explanation of `predictor.predict(document, top=top, explain=True)`.
 
         Args:
             document: the document.
             top: maximum number of keyphrases.
             predictor: result of `self.predictor.selecting`; None: `self.predictor`.
+            client: whose document it is.
 
         Raises:
             RejectedDocument: the document cannot be processed.
             TooLong: the document has too many tokens.
         """
         future: asyncio.Future[Explanation] = asyncio.get_running_loop().create_future()
-        waiting = _Waiting(document, top, predictor or self.predictor, future)
-        self._arrived.append(waiting)
+        start = self._turns.start(client, max(LEAST_CHARACTERS, len(document.text)))
+        waiting = _Waiting(start, next(self._numbers), document, top, predictor or self.predictor, future)
+        heappush(self._arrived, waiting)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._work())
         return await waiting.future
@@ -122,7 +140,7 @@ class Batcher:
                 if waiting.error is not None:
                     waiting.finish(waiting.error)
                 else:
-                    self._ready.append(waiting)
+                    heappush(self._ready, waiting)
             by_predictor: dict[int, list[_Waiting]] = {}
             for waiting in self._take_batch():
                 by_predictor.setdefault(id(waiting.predictor), []).append(waiting)
@@ -137,10 +155,10 @@ class Batcher:
             self._busy_since = None
 
     def _take_fresh(self) -> list[_Waiting]:
-        """Take newly arrived documents, at most as many as the next batch has room for."""
+        """Take the next documents that are not prepared, at most as many as the next batch has room for."""
         fresh: list[_Waiting] = []
         while self._arrived and len(fresh) + len(self._ready) < self.config.documents:
-            waiting = self._arrived.popleft()
+            waiting = heappop(self._arrived)
             if not waiting.future.done():
                 fresh.append(waiting)
         return fresh
@@ -156,16 +174,18 @@ class Batcher:
                 waiting.error = error
 
     def _take_batch(self) -> list[_Waiting]:
-        """Take as many documents as fit into a batch, in order of arrival, but at least one."""
+        """Take as many documents as fit into a batch, in the order of their starts, but at least one."""
         batch: list[_Waiting] = []
         tokens = 0
         while self._ready and len(batch) < self.config.documents:
             if batch and tokens + self._ready[0].tokens > self.config.tokens:
                 break
-            waiting = self._ready.popleft()
+            waiting = heappop(self._ready)
             if not waiting.future.done():
                 batch.append(waiting)
                 tokens += waiting.tokens
+        if batch:
+            self._turns.serve(batch[-1].start)
         return batch
 
     async def _predict(self, batch: Sequence[_Waiting]) -> None:

@@ -20,10 +20,11 @@ from kpray.errors import UserError
 from kpray.log import say
 from kpray.serve.api_keys import Keys, exposure_warning
 from kpray.serve.config import ServeConfig, served_models
-from kpray.serve.proxy_middleware import PROXY_MIDDLEWARES
+from kpray.serve.proxy_middleware import BODY_VARIABLE, PROXY_MIDDLEWARES
 
 APPLICATION = "kpray"
 _START_SECONDS = 180  # time for Serve's proxy to start
+_IDLE_SECONDS = 15  # of a connection between two requests
 _PROXY_SECONDS = 10.0  # Serve's proxy gives up this much later than the ingress, which may hang
 
 
@@ -50,6 +51,7 @@ def run_server(command: ServeCommand) -> None:
     # Serve's default of 5 s is too short for a busy machine: Serve would restart the proxy again and again.
     os.environ.setdefault("RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S", str(_START_SECONDS))
     os.environ.setdefault(PROXY_VARIABLE, PROXY_MIDDLEWARES)
+    os.environ[BODY_VARIABLE] = str(command.limits.body_bytes)
     with ray_session("local"):
         from ray import serve
         from ray.exceptions import RayError
@@ -58,12 +60,18 @@ def run_server(command: ServeCommand) -> None:
 
         logging.getLogger("ray.serve").setLevel(logging.WARNING)
         # Pass only the given options, because sections of predictors that are not served must stay empty.
-        application = build(command.model_dump(mode="json", exclude_unset=True, exclude={"host", "port"}))
+        given = command.model_dump(mode="json", exclude_unset=True, exclude={"host", "port"})
+        application = build({**given, "hosts": [*command.hosts, command.host]})
         warning = exposure_warning(command.host, keys)
         if warning:
             say("warning", f"warning: {warning}")
         seconds = command.limits.seconds + _PROXY_SECONDS
-        options = {"host": command.host, "port": command.port, "request_timeout_s": seconds}
+        options = {
+            "host": command.host,
+            "port": command.port,
+            "request_timeout_s": seconds,
+            "keep_alive_timeout_s": _IDLE_SECONDS,
+        }
         try:
             with suppress(TimeoutError):  # the proxy is still starting
                 serve.start(proxy_location="HeadOnly", http_options=options, logging_config=LOG)

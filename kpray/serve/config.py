@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,14 +34,14 @@ class RequestLimits(Settings):
     """Maximum number of keyphrases per document."""
     seconds: PositiveFloat = 30.0
     """Time limit of a request in seconds, from its first byte. Work on it stops then."""
-    documents_per_minute: PositiveInt | None = None
-    """Maximum number of documents per minute for one API key, or for one address without keys, at each ingress replica.
-    If null, no limit."""
+    characters_per_minute: PositiveInt | None = None
+    """Maximum number of characters per minute, in titles and texts, for one API key, or for one address without keys,
+    at each ingress replica. A document counts as at least 100 characters. If null, no limit."""
 
     @model_validator(mode="after")
     def _rate_allows_a_request(self) -> RequestLimits:
-        if self.documents_per_minute is not None and self.documents_per_minute < self.documents:
-            raise ValueError("limits.documents_per_minute should be at least limits.documents")
+        if self.characters_per_minute is not None and self.characters_per_minute < self.body_bytes:
+            raise ValueError("limits.characters_per_minute should be at least limits.body_bytes")
         return self
 
 
@@ -98,12 +99,26 @@ class ServeConfig(MethodSections):
     cors_origins: tuple[str, ...] = ()
     """Origins whose web pages may send requests, such as https://example.org. Without them, pages of other origins may
     not."""
+    hosts: tuple[str, ...] = ()
+    """Host names, besides localhost, in requests that arrive at a loopback address; for example the name of a reverse
+    proxy on this machine. Other names are refused, because web pages can use them to reach the service (DNS
+    rebinding)."""
+    proxies: tuple[str, ...] = ()
+    """Addresses or networks of reverse proxies, such as 10.0.0.7 or 10.1.0.0/16. Their header X-Forwarded-For gives the
+    address of the client; the header of others is ignored."""
     version: str = ""
     """Any text that identifies the deployment. When it changes, the models are reloaded even if their paths are the
     same."""
     limits: RequestLimits = RequestLimits()
     batch: BatchingConfig = BatchingConfig()
     replicas: ReplicasConfig = ReplicasConfig()
+
+    @model_validator(mode="after")
+    def _proxies_are_addresses(self) -> ServeConfig:
+        for text in self.proxies:
+            if not _is_network(text):
+                raise ValueError(f"proxies has {text!r}, but needs addresses or networks, such as 10.1.0.0/16")
+        return self
 
     @model_validator(mode="after")
     def _a_replica_takes_a_batch(self) -> ServeConfig:
@@ -113,6 +128,14 @@ class ServeConfig(MethodSections):
         if replicas.max_ongoing_requests < self.batch.documents:
             raise ValueError("replicas.max_ongoing_requests should be at least batch.documents")
         return self
+
+
+def _is_network(text: str) -> bool:
+    """Whether a text is the address of a machine or of a network."""
+    try:
+        return bool(ip_network(text))
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ class Ingress(Backend):
         """Build the application that Serve calls with HTTP requests."""
         return build_app(self._config, self._models, self._keys, self._metrics, self)
 
-    async def predict(self, model: ServedModel, request: KeyphrasesRequest, request_id: str) -> bytes:
+    async def predict(self, model: ServedModel, request: KeyphrasesRequest, request_id: str, client: str) -> bytes:
         """Call a replica. If it dies, call another one, because predictions have no side effects.
 
         Raises:
@@ -102,7 +102,7 @@ class Ingress(Backend):
         for attempt in range(_ATTEMPTS):
             if attempt:
                 self._metrics.retries.inc()
-            response = handle.predict.remote(model.name, plain, request_id)
+            response = handle.predict.remote(model.name, plain, request_id, client)
             try:
                 results: bytes = await response
                 return results

@@ -35,7 +35,7 @@ class ApiError(Exception):
             headers[FULL] = "1"
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
-        if self.status in (408, 413):
+        if self.status in (408, 413, 414, 431):
             headers["Connection"] = "close"  # the rest of the body will not be read
         error = {"code": self.code, "message": self.message, "request_id": request_id}
         return JSONResponse({"error": error}, self.status, headers)
@@ -51,9 +51,25 @@ def unavailable() -> ApiError:
     return ApiError(503, "unavailable", "The model is not available at the moment; try again soon.", retry_after=5)
 
 
+def unreadable_keys() -> ApiError:
+    """Error: the file of API keys is missing or wrong, so that no key in it is valid."""
+    message = "The service cannot read its API keys at the moment, so it refuses all requests; its log has the reason."
+    return ApiError(503, "keys_unreadable", message, retry_after=5)
+
+
 def internal() -> ApiError:
     """Error: a bug. The log has its traceback."""
     return ApiError(500, "internal", "The service failed unexpectedly; its log has details under this request id.")
+
+
+def headers_too_large(head_bytes: int) -> ApiError:
+    """Error: the headers exceed the limit."""
+    return ApiError(431, "headers_too_large", f"The headers have more than {head_bytes} bytes or are too many.")
+
+
+def url_too_long(url_bytes: int) -> ApiError:
+    """Error: the URL exceeds the limit."""
+    return ApiError(414, "url_too_long", f"The URL has more than {url_bytes} bytes.")
 
 
 def too_large(body_bytes: int) -> ApiError:

@@ -7,6 +7,7 @@ import logging
 import time
 import traceback
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -15,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from kpray.serve.api_keys import API_KEYS_VARIABLE, METRICS_KEY, Keys, is_loopback
-from kpray.serve.config import RequestLimits
+from kpray.serve.config import ServeConfig
 from kpray.serve.errors import ApiError, internal, too_large
 from kpray.serve.metrics import IngressMetrics
 from kpray.serve.proxy_middleware import REQUEST_ID
@@ -50,6 +51,11 @@ class Notes:
     status: int = 0
     code: str = ""
 
+    @property
+    def who(self) -> str:
+        """Who sends the request, for the limits: the API key, or the address if there are no keys."""
+        return f"key {self.key}" if self.key else f"address {self.client}"
+
     def refuse(self, error: ApiError) -> Response:
         """Record an error and make its response."""
         self.code = error.code
@@ -62,9 +68,10 @@ class RequestMiddleware:
     The log never contains the text or the path of a request, only the matched route.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys, limits: RequestLimits, metrics: IngressMetrics) -> None:
+    def __init__(self, app: ASGIApp, keys: Keys, config: ServeConfig, metrics: IngressMetrics) -> None:
         self._app, self._keys, self._metrics = app, keys, metrics
-        self._seconds, self._body_bytes = limits.seconds, limits.body_bytes
+        self._seconds, self._body_bytes = config.limits.seconds, config.limits.body_bytes
+        self._hosts = frozenset(name.lower() for name in config.hosts)
         self._warned = keys.required  # with keys, no warning is needed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,6 +113,7 @@ class RequestMiddleware:
         self._metrics.ongoing.inc()
         try:
             async with asyncio.timeout(self._seconds) as deadline:
+                self._check_host(scope, headers)
                 self._admit(scope["path"], headers, notes)
                 await self._app(scope, receive_body, send_noted)
         except asyncio.CancelledError:
@@ -129,6 +137,17 @@ class RequestMiddleware:
             "is set (api_keys, %s)",
             API_KEYS_VARIABLE,
         )
+
+    def _check_host(self, scope: Scope, headers: Headers) -> None:
+        """Refuse a request that a web page of another host sends to a loopback address (DNS rebinding)."""
+        server = scope.get("server")
+        if not server or not is_loopback(server[0]):
+            return
+        given = headers.getlist("host")
+        name = _host_name(given[0]) if len(given) == 1 else ""
+        if not is_loopback(name) and name not in self._hosts:
+            message = "The header Host is neither localhost nor one of the names in the setting hosts of this service."
+            raise ApiError(421, "wrong_host", message)
 
     def _admit(self, path: str, headers: Headers, notes: Notes) -> None:
         length = headers.get("content-length", "")
@@ -178,6 +197,14 @@ class RequestMiddleware:
             notes.documents,
             f" error={notes.code}" if notes.code else "",
         )
+
+
+def _host_name(header: str) -> str:
+    """The name in a Host header, without the port; empty if there is none."""
+    try:
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def log_failure(logger: logging.Logger, error: BaseException, request_id: str) -> None:

@@ -61,8 +61,8 @@ class Replica:
         self._metrics.queue.labels(name).set_function(lambda: self._open[name].queue if name in self._open else 0)
         return batcher
 
-    async def predict(self, name: str, request: KeyphrasesRequest, request_id: str) -> bytes:
-        """Return the JSON of a list with one `Result` per document, in order.
+    async def predict(self, name: str, request: KeyphrasesRequest, request_id: str, client: str = "") -> bytes:
+        """Return the JSON of a list with one `Result` per document, in order. Clients take turns.
 
         Cancelling this call removes its waiting documents from the queue.
 
@@ -71,7 +71,9 @@ class Replica:
         """
         batcher = await self.open_model(name)
         try:
-            explain = partial(batcher.explain, predictor=batcher.predictor.selecting(request.selection()))
+            explain = partial(
+                batcher.explain, predictor=batcher.predictor.selecting(request.selection()), client=client
+            )
         except UserError as error:
             refused = DocumentError(code="unsupported", message=str(error))
             return results_json([Result(id=given.id, error=refused) for given in request.documents])

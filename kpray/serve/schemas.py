@@ -206,7 +206,7 @@ class LimitsMessage(_Message):
     tokens: int
     top: int
     seconds: float
-    documents_per_minute: int | None
+    characters_per_minute: int | None
 
 
 class ModelsResponse(_Message):

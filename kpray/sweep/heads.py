@@ -20,12 +20,12 @@ import torch
 
 from kpray.batch.config import BatchConfig
 from kpray.batch.evaluation import DataSet, read_data_sets
+from kpray.cluster.inputs import check_apart, identify_options
 from kpray.cluster.job import describe_inputs, print_plan, run_details
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
 from kpray.corpus.limits import Reading, ReadingSettings
-from kpray.corpus.sources import find_sources
 from kpray.document import Record
 from kpray.errors import UserError
 from kpray.metrics.evaluate import gold_phrases
@@ -37,7 +37,7 @@ from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.heads import all_heads, score_documents
 from kpray.samrank.predictor import SAMRank
 from kpray.settings import validate_settings
-from kpray.storage import absolute
+from kpray.storage import absolute, location
 from kpray.sweep.config import HeadSweepSettings
 from kpray.sweep.head_report import HeadData, HeadReport, write_head_report
 from kpray.sweep.search import SearchConfig, describe_limit
@@ -55,6 +55,7 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
         print_plan(job, f"{data}\n# sweep: {plan}")
         return 0
     started = time.monotonic()
+    check_apart([*job.valid, *job.test], location(job.output))
     for model in job.models:
         all_heads(model)  # a missing model fails here, before Ray starts
     paths = [absolute(path) for path in (*job.valid, *job.test)]
@@ -63,8 +64,8 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
     fixed = job.model_dump(mode="json", include={"samrank", "shard_documents", *ReadingSettings.model_fields})
     fixed["samrank"].pop("heads")
     fixed["space"] = job.space.model_dump(mode="json", exclude={"model"})
-    fixed["data"] = [[source.path, source.bytes] for source in find_sources(paths, follow_links=job.follow_links)]
-    begin(folder, job, fixed)
+    inputs = identify_options({"valid": job.valid, "test": job.test}, follow_links=job.follow_links)
+    begin(folder, job, fixed, inputs)
     shards = [_shards(index, data, job.shard_documents) for index, data in enumerate(data_sets)]
     with ray_session(job.address, folder.path, job.models):
         nodes = node_resources()

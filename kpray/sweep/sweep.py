@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,6 @@ from typing import Any
 from ray import tune
 
 from kpray.cluster.job import JobSettings, bind_output, write_configuration, writing
-from kpray.corpus.sources import Source
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
 from kpray.log import say
@@ -95,31 +94,32 @@ class Sweep:
     reuse_processes: bool = False
 
 
-def begin(folder: SweepFolder, job: JobSettings, fixed: Mapping[str, Any]) -> None:
-    """Open the folder of a sweep, and check that its trials were started with the same fixed values.
+def begin(folder: SweepFolder, job: JobSettings, fixed: Mapping[str, Any], inputs: Mapping[str, Any]) -> None:
+    """Open the folder of a sweep, and check that its trials were started with the same fixed values and inputs.
+
+    Args:
+        folder: the folder.
+        job: the settings of the sweep.
+        fixed: from `fixed_values`.
+        inputs: identities of the files that the trials read (`kpray.cluster.inputs.identify_options`).
 
     Raises:
-        UserError: the values differ, or the folder cannot be written.
+        UserError: the values or the inputs differ, or the folder cannot be written.
     """
     with writing(folder.path):
         folder.open()
-    bind_output(folder.path, fixed, begun=bool(folder.events))
+    bind_output(folder.path, fixed, bool(folder.events), inputs)
     with writing(folder.path):
         shutil.rmtree(folder.state / "tune", ignore_errors=True)  # left by a killed run
     write_configuration(job, folder.path)
 
 
-def fixed_values(values: Mapping[str, Any], sources: Iterable[Source]) -> dict[str, Any]:
-    """Values that all trials of a folder share, for `begin`. Machines and output paths are left out.
-
-    Args:
-        values: configuration of the job that each trial runs.
-        sources: the files that the job reads.
-    """
+def fixed_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of the trials' job that all trials of a folder share. Machines and output paths are left out."""
     machines = ("run", "batch", "output", "steps", "address", "dry_run")
     rest = {name: value for name, value in values.items() if name not in machines}
     run = {name: values["run"][name] for name in ("validate_every", "valid_documents", "patience")}
-    return {**rest, **run, "data": [[source.path, source.bytes] for source in sources]}
+    return {**rest, **run}
 
 
 def trials_at_once(demand: Demand, nodes: Sequence[Mapping[str, float]], reserved: float, most: int | None) -> int:

@@ -14,18 +14,18 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from kpray.cluster.inputs import check_apart, identify_options
 from kpray.cluster.job import print_plan, run_details
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
-from kpray.corpus.sources import find_sources
 from kpray.report.page import Section
 from kpray.report.sweep_figures import draw_two_measures
 from kpray.report.trials import Setting, TrialRow
 from kpray.rgit.config import RGITSettings
 from kpray.rgit.job import CORPORA, describe_documents, run_rgit
 from kpray.settings import validate_settings
-from kpray.storage import absolute
+from kpray.storage import absolute, location
 from kpray.sweep.config import RGITSweepSettings
 from kpray.sweep.reports import SweepReport, write_sweep_report
 from kpray.sweep.search import describe_limit, describe_search, with_setting
@@ -45,15 +45,11 @@ def run_rgit_sweep(job: RGITSweepSettings) -> int:
         print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; {describe_limit(job.sweep)}")
         return 0
     started = time.monotonic()
+    check_apart([path for name in CORPORA for path in getattr(job, name)], location(job.output))
     folder = SweepFolder(working_folder(job.output))
     values = rgit_values(job)
-    sources = [
-        source
-        for name in CORPORA
-        if values[name]
-        for source in find_sources(values[name], follow_links=job.follow_links)
-    ]
-    begin(folder, job, fixed_values(values, sources))
+    inputs = identify_options({name: values[name] for name in CORPORA}, follow_links=job.follow_links)
+    begin(folder, job, fixed_values(values), inputs)
     backbones = () if job.plant else (job.retriever.backbone, job.generator.backbone)
     with ray_session(job.address, folder.path, backbones):
         nodes = [{**node, "CPU": node.get("CPU", 0) - DRIVER_CPUS} for node in node_resources()]

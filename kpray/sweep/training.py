@@ -13,15 +13,17 @@ from typing import Any
 
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from kpray.cluster.inputs import check_apart, identify, identify_options
 from kpray.cluster.job import describe_inputs, print_plan, run_details
 from kpray.cluster.mirror import working_folder
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.session import ray_session
+from kpray.corpus.overlap import read_fingerprints
 from kpray.corpus.sources import find_sources
 from kpray.errors import UserError
 from kpray.report.trials import Setting, setting_text
 from kpray.settings import Settings, validate_settings
-from kpray.storage import absolute
+from kpray.storage import absolute, location
 from kpray.sweep.config import TrainingSweepSettings
 from kpray.sweep.ray_tune import Rungs
 from kpray.sweep.reports import SweepReport, write_sweep_report
@@ -29,7 +31,7 @@ from kpray.sweep.search import Space, describe_limit, describe_search, expand, w
 from kpray.sweep.sweep import DRIVER_CPUS, Demand, Sweep, begin, fixed_values, run_sweep, trials_at_once
 from kpray.sweep.trials import Outcome, SweepFolder, Trial
 from kpray.train.config import TrainSettings
-from kpray.train.job import train
+from kpray.train.job import read_valid, train
 from kpray.train.loop import CHECKPOINTS
 from kpray.train.placement import NODE_CPUS, placement
 from kpray.train.tokenize import TokenRun, tokenize_files
@@ -77,18 +79,27 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
         print_plan(job, f"{data}\n# sweep: {describe_search(space, job.sweep)}; {describe_limit(job.sweep)}")
         return 0
     started = time.monotonic()
+    check_apart([*job.train, *job.valid, *job.exclude], location(job.output))
     folder = SweepFolder(working_folder(job.output))
     values = training_values(job)
     trainings = [kind.read(with_setting(values, setting), setting_text(setting)) for setting in expand(space)]
-    sources, valid = (find_sources(values[name], follow_links=job.follow_links) for name in ("train", "valid"))
-    begin(folder, job, fixed_values(values, [*sources, *valid]))
+    valid = read_valid(trainings[0][0])
+    for _, task in trainings:
+        task.check(valid)
+    sources = find_sources(job.train, follow_links=job.follow_links)
+    identities = identify(sources, "--train")
+    others = identify_options({"valid": job.valid, "exclude": job.exclude}, follow_links=job.follow_links)
+    begin(folder, job, fixed_values(values), {**identities, **others})
     backbones = {backbone for _, task in trainings for backbone in task.backbones()}
+    excluded = read_fingerprints(job.exclude, job.reading()) if job.exclude else frozenset()
     with ray_session(job.address, folder.path, sorted(backbones)):
         demand, at_once = share_cluster(job.run, node_resources(), job.sweep.at_once)
         rows: dict[Path, int] = {}
         steps = 0
         for settings, task in trainings:
-            tokens = TokenRun(folder.path, task, tuple(sources), settings.train_documents, settings.reading())
+            tokens = TokenRun(
+                folder.path, task, tuple(sources), identities, settings.train_documents, settings.reading(), excluded
+            )
             if tokens.output not in rows:
                 rows[tokens.output] = tokenize_files(tokens).rows
             steps = max(steps, math.ceil(rows[tokens.output] / settings.optim.batch) * settings.optim.epochs)
@@ -113,7 +124,7 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
 def training_values(job: TrainingSweepSettings) -> dict[str, Any]:
     """The training job's configuration as JSON values, with absolute paths."""
     values: dict[str, Any] = job.model_dump(mode="json", include={*TrainSettings.model_fields, "task"})
-    for name in ("train", "valid"):
+    for name in ("train", "valid", "exclude"):
         values[name] = [absolute(path) for path in values[name]]
     return values
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,17 @@ from uuid import uuid4
 
 import torch.distributed as dist
 
-from kpray.cluster.ray_compat import convert_checkpoint, forget_checkpoints, recording_saves
+from kpray.cluster.ray_compat import convert_checkpoint, forget_checkpoints, loading_data_only, recording_saves
 from kpray.corpus.writing import write_text
 from kpray.errors import UserError
+from kpray.torch_files import read_torch_file
 from kpray.train.collectives import agreed, cannot_write, from_first, is_write_error
+from kpray.train.engine import LocalEngine
 
 _TAG = "state"  # DeepSpeed's subfolder of a checkpoint
 _UNIVERSAL = "universal"
 _MANIFEST = "manifest-{rank}.json"
+_FIX = "move the checkpoint away to resume from the one before it"
 _STEP_END = len("step-00000000")  # the rest of the name distinguishes checkpoints of the same step
 
 
@@ -107,7 +111,7 @@ def read_state(folder: Path) -> State:
                 state = State(**manifest["state"])
                 workers = state.workers
             wrong = [name for name, digest in manifest["files"].items() if _digest(folder / name) != digest]
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise UserError(f"the checkpoint is damaged: {error}", where=str(path)) from error
         if wrong:
             raise UserError("the checkpoint is damaged: the file was changed", where=str(folder / wrong[0]))
@@ -211,19 +215,44 @@ def load_checkpoint(engine: Any, folder: Path, state: State) -> None:
         state: progress in the checkpoint.
 
     Raises:
-        UserError: the checkpoint cannot be converted for this number of workers.
+        UserError: a file has code or does not fit the model, or the checkpoint cannot be converted for this number of
+            workers.
     """
-    if not needs_conversion(state, dist.get_world_size()):
-        engine.load_checkpoint(str(folder), tag=_TAG)
-        return
-    converted = folder.parent / f".{folder.name}.{_UNIVERSAL}.tmp"
-    with agreed(str(converted)):
-        if dist.get_rank() == 0:
-            _convert(folder, converted)
-    engine.load_checkpoint(str(converted), tag=_TAG)
+    with nullcontext() if isinstance(engine, LocalEngine) else loading_data_only():
+        with agreed(str(folder)):
+            if dist.get_rank() == 0:
+                _check_files(folder)
+        if not needs_conversion(state, dist.get_world_size()):
+            _load(engine, folder, folder)
+            return
+        converted = folder.parent / f".{folder.name}.{_UNIVERSAL}.tmp"
+        with agreed(str(converted)):
+            if dist.get_rank() == 0:
+                _convert(folder, converted)
+        _load(engine, converted, folder)
     dist.barrier()
     if dist.get_rank() == 0:
         shutil.rmtree(converted)
+
+
+def _check_files(folder: Path) -> None:
+    """Check that the files of a checkpoint can be read as data.
+
+    The engines refuse code too, but only in the worker that reads the file, while the others wait for it.
+    """
+    for path in sorted((folder / _TAG).iterdir()):
+        read_torch_file(path, if_code=_FIX, if_damaged=_FIX)
+
+
+def _load(engine: Any, folder: Path, named: Path) -> None:
+    """Load the checkpoint of a folder. Errors name the folder `named`."""
+    try:
+        engine.load_checkpoint(str(folder), tag=_TAG)
+    except (AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, RuntimeError) and "loading state_dict" not in str(error):  # for example a lost worker
+            raise
+        reason = f"{type(error).__name__} {error}".splitlines()[0]
+        raise UserError(f"the checkpoint does not fit this model: {reason}", where=str(named), fix=_FIX) from error
 
 
 def _convert(folder: Path, converted: Path) -> None:

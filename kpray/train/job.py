@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kpray import __version__
+from kpray.cluster.inputs import check_apart, identify, identify_options
 from kpray.cluster.job import (
     bind_output,
     describe_inputs,
@@ -52,6 +53,7 @@ def run_train_job(
         data = {"to train on": job.train, "to validate on": job.valid, **(inputs or {})}
         print_plan(job, describe_inputs(data, job.reading()))
         return 0
+    check_apart([*job.train, *job.valid, *job.exclude], location(job.output))
     with mirrored(job.output):
         state = train(make_task(working_folder(job.output)), job)
     best = f"step {state.best_step:,}, score {state.best:.4g}"
@@ -80,25 +82,22 @@ def train(
     Raises:
         UserError: a user's mistake, here or in a worker. The output folder stays valid.
     """
-    sources, valid_sources, excluded = (
-        find_sources(paths, follow_links=job.follow_links) if paths else []
-        for paths in (job.train, job.valid, job.exclude)
-    )
+    sources = find_sources(job.train, follow_links=job.follow_links)
+    identities = identify(sources, "--train")
+    others = identify_options({"valid": job.valid, "exclude": job.exclude}, follow_links=job.follow_links)
+    inputs = {**identities, **others}
     output = working_folder(job.output)
     configuration = {
         "kpray": __version__,
         "task": task.describe(),
         "optim": job.optim.model_dump(mode="json"),
-        "train": [[source.path, source.bytes] for source in sources],
         "train_documents": job.train_documents,
-        "exclude": [[source.path, source.bytes] for source in excluded],
-        "valid": [[source.path, source.bytes] for source in valid_sources],
         "valid_documents": job.run.valid_documents,
         **job.reading().model_dump(mode="json"),
         "local": job.local,
     }
-    check_output(output, configuration)
-    valid = _read_valid(job)
+    check_output(output, configuration, inputs)
+    valid = read_valid(job)
     task.check(valid)
     runs = output / CHECKPOINTS
     with writing(output):
@@ -115,11 +114,17 @@ def train(
         folder=token_sets or output,
         task=task,
         sources=tuple(sources),
+        identities=identities,
         documents=job.train_documents,
         reading=job.reading(),
         excluded=read_fingerprints(job.exclude, job.reading()) if job.exclude else frozenset(),
     )
-    about = {"configuration": configuration, "run": job.run.model_dump(mode="json"), "versions": versions()}
+    about = {
+        "configuration": configuration,
+        "inputs": inputs,
+        "run": job.run.model_dump(mode="json"),
+        "versions": versions(),
+    }
     plan = Plan(task, job.optim, job.run, valid, output, about)
     if job.local:
         from kpray.train.local import fit_locally
@@ -130,7 +135,7 @@ def train(
     return fit(plan, tokens, found, job.address, callbacks)
 
 
-def check_output(output: Path, configuration: Mapping[str, Any]) -> None:
+def check_output(output: Path, configuration: Mapping[str, Any], inputs: Mapping[str, Any] | None = None) -> None:
     """Check that an output folder belongs to a run with the same configuration and inputs.
 
     A folder without a checkpoint fits every run.
@@ -138,11 +143,15 @@ def check_output(output: Path, configuration: Mapping[str, Any]) -> None:
     Raises:
         UserError: the folder belongs to another run, or cannot be written.
     """
-    bind_output(output, configuration, begun=any((output / CHECKPOINTS).glob("step-*")))
+    bind_output(output, configuration, any((output / CHECKPOINTS).glob("step-*")), inputs)
 
 
-def _read_valid(job: TrainSettings) -> list[Record]:
-    """The first `run.valid_documents` records that can be read."""
+def read_valid(job: TrainSettings) -> list[Record]:
+    """The first `run.valid_documents` records of `--valid` that can be read.
+
+    Raises:
+        UserError: none can be read.
+    """
     records = (record for record in read_records(job.valid, job.reading()) if not isinstance(record, Reject))
     valid = list(islice(records, job.run.valid_documents))
     if not valid:

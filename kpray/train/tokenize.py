@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing_extensions import override
 
 from kpray.batch.actors import RecordActor
 from kpray.batch.chunks import ACTOR_CPUS, process_chunks, process_chunks_locally
+from kpray.cluster.inputs import step_inputs
 from kpray.cluster.job import STATE_FOLDER, writing
 from kpray.cluster.step_cache import StepCache, step_key
 from kpray.corpus.limits import Reading
@@ -55,6 +56,7 @@ class TokenRun:
         folder: folder for token sets, as an absolute path that all nodes share. Each token set has a subfolder.
         task: the training task, which has the tokenizer.
         sources: the files, in order.
+        identities: identities of the files (`kpray.cluster.inputs.identify`), in the same order.
         documents: number of records to use, from the start of the files; None: all.
         reading: how records are read.
         excluded: fingerprints of documents to leave out (`kpray.corpus.overlap`).
@@ -63,6 +65,7 @@ class TokenRun:
     folder: Path
     task: TrainingTask
     sources: tuple[Source, ...]
+    identities: Mapping[str, Any]
     documents: int | None
     reading: Reading
     excluded: frozenset[str] = frozenset()
@@ -71,7 +74,7 @@ class TokenRun:
         """Inputs of the step, as JSON values."""
         return {
             "task": self.task.describe_tokens(),
-            "files": [[source.path, source.bytes] for source in self.sources],
+            "files": step_inputs(self.identities),
             "documents": self.documents,
             **self.reading.model_dump(mode="json"),
             "excluded": sorted(self.excluded),

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from kpray.document import Record
 from kpray.pretrained import save_model
-from kpray.training import TrainingTask, Validation, unwrap
+from kpray.training import TrainingTask, Validation, check_keyphrases, unwrap
 from kpray.unikeyphrase.config import LossConfig, ModelConfig, PretrainConfig
 from kpray.unikeyphrase.inputs import (
     NO_LABEL,
@@ -32,6 +32,7 @@ from kpray.unikeyphrase.inputs import (
 )
 from kpray.unikeyphrase.loss import generation_losses, token_log_probabilities
 from kpray.unikeyphrase.model import UniKeyphraseModel, from_backbone
+from kpray.unikeyphrase.task import PROTOCOL
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,6 +66,10 @@ class PretrainTask(TrainingTask):
     @override
     def describe_tokens(self) -> dict[str, Any]:
         return describe_rows(self.model)  # those of the training that follows
+
+    @override
+    def check(self, valid: Sequence[Record]) -> None:
+        check_keyphrases(valid, PROTOCOL)  # the training that follows needs them
 
     @override
     def schema(self) -> pa.Schema:

@@ -20,7 +20,7 @@ from kpray.metrics.protocols import PROTOCOLS
 from kpray.predictor import write_predictor_file
 from kpray.pretrained import save_model
 from kpray.text.stems import stemmed_words
-from kpray.training import TrainingTask, Validation, unwrap
+from kpray.training import TrainingTask, Validation, check_keyphrases, unwrap
 from kpray.unikeyphrase.config import DecodeConfig, TaskConfig, UniKeyphraseConfig
 from kpray.unikeyphrase.decode import label_probabilities, read_documents
 from kpray.unikeyphrase.inputs import Encoder, collate, describe_rows, load_encoder, make_row, row_schema
@@ -68,6 +68,10 @@ class UniKeyphraseTask(TrainingTask):
     @override
     def describe_tokens(self) -> dict[str, Any]:
         return describe_rows(self.config.model)
+
+    @override
+    def check(self, valid: Sequence[Record]) -> None:
+        check_keyphrases(valid, PROTOCOL)
 
     @override
     def schema(self) -> pa.Schema:

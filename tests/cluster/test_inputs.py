@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kpray.cluster.inputs import check_apart, check_inputs, identify
+from kpray.cluster.inputs import check_apart, check_inputs, identify, identify_options, step_inputs
 from kpray.corpus.sources import find_sources
 from kpray.errors import UserError
 from kpray.storage import location
@@ -42,6 +42,32 @@ def test_a_copy_is_the_same_file_while_its_whole_checksum_is_known(tmp_path: Pat
     os.utime(tmp_path / "large.txt", ns=(1, 1))
     with pytest.raises(UserError, match=r"^large.txt: the input may have changed"):
         check_inputs(before, identify(find_sources([str(tmp_path)])), tmp_path)
+
+
+def test_files_of_several_options(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(name)
+    options = {"train": [str(tmp_path / "one")], "valid": [str(tmp_path / "two/a.txt")], "exclude": []}
+    before = identify_options(options)
+    assert list(before) == ["--train a.txt", "--valid a.txt"]
+    (tmp_path / "two/a.txt").write_text("six")
+    with pytest.raises(UserError, match=r"^--valid a.txt: the input has changed since this output was started"):
+        check_inputs(before, identify_options(options), tmp_path)
+
+
+def test_inputs_of_a_step(tmp_path: Path) -> None:
+    """The modification time counts for large files only, whose checksum does not cover all of them."""
+    (tmp_path / "a.txt").write_bytes(b"a" * MIB)
+    (tmp_path / "b.txt").write_bytes(b"b" * (MIB + 1))
+    before = step_inputs(identify(find_sources([str(tmp_path)])))
+    assert [file[:2] for file in before] == [["a.txt", MIB], ["b.txt", MIB + 1]]
+    os.utime(tmp_path / "a.txt", ns=(1, 1))
+    assert step_inputs(identify(find_sources([str(tmp_path)]))) == before
+    os.utime(tmp_path / "b.txt", ns=(1, 1))
+    assert step_inputs(identify(find_sources([str(tmp_path)]))) != before
+    (tmp_path / "a.txt").write_bytes(b"a" * (MIB - 1) + b"b")
+    assert step_inputs(identify(find_sources([str(tmp_path)])))[0] != before[0]
 
 
 @pytest.mark.parametrize(

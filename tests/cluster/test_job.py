@@ -33,12 +33,17 @@ def test_output_of_another_version(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_inputs_may_be_added_but_not_change_or_go(tmp_path: Path) -> None:
     a, b = ({"bytes": size, "modified": 1, "sha256": "s"} for size in (1, 2))
     bind_output(tmp_path, {}, begun=False, inputs={"a": a})
-    assert bind_output(tmp_path, {}, begun=True, inputs={"b": b, "a": a})
+    with pytest.raises(UserError, match=f"^{tmp_path}: was started without the input b "):
+        bind_output(tmp_path, {}, begun=True, inputs={"b": b, "a": a})
+    assert bind_output(tmp_path, {}, begun=True, inputs={"b": b, "a": a}, may_add=True)
     assert json.loads((tmp_path / "_kpray/manifest.json").read_text("utf-8"))["inputs"] == {"a": a, "b": b}
     with pytest.raises(UserError, match=r"^a: the input has changed since this output was started"):
         bind_output(tmp_path, {}, begun=True, inputs={"a": b, "b": b})
     with pytest.raises(UserError, match=f"^{tmp_path}: holds output of the input b, which is not given now"):
         bind_output(tmp_path, {}, begun=True, inputs={"a": a})
+    assert bind_output(tmp_path, {}, begun=True, inputs={"b": b, "a": a})
+    with pytest.raises(UserError, match=f"^{tmp_path}: was started with the input b before a "):
+        bind_output(tmp_path, {}, begun=True, inputs={"a": a, "b": b})
 
 
 def test_output_that_is_a_file(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from kpray.cluster.ray_compat import (
     forget_token,
     is_scale_exhausted,
     is_serve_error,
+    loading_data_only,
     no_standard_error,
     on_loopback,
     replay_trial,
@@ -265,6 +266,26 @@ def test_headers_that_serve_obeys() -> None:
     assert {name.encode() for name in obeyed} == STEERING_HEADERS
 
 
+def test_serve_chooses_the_protocol_automatically() -> None:
+    """If Serve passes limits to uvicorn, `use_protocol` can be removed. Otherwise it changes what "auto" means."""
+    from ray.serve._private import http_util
+
+    source = inspect.getsource(http_util.start_asgi_http_server)
+    assert "uvicorn.Config(" in source
+    for option in (" http=", "proxy_headers=", "forwarded_allow_ips=", "limit_concurrency=", "**http_options"):
+        assert option not in source
+
+
+def test_serve_answers_nothing_if_the_ingress_dies() -> None:
+    """`Repeats` in the proxy's middleware sends a request without an answer again."""
+    from ray.exceptions import ActorDiedError
+    from ray.serve._private.http_util import get_http_response_status, send_http_response_on_exception
+
+    status = get_http_response_status(ActorDiedError(), None, "id")
+    assert status.code == 500
+    assert send_http_response_on_exception(status, False) == []
+
+
 @pytest.mark.parametrize("full", [True, False])
 def test_errors_of_serve_are_plain_text(full: bool, caplog: pytest.LogCaptureFixture) -> None:
     from ray.serve._private.common import DeploymentID
@@ -316,3 +337,19 @@ def test_lowest_loss_scale() -> None:
         scaler.update_scale(True)
     assert is_scale_exhausted(error.value)
     assert not is_scale_exhausted(RuntimeError("CUDA out of memory"))
+
+
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_loss_scale_is_data(dynamic: bool, tmp_path: Path) -> None:
+    """What fp16 adds to a checkpoint. `tests/integration/test_tampered.py` has the rest, and code that is refused."""
+    from deepspeed.runtime.fp16.loss_scaler import CreateLossScaler
+
+    numbers = {"init_scale": 4, "scale_window": 1000, "min_scale": 1, "delayed_shift": 1}
+    scaler = CreateLossScaler(torch.half, 1.0, dynamic, {**numbers, "consecutive_hysteresis": False})
+    torch.save({"loss_scaler": scaler}, tmp_path / "a.pt")
+    with loading_data_only():
+        found = torch.load(tmp_path / "a.pt", weights_only=False)["loss_scaler"]
+    assert type(found) is type(scaler)
+    assert vars(found) == vars(scaler)
+    with pytest.raises(Exception, match="Weights only load failed"):
+        torch.load(tmp_path / "a.pt")  # the classes are allowed in the block only

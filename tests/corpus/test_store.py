@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kpray.checksums import checksum
 from kpray.corpus import store as module
 from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.records import read_records
@@ -264,16 +265,53 @@ def test_rows_out_of_range(row: int, write: Write, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["passages.arrow", "keys.npy", "rows.npy"])
-@pytest.mark.parametrize("how", ["missing", "truncated"])
+@pytest.mark.parametrize("how", ["missing", "truncated", "changed"])
 def test_damaged_files(name: str, how: str, write: Write, tmp_path: Path) -> None:
     build_store([write("a.jsonl", *passages(3))], tmp_path / "store")
     path = tmp_path / "store" / name
     if how == "missing":
         path.unlink()
     else:
-        path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(UserError, match=rf"{name}: the file is missing or incomplete \(remove the folder"):
+        contents = bytearray(path.read_bytes())
+        contents[len(contents) // 2] ^= 1
+        path.write_bytes(contents if how == "changed" else contents[:-1])
+    what = "is damaged: its checksum has changed" if how == "changed" else "is missing or incomplete"
+    with pytest.raises(UserError, match=rf"^{path}: the file {what} \(remove the folder and build it again\)$"):
         PassageStore(tmp_path / "store")
+
+
+def change_info(folder: Path, **values: Any) -> None:
+    info = json.loads((folder / "store.json").read_text())
+    (folder / "store.json").write_text(json.dumps({**info, **values}))
+
+
+def test_store_json_of_another_store(write: Write, tmp_path: Path) -> None:
+    build_store([write("a.jsonl", *passages(3))], tmp_path / "store")
+    change_info(tmp_path / "store", records=4)
+    with pytest.raises(UserError, match=rf"^{tmp_path}/store: store.json does not fit its files \(remove the folder"):
+        PassageStore(tmp_path / "store")
+
+
+@pytest.mark.parametrize("name", ["passages.arrow", "keys.npy"])
+def test_file_of_another_kind(name: str, write: Write, tmp_path: Path) -> None:
+    build_store([write("a.jsonl", *passages(3))], tmp_path / "store")
+    path = tmp_path / "store" / name
+    path.write_bytes(b"another")
+    files = json.loads((path.parent / "store.json").read_text())["files"]
+    change_info(path.parent, files={**files, name: [7, checksum(path)]})
+    with pytest.raises(UserError, match=rf"^{tmp_path}/store: cannot be read: .* \(remove the folder"):
+        PassageStore(tmp_path / "store")
+
+
+def test_store_without_checksums(write: Write, tmp_path: Path) -> None:
+    build_store([write("a.jsonl", *passages(3))], tmp_path / "store")
+    change_info(tmp_path / "store", bytes={"passages.arrow": 1})
+    with pytest.raises(UserError) as caught:
+        PassageStore(tmp_path / "store")
+    assert str(caught.value) == (
+        f"{tmp_path}/store: the store has no checksums: an earlier version of kpray built it "
+        "(remove the folder and run the command again that made it)"
+    )
 
 
 @pytest.mark.parametrize("contents", [None, "", "[]", "{}", '{"sha256": "a"}'])

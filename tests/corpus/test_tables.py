@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -243,3 +245,42 @@ def test_parquet_rows_with_millions_of_values_are_rejected(read: Any, bodies: An
         "one",
         "2: 1 rows are not read: a column of them grows from 1 rows to 1,002,000 values",
     ]
+
+
+def nested(depth: int, kind: str) -> Any:
+    array: Any = pa.array(["x"])
+    for _ in range(depth):
+        array = (
+            pa.ListArray.from_arrays([0, 1], array) if kind == "list" else pa.StructArray.from_arrays([array], ["a"])
+        )
+    return array
+
+
+ODD: dict[str, Any] = {
+    "decimal": pa.array([Decimal("1.5")], pa.decimal256(50, 2)),
+    "dictionary": pa.array(["a"]).dictionary_encode(),
+    "string view": pa.array(["a"], pa.string_view()),
+    "binary": pa.array([b"a \xff"]),
+    "fixed binary": pa.array([b"abcd"], pa.binary(4)),
+    "null": pa.array([None]),
+    "float16": pa.array(np.array([1], np.float16)),
+    "not a number": pa.array([float("nan")]),
+    "uint64": pa.array([2**64 - 1], pa.uint64()),
+    "no time zone": pa.array([1], pa.timestamp("us", tz="Mars/Phobos")),
+    "duration": pa.array([2**62], pa.int64()).cast(pa.duration("s")),
+    "list of null": pa.array([[None, "b"]]),
+    "list of lists": pa.array([[["a"]]]),
+    "struct": pa.array([{"a": "b"}]),
+    "map": pa.array([[("a", "b")]], pa.map_(pa.string(), pa.string())),
+    "nested lists": nested(60, "list"),
+    "nested structs": nested(2000, "struct"),
+}
+
+
+@pytest.mark.parametrize("column", ["id", "title", "keyphrases"])
+@pytest.mark.parametrize("kind", ODD)
+def test_columns_of_any_type_give_a_record_or_a_reject(kind: str, column: str, read: Any) -> None:
+    good = {"id": ["1"], "lang": ["en"], "title": ["T"], "text": ["A text."], "keyphrases": [["text"]]}
+    contents = parquet(pa.table({**{name: pa.array(values) for name, values in good.items()}, column: ODD[kind]}))
+    [found] = read("a.parquet", contents)
+    assert isinstance(found, Record) or len(found.reason.splitlines()) == 1

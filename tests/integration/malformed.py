@@ -57,7 +57,9 @@ def malformed(seed: int, key: str, body_bytes: int) -> Malformed:
 
 def _post(key: bytes, body: bytes, *headers: bytes) -> bytes:
     more = b"".join(header + b"\r\n" for header in headers)
-    start = b"POST /v1/keyphrases HTTP/1.1\r\nHost: service\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    start = (
+        b"POST /v1/keyphrases HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    )
     return b"%b%b%bContent-Length: %d\r\n\r\n%b" % (start, key, more, len(body), body)
 
 
@@ -114,7 +116,7 @@ def _tricks(random: Random, key: bytes, _: int) -> bytes:
 def _lines(random: Random, key: bytes, _: int) -> bytes:
     method, path = random.choice([(random.choice(_METHODS), b"/v1/keyphrases"), (b"GET", random.choice(_PATHS))])
     version = random.choice([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/9.9", b"", b"\xff"])
-    return b"%b %b %b\r\nHost: service\r\n%bConnection: close\r\n\r\n" % (method, path, version, key)
+    return b"%b %b %b\r\nHost: localhost\r\n%bConnection: close\r\n\r\n" % (method, path, version, key)
 
 
 def _chunks(random: Random, key: bytes, _: int) -> bytes:

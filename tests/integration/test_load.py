@@ -29,7 +29,7 @@ def here(start_service: StartService) -> InThisProcess:
 
 @pytest.fixture
 def service(here: InThisProcess, tmp_path: Path) -> Iterator[Service]:
-    with serving(here) as url, subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1, text=True) as process:
+    with serving(here.app) as url, subprocess.Popen([sys.executable, "-c", "input()"], stdin=-1, text=True) as process:
         yield Service(url.rstrip("/"), process, tmp_path)
         process.communicate("\n")
 

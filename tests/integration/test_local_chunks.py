@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kpray.batch import chunks
+from kpray.cluster.inputs import identify
 from kpray.corpus.limits import Reading
 from kpray.corpus.sources import find_sources
 from kpray.train.tokenize import TokenRun, tokenize_files
@@ -23,7 +24,7 @@ def test_processes_write_what_one_process_writes(tmp_path: Path, monkeypatch: py
     sources = tuple(find_sources([str(tmp_path / "documents.jsonl")]))
 
     def tokenize(name: str) -> tuple[list[dict[str, object]], str]:
-        run = TokenRun(tmp_path / name, task, sources, None, Reading(lang="en"))
+        run = TokenRun(tmp_path / name, task, sources, identify(sources), None, Reading(lang="en"))
         tokens = tokenize_files(run, local=True)
         assert (tokens.rows, tokens.rejected) == (4, 1)
         rows = [row for part in tokens.parts() for row in pq.read_table(part).to_pylist()]

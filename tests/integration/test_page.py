@@ -43,7 +43,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def address(tiny_samrank: dict[str, Any]) -> Iterator[str]:
     options = {"samrank": tiny_samrank, "models": ["samrank", "other=samrank"], "limits": {"characters": 5000}}
-    with serving(Service(options, {})) as url:
+    with serving(Service(options, {}).app) as url:
         yield url
 
 
@@ -298,7 +298,7 @@ def test_errors_of_documents(browser: Browser, address: str) -> None:
 
 
 def test_unreachable_service(browser: Browser, tiny_samrank: dict[str, Any]) -> None:
-    with serving(Service({"samrank": tiny_samrank}, {})) as address:
+    with serving(Service({"samrank": tiny_samrank}, {}).app) as address:
         context = browser.new_context()
         page = context.new_page()
         page.goto(address, timeout=120_000)
@@ -310,7 +310,7 @@ def test_unreachable_service(browser: Browser, tiny_samrank: dict[str, Any]) -> 
 
 def test_page_asks_for_a_key(browser: Browser, tiny_samrank: dict[str, Any], keys_file: Path) -> None:
     with (
-        serving(Service({"samrank": tiny_samrank, "api_keys": str(keys_file)}, {})) as address,
+        serving(Service({"samrank": tiny_samrank, "api_keys": str(keys_file)}, {}).app) as address,
         opened(browser, address) as page,
     ):
         expect(page.get_by_role("alert")).to_contain_text("needs an API key")
@@ -324,7 +324,10 @@ def test_page_asks_for_a_key(browser: Browser, tiny_samrank: dict[str, Any], key
 def test_absent_phrases_and_evidence(browser: Browser, tiny_ramkg: str) -> None:
     text = RECORDS[0].document.text
     [expected] = open_predictor(tiny_ramkg).predict([Document("", text, lang="de")], explain=True)
-    with serving(Service({"models": [f"mine={tiny_ramkg}"], "lang": "de"}, {})) as url, opened(browser, url) as page:
+    with (
+        serving(Service({"models": [f"mine={tiny_ramkg}"], "lang": "de"}, {}).app) as url,
+        opened(browser, url) as page,
+    ):
         submit(page, text)
         expect(page.locator("#absent b")).to_have_text(["Graphentheorie"])
         expect(page.locator("#present b")).to_have_text(["Netze"])

@@ -71,7 +71,7 @@ def test_dry_run_and_mistakes_start_nothing(options: list[str], run_here: RunHer
     nothing = write_records(make_pairs(2, seed=1)[1], tmp_path / "english.jsonl")
     finished = run_here("train_retriever.py", *options, "--output", output, "--english", nothing)
     assert finished.code == 2
-    assert f"--valid: none of the {VALID} validation documents has an English passage" in finished.err
+    assert f"valid.jsonl: none of the {VALID} validation documents has an English passage" in finished.err
     missing = run_here("train_retriever.py", *options[:2], "--output", output)
     assert missing.code == 2
     assert "is required" in missing.err

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -140,9 +141,25 @@ def test_wrong_requests(server: Server) -> None:
 )
 def test_malicious_headers(headers: bytes, server: Server) -> None:
     authorization = f"Authorization: Bearer {KEY}\r\nContent-Type: application/json\r\nConnection: close\r\n".encode()
-    answer = server.raw(b"POST /v1/keyphrases HTTP/1.1\r\nHost: service\r\n" + authorization + headers + b"\r\n")
+    answer = server.raw(b"POST /v1/keyphrases HTTP/1.1\r\nHost: localhost\r\n" + authorization + headers + b"\r\n")
     assert answer.startswith(b"HTTP/1.1 4") or answer == b""
     assert server.client.get("/healthz").status_code == 200
+
+
+def test_requests_are_limited_before_the_key(server: Server) -> None:
+    """Serve's proxy uses kpray's protocol and middleware, and the ingress sees the address of the connection."""
+    get = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+    assert server.raw(get + b"X-A: b\r\n" * 70 + b"\r\n").startswith(b"HTTP/1.1 431 ")
+    assert server.raw(b"GET /" + b"u" * 3000 + get[14:] + b"\r\n").startswith(b"HTTP/1.1 414 ")
+    endless = server.raw(get + b"X-A: " + b"x" * 2**25)
+    assert endless == b"" or endless.startswith(b"HTTP/1.1 431 ")
+    assert server.raw(get.replace(b"localhost", b"rebound.example") + b"\r\n").startswith(b"HTTP/1.1 421 ")
+    chunks = (b"x" * 2**20 for _ in range(BODY_BYTES // 2**20 + 2))
+    with suppress(httpx.TransportError):  # the service may close the connection before it has read all
+        assert server.client.post("/v1/keyphrases", content=chunks).status_code in (401, 413)
+    started = time.monotonic()
+    assert server.raw(get) == b""  # the headers do not end
+    assert time.monotonic() - started < PATIENCE / 2
 
 
 def test_malformed_requests(server: Server) -> None:
@@ -186,7 +203,7 @@ def test_clients_see_only_their_documents(server: Server) -> None:
 
 
 def test_slow_body(server: Server) -> None:
-    head = f"POST /v1/keyphrases HTTP/1.1\r\nHost: service\r\nAuthorization: Bearer {KEY}\r\n"
+    head = f"POST /v1/keyphrases HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n"
     answer = server.raw(f"{head}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{".encode())
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"slow_body"' in answer
@@ -235,7 +252,8 @@ def test_keys_are_rotated_without_a_restart(server: Server, keys_file: Path) -> 
             time.sleep(0.2)
 
 
-def test_no_request_fails_when_a_replica_is_killed(server: Server) -> None:
+@pytest.mark.parametrize("deployment", ["samrank", "ingress"])
+def test_no_request_fails_when_a_replica_is_killed(deployment: str, server: Server) -> None:
     stop, statuses = threading.Event(), list[int]()
 
     def ask_on() -> None:
@@ -247,7 +265,7 @@ def test_no_request_fails_when_a_replica_is_killed(server: Server) -> None:
             threads.submit(ask_on)
         while len(statuses) < 10:
             time.sleep(0.05)
-        killed = server.replicas("samrank")[0]
+        killed = server.replicas(deployment)[0]
         os.kill(killed.pid, signal.SIGKILL)
         seen = len(statuses)
         while len(statuses) < seen + 40:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +19,8 @@ from hypothesis import strategies as st
 
 from kpray.errors import UserError
 from kpray.ramkg.config import IndexConfig
-from kpray.ramkg.index import IndexInfo, PassageIndex, build_index, gpu_options, read_index_info
+from kpray.ramkg.index import PassageIndex, build_index, gpu_options
+from kpray.ramkg.index_info import IndexInfo, read_index_info
 
 Config = Callable[..., IndexConfig]
 FLOAT32 = IndexConfig(storage="float32")
@@ -234,16 +236,65 @@ def test_another_encoder_is_refused(tmp_path: Path) -> None:
         PassageIndex(tmp_path, "other")
 
 
-@pytest.mark.parametrize("how", ["missing", "truncated", "overwritten"])
+@pytest.mark.parametrize("how", ["missing", "truncated", "overwritten", "a vector", "the header"])
 def test_damaged_file(how: str, tmp_path: Path) -> None:
     info = build_index([random_vectors(150)], tmp_path, FLOAT16, "checksum", SHARD)
     path = tmp_path / info.shards[1].file
+    contents = bytearray(path.read_bytes())
     if how == "missing":
         path.unlink()
     else:
-        path.write_bytes(path.read_bytes()[:-1] if how == "truncated" else b"\0" * info.shards[1].bytes)
-    with pytest.raises(UserError, match=rf"^{path}: the file is missing or incomplete \(build the index again\)$"):
+        contents[{"a vector": len(contents) // 2, "the header": 4}.get(how, 0)] ^= 64
+        changed = {"truncated": contents[:-1], "overwritten": bytearray(info.shards[1].bytes)}
+        path.write_bytes(changed.get(how, contents))
+    incomplete = how in ("missing", "truncated")
+    what = "is missing or incomplete" if incomplete else "is damaged: its checksum has changed"
+    with pytest.raises(UserError, match=rf"^{path}: the file {what} \(build the index again\)$"):
         PassageIndex(tmp_path, None)
+
+
+@pytest.mark.parametrize("kind", ["exact", "ivfpq"])
+def test_any_damage_is_one_line(kind: str, approximate: tuple[np.ndarray, Path, IndexInfo], tmp_path: Path) -> None:
+    """Each of these bytes is tried. faiss aborts the process at some, and gives wrong answers at others."""
+    folder = tmp_path / "index"
+    if kind == "exact":
+        build_index([random_vectors(20)], folder, FLOAT16, "checksum", SHARD)
+    else:
+        shutil.copytree(approximate[1], folder)
+    path = folder / read_index_info(folder).shards[0].file
+    contents = path.read_bytes()
+    for position in (*range(60), *np.linspace(60, len(contents) - 1, 40).astype(int).tolist()):
+        changed = bytearray(contents)
+        changed[position] ^= 128
+        path.write_bytes(changed)
+        with pytest.raises(UserError, match=r"^.*: the file is damaged: its checksum has changed \(build"):
+            PassageIndex(folder, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"), [("vectors", 3), ("dimension", 16), ("shards", [{"vectors": 3}]), ("shards", [])]
+)
+def test_index_json_of_another_index(name: str, change: Any, tmp_path: Path) -> None:
+    build_index([random_vectors(10)], tmp_path, FLOAT16, "checksum", SHARD)
+    stored = json.loads((tmp_path / "index.json").read_text())
+    stored[name] = [{**stored["shards"][0], **shard} for shard in change] if name == "shards" else change
+    (tmp_path / "index.json").write_text(json.dumps(stored))
+    with pytest.raises(UserError, match=r"does not fit .*\(build the index again\)$"):
+        PassageIndex(tmp_path, None)
+
+
+def test_index_without_checksums(tmp_path: Path) -> None:
+    build_index([random_vectors(10)], tmp_path, FLOAT16, "checksum", SHARD)
+    stored = json.loads((tmp_path / "index.json").read_text())
+    for shard in stored["shards"]:
+        del shard["checksum"]
+    (tmp_path / "index.json").write_text(json.dumps(stored))
+    with pytest.raises(UserError) as caught:
+        PassageIndex(tmp_path, None)
+    assert str(caught.value) == (
+        f"{tmp_path}: the index has no checksums: an earlier version of kpray built it "
+        "(remove the folder and run the command again that made it)"
+    )
 
 
 @pytest.mark.parametrize("contents", [None, "", "[]", "{}", "1"])

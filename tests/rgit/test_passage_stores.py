@@ -40,7 +40,9 @@ def test_passages_are_read_once(
         passage_store("passages", files, Path("output"), Reading()),
         english_store(files, Path("other"), Reading()),
     }
-    assert len(others - {folder}) == 5
+    write(tmp_path / "b.jsonl", "d")  # an edit of the same size
+    others.add(english_store(files, Path("output"), Reading()))
+    assert len(others - {folder}) == 6
     assert "kpray: reading --passages\n" in capsys.readouterr().err
     assert len(PassageStore(folder)) == 3
 
@@ -61,7 +63,9 @@ def test_an_interrupted_step_is_repeated(tmp_path: Path) -> None:
     wrong.write_text("{\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"wrong\.jsonl:1"):
         english_store([str(wrong)], tmp_path / "output", Reading())
-    wrong.write_text('{"x": 1', encoding="utf-8")  # the same size, and so the same folder
+    with pytest.raises(UserError, match=r"wrong\.jsonl:1"):  # the same folder
+        english_store([str(wrong)], tmp_path / "output", Reading())
+    wrong.write_text('{"x": 1', encoding="utf-8")
     with pytest.raises(UserError, match=r"wrong\.jsonl:1"):
         english_store([str(wrong)], tmp_path / "output", Reading())
     write(wrong, "a")

@@ -16,6 +16,7 @@ import httpx
 import pytest
 import uvicorn
 from prometheus_client import Metric
+from starlette.types import ASGIApp
 from typing_extensions import override
 
 from kpray.serve.api_keys import Keys
@@ -59,11 +60,11 @@ class InProcess(Backend):
         self.pause = 0.0
 
     @override
-    async def predict(self, model: ServedModel, request: KeyphrasesRequest, request_id: str) -> bytes:
+    async def predict(self, model: ServedModel, request: KeyphrasesRequest, request_id: str, client: str) -> bytes:
         await asyncio.sleep(self.pause)
         if self.failure is not None:
             raise self.failure
-        return await self.replica.predict(model.name, request, request_id)
+        return await self.replica.predict(model.name, request, request_id, client)
 
     @override
     async def ready(self) -> bool:
@@ -116,11 +117,11 @@ class Service:
 
 
 @contextmanager
-def serving(service: Service) -> Iterator[str]:
-    """Run a service in a thread. Yields its URL."""
+def serving(app: ASGIApp, **options: Any) -> Iterator[str]:
+    """Run an application in a thread, with options of uvicorn. Yields its URL."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(service.app, log_config=None, ws="none"))
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, ws="none", **options))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -10,6 +10,7 @@ import pytest
 from kpray.errors import UserError
 from kpray.serve import api_keys as module
 from kpray.serve.api_keys import Keys, exposure_warning
+from kpray.serve.errors import ApiError
 
 ALICE, BOB = "alice-0123456789abcdef", "bob-0123456789abcdef"
 
@@ -43,26 +44,50 @@ def test_keys_are_rotated(keys_file: Path, caplog: pytest.LogCaptureFixture) -> 
     assert "0123456789" not in caplog.text
 
 
-@pytest.mark.parametrize("damage", ["alice: too short", None])
-def test_wrong_file_keeps_the_old_keys(damage: str | None, keys_file: Path, caplog: pytest.LogCaptureFixture) -> None:
-    keys = Keys(keys_file, {})
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (b"alice: too short\n", ":1: this is not an API key"),
+        (f"alice:{ALICE}\nbob:bob-0123456789".encode(), ": the file of API keys ends within a line"),
+        (b"\xff\xfe\n", ": the API keys cannot be read: not UTF-8"),
+        (None, ": the API keys cannot be read: No such file or directory"),
+    ],
+)
+def test_no_key_of_a_wrong_file_is_valid(
+    damage: bytes | None, reason: str, keys_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    original = keys_file.read_bytes()
+    keys = Keys(keys_file, {"KPRAY_API_KEYS": "carol:carol-0123456789abcdef"})
+    assert keys.name_of(ALICE) == "alice"
     if damage is None:
         keys_file.unlink()
     else:
-        keys_file.write_text(damage, encoding="utf-8")
-    assert keys.name_of(ALICE) == "alice"
+        keys_file.write_bytes(damage)
+    for _ in range(3):
+        for key in (ALICE, BOB, "bob-0123456789", "unknown"):
+            with pytest.raises(ApiError) as refused:
+                keys.name_of(key)
+            assert (refused.value.status, refused.value.code) == (503, "keys_unreadable")
+            assert refused.value.retry_after
+    assert keys.name_of("carol-0123456789abcdef") == "carol"  # this key is not in the file
+    assert keys.required
     [record] = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert record.getMessage().startswith(f"cannot reload the API keys, the old ones stay valid: {keys_file}")
+    start = f"requests are refused until the API keys can be read: {keys_file}{reason}"
+    assert record.getMessage().startswith(start)
+    keys_file.write_bytes(original)
+    assert keys.name_of(ALICE) == "alice"
+    assert keys.name_of("unknown") is None
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("alice\n", ":1: this is not an API key"),
-        ("\nalice:short", ":2: this is not an API key"),
-        ("a:0123456789abcdef\nb:0123456789abcdef", ":2: this name or key occurs twice"),
-        ("a:0123456789abcdef\na:0123456789abcdeg", ":2: this name or key occurs twice"),
-        ("carol:0123456789abcdef", ": the name 'carol' is also in KPRAY_API_KEYS"),
+        ("\nalice:short\n", ":2: this is not an API key"),
+        ("a:0123456789abcdef\nb:0123456789abcdef\n", ":2: this name or key occurs twice"),
+        ("a:0123456789abcdef\na:0123456789abcdeg\n", ":2: this name or key occurs twice"),
+        ("a:0123456789abcdef", ": the file of API keys ends within a line"),
+        ("carol:0123456789abcdef\n", ": the name 'carol' is also in KPRAY_API_KEYS"),
     ],
 )
 def test_wrong_file_at_the_start(text: str, message: str, keys_file: Path) -> None:

@@ -216,24 +216,6 @@ def test_key_is_checked_before_the_body_is_read(start_service: StartService, key
     assert read == 0
 
 
-def test_rate_limit_of_a_key(start_service: StartService, keys_file: Path) -> None:
-    limits = {"documents": 4, "documents_per_minute": 5}
-    service = start_service(api_keys=str(keys_file), limits=limits)
-    texts = ["Sparse networks."] * 3
-    assert service.keyphrases(*texts, key=ALICE).status_code == 200
-    refused = service.keyphrases(*texts, key=ALICE)
-    assert service.error(refused, 429) == "rate_limited"
-    assert 1 <= int(refused.headers["retry-after"]) <= 60
-    assert service.keyphrases(*texts, key=BOB).status_code == 200
-    assert service.keyphrases(*texts[:2], key=ALICE).status_code == 200  # refused requests do not count
-
-
-def test_rate_limit_of_an_address(start_service: StartService) -> None:
-    service = start_service(limits={"documents": 1, "documents_per_minute": 1})
-    assert service.keyphrases("Sparse networks.").status_code == 200
-    service.error(service.keyphrases("Sparse networks."), 429)
-
-
 def test_deadline(start_service: StartService) -> None:
     service = start_service(limits={"seconds": 0.2})
     service.backend.pause = 60
@@ -338,13 +320,6 @@ def test_models(start_service: StartService) -> None:
     assert answer["limits"]["documents"] == 3
     assert service.keyphrases("Sparse networks.").json()["model"] == "first"
     assert service.keyphrases("Sparse networks.", model="second").json()["model"] == "second"
-
-
-def test_only_configured_origins_are_allowed(start_service: StartService) -> None:
-    origin = {"Origin": "https://example.org"}
-    assert "access-control-allow-origin" not in start_service().request("GET", "/healthz", headers=origin).headers
-    named = start_service(cors_origins=["https://example.org"]).request("GET", "/healthz", headers=origin)
-    assert named.headers["access-control-allow-origin"] == "https://example.org"
 
 
 def test_pages_load_nothing_from_other_addresses(start_service: StartService) -> None:

@@ -17,6 +17,7 @@ from kpray.predictor import Explanation, Predictor
 from kpray.registry import open_predictor
 from kpray.serve.batching import Batcher, TooLong
 from kpray.serve.config import BatchingConfig
+from kpray.serve.turns import Turns
 from tests.samrank.tiny_models import SENTENCES
 
 
@@ -69,6 +70,42 @@ def batcher(predictor: Predictor[Any], **config: Any) -> Batcher:
 
 def document(text: str, lang: str = "en") -> Document:
     return Document(id="", body=text, lang=lang)
+
+
+def test_clients_take_turns_by_the_length_of_their_documents() -> None:
+    """One client has 30 documents waiting, already prepared, when another one asks for two."""
+
+    async def ask() -> None:
+        predictor.go.clear()
+        long = [
+            asyncio.create_task(shared.explain(document(f"long {n} " + "x " * 30), 9, client="a")) for n in range(30)
+        ]
+        while not shared.queue:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
+        short = [asyncio.create_task(shared.explain(document(f"short {n}"), 9, client="b")) for n in range(2)]
+        await asyncio.sleep(0)
+        predictor.go.set()
+        await asyncio.gather(*short)
+        assert sum(task.done() for task in long) < 6
+        await asyncio.gather(*long)
+
+    predictor = WordLengths()
+    shared = batcher(predictor, documents=32, tokens=40, wait_ms=1.0)
+    asyncio.run(ask())
+    order = [text.split(" x")[0] for batch in predictor.batches for text in batch]
+    assert [text for text in order if text.startswith("long")] == [f"long {n}" for n in range(30)]
+    assert max(order.index("short 0"), order.index("short 1")) < 6
+
+
+def test_a_client_that_waited_for_nothing_saves_no_turns() -> None:
+    turns = Turns()
+    assert [turns.start("a", 100) for _ in range(3)] == [0, 100, 200]
+    turns.serve(200)
+    assert [turns.start("b", 100) for _ in range(2)] == [200, 300]  # not 0: it did not wait so far
+    assert turns.start("a", 100) == 300
+    turns.serve(400)
+    assert turns._next == {}
 
 
 def test_documents_of_several_requests_share_a_batch() -> None:

@@ -34,9 +34,11 @@ def test_command_line_and_file_give_the_same_configuration() -> None:
         ({"replicas": {"min_replicas": 3}}, "args: replicas.max_replicas should be at least replicas.min_replicas"),
         ({"batch": {"documents": 65}}, "args: replicas.max_ongoing_requests should be at least batch.documents"),
         (
-            {"limits": {"documents_per_minute": 10}},
-            "args: limits.documents_per_minute should be at least limits.documents",
+            {"limits": {"characters_per_minute": 10}},
+            "args: limits.characters_per_minute should be at least limits.body_bytes",
         ),
+        ({"proxies": ["10.0.0.1/8"]}, "args: proxies has '10.0.0.1/8', but needs addresses or networks"),
+        ({"proxies": ["10.0.0.0/8", "*"]}, "args: proxies has '*', but needs addresses or networks"),
     ],
 )
 def test_wrong_values(args: dict[str, Any], message: str) -> None:

@@ -1,4 +1,4 @@
-"""The middleware of Serve's proxy removes headers, refuses requests early, and replaces errors of Serve."""
+"""The middleware of Serve's proxy limits requests, removes headers, refuses early, repeats, and replaces errors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,21 @@ from typing import Any
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp
 
+from kpray.serve.bounded_protocol import BoundedProtocol
+from kpray.serve.config import RequestLimits
 from kpray.serve.errors import overloaded
-from kpray.serve.proxy_middleware import KEYPHRASES, PROXY_MIDDLEWARES, PlainHeaders, Refusals, middlewares
+from kpray.serve.proxy_middleware import (
+    BODY_VARIABLE,
+    KEYPHRASES,
+    PROXY_MIDDLEWARES,
+    Bounds,
+    PlainHeaders,
+    Refusals,
+    Repeats,
+    middlewares,
+)
 from tests.serve.service import StartService
 
 
@@ -112,3 +124,130 @@ def test_errors_of_serve_are_replaced(status: int, headers: dict[str, str], code
     assert answer.headers["x-request-id"] == "its"
     assert answer.json()["error"]["code"] == code
     assert answer.json()["error"]["request_id"] == "its"
+
+
+def ask(app: ASGIApp, path: str = "/", **options: Any) -> httpx.Response:
+    async def request() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service") as client:
+            return await client.post(path, **options)
+
+    return asyncio.run(request())
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status", "code"),
+    [
+        ("/" + "u" * 3000, {}, 414, "url_too_long"),
+        ("/?" + "u" * 3000, {}, 414, "url_too_long"),
+        ("/", {"X-A": "b" * 17_000}, 431, "headers_too_large"),
+        ("/", {f"X-{number}": "b" for number in range(100)}, 431, "headers_too_large"),
+        ("/", {"Content-Length": "1001"}, 413, "too_large"),
+        ("/", {"Content-Length": "9" * 5000}, 413, "too_large"),
+    ],
+)
+def test_large_requests_do_not_reach_serve(path: str, headers: dict[str, str], status: int, code: str) -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        raise AssertionError("Serve was asked")
+
+    answer = ask(Bounds(application, 1000), path, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    assert answer.headers["connection"] == "close"
+    assert answer.headers["x-request-id"] == answer.json()["error"]["request_id"]
+
+
+def test_a_body_without_a_length_is_read_up_to_the_limit() -> None:
+    """Serve's proxy reads as fast as the body arrives, until the client disconnects, and keeps what it has read."""
+    read = 0
+
+    async def serve(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal read
+        while (message := await receive())["type"] != "http.disconnect":
+            read += len(message["body"])
+
+    async def chunks() -> Any:
+        for _ in range(1000):
+            yield b"x" * 100
+
+    answer = ask(Bounds(serve, 1000), content=chunks())
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+    assert read == 1000
+
+
+class Dying:
+    """Serve with an ingress that dies a number of times: then Serve answers nothing."""
+
+    def __init__(self, times: int, *, reads: bool, starts: bool = False) -> None:
+        self.left, self.reads, self.starts, self.bodies = times, reads, starts, list[bytes]()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", self.reads or not self.left
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message["more_body"]
+        self.bodies.append(body)
+        if not self.left or self.starts:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+        if not self.left:
+            await send({"type": "http.response.body", "body": body})
+        self.left -= 1
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_request_is_repeated_if_its_ingress_dies(reads: bool) -> None:
+    async def chunks() -> Any:
+        for number in range(5):
+            yield str(number).encode()
+
+    dying = Dying(1, reads=reads)
+    answer = ask(Repeats(dying), content=chunks())
+    assert (answer.status_code, answer.text) == (200, "01234")
+    assert dying.bodies == [b"01234" if reads else b"", b"01234"]
+
+
+def test_a_request_is_not_repeated_forever() -> None:
+    dying = Dying(9, reads=True)
+    answer = ask(Repeats(dying), content=b"body", headers={"X-Request-ID": "mine"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+    assert answer.headers["x-request-id"] == "mine"
+    assert answer.headers["retry-after"]
+    assert dying.bodies == [b"body"] * 2
+
+
+def test_nothing_is_repeated_after_the_start_of_a_response_or_a_disconnection() -> None:
+    async def gone() -> Any:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    async def disconnected(scope: Any, receive: Any, send: Any) -> None:
+        asked.append(await receive())
+
+    sent: list[str] = []
+    asked: list[Any] = []
+    scope = {"type": "http", "headers": []}
+    asyncio.run(Repeats(disconnected)(scope, gone, send))
+    assert (len(asked), sent) == (1, [])
+    dying = Dying(9, reads=False, starts=True)
+    asyncio.run(Repeats(dying)(scope, gone, send))
+    assert (len(dying.bodies), sent) == (1, ["http.response.start"])
+
+
+def test_the_proxy_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Uvicorn uses kpray's protocol, and believes nobody's X-Forwarded-For."""
+    import uvicorn.config
+
+    monkeypatch.setitem(uvicorn.config.HTTP_PROTOCOLS, "auto", uvicorn.config.HTTP_PROTOCOLS["auto"])
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    monkeypatch.setenv(BODY_VARIABLE, "7")
+    *_, outermost = middlewares()
+    assert outermost.args == (7,)
+    cls: Any = outermost.cls
+    assert cls is Bounds
+    config = uvicorn.Config(PlainTextResponse("ok"), log_config=None)
+    config.load()
+    assert config.http_protocol_class is BoundedProtocol
+    proxied: Any = config.loaded_app
+    assert "127.0.0.1" not in proxied.trusted_hosts
+    monkeypatch.delenv(BODY_VARIABLE)
+    assert middlewares()[-1].args == (RequestLimits().body_bytes,)

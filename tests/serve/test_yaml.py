@@ -16,7 +16,7 @@ from ray.serve.schema import ServeDeploySchema
 from kpray.cluster.ray_compat import PROXY_VARIABLE
 from kpray.errors import UserError
 from kpray.serve.config import ServeConfig, read_config
-from kpray.serve.proxy_middleware import PROXY_MIDDLEWARES
+from kpray.serve.proxy_middleware import BODY_VARIABLE, PROXY_MIDDLEWARES
 
 FILES = sorted(Path(__file__).parents[2].glob("serve*.yaml"))
 
@@ -49,10 +49,13 @@ def test_file_is_valid(file: Path) -> None:
     assert list(unknown_keys(ServeDeploySchema, values)) == []
     assert schema.http_options.host == "127.0.0.1"  # Serve's default is all addresses
     assert schema.controller_options is not None
-    assert schema.controller_options.runtime_env == {"env_vars": {PROXY_VARIABLE: PROXY_MIDDLEWARES}}
+    variables = (schema.controller_options.runtime_env or {})["env_vars"]
+    body_bytes = int(variables.pop(BODY_VARIABLE))
+    assert variables == {PROXY_VARIABLE: PROXY_MIDDLEWARES}
     for application in schema.applications:
         assert application.import_path == "kpray.serve.deployment:build"
         config = read_config(application.args)
+        assert config.limits.body_bytes == body_bytes
         assert schema.http_options.request_timeout_s is not None
         assert schema.http_options.request_timeout_s > config.limits.seconds
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,14 +11,19 @@ from typing import Any
 import pytest
 from ray.tune.experiment import Trial as TuneTrial
 
+from kpray.cluster.job import JobSettings
+from kpray.document import Record
 from kpray.errors import UserError
+from kpray.metrics.protocols import PROTOCOLS
 from kpray.report.sweep_progress import SweepProgress
 from kpray.sweep.ray_tune import Budget, Journal, QueueSearcher, ResumedASHA, Rungs
 from kpray.sweep.search import SearchConfig, TrialQueue, with_setting
-from kpray.sweep.sweep import Demand, Sweep, describe_plan, trials_at_once
-from kpray.sweep.training import share_cluster
+from kpray.sweep.sweep import Demand, Sweep, begin, describe_plan, trials_at_once
+from kpray.sweep.training import TrainingKind, run_training_sweep, share_cluster
 from kpray.sweep.trials import Outcome, Spent, SweepFolder, Trial
-from kpray.training import RunConfig
+from kpray.training import RunConfig, check_keyphrases
+from tests.integration.sweep_tiny import TinySweep
+from tests.train.tiny_task import TinyConfig, TinyTask, make_records, write_records
 
 TRIALS = [Trial({"x": x}, 0) for x in range(6)]
 
@@ -220,3 +226,36 @@ def test_plan_of_a_sweep(folder: SweepFolder) -> None:
         "2 concurrent trials of 1 worker of 0.865 cores each",
         "at most 2.5 hours; used so far: 0.50 hours, 1.00 device-hours",
     ]
+
+
+def test_inputs_of_a_sweep_have_an_identity(folder: SweepFolder) -> None:
+    identity = {"bytes": 3, "modified": 1, "sha256": "a"}
+    begin(folder, JobSettings(), {"x": 1}, {"--train a.jsonl": identity})
+    begin(folder, JobSettings(), {"x": 1}, {"--train b.jsonl": identity})  # there is no trial yet
+    folder.add(TRIALS[0])
+    folder.note(TRIALS[0], "started")
+    begin(folder, JobSettings(), {"x": 1}, {"--train b.jsonl": identity})
+    with pytest.raises(UserError, match=r"^--train b.jsonl: the input has changed since this output was started"):
+        begin(folder, JobSettings(), {"x": 1}, {"--train b.jsonl": {**identity, "sha256": "b"}})
+
+
+def test_mistakes_in_the_documents_end_a_sweep_before_its_first_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class CheckedTask(TinyTask):
+        def check(self, valid: Sequence[Record]) -> None:
+            check_keyphrases(valid, PROTOCOLS["meng"])
+
+    write_records(make_records(4, seed=0), tmp_path / "train.jsonl")
+    (tmp_path / "valid.jsonl").write_text('{"id": "1", "text": "A text."}\n', encoding="utf-8")
+    job = TinySweep(
+        train=(str(tmp_path / "train.jsonl"),), valid=(str(tmp_path / "valid.jsonl"),), output=str(tmp_path / "output")
+    )
+    monkeypatch.setattr("kpray.sweep.training.ray_session", None)  # Ray would not start
+    with pytest.raises(UserError, match=r"^--valid .*valid.jsonl: none of the 1 validation documents has keyphrases"):
+        run_training_sweep(job, TrainingKind("train_tiny.py", CheckedTask, TinyConfig), {"optim.lr": [0.1]}, "Tiny")
+    with pytest.raises(UserError, match="the input and the output must not contain each other"):
+        run_training_sweep(
+            job.model_copy(update={"train": (str(tmp_path),)}), TrainingKind("", CheckedTask, TinyConfig), {}, ""
+        )
+    assert not (tmp_path / "output").exists()

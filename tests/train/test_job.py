@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from kpray.errors import UserError
 from kpray.settings import validate_settings
-from kpray.train.job import check_output
+from kpray.train.config import TrainSettings
+from kpray.train.job import check_output, run_train_job, train
 from kpray.train.metrics_log import MetricsLog, MetricsTail
 from kpray.train.placement import Placement, placement
-from kpray.training import RunConfig
+from kpray.training import OptimConfig, RunConfig
+from tests.train.tiny_task import TinyConfig, TinyTask, make_records, write_records
 
 EIGHT_GPUS = {"CPU": 64.0, "GPU": 8.0}
 
@@ -65,6 +68,61 @@ def test_output_of_another_training(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         check_output(tmp_path, {"optim": {"lr": 2}})
     assert str(error.value).startswith(f"{tmp_path}: the folder holds output made with optim = {{'lr': 1}}, not ")
+
+
+def test_inputs_of_a_training_have_an_identity(tmp_path: Path) -> None:
+    """The present files, an edit of the same size, a file more, another order, and a folder of another name."""
+    folder, files = tmp_path / "data", ("train/a.jsonl", "train/b.jsonl", "valid.jsonl", "exclude.jsonl")
+    for seed, name in enumerate(files):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_records(make_records(40, seed=seed), folder / name)
+    job = TrainSettings(
+        train=(str(folder / "train"),),
+        valid=(str(folder / "valid.jsonl"),),
+        exclude=(str(folder / "exclude.jsonl"),),
+        output=str(tmp_path / "output"),
+        local=True,
+        optim=OptimConfig(epochs=1, batch=16),
+    )
+
+    def run(**changed: Any) -> int:
+        return train(TinyTask(TinyConfig()), job.model_copy(update=changed)).step
+
+    assert run() == 5
+    about = json.loads((tmp_path / "output/best/training.json").read_text("utf-8"))
+    assert list(about["inputs"]) == [
+        "--train a.jsonl",
+        "--train b.jsonl",
+        "--valid valid.jsonl",
+        "--exclude exclude.jsonl",
+    ]
+    for name, shown in zip(files, about["inputs"], strict=True):
+        before = (folder / name).read_text("utf-8")
+        (folder / name).write_text(before.replace('"graph"', '"other"'), encoding="utf-8")
+        with pytest.raises(UserError) as error:
+            run()
+        fix = "give another --output, or the input as it was"
+        assert str(error.value) == f"{shown}: the input has changed since this output was started ({fix})"
+        (folder / name).write_text(before, encoding="utf-8")
+    with pytest.raises(UserError, match=r"output: was started with the input --train a.jsonl before --train b.jsonl"):
+        run(train=(str(folder / "train/b.jsonl"), str(folder / "train/a.jsonl")))
+    write_records(make_records(4, seed=9), folder / "train/c.jsonl")
+    with pytest.raises(UserError, match=r"output: was started without the input --train c.jsonl"):
+        run()
+    (folder / "train/c.jsonl").unlink()
+    moved = folder.rename(tmp_path / "moved")
+    assert (
+        run(train=(str(moved / "train"),), valid=(str(moved / "valid.jsonl"),), exclude=(str(moved / files[3]),)) == 5
+    )
+
+
+@pytest.mark.parametrize("option", ["train", "valid", "exclude"])
+def test_output_inside_an_input(option: str, tmp_path: Path) -> None:
+    write_records(make_records(4, seed=0), tmp_path / "a.jsonl")
+    paths = {name: (str(tmp_path / "a.jsonl"),) for name in ("train", "valid", "exclude")}
+    job = TrainSettings(**{**paths, option: (str(tmp_path),)}, output=str(tmp_path / "output"), local=True)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="the input and the output must not contain each other"):
+        run_train_job(job, lambda folder: TinyTask(TinyConfig()))
 
 
 def test_output_that_is_a_file(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from kpray.batch.chunks import read_source
+from kpray.cluster.inputs import identify
 from kpray.cluster.step_cache import StepCache
 from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.sources import find_sources
@@ -31,7 +32,8 @@ def run(tmp_path: Path) -> TokenRun:
     with (tmp_path / "a.jsonl").open("a", encoding="utf-8") as file:
         file.write('broken\n{"id": "without", "abstract": "graph noise"}\n')
     sources = find_sources([str(tmp_path / "z.jsonl"), str(tmp_path / "a.jsonl")])  # not sorted by name
-    return TokenRun(tmp_path / "output", TinyTask(TinyConfig()), tuple(sources), None, Reading(lang="en"))
+    folder, task = tmp_path / "output", TinyTask(TinyConfig())
+    return TokenRun(folder, task, tuple(sources), identify(sources), None, Reading(lang="en"))
 
 
 def tokenize(run: TokenRun) -> list[dict[str, Any]]:
@@ -99,12 +101,12 @@ def test_folder_depends_on_the_inputs(run: TokenRun, tmp_path: Path) -> None:
         def describe_tokens(self) -> dict[str, Any]:
             return {"kind": "other"}
 
-    first, second = run.sources
+    (first, one), (second, two) = run.identities.items()
     others = [
         replace(run, task=OtherTask(TinyConfig())),
-        replace(run, sources=(second, first)),
-        replace(run, sources=(first,)),
-        replace(run, sources=(replace(first, bytes=first.bytes + 1), second)),
+        replace(run, identities={second: two, first: one}),
+        replace(run, identities={first: one}),
+        replace(run, identities={first: {**one, "sha256": "an edit of the same size"}, second: two}),
         replace(run, documents=5),
         replace(run, reading=Reading(lang="fr")),
         replace(run, reading=Reading(limits=Limits(max_characters=9))),
@@ -112,6 +114,8 @@ def test_folder_depends_on_the_inputs(run: TokenRun, tmp_path: Path) -> None:
     assert len({other.output for other in (run, *others)}) == 8
     same = replace(run, task=TinyTask(TinyConfig(hidden=99)))  # another model with the same tokens
     assert same.output == run.output
+    touched = replace(run, identities={first: {**one, "modified": 1}, second: two})  # its checksum covers all of it
+    assert touched.output == run.output
 
 
 def test_rows_in_memory() -> None:

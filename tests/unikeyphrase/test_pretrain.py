@@ -123,3 +123,23 @@ def test_pretraining_and_training_in_one_command(backbone: str, tmp_path: Path, 
     again = run_here(*command)
     assert again.code == 0, again.err
     assert "step" not in again.err  # it was finished
+
+
+def test_validation_documents_without_keyphrases(backbone: str, tmp_path: Path, run_here: RunHere) -> None:
+    """They are refused before anything is tokenized, pretrained or trained."""
+    write_records(tmp_path / "documents.jsonl")
+    (tmp_path / "bare.jsonl").write_text(
+        '{"id": "1", "abstract": "Sparse graphs."}\n' * 1 + '{"text": "A", "id": "2"}\n'
+    )
+    for pretraining in ([], ["--pretrain.epochs", "1"]):
+        output = tmp_path / f"model{len(pretraining)}"
+        finished = run_here(
+            *("train_unikeyphrase.py", "--local", "--train", tmp_path / "documents.jsonl"),
+            *("--valid", tmp_path / "bare.jsonl", "--output", output, "--task.model.backbone", backbone, *pretraining),
+        )
+        assert (finished.code, finished.out) == (2, "")
+        assert finished.err.splitlines()[-1] == (
+            f"kpray: error: --valid {tmp_path}/bare.jsonl: none of the 2 validation documents has keyphrases "
+            "(give files with a field `keyphrases`)"
+        )
+        assert not list(output.glob("**/tokens-*"))
