@@ -37,7 +37,7 @@ class UserError(Exception):
 _EXTRAS = {
     "cluster": (
         *("deepspeed", "fastapi", "fastapi_offline", "limits", "matplotlib", "optuna", "prometheus_client", "ray"),
-        *("starlette", "tensorboardX"),
+        *("starlette", "tensorboardX", "uvicorn"),
     ),
     "cpu": ("faiss", "google", "sentencepiece"),
     "bitext": ("sentence_transformers",),

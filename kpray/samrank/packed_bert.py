@@ -30,12 +30,11 @@ from kpray.samrank.scores import (
 )
 
 BATCH_TOKENS = 1024
-_NEEDED = frozenset(
-    {
-        *("model_type", "hidden_act", "hidden_size", "num_hidden_layers", "num_attention_heads"),
-        *("max_position_embeddings", "layer_norm_eps", "vocab_size", "type_vocab_size", "intermediate_size"),
-    }
+_SIZES = (
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    *("max_position_embeddings", "vocab_size", "type_vocab_size"),
 )
+_EPS = "layer_norm_eps"
 
 
 class _Layer(NamedTuple):
@@ -72,7 +71,7 @@ class PackedBert:
         """
         self.layers = layers
         self.longest: int = config["max_position_embeddings"]
-        self._eps: float = config["layer_norm_eps"]
+        self._eps: float = config[_EPS]
         self._head_size: int = config["hidden_size"] // config["num_attention_heads"]
         start = "embeddings."
         self._words = weights[f"{start}word_embeddings.weight"]
@@ -253,9 +252,11 @@ def read_bert_config(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None  # transformers says what is wrong
-    if not isinstance(config, dict) or not config.keys() >= _NEEDED or config["model_type"] != "bert":
+    if not isinstance(config, dict) or config.get("model_type") != "bert":
         return None
-    right = config["hidden_act"] == "gelu" and config.get("position_embedding_type", "absolute") == "absolute"
+    if not all(isinstance(config.get(name), int) for name in _SIZES) or not isinstance(config.get(_EPS), float):
+        return None
+    right = config.get("hidden_act") == "gelu" and config.get("position_embedding_type", "absolute") == "absolute"
     return config if right and not config.get("is_decoder") and not config.get("auto_map") else None

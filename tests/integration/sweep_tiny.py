@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
-from kpray.settings import Settings, parse_settings, run_main
-from kpray.sweep.config import TrainingSweepSettings
+from kpray.settings import parse_settings, run_main
 from kpray.sweep.training import TrainingKind, run_training_sweep
+from tests.sweep.tiny_sweep import TinySweep
 from tests.train.tiny_task import TinyConfig, TinyTask
 
 
@@ -23,19 +23,6 @@ class CrashingTask(TinyTask):
                 mark.touch()
                 os._exit(1)
         return super().describe_tokens()
-
-
-class TinySpace(Settings):
-    """What is tried."""
-
-    lr: tuple[float, ...] = (0.01,)
-
-
-class TinySweep(TrainingSweepSettings):
-    """What the job takes."""
-
-    task: TinyConfig = TinyConfig()
-    space: TinySpace = TinySpace()
 
 
 def main() -> int:

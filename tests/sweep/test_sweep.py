@@ -22,7 +22,7 @@ from kpray.sweep.sweep import Demand, Sweep, begin, describe_plan, trials_at_onc
 from kpray.sweep.training import TrainingKind, run_training_sweep, share_cluster
 from kpray.sweep.trials import Outcome, Spent, SweepFolder, Trial
 from kpray.training import RunConfig, check_keyphrases
-from tests.integration.sweep_tiny import TinySweep
+from tests.sweep.tiny_sweep import TinySweep
 from tests.train.tiny_task import TinyConfig, TinyTask, make_records, write_records
 
 TRIALS = [Trial({"x": x}, 0) for x in range(6)]

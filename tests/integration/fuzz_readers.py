@@ -1,6 +1,6 @@
 """Read damaged files of every format for some minutes, and report what is not handled.
 
-    python tests/corpus/fuzz_readers.py 60 0
+    python tests/integration/fuzz_readers.py 60 0
 
 The arguments are the number of minutes and the first seed. Each seed makes one file. A record, a reject or a
 `UserError` is right. The script reports other exceptions, internal errors, and files that take more than 30 seconds or
