@@ -52,6 +52,7 @@ def claimed(folder: Location, claims: Location | None = None, *, wait: bool = Fa
             this process was suspended for too long.
     """
     claims = folder / "_kpray" / ".owner" if claims is None else claims
+    made = _missing(claims) if isinstance(claims, Path) else []
     try:
         own = _take(folder, claims, wait)
     except OSError as error:
@@ -67,8 +68,16 @@ def claimed(folder: Location, claims: Location | None = None, *, wait: bool = Fa
     finally:
         renewer.stop()
         _remove(own, claims)
+        for empty in made:  # of a run that failed before it wrote anything
+            with suppress(OSError):
+                empty.rmdir()
     if renewer.lost:
         raise _lost(folder)
+
+
+def _missing(folder: Path) -> list[Path]:
+    """The parents of a folder that do not exist yet, the innermost first."""
+    return [parent for parent in folder.parents if not parent.exists()]
 
 
 def sibling(folder: Path) -> Path:

@@ -102,7 +102,7 @@ def test_a_run_whose_claim_was_taken_over_ends(tmp_path: Path, monkeypatch: pyte
 
     with pytest.raises(UserError, match="another job has taken over the folder"):
         run()
-    assert list((tmp_path / "_kpray").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_there_are_never_two_owners(tmp_path: Path) -> None:
@@ -186,3 +186,19 @@ def test_commands_own_their_output_folder(tmp_path: Path, command: str, kpray: R
     *_, line = ended.err.splitlines()
     assert line.startswith(f"kpray: error: {output}: another job is writing there: process {os.getpid()} on ")
     assert not list(output.rglob("_config.yaml"))
+
+
+def test_folders_are_removed_if_the_run_wrote_nothing(tmp_path: Path) -> None:
+    with claimed(tmp_path / "a/output"):
+        assert (tmp_path / "a/output").is_dir()
+    assert not (tmp_path / "a").exists()
+
+    (tmp_path / "b").mkdir()
+    with claimed(tmp_path / "b"):
+        pass
+    assert list(tmp_path.iterdir()) == [tmp_path / "b"]
+    assert not list((tmp_path / "b").iterdir())
+
+    with claimed(tmp_path / "c"):
+        (tmp_path / "c/report.md").touch()
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["report.md"]

@@ -33,7 +33,7 @@ print(json.dumps([[middleware.cls.__name__ for middleware in made], constants.PR
     command = [sys.executable, "-c", program]
     finished = subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
-    assert json.loads(finished.stdout.splitlines()[-1]) == [["Refusals", "PlainHeaders"], 180]
+    assert json.loads(finished.stdout.splitlines()[-1]) == [["Repeats", "Refusals", "PlainHeaders", "Bounds"], 180]
 
 
 def make_engine(zero: int, *, universal: bool = False) -> Any:
