@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pyarrow as pa
 
-from kpray.train.tokenize import ORDER
+ORDER = "order"  # column of the position of a row in the training set
 
 
 class Rows:

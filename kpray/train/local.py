@@ -10,14 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import torch
 import torch.distributed as dist
 
 from kpray.errors import UserError
 from kpray.report.progress import TrainingProgress
 from kpray.train.checkpoint import Found, State, check_continuable
-from kpray.train.dataset import number_columns
 from kpray.train.deepspeed import choose_precision
 from kpray.train.loop import Plan, train_worker
 from kpray.train.tokenize import TokenRun, tokenize_files
@@ -51,11 +49,10 @@ def fit_locally(plan: Plan, tokens: TokenRun, found: Found | None) -> State:
         torch.set_num_threads(round(run.cpus) if run.cpus else len(os.sched_getaffinity(0)))
     # Multiplies float32 matrices in TF32 on GPUs that have it.
     torch.backends.cuda.matmul.allow_tf32 = True
-    columns = number_columns(plan.task.schema())
     with _process_group(), TrainingProgress() as progress:
         return train_worker(
             replace(plan, run=run, precision=precision, rows=rows.rows, local=True),
-            lambda: (pq.read_table(part, columns=columns) for part in rows.parts()),
+            lambda: rows.tables(plan.task.schema()),
             _keep_newest,
             progress.show,
         )

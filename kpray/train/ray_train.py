@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import ray
 import ray.train
 import torch
-from ray.data import DataContext
 from ray.train import CheckpointUploadMode, UserCallback, WorkerGroupError
 from ray.train.torch import TorchTrainer
 
-from kpray.batch.chunks import READER_CPUS
 from kpray.cluster.meters import show_training
 from kpray.cluster.preflight import node_resources
 from kpray.cluster.ray_compat import with_worker_group
@@ -25,7 +22,6 @@ from kpray.errors import UserError
 from kpray.report.progress import TrainingProgress
 from kpray.train.checkpoint import Found, State, check_continuable
 from kpray.train.collectives import agreed
-from kpray.train.dataset import number_columns
 from kpray.train.deepspeed import choose_precision
 from kpray.train.loop import Plan, train_worker
 from kpray.train.metrics_log import MetricsTail
@@ -78,32 +74,22 @@ def _fit(plan: Plan, tokens: TokenSet, slots: Placement, callbacks: Sequence[Any
     Raises:
         UserError: a worker found a user's mistake, or workers were lost too often.
     """
-    context = DataContext.get_current().copy()
-    context.enable_progress_bars = False
-    context.use_datasource_v2 = False  # to list files it needs a whole core, and would wait for one forever
-    with DataContext.current(context):
-        columns = number_columns(plan.task.schema())
-        data = ray.data.read_parquet(tokens.parts(), columns=columns, num_cpus=READER_CPUS)
-        trainer = TorchTrainer(
-            _work,  # type: ignore[arg-type]  # Ray 2.60 allows a return value, its types do not yet
-            train_loop_config={"plan": plan, "threads": slots.threads},
-            torch_config=ProcessGroupConfig(backend="nccl" if slots.gpu else "gloo"),
-            scaling_config=ray.train.ScalingConfig(
-                num_workers=slots.workers, use_gpu=slots.gpu, resources_per_worker=_resources(slots)
-            ),
-            run_config=ray.train.RunConfig(
-                name=plan.runs.name,
-                storage_path=str(plan.runs.parent),
-                failure_config=ray.train.FailureConfig(max_failures=plan.run.most_failures),
-                checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
-                callbacks=list(callbacks),
-            ),
-            datasets={"train": data},
-            # Each worker reads all rows, and the loop selects those of each step. Ray's equal split would silently drop
-            # rows.
-            dataset_config=ray.train.DataConfig(datasets_to_split=[]),
-        )
-        answer = _follow(trainer, plan.output)
+    trainer = TorchTrainer(
+        _work,  # type: ignore[arg-type]  # Ray 2.60 allows a return value, its types do not yet
+        train_loop_config={"plan": plan, "tokens": tokens, "threads": slots.threads},
+        torch_config=ProcessGroupConfig(backend="nccl" if slots.gpu else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=slots.workers, use_gpu=slots.gpu, resources_per_worker=_resources(slots)
+        ),
+        run_config=ray.train.RunConfig(
+            name=plan.runs.name,
+            storage_path=str(plan.runs.parent),
+            failure_config=ray.train.FailureConfig(max_failures=plan.run.most_failures),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=2),
+            callbacks=list(callbacks),
+        ),
+    )
+    answer = _follow(trainer, plan.output)
     if answer["error"] is not None:
         raise answer["error"]
     state: State = answer["state"]
@@ -122,16 +108,10 @@ def _work(config: dict[str, Any]) -> dict[str, Any]:
         with agreed():
             cuda = torch.cuda.is_available()
             choose_precision(plan.precision, cuda, not cuda or torch.cuda.is_bf16_supported())
-        return {"state": train_worker(plan, _read_tokens, _report), "error": None}
+        tokens: TokenSet = config["tokens"]
+        return {"state": train_worker(plan, lambda: tokens.tables(plan.task.schema()), _report), "error": None}
     except UserError as error:
         return {"state": None, "error": error}
-
-
-def _read_tokens() -> Iterable[pa.Table]:
-    tables: Iterable[pa.Table] = ray.train.get_dataset_shard("train").iter_batches(
-        batch_size=None, batch_format="pyarrow", prefetch_batches=1
-    )
-    return tables
 
 
 def _report(metrics: dict[str, Any], folder: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 from typing_extensions import override
 
 from kpray.batch.actors import RecordActor
@@ -26,10 +27,10 @@ from kpray.corpus.writing import REJECTS_FILE
 from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
 from kpray.failures import all_or_each
+from kpray.train.dataset import ORDER, number_columns
 from kpray.training import TrainingTask
 
 STEP = "tokens"  # name of the step in the step cache
-ORDER = "order"  # column to sort by, because `read_parquet` returns rows in any order
 _CHUNK_RECORDS = 500
 _ACTOR_BYTES = 500_000  # bytes per actor; an actor reads this much in the time that another one needs to start
 _ROW_BITS, _CHUNK_BITS = 16, 28  # bit fields of `order`: row in its chunk, chunk in its file; the high bits: the file
@@ -143,6 +144,15 @@ class TokenSet:
         """Paths of the parts, in order."""
         return sorted(map(str, self.folder.glob("part-*.parquet")))
 
+    def tables(self, schema: pa.Schema) -> Iterator[pa.Table]:
+        """The rows that training needs, in order. Every worker of a training reads them all.
+
+        Args:
+            schema: of the task.
+        """
+        columns = number_columns(schema)
+        return (pq.read_table(part, columns=columns) for part in self.parts())
+
 
 def tokenize_files(run: TokenRun, *, local: bool = False) -> TokenSet:
     """Tokenize the files, or reuse the result of an earlier run.
@@ -163,7 +173,7 @@ def _tokenize(run: TokenRun, local: bool) -> dict[str, int]:
         (run.state / "rejects").mkdir(parents=True, exist_ok=True)
     sources = [source for source in run.sources if source.path in run.shares]
     size = sum(share.bytes for share in run.shares.values())
-    if local:
+    if local or size < _ACTOR_BYTES:  # an actor would take longer to start
         counts = process_chunks_locally(run, sources, size, _TokenizeChunk)
     else:
         import ray

@@ -20,8 +20,8 @@ from kpray.cluster.step_cache import StepCache
 from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.sources import find_sources
 from kpray.document import Record
-from kpray.train.dataset import Rows, number_columns
-from kpray.train.tokenize import ORDER, STEP, TokenRun, _TokenizeChunk
+from kpray.train.dataset import ORDER, Rows, number_columns
+from kpray.train.tokenize import STEP, TokenRun, _TokenizeChunk
 from tests.train.tiny_task import TinyConfig, TinyTask, make_records, write_records
 
 
