@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import override
 
+from kpray.errors import UserError
 from kpray.predictor_config import TrainedConfig, TrainedOptions
 from kpray.pretrained import Backbone, weights_sha256
 from kpray.settings import Settings
 from kpray.training import OptimConfig
 
-# Subfolders of a saved RAMKG.
+# Subfolders of a saved RAMKG. A generator without retrieval is also a RAMKG, without subfolders.
 GENERATOR, RETRIEVER, INDEX, ENGLISH = "generator", "retriever", "index", "english"
+GENERATOR_FILE = "generator.json"
 
 
 class RetrieverConfig(Settings):
@@ -129,13 +133,34 @@ class RAMKGOptions(TrainedOptions):
 class RAMKGConfig(RAMKGOptions, TrainedConfig):
     """A saved RAMKG and its options."""
 
+    @property
+    def generator_folder(self) -> Path:
+        """Folder of the generator: a subfolder, or the folder itself if it is that of a generator without retrieval.
+
+        Raises:
+            UserError: the folder is that of a generator with retrieval, or the file in it is damaged.
+        """
+        saved = self.folder / GENERATOR_FILE
+        if not saved.is_file():
+            return self.folder / GENERATOR
+        try:
+            passages = int(json.loads(saved.read_text(encoding="utf-8"))["passages"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError("not the file of a generator", where=str(saved), fix="copy the folder again") from error
+        if passages:
+            raise UserError(
+                f"this generator reads the keyphrases of retrieved passages (task.passages {passages}), and has no "
+                "retriever",
+                where=self.model,
+                fix="train both with `kpray rgit`, or a generator without retrieval with --task.passages 0",
+            )
+        return self.folder
+
     @override
     def weights_sha256(self) -> str:
         """First 16 digits of the SHA-256 of the generator's and, if there is one, the retriever's weights."""
         digest = hashlib.sha256()
-        for part in (GENERATOR, RETRIEVER):
-            folder = self.folder / part
-            if part == RETRIEVER and not folder.exists():
-                continue
+        retriever = self.folder / RETRIEVER
+        for folder in (self.generator_folder, *([retriever] if retriever.exists() else [])):
             digest.update(bytes.fromhex(weights_sha256(folder, fix="give a folder that RGIT wrote")))
         return digest.hexdigest()[:16]

@@ -22,8 +22,9 @@ from kpray.errors import UserError
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.f1 import precision_recall_f1
 from kpray.metrics.normalization import unique_phrases
+from kpray.predictor import write_predictor_file
 from kpray.ramkg.codemix import PROTOCOL, CodeMixer, load_mixer
-from kpray.ramkg.config import GenerateConfig, GeneratorConfig
+from kpray.ramkg.config import GenerateConfig, GeneratorConfig, RAMKGConfig
 from kpray.ramkg.generator import (
     collate_targets,
     generate_phrases,
@@ -31,6 +32,7 @@ from kpray.ramkg.generator import (
     save_generator,
     target_logits,
 )
+from kpray.ramkg.predictor import RAMKG
 from kpray.text.languages import primary_language
 from kpray.training import TrainingTask, Validation, unwrap
 
@@ -300,8 +302,12 @@ class GeneratorTask(TrainingTask):
 
     @override
     def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
-        """Write a folder for `open_generator`, which can also be the `backbone` of another training."""
+        """Write a folder for `open_generator`, which can also be the `backbone` of another training.
+
+        `open_predictor` opens it if the generator works without retrieval, and otherwise says what is missing.
+        """
         save_generator(unwrap(model, PreTrainedModel), self.mixer, folder)
+        write_predictor_file(folder, RAMKG.kind, RAMKGConfig(model="").model_dump(mode="json"), self.describe())
 
 
 @cache
