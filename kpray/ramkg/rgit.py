@@ -29,7 +29,7 @@ class Steps(Protocol[Retriever]):
         """Train R_t on pseudo pairs, int64 [n, 2], and parallel pairs (line 8); see `RGITConfig.schedule`."""
 
     def recall(self, retriever: Retriever) -> float:
-        """Recall@1 on the validation documents, in [0, 1]."""
+        """Recall@1 on the validation pairs, in [0, 1]."""
 
     def english_passages(self) -> int:
         """Number of English passages."""
@@ -58,7 +58,7 @@ class Round(Generic[Retriever]):
     Attributes:
         number: 0, 1, ...
         retriever: R_t.
-        recall: recall@1 of R_t on the validation documents, in [0, 1].
+        recall: recall@1 of R_t on the validation pairs, in [0, 1].
         learnt: pseudo pairs that R_t was trained on, int64 [n, 2], rows of passages and English passages.
         mined: pseudo pairs that the round mined; None if the rounds ended here because recall did not increase.
     """

@@ -16,7 +16,7 @@ class RoundRow:
 
     Attributes:
         number: number of the round, counted from 1.
-        recall: k -> recall@k of the round's retriever on the validation documents, in percent.
+        recall: k -> recall@k of the round's retriever on the validation pairs, in percent.
         pairs: number of mined pseudo pairs.
         accuracy: share of correct pseudo pairs, in percent; None if the correct pairs are unknown.
     """
@@ -100,8 +100,8 @@ def rounds_report(report: Mapping[str, Any], others: Mapping[str, Mapping[str, A
         others: name of a run -> its report, to compare with.
     """
     tables = {
-        "Rounds (Table 5: recall@k on the validation documents, in percent)": round_rows(report),
-        "Retrieval (Table 4: recall@k on the validation documents, in percent)": recall_rows(report),
+        "Rounds (Table 5: recall@k on the validation pairs, in percent)": round_rows(report),
+        "Retrieval (Table 4: recall@k on the validation pairs, in percent)": recall_rows(report),
         "Keyphrases (Tables 2 and 3: protocol ramkg, in percent)": score_rows(report),
         "Runs (Tables 6 and 7, Fig. 3)": run_rows(others or {}),
     }

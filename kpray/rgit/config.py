@@ -36,8 +36,12 @@ class RGITSettings(ReadingSettings, JobSettings):
     english: tuple[str, ...] = ()
     """Files of English documents with keyphrases."""
     valid: tuple[str, ...] = ()
-    """Files of documents like those of --parallel, for choosing the best models. Without them, every tenth document of
-    --parallel is held out."""
+    """Files of documents with keyphrases, for choosing the best generators. Without them, those of --valid-pairs are
+    used."""
+    valid_pairs: tuple[str, ...] = ()
+    """Files of documents like those of --parallel, for choosing the best retrievers. Without them, the documents of
+    --valid that name their English passage in the field `english_ids` are used. If there are none, every tenth document
+    of --parallel is held out."""
     test: tuple[str, ...] = ()
     """Files of documents with keyphrases to predict and report on. Without them, those of --valid are used."""
     answers: tuple[str, ...] = ()

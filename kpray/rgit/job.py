@@ -33,7 +33,7 @@ from kpray.rgit.systems import evaluate_system, final_retriever, save_predictor
 from kpray.storage import absolute
 from kpray.versions import versions
 
-CORPORA = ("parallel", "passages", "english", "valid", "test", "answers")  # fields of `RGITSettings` with files
+CORPORA = ("parallel", "passages", "english", "valid", "valid_pairs", "test", "answers")  # fields of `RGITSettings` with files
 _CHECKED = 1000  # number of English documents that are checked for keyphrases
 
 
@@ -41,7 +41,7 @@ def describe_documents(job: RGITSettings, planted: str) -> str:
     """Describe the documents for a dry run. `planted` is the name for a planted corpus."""
     if job.plant:
         return f"{planted}: {describe_planted(job.plant, job.planted)}"
-    return describe_inputs({f"--{name}:": getattr(job, name) for name in CORPORA}, job.reading())
+    return describe_inputs({f"--{name.replace('_', '-')}:": getattr(job, name) for name in CORPORA}, job.reading())
 
 
 def run_rgit(job: RGITSettings) -> dict[str, Any]:

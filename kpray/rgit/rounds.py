@@ -68,7 +68,7 @@ class Retrieved:
         index: step of the index of the English passages.
         found: rows of English passages for each row of `Corpora.documents`, int64 [documents, DEPTH], -1 for missing
             ones.
-        recall: k -> recall@k on the validation documents, in percent.
+        recall: k -> recall@k on the validation pairs, in percent.
     """
 
     step: Step
@@ -109,7 +109,7 @@ class RoundSteps:
         )
 
     def recall(self, retriever: Retrieved) -> float:
-        """Recall@1 on the validation documents, in [0, 1]."""
+        """Recall@1 on the validation pairs, in [0, 1]."""
         return retriever.recall[1] / 100
 
     def english_passages(self) -> int:
@@ -192,7 +192,7 @@ class RoundSteps:
 
     def _train_retriever(self, config: RetrieverConfig, records: Sequence[Record], optim: OptimConfig) -> Step:
         task = RetrieverTask(config, self.corpora.english.folder)
-        return self._train("retriever", task, optim, records, self.corpora.records("valid"))
+        return self._train("retriever", task, optim, records, self.corpora.records("valid_pairs"))
 
     def _retrieve(self, trained: Step) -> Retrieved:
         models, retriever = self.models, (trained.folder / "best", trained.outcome["sha256"])
@@ -203,10 +203,10 @@ class RoundSteps:
         found, _ = retrieval.read_neighbours(
             retrieval.search(self.steps, index, queries, retriever, DEPTH, models.batch)
         )
-        return Retrieved(trained, index, found, self._recall(found[self._rows("valid")]))
+        return Retrieved(trained, index, found, self._recall(found[self._rows("valid_pairs")]))
 
     def _recall(self, found: np.ndarray) -> dict[int, float]:
-        ids = [record.english_ids[0] for record in self.corpora.records("valid")]
+        ids = [record.english_ids[0] for record in self.corpora.records("valid_pairs")]
         gold = self.corpora.english.rows("en", ids).tolist()
         recall = mean_recall(found.tolist(), [{row} for row in gold])
         return {k: 100 * share for k, share in recall.items()}

@@ -62,8 +62,8 @@ def test_runs_side_by_side() -> None:
 def test_page() -> None:
     sections = rounds_report(REPORT, {"tau 5": REPORT})
     assert [section.title for section in sections] == [
-        "Rounds (Table 5: recall@k on the validation documents, in percent)",
-        "Retrieval (Table 4: recall@k on the validation documents, in percent)",
+        "Rounds (Table 5: recall@k on the validation pairs, in percent)",
+        "Retrieval (Table 4: recall@k on the validation pairs, in percent)",
         "Keyphrases (Tables 2 and 3: protocol ramkg, in percent)",
         "Runs (Tables 6 and 7, Fig. 3)",
     ]
