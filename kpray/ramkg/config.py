@@ -14,7 +14,7 @@ from kpray.errors import UserError
 from kpray.predictor_config import TrainedConfig, TrainedOptions
 from kpray.pretrained import Backbone, weights_sha256
 from kpray.settings import Settings
-from kpray.training import OptimConfig
+from kpray.training import OptimConfig, RunConfig
 
 # Subfolders of a saved RAMKG. A generator without retrieval is also a RAMKG, without subfolders.
 GENERATOR, RETRIEVER, INDEX, ENGLISH = "generator", "retriever", "index", "english"
@@ -44,6 +44,7 @@ class RetrieverConfig(Settings):
 
 
 RETRIEVER_OPTIM = OptimConfig(lr=2e-5, epochs=15, batch=32)  # App. A.1
+EPOCHS_RUN = RunConfig(validate_every="epoch")  # these trainings may have few steps
 
 
 class IndexConfig(Settings):
@@ -95,7 +96,7 @@ class GeneratorConfig(Settings):
         return self
 
 
-GENERATOR_OPTIM = OptimConfig(lr=1e-4, epochs=10, batch=8)  # App. A.1
+GENERATOR_OPTIM = OptimConfig(lr=1e-4, epochs=10, batch=8, warmup=50)  # App. A.1
 
 
 class GenerateConfig(Settings):

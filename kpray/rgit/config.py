@@ -11,6 +11,7 @@ from kpray.batch.config import BatchConfig
 from kpray.cluster.job import Folder, JobSettings
 from kpray.corpus.limits import ReadingSettings
 from kpray.ramkg.config import (
+    EPOCHS_RUN,
     GENERATOR_OPTIM,
     RETRIEVER_OPTIM,
     GenerateConfig,
@@ -69,7 +70,7 @@ class RGITSettings(ReadingSettings, JobSettings):
     """Optimizer and schedule of the retriever."""
     train_generator: OptimConfig = GENERATOR_OPTIM
     """Optimizer and schedule of the generator."""
-    run: RunConfig = RunConfig()
+    run: RunConfig = EPOCHS_RUN
     local: bool = False
     """Train the models in this process with plain PyTorch, without Ray Train and DeepSpeed. Retrieval and mining still
     run on Ray Data."""
