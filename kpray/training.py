@@ -45,8 +45,8 @@ class OptimConfig(Settings):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Weight decay of weight matrices. Biases and layer normalization have none."""
     warmup: Annotated[float, Field(ge=0), AfterValidator(_check_warmup)] = 0.1
-    """Length of the warm-up: a number of steps (1 or more), or a fraction of all steps (below 1). After it, the learning
-    rate falls linearly to 0."""
+    """Length of the warm-up: a number of steps (1 or more), or a fraction of all steps (below 1). After it, the
+    learning rate falls linearly to 0."""
     epochs: Annotated[int, Field(ge=1)] = 100
     """Number of passes over the training documents."""
     batch: Annotated[int, Field(ge=1)] = 256

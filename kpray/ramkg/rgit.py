@@ -90,9 +90,10 @@ def run_rounds(steps: Steps[Retriever], config: RGITConfig) -> Iterator[Round[Re
             return
         base = steps.base_f1()
         rows = can_qualify(base, config.tau)
-        mined = select_pairs(
-            rows, steps.retrieve(retriever)[rows], steps.retrieved_f1(retriever, rows), base, config.tau
-        )
+        mined = NO_PAIRS
+        if len(rows):
+            f1 = steps.retrieved_f1(retriever, rows)
+            mined = select_pairs(rows, steps.retrieve(retriever)[rows], f1, base, config.tau)
         if config.mining == "random":
             mined = random_pairs(len(mined), len(base), steps.english_passages(), config.seed, number)
         yield Round(number, retriever, recall, pseudo, mined)

@@ -33,7 +33,8 @@ from kpray.rgit.systems import evaluate_system, final_retriever, save_predictor
 from kpray.storage import absolute
 from kpray.versions import versions
 
-CORPORA = ("parallel", "passages", "english", "valid", "valid_pairs", "test", "answers")  # fields of `RGITSettings` with files
+# Fields of `RGITSettings` with files.
+CORPORA = ("parallel", "passages", "english", "valid", "valid_pairs", "test", "answers")
 _CHECKED = 1000  # number of English documents that are checked for keyphrases
 
 

@@ -19,7 +19,6 @@ from kpray.cluster.step_cache import Step
 from kpray.corpus.limits import Limits
 from kpray.corpus.writing import write_text
 from kpray.document import Record
-from kpray.errors import UserError
 from kpray.log import say
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.f1 import precision_recall_f1
@@ -31,7 +30,7 @@ from kpray.ramkg.config import GenerateConfig, GeneratorConfig, IndexConfig, Ret
 from kpray.ramkg.encoder import open_retriever
 from kpray.ramkg.generator_task import GeneratorTask
 from kpray.ramkg.retriever_task import RetrieverTask
-from kpray.ramkg.rgit import Round, can_qualify, run_rounds
+from kpray.ramkg.rgit import Round, run_rounds
 from kpray.rgit import retrieval
 from kpray.rgit.corpora import Corpora, record_fields, write_documents
 from kpray.rgit.steps import RGITSteps
@@ -254,22 +253,20 @@ class RoundSteps:
 
 
 def logged_rounds(steps: RoundSteps, config: RGITConfig, folder: Path) -> Iterator[Round[Retrieved]]:
-    """Run the rounds. Each finished round is logged and gets a manifest in the folder.
-
-    Raises:
-        UserError: retrieval cannot improve any passage by more than tau, or did not in a round.
-    """
+    """Run the rounds. Each finished round is logged and gets a manifest in the folder."""
     with writing(folder):
         folder.mkdir(exist_ok=True)
-    if not len(can_qualify(steps.base_f1(), config.tau)):
-        raise UserError(
-            "no passage can improve by more than tau: without retrieval, the F1 of each is already above 100 - tau",
-            where="rgit.tau",
-            fix="give a smaller value",
-        )
     for round_ in run_rounds(steps, config):
         recall = ", ".join(f"@{k} {value:.1f}" for k, value in round_.retriever.recall.items())
-        mined = "recall did not rise" if round_.mined is None else f"{len(round_.mined):,} pairs mined"
+        if round_.mined is None:
+            mined = "recall did not rise"
+        elif len(round_.mined):
+            mined = f"{len(round_.mined):,} pairs mined"
+        else:
+            mined = (
+                f"no pair mined, because retrieval added more than {config.tau:g} points of F1 to no passage "
+                "(a smaller rgit.tau finds more)"
+            )
         say(
             "round",
             f"round {round_.number + 1}: recall {recall}; {mined}",
@@ -286,13 +283,6 @@ def logged_rounds(steps: RoundSteps, config: RGITConfig, folder: Path) -> Iterat
         }
         with writing(folder):
             write_text(json.dumps(manifest) + "\n", folder / f"{round_.number:02d}.json")
-        if round_.mined is not None and not len(round_.mined):
-            raise UserError(
-                f"in round {round_.number + 1}, retrieval improved the F1 of no passage by more than "
-                f"{config.tau:g} points",
-                where="rgit.tau",
-                fix="give a smaller value; finished steps are reused",
-            )
         yield round_
 
 

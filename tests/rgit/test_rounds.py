@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from kpray.cluster.step_cache import Step
 from kpray.document import Document, Record
 from kpray.errors import UserError
+from kpray.ramkg.config import RGITConfig
+from kpray.ramkg.rgit import final_pairs
 from kpray.rgit.config import RGITSettings
 from kpray.rgit.job import run_rgit
-from kpray.rgit.rounds import document_f1, model_identity
+from kpray.rgit.rounds import Retrieved, document_f1, logged_rounds, model_identity
 from tests.ramkg import tiny_generator
 from tests.ramkg.tiny_retriever import make_pairs, save_backbone, write_records
 
@@ -33,6 +38,43 @@ def test_identity_of_a_model_is_its_weights(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="the weights cannot be read"):
         model_identity(str(tmp_path / "empty"))
+
+
+class FakeSteps:
+    """Steps of a run in which retrieval helps nowhere."""
+
+    def __init__(self, folder: Path) -> None:
+        step = Step(folder, "key", {}, reused=False)
+        self.retriever = Retrieved(step, step, np.zeros((3, 1), np.int64), {1: 50.0})
+
+    def base_f1(self) -> np.ndarray:
+        return np.zeros(3)
+
+    def train_retriever(self, pseudo: np.ndarray, schedule: str) -> Retrieved:
+        assert len(pseudo) == 0
+        return self.retriever
+
+    def recall(self, retriever: Retrieved) -> float:
+        return 0.5
+
+    def english_passages(self) -> int:
+        return 3
+
+    def retrieve(self, retriever: Retrieved) -> np.ndarray:
+        return np.zeros(3, np.int64)
+
+    def retrieved_f1(self, retriever: Retrieved, rows: np.ndarray) -> np.ndarray:
+        return np.zeros(len(rows))
+
+
+def test_a_round_that_mines_nothing_does_not_end_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps: Any = FakeSteps(tmp_path)
+    rounds = list(logged_rounds(steps, RGITConfig(), tmp_path / "rounds"))
+    assert [None if round_.mined is None else len(round_.mined) for round_ in rounds] == [0, None]
+    assert json.loads((tmp_path / "rounds/00.json").read_text("utf-8"))["mined"] == []
+    said = capsys.readouterr().err
+    assert "round 1: recall @1 50.0; no pair mined, because retrieval added more than 5 points" in said
+    assert len(final_pairs(rounds)) == 0
 
 
 def make_job(folder: Path, **more: object) -> RGITSettings:
