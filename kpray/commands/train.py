@@ -121,7 +121,7 @@ def retriever(arguments: Sequence[str], prog: str) -> int:
 
     return run_train_job(
         job,
-        lambda folder: RetrieverTask(job.task, english_store(job.english, folder, job.reading())),
+        lambda folder: RetrieverTask(job.task, english_store(job.english, folder, job.reading()), job.optim.batch),
         {"English passages:": job.english},
     )
 

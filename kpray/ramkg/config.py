@@ -35,8 +35,9 @@ class RetrieverConfig(Settings):
     target: Literal["P2P", "P2K", "P2PK"] = "P2P"
     """Part of an English document to retrieve: the passage (P2P), its keyphrases (P2K), or both (P2PK; App. A.2, Table
     6)."""
-    negatives: Annotated[int, Field(ge=0)] = 4
-    """Number of random English passages that each pair adds as negatives for all pairs of its step."""
+    negatives: Annotated[int, Field(ge=0)] = 100
+    """Minimum number of random English passages in a step, which are negatives for all its pairs. Each pair adds an
+    equal number of them."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Random seed for sampling negatives."""
     valid_passages: Annotated[int, Field(ge=1)] = 10_000
@@ -88,6 +89,8 @@ class GeneratorConfig(Settings):
     free."""
     target_tokens: Annotated[int, Field(ge=4)] = 128
     """Maximum number of tokens in the keyphrases, in training and in generation."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Label smoothing of the training loss. The paper has none."""
 
     @model_validator(mode="after")
     def _passage_has_room(self) -> Self:

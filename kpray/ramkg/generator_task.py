@@ -104,7 +104,7 @@ class GeneratorTask(TrainingTask):
 
     @override
     def describe_tokens(self) -> dict[str, Any]:
-        return {name: value for name, value in self.describe().items() if name != "search"}
+        return {name: value for name, value in self.describe().items() if name not in ("search", "label_smoothing")}
 
     @override
     def schema(self) -> pa.Schema:
@@ -238,7 +238,10 @@ class GeneratorTask(TrainingTask):
     def losses(
         self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor], progress: float
     ) -> dict[str, torch.Tensor]:
-        """Negative log-likelihood of the targets, end tokens included (Sec. 4.2), and number of target tokens."""
+        """Negative log-likelihood of the targets, end tokens included (Sec. 4.2), and number of target tokens.
+
+        With label smoothing, the loss is the cross-entropy with the smoothed targets.
+        """
         logits_NV = target_logits(
             model,
             batch["target_rows"],
@@ -247,7 +250,9 @@ class GeneratorTask(TrainingTask):
             decoder_input_ids=batch["decoder_input_ids"],
         )
         tokens = torch.tensor(float(len(batch["target_ids"])), device=logits_NV.device)
-        return {"loss": cross_entropy(logits_NV, batch["target_ids"], reduction="sum"), "target_tokens": tokens}
+        smoothing = self.config.label_smoothing
+        loss = cross_entropy(logits_NV, batch["target_ids"], reduction="sum", label_smoothing=smoothing)
+        return {"loss": loss, "target_tokens": tokens}
 
     @override
     def validate(self, model: torch.nn.Module, records: Sequence[Record]) -> dict[str, float]:

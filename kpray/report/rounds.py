@@ -9,6 +9,8 @@ from typing import Any
 from kpray.report.page import Section
 from kpray.report.tables import Cell
 
+_METRICS = {"P": "precision", "R": "recall", "F1": "f1"}
+
 
 @dataclass(frozen=True, slots=True)
 class RoundRow:
@@ -19,12 +21,16 @@ class RoundRow:
         recall: k -> recall@k of the round's retriever on the validation pairs, in percent.
         pairs: number of mined pseudo pairs.
         accuracy: share of correct pseudo pairs, in percent; None if the correct pairs are unknown.
+        valid_pairs: number of validation pairs that the round would have mined.
+        valid_accuracy: share of them that are correct, in percent; None if there are none.
     """
 
     number: int
     recall: Mapping[int, float]
     pairs: int
     accuracy: float | None
+    valid_pairs: int
+    valid_accuracy: float | None
 
     def to_json(self) -> dict[str, Any]:
         """The row as JSON values."""
@@ -39,6 +45,8 @@ def round_rows(report: Mapping[str, Any]) -> list[dict[str, Cell]]:
             **{f"@{k}": value for k, value in row["recall"].items()},
             "pseudo pairs": row["pairs"],
             "correct, %": row["accuracy"],
+            "validation pairs": row["valid_pairs"],
+            "correct of these, %": row["valid_accuracy"],
         }
         for row in report["rounds"]
     ]
@@ -59,8 +67,8 @@ def score_rows(report: Mapping[str, Any]) -> list[dict[str, Cell]]:
         row: dict[str, Cell] = {"system": system["name"]}
         languages = [name for name in system["scores"] if name != "average"]
         for lang in (*languages, "average") if len(languages) > 1 else ("average",):
-            for metric, short in (("precision@M", "P"), ("recall@M", "R"), ("f1@M", "F1")):
-                row[f"{lang} {short}"] = system["scores"][lang][metric][0]
+            for short, metric in _METRICS.items():
+                row[f"{lang} {short}"] = system["scores"][lang][f"{metric}@M"][0]
         _, low, high = system["scores"]["average"]["f1@M"]
         row["95% interval of F1"] = f"{low:.2f} to {high:.2f}"
         rows.append(row)
@@ -68,27 +76,29 @@ def score_rows(report: Mapping[str, Any]) -> list[dict[str, Cell]]:
 
 
 def run_rows(reports: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Cell]]:
-    """Tables 6 and 7 and Fig. 3: the settings of several runs (retrieval target, tau, seed pairs) and their results.
+    """Tables 6 and 7 and Fig. 3: a row for each system of each run, with the settings that the runs may differ in.
 
     Args:
         reports: name of a run -> report.
     """
     rows: list[dict[str, Cell]] = []
     for name, report in reports.items():
-        row: dict[str, Cell] = {
-            "run": name,
-            "target": report["target"],
-            "tau": report["rgit"]["tau"],
-            "mining": report["rgit"]["mining"],
-            "parallel": report["parallel"],
-            "pseudo pairs": report["rounds"][-1]["pairs"] if report["rounds"] else None,
-        }
         for system, values in report["systems"].items():
-            recall = report["recall"].get(system)
-            if recall:
-                row[f"{values['name']} recall@1"] = {int(k): value for k, value in recall.items()}[1]
-            row[f"{values['name']} F1"] = values["scores"]["average"]["f1@M"][0]
-        rows.append(row)
+            recall = {int(k): value for k, value in report["recall"].get(system, {}).items()}
+            scores = values["scores"]["average"]
+            rows.append(
+                {
+                    "run": name,
+                    "target": report["target"],
+                    "tau": report["rgit"]["tau"],
+                    "mining": report["rgit"]["mining"],
+                    "parallel": report["parallel"],
+                    "pseudo pairs": report["rounds"][-1]["pairs"] if report["rounds"] else None,
+                    "system": values["name"],
+                    **{f"@{k}": recall.get(k) for k in (1, 2, 5)},
+                    **{short: scores[f"{metric}@M"][0] for short, metric in _METRICS.items()},
+                }
+            )
     return rows
 
 

@@ -19,6 +19,7 @@ from kpray.ramkg.codemix import load_mixer
 from kpray.ramkg.config import (
     GeneratorConfig,
     RetrieverConfig,
+    RGITConfig,
 )
 from kpray.ramkg.encoder import TextEncoder
 from kpray.ramkg.rgit import NO_PAIRS, Round
@@ -78,6 +79,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     with ray_session(job.address, output, (job.retriever.backbone, job.generator.backbone)):
         steps = RoundSteps((job.steps or output / "steps").resolve(), corpora, models, job.limits)
         rounds = list(logged_rounds(steps, job.rgit, output / "rounds")) if "rgit" in job.systems else []
+        round_rows = _round_rows(rounds, read_answers(files, corpora), steps, job.rgit)
         reports = {}
         recall: dict[str, Mapping[int, float]] = {}
         for system in job.systems:
@@ -89,7 +91,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
         training = job.model_dump(mode="json", include={"systems", "rgit", "retriever", "generator"})
         save_predictor(output / "best", generator, retriever, corpora.english.folder, job.generate, training)
     report: dict[str, Any] = {
-        "rounds": [row.to_json() for row in _round_rows(rounds, read_answers(files, corpora))],
+        "rounds": [row.to_json() for row in round_rows],
         "recall": recall,
         "systems": reports,
         "rgit": job.rgit.model_dump(mode="json"),
@@ -159,11 +161,16 @@ def _check(corpora: Corpora, retriever: RetrieverConfig, generator: GeneratorCon
             mixer.language(lang)
 
 
-def _round_rows(rounds: Sequence[Round[Retrieved]], answers: Mapping[int, int]) -> list[RoundRow]:
+def _round_rows(
+    rounds: Sequence[Round[Retrieved]], answers: Mapping[int, int], steps: RoundSteps, config: RGITConfig
+) -> list[RoundRow]:
     rows = []
     for round_ in rounds:
         mined = NO_PAIRS if round_.mined is None else round_.mined
         known = [answers[passage] == english for passage, english in mined.tolist() if passage in answers]
         accuracy = 100 * sum(known) / len(known) if known else None
-        rows.append(RoundRow(round_.number + 1, dict(round_.retriever.recall), len(mined), accuracy))
+        mines = round_.mined is not None and config.mining == "gain"
+        valid_pairs, valid_accuracy = steps.label_accuracy(round_.retriever, config.tau) if mines else (0, None)
+        recall = dict(round_.retriever.recall)
+        rows.append(RoundRow(round_.number + 1, recall, len(mined), accuracy, valid_pairs, valid_accuracy))
     return rows

@@ -30,7 +30,7 @@ from kpray.ramkg.config import GenerateConfig, GeneratorConfig, IndexConfig, Ret
 from kpray.ramkg.encoder import open_retriever
 from kpray.ramkg.generator_task import GeneratorTask
 from kpray.ramkg.retriever_task import RetrieverTask
-from kpray.ramkg.rgit import Round, run_rounds
+from kpray.ramkg.rgit import Round, can_qualify, run_rounds, select_pairs
 from kpray.rgit import retrieval
 from kpray.rgit.corpora import Corpora, record_fields, write_documents
 from kpray.rgit.steps import RGITSteps
@@ -129,6 +129,26 @@ class RoundSteps:
         """F1 of some documents of `passages` with retrieval (lines 10-14, 19 and 22), in percent, float64 [rows]."""
         return self._f1(self.train_generator(retriever, ("parallel",)), self._rows("passages")[rows], retriever)
 
+    def label_accuracy(self, retriever: Retrieved, tau: float) -> tuple[int, float | None]:
+        """Mine the validation pairs as a round mines `passages`, and compare with their English passages (Table 5).
+
+        Args:
+            retriever: R_t.
+            tau: see `select_pairs`.
+
+        Returns:
+            Number of mined validation pairs, and how many of them are correct, in percent; None if none is mined.
+        """
+        rows = self._rows("valid_pairs")
+        base = self._f1(self.train_generator(None, ("parallel",)), rows, None)
+        chosen = can_qualify(base, tau)
+        if not len(chosen):
+            return 0, None
+        f1 = self._f1(self.train_generator(retriever, ("parallel",)), rows[chosen], retriever)
+        pairs = select_pairs(chosen, retriever.found[rows[chosen], 0], f1, base, tau)
+        right = self._valid_english()[pairs[:, 0]] == pairs[:, 1]
+        return len(pairs), 100 * float(right.mean()) if len(pairs) else None
+
     def train_generator(self, retriever: Retrieved | None, names: Sequence[str]) -> Step:
         """Train a generator.
 
@@ -190,7 +210,7 @@ class RoundSteps:
         ]
 
     def _train_retriever(self, config: RetrieverConfig, records: Sequence[Record], optim: OptimConfig) -> Step:
-        task = RetrieverTask(config, self.corpora.english.folder)
+        task = RetrieverTask(config, self.corpora.english.folder, optim.batch)
         return self._train("retriever", task, optim, records, self.corpora.records("valid_pairs"))
 
     def _retrieve(self, trained: Step) -> Retrieved:
@@ -204,10 +224,14 @@ class RoundSteps:
         )
         return Retrieved(trained, index, found, self._recall(found[self._rows("valid_pairs")]))
 
-    def _recall(self, found: np.ndarray) -> dict[int, float]:
+    def _valid_english(self) -> np.ndarray:
+        """Row of the English passage of each validation pair, int64 [pairs]."""
         ids = [record.english_ids[0] for record in self.corpora.records("valid_pairs")]
-        gold = self.corpora.english.rows("en", ids).tolist()
-        recall = mean_recall(found.tolist(), [{row} for row in gold])
+        rows: np.ndarray = self.corpora.english.rows("en", ids)
+        return rows
+
+    def _recall(self, found: np.ndarray) -> dict[int, float]:
+        recall = mean_recall(found.tolist(), [{row} for row in self._valid_english().tolist()])
         return {k: 100 * share for k, share in recall.items()}
 
     @cached_property

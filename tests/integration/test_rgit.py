@@ -70,6 +70,8 @@ def test_report(run: Run) -> None:
     assert 0 < row["pairs"] == len(manifest["mined"]) <= len(foreign)
     right = sum(hidden[foreign[passage]] == english[row] for passage, row in manifest["mined"])
     assert row["accuracy"] == pytest.approx(100 * right / row["pairs"])
+    assert 0 <= row["valid_pairs"] <= 16
+    assert (row["valid_accuracy"] is None) == (row["valid_pairs"] == 0)
     for system in report["systems"]:
         for mean, low, high in report["systems"][system]["scores"]["average"].values():
             assert 0 <= low <= mean <= high <= 100

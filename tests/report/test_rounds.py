@@ -13,10 +13,10 @@ def score(f1: float) -> dict[str, list[float]]:
 
 REPORT: dict[str, Any] = {
     "rounds": [
-        RoundRow(1, {1: 50.0, 5: 75.0}, 10, 80.0).to_json(),
-        RoundRow(2, {1: 60.0, 5: 80.0}, 12, None).to_json(),
+        RoundRow(1, {1: 50.0, 5: 75.0}, 10, 80.0, 4, 25.0).to_json(),
+        RoundRow(2, {1: 60.0, 5: 80.0}, 12, None, 0, None).to_json(),
     ],
-    "recall": {"ramkg": {"1": 50.0}, "rgit": {"1": 60.0}},
+    "recall": {"ramkg": {"1": 50.0, "2": 55.0, "5": 57.0, "10": 58.0}, "rgit": {"1": 60.0, "2": 65.0, "5": 67.0}},
     "systems": {
         "generator": {"name": "generator without retrieval", "scores": {"average": score(20.0), "de": score(20.0)}},
         "ramkg": {"name": "RAMKG", "scores": {"average": score(25.0), "de": score(24.0), "fr": score(26.0)}},
@@ -30,14 +30,22 @@ REPORT: dict[str, Any] = {
 
 def test_rounds() -> None:
     first, second = round_rows(REPORT)
-    assert first == {"round": 1, "@1": 50.0, "@5": 75.0, "pseudo pairs": 10, "correct, %": 80.0}
+    assert first == {
+        "round": 1,
+        "@1": 50.0,
+        "@5": 75.0,
+        "pseudo pairs": 10,
+        "correct, %": 80.0,
+        "validation pairs": 4,
+        "correct of these, %": 25.0,
+    }
     assert second["correct, %"] is None
 
 
 def test_retrieval() -> None:
     assert recall_rows(REPORT) == [
-        {"system": "RAMKG", "@1": 50.0},
-        {"system": "RAMKG + RGIT", "@1": 60.0},
+        {"system": "RAMKG", "@1": 50.0, "@2": 55.0, "@5": 57.0, "@10": 58.0},
+        {"system": "RAMKG + RGIT", "@1": 60.0, "@2": 65.0, "@5": 67.0},
     ]
 
 
@@ -49,12 +57,24 @@ def test_languages_stand_beside_the_average() -> None:
 
 
 def test_runs_side_by_side() -> None:
-    [row] = run_rows({"tau 5": REPORT})
-    assert row["run"] == "tau 5"
-    assert row["pseudo pairs"] == 12
-    assert (row["RAMKG recall@1"], row["RAMKG + RGIT recall@1"]) == (50.0, 60.0)
-    assert row["RAMKG + RGIT F1"] == 30.0
-    assert "generator without retrieval recall@1" not in row
+    generator, ramkg, rgit = run_rows({"tau 5": REPORT})
+    assert ramkg == {
+        "run": "tau 5",
+        "target": "P2P",
+        "tau": 5.0,
+        "mining": "gain",
+        "parallel": 300,
+        "pseudo pairs": 12,
+        "system": "RAMKG",
+        "@1": 50.0,
+        "@2": 55.0,
+        "@5": 57.0,
+        "P": 25.0,
+        "R": 25.0,
+        "F1": 25.0,
+    }
+    assert (rgit["system"], rgit["@1"], rgit["@2"], rgit["@5"], rgit["F1"]) == ("RAMKG + RGIT", 60.0, 65.0, 67.0, 30.0)
+    assert (generator["system"], generator["@1"], generator["F1"]) == ("generator without retrieval", None, 20.0)
     without = {**REPORT, "rounds": []}
     assert run_rows({"RAMKG alone": without})[0]["pseudo pairs"] is None
 
