@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from kpray.report.page import Section
@@ -102,12 +103,55 @@ def run_rows(reports: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Cell]]:
     return rows
 
 
-def rounds_report(report: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]] | None = None) -> list[Section]:
+def draw_seed_pairs(reports: Mapping[str, Mapping[str, Any]], folder: Path) -> dict[str, str]:
+    """Draw recall@1 and F1@M of each system over the number of parallel pairs (Fig. 3), if the runs differ in it.
+
+    Runs with another target, tau or mining than the first one are left out.
+
+    Args:
+        reports: name of a run -> report.
+        folder: output folder of the figures, in a subfolder `figures`.
+
+    Returns:
+        Path of each figure, relative to the folder -> its description; empty if there is nothing to draw.
+    """
+    names = ("target", "tau", "mining")
+    rows = run_rows(reports)
+    rows = [row for row in rows if all(row[name] == rows[0][name] for name in names)]
+    if len({row["parallel"] for row in rows}) < 2:
+        return {}
+    from kpray.report.sweep_figures import Point, draw_curves
+
+    images: dict[str, str] = {}
+    for column, name, label in (("@1", "recall", "recall@1"), ("F1", "f1", "F1@M")):
+        values: dict[str, dict[int, list[float]]] = {}
+        for row in rows:
+            if (value := row[column]) is not None:
+                of_system = values.setdefault(str(row["system"]), {})
+                of_system.setdefault(int(row["parallel"] or 0), []).append(float(value))
+        curves = {
+            system: [Point(x, found, sum(found) / len(found), None, None) for x, found in sorted(of_system.items())]
+            for system, of_system in values.items()
+        }
+        if curves:
+            file, title = f"figures/parallel_pairs_{name}.svg", f"{label} over the number of parallel pairs"
+            (folder / "figures").mkdir(exist_ok=True)
+            draw_curves(curves, folder / file, title, "parallel pairs", label)
+            images[file] = title
+    return images
+
+
+def rounds_report(
+    report: Mapping[str, Any],
+    others: Mapping[str, Mapping[str, Any]] | None = None,
+    images: Mapping[str, str] | None = None,
+) -> list[Section]:
     """All these tables as sections of a page.
 
     Args:
         report: result of `run_rgit`.
         others: name of a run -> its report, to compare with.
+        images: result of `draw_seed_pairs`.
     """
     tables = {
         "Rounds (Table 5: recall@k on the validation pairs, in percent)": round_rows(report),
@@ -115,4 +159,5 @@ def rounds_report(report: Mapping[str, Any], others: Mapping[str, Mapping[str, A
         "Keyphrases (Tables 2 and 3: protocol ramkg, in percent)": score_rows(report),
         "Runs (Tables 6 and 7, Fig. 3)": run_rows(others or {}),
     }
-    return [Section(title, rows=rows) for title, rows in tables.items() if rows]
+    sections = [Section(title, rows=rows) for title, rows in tables.items() if rows]
+    return [*sections, Section("Number of parallel pairs (Fig. 3)", images=images)] if images else sections

@@ -32,6 +32,9 @@ class RGITSettings(ReadingSettings, JobSettings):
     parallel: tuple[str, ...] = ()
     """Files of documents with keyphrases whose English passage is known. The field `english_ids` names it; without this
     field, it has the same id as the document."""
+    parallel_documents: Annotated[int, Field(ge=1)] | None = None
+    """Maximum number of pairs of --parallel to train on, apart from held-out ones. If there are more, they are a sample
+    that is balanced over languages. If null, all."""
     passages: tuple[str, ...] = ()
     """Files of documents with keyphrases whose English passage is not known. Some may have none."""
     english: tuple[str, ...] = ()

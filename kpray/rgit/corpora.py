@@ -19,6 +19,7 @@ from kpray.errors import UserError
 from kpray.log import say
 from kpray.rgit.passage_stores import english_store
 from kpray.storage import whole_file
+from kpray.train.job import balanced_sample
 
 _STEP = "documents"
 _HELD_OUT = 10  # without validation pairs, every tenth parallel document is held out
@@ -38,6 +39,7 @@ class CorpusFiles:
         test: documents to predict and report on.
         answers: records that name the English passages of documents of `passages`.
         reading: how records are read.
+        parallel_documents: maximum number of documents of `parallel` to train on; None: all.
     """
 
     parallel: Sequence[str]
@@ -48,6 +50,7 @@ class CorpusFiles:
     test: Sequence[str]
     answers: Sequence[str]
     reading: Reading
+    parallel_documents: int | None = None
 
     def documents(self) -> dict[str, Sequence[str]]:
         """Name of a part of `Corpora.documents` -> its files. Parts without files are left out."""
@@ -97,6 +100,7 @@ def read_corpora(files: CorpusFiles, output: Path) -> Corpora:
             ]
             for name, paths in inputs.items()
         },
+        "parallel_documents": files.parallel_documents,
         **files.reading.model_dump(mode="json"),
     }
     bind_output(output, values, begun=any(output.glob(f"{_STEP}-*/finished.json")))
@@ -123,6 +127,8 @@ def _sort_documents(files: CorpusFiles, english: PassageStore) -> tuple[list[Rec
             found[name] = _with_english(found[name], english, _option(name))
     found["passages"] = [replace(record, english_ids=()) for record in found["passages"]]
     _add_validation(found, english)
+    if files.parallel_documents:
+        found["parallel"] = balanced_sample(found["parallel"], files.parallel_documents)
     records: list[Record] = []
     parts: dict[str, range] = {}
     seen: dict[tuple[str, str], Record] = {}

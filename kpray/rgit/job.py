@@ -25,7 +25,7 @@ from kpray.ramkg.encoder import TextEncoder
 from kpray.ramkg.rgit import NO_PAIRS, Round
 from kpray.report.page import write_pages
 from kpray.report.progress import Activity
-from kpray.report.rounds import RoundRow, rounds_report
+from kpray.report.rounds import RoundRow, draw_seed_pairs, rounds_report
 from kpray.rgit.config import RGITSettings
 from kpray.rgit.corpora import Corpora, CorpusFiles, read_answers, read_corpora
 from kpray.rgit.planted import PlantedSize, describe_planted, plant
@@ -60,7 +60,8 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     output, given = working_folder(job.output), absolute(job.output)
     if job.plant:
         job = _planted(job, job.plant, output / "planted")
-    files = CorpusFiles(**{name: getattr(job, name) for name in CORPORA}, reading=job.reading())
+    paths = {name: getattr(job, name) for name in CORPORA}
+    files = CorpusFiles(**paths, reading=job.reading(), parallel_documents=job.parallel_documents)
     models = Models(
         retriever=job.retriever,
         index=job.index,
@@ -104,7 +105,8 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     with writing(output):
         write_text(json.dumps(report, indent=2) + "\n", output / "report.json")
         runs = {given: report, **others} if others else {}
-        write_pages(output, "RGIT", run_details(job, started), rounds_report(report, runs))
+        images = draw_seed_pairs(runs, output)
+        write_pages(output, "RGIT", run_details(job, started), rounds_report(report, runs, images))
     return report
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
-from kpray.report.rounds import RoundRow, recall_rows, round_rows, rounds_report, run_rows, score_rows
+from kpray.report.rounds import RoundRow, draw_seed_pairs, recall_rows, round_rows, rounds_report, run_rows, score_rows
 
 
 def score(f1: float) -> dict[str, list[float]]:
@@ -94,3 +95,18 @@ def test_page() -> None:
         run_rows({"tau 5": REPORT}),
     ]
     assert len(rounds_report(REPORT)) == 3  # without other runs
+
+
+def test_figure_of_the_number_of_parallel_pairs(tmp_path: Path) -> None:
+    """Fig. 3: a point for each number of pairs, with the mean over runs that have the same one."""
+    other_tau = {**REPORT, "parallel": 900, "rgit": {"tau": 9.0, "mining": "gain"}}
+    runs = {"300": REPORT, "300 again": REPORT, "600": {**REPORT, "parallel": 600}, "other tau": other_tau}
+    images = draw_seed_pairs(runs, tmp_path)
+    assert list(images) == ["figures/parallel_pairs_recall.svg", "figures/parallel_pairs_f1.svg"]
+    recall, f1 = ((tmp_path / name).read_text("utf-8") for name in images)
+    assert ("RAMKG + RGIT" in recall, "generator without retrieval" in recall) == (True, False)
+    assert "generator without retrieval" in f1
+    assert "900" not in recall
+    assert rounds_report(REPORT, runs, images)[-1].images == images
+    assert draw_seed_pairs({"300": REPORT, "again": REPORT}, tmp_path) == {}
+    assert draw_seed_pairs({}, tmp_path) == {}

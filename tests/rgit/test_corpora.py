@@ -99,6 +99,19 @@ def test_pairs_for_validation(tmp_path: Path) -> None:
     assert alone.parts["valid"] == alone.parts["valid_pairs"]
 
 
+def test_a_number_of_parallel_documents(tmp_path: Path) -> None:
+    """Fig. 3 of the paper. The validation pairs are the same for every number."""
+    french = [{**record, "id": f"f{index}", "lang": "fr"} for index, record in enumerate(linked("p", 5))]
+    files = make_files(tmp_path, parallel=[*linked("p", 11), *french])
+    corpora = read_corpora(replace(files, parallel_documents=4), tmp_path / "output")
+    assert [record.document.lang for record in corpora.records("parallel")] == ["de", "de", "fr", "fr"]
+    everything = read_corpora(files, tmp_path / "all")
+    assert len(everything.parts["parallel"]) == 14
+    assert ids_of(corpora, "valid_pairs") == ids_of(everything, "valid_pairs")
+    with pytest.raises(UserError, match=r"the folder holds output made with parallel_documents = 4"):
+        read_corpora(files, tmp_path / "output")
+
+
 def test_the_pairs_of_passages_stay_hidden(tmp_path: Path) -> None:
     hidden = linked("n", 5)
     files = make_files(tmp_path, passages=hidden)
