@@ -32,6 +32,12 @@ def _check_installed(tracker: str) -> str:
     return tracker
 
 
+def _check_warmup(warmup: float) -> float:
+    if warmup > 1 and warmup != int(warmup):
+        raise ValueError("a number of steps must be whole")
+    return warmup
+
+
 class OptimConfig(Settings):
     """The optimizer and its schedule, which determine the result on any number of machines."""
 
@@ -41,8 +47,9 @@ class OptimConfig(Settings):
     """Learning rate of weights that the backbone does not have (heads, relation layers), as a multiple of `lr`."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """Weight decay of weight matrices. Biases and layer normalization have none."""
-    warmup: Annotated[float, Field(ge=0, le=1)] = 0.1
-    """Fraction of all steps that the warm-up takes. After it, the learning rate falls linearly to 0."""
+    warmup: Annotated[float, Field(ge=0), AfterValidator(_check_warmup)] = 0.1
+    """Length of the warm-up: a number of steps (1 or more), or a fraction of all steps (below 1). After it, the
+    learning rate falls linearly to 0."""
     epochs: Annotated[int, Field(ge=1)] = 100
     """Number of passes over the training documents."""
     batch: Annotated[int, Field(ge=1)] = 256
@@ -70,10 +77,12 @@ class RunConfig(Settings):
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass instead of storing them. This saves memory and takes a third more
     time."""
-    validate_every: Annotated[int, Field(ge=1)] = 1000
-    """Number of steps between validations. Each validation also writes a checkpoint."""
+    validate_every: Annotated[int, Field(ge=1)] | Literal["epoch"] = 1000
+    """Number of steps between validations, or `epoch` for a validation after each epoch. Each validation also writes a
+    checkpoint."""
     valid_documents: Annotated[int, Field(ge=1)] = 1000
-    """Maximum number of documents in a validation: the first N of --valid."""
+    """Maximum number of documents in a validation. If --valid has more, they are a sample that is balanced over
+    languages."""
     patience: Annotated[int, Field(ge=1)] | None = None
     """Stop training after this number of validations without a better score. If null, never stop early."""
     log_every: Annotated[int, Field(ge=1)] = 10
@@ -85,6 +94,10 @@ class RunConfig(Settings):
     """Maximum number of times that lost workers are replaced. One more loss ends the job with an error."""
     tracker: Annotated[Literal["none", "mlflow", "wandb"], AfterValidator(_check_installed)] = "none"
     """Experiment tracker that also receives the metrics. Its package must be installed."""
+
+    def validation_steps(self, per_epoch: int) -> int:
+        """Number of steps between validations, if an epoch has `per_epoch` steps."""
+        return per_epoch if self.validate_every == "epoch" else self.validate_every
 
 
 @dataclass(frozen=True, slots=True)

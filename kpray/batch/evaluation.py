@@ -92,7 +92,7 @@ def predict_data_sets(
 
 
 def evaluate_systems(
-    folders: Mapping[str, Path], data_sets: Sequence[DataSet], protocol: Protocol, seed: int
+    folders: Mapping[str, Path], data_sets: Sequence[DataSet], protocol: Protocol, seed: int, *, micro: bool = False
 ) -> list[Run]:
     """Score the predictions of every system on every data set.
 
@@ -103,6 +103,7 @@ def evaluate_systems(
         data_sets: the data sets. Each is scored separately.
         protocol: from `get_protocol`.
         seed: random seed of the bootstrap.
+        micro: also compute micro F1.
 
     Raises:
         UserError: there are no predictions, they do not fit the data sets, or one folder has predictions for two data
@@ -111,7 +112,7 @@ def evaluate_systems(
     runs = []
     for (system, folder), data in product(folders.items(), data_sets):
         source, predictions = _read_data_set(folder, data, data_sets)
-        report = evaluate(data.records, predictions, protocol, seed)
+        report = evaluate(data.records, predictions, protocol, seed, micro=micro)
         predictor, top = _read_manifest(source)
         full = sum(len(predictions.get(key, ())) == top for key in report.keys)
         runs.append(Run(system, data.name, report, read_made_by(source), predictor, top, full))

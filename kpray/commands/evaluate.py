@@ -59,6 +59,8 @@ class EvaluateCommand(PredictionSettings, SelectionOptions, JobSettings):
     """Predictors to run on the documents first, instead of --predictions: samrank, or folders of saved predictors."""
     protocol: Literal["samrank", "meng", "ramkg"]
     """Evaluation protocol: the rules for comparing predicted and gold keyphrases."""
+    micro: bool = False
+    """Also report micro F1: F1 of the sums over all documents, in which each keyphrase has the same weight."""
     output: Path | None = None
     """JSON file for the reports with the scores of each document, one line per system and dataset."""
     tables: Path | None = None
@@ -105,7 +107,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
         folders = job.predictions or predict(job, data_sets, job.top or protocol.top, selection, Path(scratch))
         with Activity("scoring the predictions"):
             of_systems = dict(zip(systems, folders, strict=True))
-            runs = evaluate_systems(of_systems, data_sets, protocol, job.seed)
+            runs = evaluate_systems(of_systems, data_sets, protocol, job.seed, micro=job.micro)
             described = describe_data_sets(of_systems, data_sets, protocol) if job.tables else []
     heads = {}
     if job.heat_map:

@@ -19,8 +19,8 @@ EXAMPLES = (
     "--parallel de.jsonl --passages fr.jsonl --english en.jsonl --output rgit/",
 )
 USUAL = (
-    *("parallel", "passages", "english", "valid", "test", "systems", "rgit.rounds", "rgit.tau", "retriever.backbone"),
-    *("generator.backbone", "run.workers", "address", "dry_run"),
+    *("parallel", "passages", "english", "valid", "valid_pairs", "test", "systems", "rgit.rounds", "rgit.tau"),
+    *("retriever.backbone", "generator.backbone", "run.workers", "address", "dry_run"),
 )
 
 

@@ -9,11 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from kpray.errors import UserError
-from kpray.ramkg.config import GENERATOR_OPTIM, RETRIEVER_OPTIM, GenerateConfig, GeneratorConfig, RetrieverConfig
+from kpray.ramkg.config import (
+    EPOCHS_RUN,
+    GENERATOR_OPTIM,
+    RETRIEVER_OPTIM,
+    GenerateConfig,
+    GeneratorConfig,
+    RetrieverConfig,
+)
 from kpray.report.progress import Activity
 from kpray.settings import parse_settings
 from kpray.train.config import TrainSettings
-from kpray.training import OptimConfig
+from kpray.training import OptimConfig, RunConfig
 from kpray.unikeyphrase.config import PretrainConfig, TaskConfig
 
 if TYPE_CHECKING:
@@ -37,6 +44,7 @@ class RetrieverCommand(TrainSettings):
     """Files and folders of English documents. The documents of --train and --valid name their English passages."""
     task: RetrieverConfig = RetrieverConfig()
     optim: OptimConfig = RETRIEVER_OPTIM
+    run: RunConfig = EPOCHS_RUN
 
 
 class GeneratorCommand(TrainSettings):
@@ -51,6 +59,7 @@ class GeneratorCommand(TrainSettings):
     generate: GenerateConfig = GenerateConfig(beams=1)
     """Generation during validation, which uses one beam for speed."""
     optim: OptimConfig = GENERATOR_OPTIM
+    run: RunConfig = EPOCHS_RUN
 
 
 def unikeyphrase(arguments: Sequence[str], prog: str) -> int:
@@ -112,7 +121,7 @@ def retriever(arguments: Sequence[str], prog: str) -> int:
 
     return run_train_job(
         job,
-        lambda folder: RetrieverTask(job.task, english_store(job.english, folder, job.reading())),
+        lambda folder: RetrieverTask(job.task, english_store(job.english, folder, job.reading()), job.optim.batch),
         {"English passages:": job.english},
     )
 

@@ -78,6 +78,22 @@ def paired_bootstrap(
     return PairedTest(difference, low, high, (extreme + 1) / (resamples + 1))
 
 
+def bootstrap_micro_f1(counts_D3: NDArray[np.float64], seed: int = 0) -> tuple[float, float, float]:
+    """F1 of the sums over all documents, in [0, 1], and its 95% interval.
+
+    Args:
+        counts_D3: for each document the numbers of correct, predicted and gold phrases, at least one document.
+        seed: random seed of the samples, which are those of `bootstrap_interval`.
+
+    Returns:
+        F1 = 2 correct / (predicted + gold), lower and upper bound.
+    """
+    means = np.concatenate([counts_D3.mean(axis=0)[np.newaxis], _resampled_means(counts_D3, RESAMPLES, seed)])
+    f1, *resampled = 2 * means[:, 0] / np.maximum(means[:, 1] + means[:, 2], 1e-30)
+    low, high = np.quantile(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(f1), float(low), float(high)
+
+
 def _resampled_means(values: NDArray[np.float64], resamples: int, seed: int) -> NDArray[np.float64]:
     """Means of the bootstrap samples, float64 [resamples, metrics]; all metrics use the same samples."""
     # scipy.stats.bootstrap gives the same means, but it copies the metrics of each drawn document (20,000 documents

@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from kpray.document import Keyphrase, Record
 from kpray.errors import RejectedDocument, UserError
 from kpray.metrics.bag_of_words import bag_of_words_distance, bag_of_words_error
+from kpray.metrics.bootstrap import bootstrap_micro_f1
 from kpray.metrics.f1 import precision_recall_f1
 from kpray.metrics.normalization import unique_phrases
 from kpray.metrics.protocols import Protocol, Side, get_protocol
-from kpray.metrics.results import DocumentKey, Report, cutoffs_with_padding, summarize
+from kpray.metrics.results import DocumentKey, Report, Score, cutoffs_with_padding, summarize
 from kpray.text.stems import contains_phrase, stemmed_words
 
 # Metrics that are not in percent: numbers of unique phrases (UniKeyphrase, Table 3) and bag-of-words errors. Only
 # protocols that separate present from absent phrases have them.
 _QUANTITIES = ("#PK", "#AK", "#PK_gold", "#AK_gold", "bag_of_words_error", "bag_of_words_distance")
+
+Counts: TypeAlias = tuple[int, int, int]
+"""Numbers of correct, predicted and gold phrases of a document."""
 
 Predictions: TypeAlias = Mapping[DocumentKey, Sequence[Keyphrase]] | Sequence[Sequence[Keyphrase] | RejectedDocument]
 
@@ -26,6 +32,8 @@ def evaluate(
     predictions: Predictions,
     protocol: Protocol | str,
     seed: int = 0,
+    *,
+    micro: bool = False,
 ) -> Report:
     """Evaluate predictions.
 
@@ -36,6 +44,7 @@ def evaluate(
             prediction. The report lists such records, and predictions for documents that are not among the records.
         protocol: name of a protocol (`samrank`, `meng`, `ramkg`), or one from `get_protocol`.
         seed: random seed of the bootstrap.
+        micro: also compute `micro_f1@k`, the F1 of the sums over all documents.
 
     Returns:
         The report. Its metrics are `precision@k`, `recall@k` and `f1@k`. If the protocol separates present and absent
@@ -66,14 +75,18 @@ def evaluate(
     keys: list[DocumentKey] = []
     without_gold: list[DocumentKey] = []
     documents: dict[str, list[float | None]] = {}
+    counts: dict[str, list[tuple[str, Counts]]] = {}
     for key, record in first.items():
         gold = gold_phrases(record, protocol)
         if not gold:
             without_gold.append(key)
             continue
         keys.append(key)
-        for metric, value in _score_document(record, gold, predictions.get(key, ()), protocol).items():
+        values, of_document = _score_document(record, gold, predictions.get(key, ()), protocol)
+        for metric, value in values.items():
             documents.setdefault(metric, []).append(value)
+        for metric, numbers in of_document.items():
+            counts.setdefault(metric, []).append((key[0], numbers))
     if not keys:
         raise UserError("no record has gold keyphrases", fix="evaluate on data with a field `keyphrases`")
 
@@ -84,11 +97,11 @@ def evaluate(
     for lang in dict.fromkeys(lang for lang, _ in keys):
         indices = [index for index, key in enumerate(keys) if key[0] == lang]
         of_lang = {metric: [values[index] for index in indices] for metric, values in documents.items()}
-        languages[lang] = summarize(of_lang, units, seed)
+        languages[lang] = summarize(of_lang, units, seed) | _micro_scores(counts if micro else {}, seed, lang)
     return Report(
         protocol=protocol,
         seed=seed,
-        scores=summarize(documents, units, seed),
+        scores=summarize(documents, units, seed) | _micro_scores(counts if micro else {}, seed),
         languages=languages,
         keys=tuple(keys),
         documents=documents,
@@ -132,10 +145,27 @@ def gold_phrases(record: Record, protocol: Protocol) -> dict[str, str]:
     return unique_phrases(record.keyphrases, record.document.lang, protocol.normalization)
 
 
+def _micro_scores(counts: Mapping[str, Sequence[tuple[str, Counts]]], seed: int, lang: str = "") -> dict[str, Score]:
+    """Metric -> micro F1 over the documents of a language; empty: all languages.
+
+    Args:
+        counts: metric -> language and counts of each document that counts for it.
+        seed: random seed of the bootstrap.
+        lang: the language.
+    """
+    scores: dict[str, Score] = {}
+    for metric, of_metric in counts.items():
+        rows = [numbers for its, numbers in of_metric if lang in ("", its)]
+        if rows:
+            mean, low, high = bootstrap_micro_f1(np.array(rows, dtype=np.float64), seed)
+            scores[metric] = Score(100 * mean, 100 * low, 100 * high, len(rows), "percent")
+    return scores
+
+
 def _score_document(
     record: Record, gold: Mapping[str, str], keyphrases: Sequence[Keyphrase], protocol: Protocol
-) -> dict[str, float | None]:
-    """Metric -> value for one document; None if the document does not count for the metric."""
+) -> tuple[dict[str, float | None], dict[str, Counts]]:
+    """Metric -> value for one document, None if the document does not count for it; and `micro_f1` -> counts."""
     lang = record.document.lang
     predicted = unique_phrases((keyphrase.text for keyphrase in keyphrases), lang, protocol.normalization)
     if protocol.split == "none":
@@ -144,10 +174,13 @@ def _score_document(
     words = stemmed_words(record.document.text, lang)
     present_gold, absent_gold = split_by_presence(gold, words, lang)
     present, absent = split_by_presence(predicted, words, lang)
-    return {
-        **_score_side("present", present, set(present_gold), protocol),
-        **_score_side("absent", absent, set(absent_gold), protocol),
-        **_score_side("total", list(predicted), set(gold), protocol),
+    sides = [
+        _score_side("present", present, set(present_gold), protocol),
+        _score_side("absent", absent, set(absent_gold), protocol),
+        _score_side("total", list(predicted), set(gold), protocol),
+    ]
+    values: dict[str, float | None] = {
+        **{metric: value for of_side, _ in sides for metric, value in of_side.items()},
         "#PK": len(present),
         "#AK": len(absent),
         "#PK_gold": len(present_gold),
@@ -155,6 +188,7 @@ def _score_document(
         "bag_of_words_error": bag_of_words_error(predicted, gold),
         "bag_of_words_distance": bag_of_words_distance(predicted, gold),
     }
+    return values, {metric: counts for _, of_side in sides for metric, counts in of_side.items()}
 
 
 def split_by_presence(phrases: Mapping[str, str], words: Sequence[str], lang: str) -> tuple[list[str], list[str]]:
@@ -166,13 +200,23 @@ def split_by_presence(phrases: Mapping[str, str], words: Sequence[str], lang: st
     return present, absent
 
 
-def _score_side(side: Side, predicted: Sequence[str], gold: set[str], protocol: Protocol) -> dict[str, float | None]:
+def _score_side(
+    side: Side, predicted: Sequence[str], gold: set[str], protocol: Protocol
+) -> tuple[dict[str, float | None], dict[str, Counts]]:
     prefix = "" if side == "all" else f"{side}_"
     counted = bool(gold) or protocol.empty_gold == "zero"
     values: dict[str, float | None] = {}
+    counts: dict[str, Counts] = {}
     for cutoff, padded in cutoffs_with_padding(protocol):
         suffix = f"@{cutoff}_padded" if padded else f"@{cutoff}"
         scores = precision_recall_f1(predicted, gold, cutoff, padded=padded)
         for name, score in zip(("precision", "recall", "f1"), scores, strict=True):
             values[f"{prefix}{name}{suffix}"] = 100 * score if counted else None
-    return values
+        if counted:
+            k = {"M": len(predicted), "O": len(gold)}[cutoff] if isinstance(cutoff, str) else cutoff
+            counts[f"{prefix}micro_f1{suffix}"] = (
+                round(scores.recall * len(gold)),
+                k if padded else min(k, len(predicted)),
+                len(gold),
+            )
+    return values, counts

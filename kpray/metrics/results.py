@@ -63,8 +63,8 @@ class Report:
     Attributes:
         protocol: the protocol, with all its fields.
         seed: random seed of the bootstrap.
-        scores: metric -> score over all scored documents. Under `ramkg` the mean is the document-weighted average over
-            the languages, which the papers report.
+        scores: metric -> score over all scored documents, with `micro_f1` if it was requested. Under `ramkg` the mean
+            is the document-weighted average over the languages, which the papers report.
         languages: language -> metric -> score over the documents of that language.
         keys: (lang, id) of the scored documents, in the order of the records.
         documents: metric -> value for each of `keys`, in the metric's unit; None if the document does not count.
@@ -122,6 +122,7 @@ class Report:
                 "F1": self.scores[f"{side}f1{at}"].mean,
                 "95% low": self.scores[f"{side}f1{at}"].low,
                 "95% high": self.scores[f"{side}f1{at}"].high,
+                **({"micro F1": micro.mean} if (micro := self.scores.get(f"{side}micro_f1{at}")) else {}),
                 "documents": self.scores[f"{side}f1{at}"].documents,
             }
             for side, at, label in score_names(self.protocol)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 from typing_extensions import override
 
+from kpray.errors import UserError
 from kpray.predictor_config import TrainedConfig, TrainedOptions
 from kpray.pretrained import Backbone, weights_sha256
 from kpray.settings import Settings
-from kpray.training import OptimConfig
+from kpray.training import OptimConfig, RunConfig
 
-# Subfolders of a saved RAMKG.
+# Subfolders of a saved RAMKG. A generator without retrieval is also a RAMKG, without subfolders.
 GENERATOR, RETRIEVER, INDEX, ENGLISH = "generator", "retriever", "index", "english"
+GENERATOR_FILE = "generator.json"
 
 
 class RetrieverConfig(Settings):
@@ -31,8 +35,9 @@ class RetrieverConfig(Settings):
     target: Literal["P2P", "P2K", "P2PK"] = "P2P"
     """Part of an English document to retrieve: the passage (P2P), its keyphrases (P2K), or both (P2PK; App. A.2, Table
     6)."""
-    negatives: Annotated[int, Field(ge=0)] = 4
-    """Number of random English passages that each pair adds as negatives for all pairs of its step."""
+    negatives: Annotated[int, Field(ge=0)] = 100
+    """Minimum number of random English passages in a step, which are negatives for all its pairs. Each pair adds an
+    equal number of them."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Random seed for sampling negatives."""
     valid_passages: Annotated[int, Field(ge=1)] = 10_000
@@ -40,6 +45,7 @@ class RetrieverConfig(Settings):
 
 
 RETRIEVER_OPTIM = OptimConfig(lr=2e-5, epochs=15, batch=32)  # App. A.1
+EPOCHS_RUN = RunConfig(validate_every="epoch")  # these trainings may have few steps
 
 
 class IndexConfig(Settings):
@@ -83,6 +89,8 @@ class GeneratorConfig(Settings):
     free."""
     target_tokens: Annotated[int, Field(ge=4)] = 128
     """Maximum number of tokens in the keyphrases, in training and in generation."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Label smoothing of the training loss. The paper has none."""
 
     @model_validator(mode="after")
     def _passage_has_room(self) -> Self:
@@ -91,7 +99,7 @@ class GeneratorConfig(Settings):
         return self
 
 
-GENERATOR_OPTIM = OptimConfig(lr=1e-4, epochs=10, batch=8)  # App. A.1
+GENERATOR_OPTIM = OptimConfig(lr=1e-4, epochs=10, batch=8, warmup=50)  # App. A.1
 
 
 class GenerateConfig(Settings):
@@ -129,13 +137,34 @@ class RAMKGOptions(TrainedOptions):
 class RAMKGConfig(RAMKGOptions, TrainedConfig):
     """A saved RAMKG and its options."""
 
+    @property
+    def generator_folder(self) -> Path:
+        """Folder of the generator: a subfolder, or the folder itself if it is that of a generator without retrieval.
+
+        Raises:
+            UserError: the folder is that of a generator with retrieval, or the file in it is damaged.
+        """
+        saved = self.folder / GENERATOR_FILE
+        if not saved.is_file():
+            return self.folder / GENERATOR
+        try:
+            passages = int(json.loads(saved.read_text(encoding="utf-8"))["passages"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError("not the file of a generator", where=str(saved), fix="copy the folder again") from error
+        if passages:
+            raise UserError(
+                f"this generator reads the keyphrases of retrieved passages (task.passages {passages}), and has no "
+                "retriever",
+                where=self.model,
+                fix="train both with `kpray rgit`, or a generator without retrieval with --task.passages 0",
+            )
+        return self.folder
+
     @override
     def weights_sha256(self) -> str:
         """First 16 digits of the SHA-256 of the generator's and, if there is one, the retriever's weights."""
         digest = hashlib.sha256()
-        for part in (GENERATOR, RETRIEVER):
-            folder = self.folder / part
-            if part == RETRIEVER and not folder.exists():
-                continue
+        retriever = self.folder / RETRIEVER
+        for folder in (self.generator_folder, *([retriever] if retriever.exists() else [])):
             digest.update(bytes.fromhex(weights_sha256(folder, fix="give a folder that RGIT wrote")))
         return digest.hexdigest()[:16]

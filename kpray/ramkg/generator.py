@@ -23,12 +23,11 @@ from kpray.errors import UserError
 from kpray.metrics.normalization import normalize
 from kpray.pretrained import choose_device, choose_dtype, find_model, load_pretrained, save_model
 from kpray.ramkg.codemix import PROTOCOL, CodeMixer, load_mixer
-from kpray.ramkg.config import GenerateConfig, GeneratorConfig
+from kpray.ramkg.config import GENERATOR_FILE, GenerateConfig, GeneratorConfig
 from kpray.settings import validate_settings
 from kpray.text.generated import split_target
 from kpray.training import unwrap
 
-GENERATOR_FILE = "generator.json"
 BATCH_TOKENS = BatchTokens(cpu=4096, gpu=16_384)
 # A short document counts as this many tokens: its beams' log-probabilities over the vocabulary take as much memory.
 _MIN_TOKENS = 128

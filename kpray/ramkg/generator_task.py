@@ -22,8 +22,9 @@ from kpray.errors import UserError
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.f1 import precision_recall_f1
 from kpray.metrics.normalization import unique_phrases
+from kpray.predictor import write_predictor_file
 from kpray.ramkg.codemix import PROTOCOL, CodeMixer, load_mixer
-from kpray.ramkg.config import GenerateConfig, GeneratorConfig
+from kpray.ramkg.config import GenerateConfig, GeneratorConfig, RAMKGConfig
 from kpray.ramkg.generator import (
     collate_targets,
     generate_phrases,
@@ -31,6 +32,7 @@ from kpray.ramkg.generator import (
     save_generator,
     target_logits,
 )
+from kpray.ramkg.predictor import RAMKG
 from kpray.text.languages import primary_language
 from kpray.training import TrainingTask, Validation, check_keyphrases, unwrap, valid_files
 
@@ -102,7 +104,7 @@ class GeneratorTask(TrainingTask):
 
     @override
     def describe_tokens(self) -> dict[str, Any]:
-        return {name: value for name, value in self.describe().items() if name != "search"}
+        return {name: value for name, value in self.describe().items() if name not in ("search", "label_smoothing")}
 
     @override
     def schema(self) -> pa.Schema:
@@ -237,7 +239,10 @@ class GeneratorTask(TrainingTask):
     def losses(
         self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor], progress: float
     ) -> dict[str, torch.Tensor]:
-        """Negative log-likelihood of the targets, end tokens included (Sec. 4.2), and number of target tokens."""
+        """Negative log-likelihood of the targets, end tokens included (Sec. 4.2), and number of target tokens.
+
+        With label smoothing, the loss is the cross-entropy with the smoothed targets.
+        """
         logits_NV = target_logits(
             model,
             batch["target_rows"],
@@ -246,7 +251,9 @@ class GeneratorTask(TrainingTask):
             decoder_input_ids=batch["decoder_input_ids"],
         )
         tokens = torch.tensor(float(len(batch["target_ids"])), device=logits_NV.device)
-        return {"loss": cross_entropy(logits_NV, batch["target_ids"], reduction="sum"), "target_tokens": tokens}
+        smoothing = self.config.label_smoothing
+        loss = cross_entropy(logits_NV, batch["target_ids"], reduction="sum", label_smoothing=smoothing)
+        return {"loss": loss, "target_tokens": tokens}
 
     @override
     def validate(self, model: torch.nn.Module, records: Sequence[Record]) -> dict[str, float]:
@@ -301,8 +308,12 @@ class GeneratorTask(TrainingTask):
 
     @override
     def save(self, model: torch.nn.Module, folder: Path, decisions: Mapping[str, Any]) -> None:
-        """Write a folder for `open_generator`, which can also be the `backbone` of another training."""
+        """Write a folder for `open_generator`, which can also be the `backbone` of another training.
+
+        `open_predictor` opens it if the generator works without retrieval, and otherwise says what is missing.
+        """
         save_generator(unwrap(model, PreTrainedModel), self.mixer, folder)
+        write_predictor_file(folder, RAMKG.kind, RAMKGConfig(model="").model_dump(mode="json"), self.describe())
 
 
 @cache

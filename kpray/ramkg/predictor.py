@@ -54,7 +54,7 @@ class RAMKG(Predictor[PreparedDocument]):
     takes_options: ClassVar[bool] = True
 
     def __init__(self, config: RAMKGConfig) -> None:
-        """Load a folder that RGIT or `save` wrote.
+        """Load a folder that RGIT, the training of a generator without retrieval, or `save` wrote.
 
         Raises:
             UserError: the folder is incomplete, its weights differ from those in the configuration, its index was built
@@ -63,7 +63,7 @@ class RAMKG(Predictor[PreparedDocument]):
         folder = config.folder
         self.config = config.checked()
         self.generator = open_generator(
-            str(folder / GENERATOR), config.generate, dtype=config.dtype, device=config.device
+            str(config.generator_folder), config.generate, dtype=config.dtype, device=config.device
         )
         self.passages = self.generator.mixer.config.passages
         if self.passages:
@@ -151,8 +151,9 @@ class RAMKG(Predictor[PreparedDocument]):
     def save(self, folder: str | Path) -> None:
         folder = saved_folder(folder)
         before = self.config.folder
-        parts = {name: before / name for name in (GENERATOR, RETRIEVER, INDEX, ENGLISH) if (before / name).exists()}
-        save_parts(folder, parts, self.config, self.training)
+        parts = {GENERATOR: self.config.generator_folder}
+        parts |= {name: before / name for name in (RETRIEVER, INDEX, ENGLISH) if (before / name).exists()}
+        save_parts(folder, {} if folder.resolve() == before.resolve() else parts, self.config, self.training)
 
 
 def make_keyphrases(stems: Sequence[str], lang: str, phrases: Sequence[tuple[str, float]]) -> list[Keyphrase]:
@@ -170,8 +171,6 @@ def save_parts(folder: Path, parts: Mapping[str, Path], config: RAMKGConfig, tra
         training: configuration of the training, JSON values.
     """
     for name, source in parts.items():
-        if source.resolve() == (folder / name).resolve():
-            continue
         shutil.rmtree(folder / name, ignore_errors=True)
         shutil.copytree(source, folder / name, copy_function=_link)
     write_predictor_file(folder, RAMKG.kind, config.model_dump(mode="json"), training)

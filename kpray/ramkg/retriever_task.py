@@ -39,14 +39,15 @@ class RetrieverTask(TrainingTask):
     kind: ClassVar[str] = "retriever"
     whole_steps: ClassVar[bool] = True
 
-    def __init__(self, config: RetrieverConfig, english: Path) -> None:
+    def __init__(self, config: RetrieverConfig, english: Path, batch: int = 1) -> None:
         """Store the arguments; nothing is loaded yet.
 
         Args:
             config: configuration of the retriever.
             english: folder of the `PassageStore` with the English documents.
+            batch: number of pairs in a step, which share the sampled negatives.
         """
-        self.config, self.english = config, english
+        self.config, self.english, self.batch = config, english, batch
 
     @property
     def texts(self) -> TextEncoder:
@@ -68,10 +69,11 @@ class RetrieverTask(TrainingTask):
 
     @override
     def describe_tokens(self) -> dict[str, Any]:
-        names = {"backbone", "marks", "passage_tokens", "target", "negatives", "seed"}
+        names = {"backbone", "marks", "passage_tokens", "target", "seed"}
         return {
             "kind": self.kind,
             **self.config.model_dump(mode="json", include=names),
+            "negatives": negatives_of_pair(self.config, self.batch),
             "english": self.store.sha256,
         }
 
@@ -113,7 +115,7 @@ class RetrieverTask(TrainingTask):
         positives = self._english_rows(records)
         queries = _encode_each(texts, records)
         rows = [
-            np.array([positive, *draw_negatives(config, record, positive, len(self.store))])
+            np.array([positive, *draw_negatives(config, record, positive, len(self.store), self.batch)])
             for record, positive in zip(records, positives, strict=True)
             if positive >= 0
         ]
@@ -238,22 +240,28 @@ class RetrieverTask(TrainingTask):
         return self.texts.encode_passages([self.store.record(row) for row in rows])
 
 
-def draw_negatives(config: RetrieverConfig, record: Record, positive: int, passages: int) -> list[int]:
+def negatives_of_pair(config: RetrieverConfig, batch: int) -> int:
+    """Number of negatives that each pair adds to a step of `batch` pairs."""
+    return -(-config.negatives // batch)
+
+
+def draw_negatives(config: RetrieverConfig, record: Record, positive: int, passages: int, batch: int = 1) -> list[int]:
     """Sample the negatives of a pair. They do not depend on the machine or on the other pairs.
 
     Args:
-        config: number of negatives, and random seed.
+        config: number of negatives in a step, and random seed.
         record: record of the query.
         positive: row of its English passage, which is never drawn.
         passages: number of rows in the store.
+        batch: number of pairs in a step.
 
     Returns:
-        Distinct rows of the store; fewer than `config.negatives` if the store is too small.
+        Distinct rows of the store; fewer than `negatives_of_pair` if the store is too small.
     """
     others = range(passages - 1)
     name = repr((config.seed, record.document.lang, record.document.id)).encode()
     random = Random(hashlib.blake2b(name, digest_size=16).digest())
-    drawn = random.sample(others, min(config.negatives, len(others)))
+    drawn = random.sample(others, min(negatives_of_pair(config, batch), len(others)))
     return [row + (row >= positive) for row in drawn]
 
 

@@ -29,7 +29,7 @@ class Steps(Protocol[Retriever]):
         """Train R_t on pseudo pairs, int64 [n, 2], and parallel pairs (line 8); see `RGITConfig.schedule`."""
 
     def recall(self, retriever: Retriever) -> float:
-        """Recall@1 on the validation documents, in [0, 1]."""
+        """Recall@1 on the validation pairs, in [0, 1]."""
 
     def english_passages(self) -> int:
         """Number of English passages."""
@@ -58,7 +58,7 @@ class Round(Generic[Retriever]):
     Attributes:
         number: 0, 1, ...
         retriever: R_t.
-        recall: recall@1 of R_t on the validation documents, in [0, 1].
+        recall: recall@1 of R_t on the validation pairs, in [0, 1].
         learnt: pseudo pairs that R_t was trained on, int64 [n, 2], rows of passages and English passages.
         mined: pseudo pairs that the round mined; None if the rounds ended here because recall did not increase.
     """
@@ -90,9 +90,10 @@ def run_rounds(steps: Steps[Retriever], config: RGITConfig) -> Iterator[Round[Re
             return
         base = steps.base_f1()
         rows = can_qualify(base, config.tau)
-        mined = select_pairs(
-            rows, steps.retrieve(retriever)[rows], steps.retrieved_f1(retriever, rows), base, config.tau
-        )
+        mined = NO_PAIRS
+        if len(rows):
+            f1 = steps.retrieved_f1(retriever, rows)
+            mined = select_pairs(rows, steps.retrieve(retriever)[rows], f1, base, config.tau)
         if config.mining == "random":
             mined = random_pairs(len(mined), len(base), steps.english_passages(), config.seed, number)
         yield Round(number, retriever, recall, pseudo, mined)

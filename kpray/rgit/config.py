@@ -11,6 +11,7 @@ from kpray.batch.config import BatchConfig
 from kpray.cluster.job import Folder, JobSettings
 from kpray.corpus.limits import ReadingSettings
 from kpray.ramkg.config import (
+    EPOCHS_RUN,
     GENERATOR_OPTIM,
     RETRIEVER_OPTIM,
     GenerateConfig,
@@ -31,13 +32,20 @@ class RGITSettings(ReadingSettings, JobSettings):
     parallel: tuple[str, ...] = ()
     """Files of documents with keyphrases whose English passage is known. The field `english_ids` names it; without this
     field, it has the same id as the document."""
+    parallel_documents: Annotated[int, Field(ge=1)] | None = None
+    """Maximum number of pairs of --parallel to train on, apart from held-out ones. If there are more, they are a sample
+    that is balanced over languages. If null, all."""
     passages: tuple[str, ...] = ()
     """Files of documents with keyphrases whose English passage is not known. Some may have none."""
     english: tuple[str, ...] = ()
     """Files of English documents with keyphrases."""
     valid: tuple[str, ...] = ()
-    """Files of documents like those of --parallel, for choosing the best models. Without them, every tenth document of
-    --parallel is held out."""
+    """Files of documents with keyphrases, for choosing the best generators. Without them, those of --valid-pairs are
+    used."""
+    valid_pairs: tuple[str, ...] = ()
+    """Files of documents like those of --parallel, for choosing the best retrievers. Without them, the documents of
+    --valid that name their English passage in the field `english_ids` are used. If there are none, every tenth document
+    of --parallel is held out."""
     test: tuple[str, ...] = ()
     """Files of documents with keyphrases to predict and report on. Without them, those of --valid are used."""
     answers: tuple[str, ...] = ()
@@ -65,7 +73,7 @@ class RGITSettings(ReadingSettings, JobSettings):
     """Optimizer and schedule of the retriever."""
     train_generator: OptimConfig = GENERATOR_OPTIM
     """Optimizer and schedule of the generator."""
-    run: RunConfig = RunConfig()
+    run: RunConfig = EPOCHS_RUN
     local: bool = False
     """Train the models in this process with plain PyTorch, without Ray Train and DeepSpeed. Retrieval and mining still
     run on Ray Data."""

@@ -19,9 +19,10 @@ from kpray.errors import UserError
 from kpray.log import say
 from kpray.rgit.passage_stores import english_store
 from kpray.storage import whole_file
+from kpray.train.job import balanced_sample
 
 _STEP = "documents"
-_HELD_OUT = 10  # without --valid, every tenth parallel document is held out for validation
+_HELD_OUT = 10  # without validation pairs, every tenth parallel document is held out
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,23 +33,34 @@ class CorpusFiles:
         parallel: documents with a known English passage.
         passages: documents whose English passage is unknown or does not exist.
         english: English documents.
-        valid: more documents like `parallel`, for validation; empty: every tenth of `parallel` is held out.
+        valid: documents for the validation of generators; empty: those of `valid_pairs`.
+        valid_pairs: more documents like `parallel`, for the validation of retrievers; empty: those of `valid` with
+            `english_ids`, and if there are none, every tenth of `parallel`, which is held out.
         test: documents to predict and report on.
         answers: records that name the English passages of documents of `passages`.
         reading: how records are read.
+        parallel_documents: maximum number of documents of `parallel` to train on; None: all.
     """
 
     parallel: Sequence[str]
     passages: Sequence[str]
     english: Sequence[str]
     valid: Sequence[str]
+    valid_pairs: Sequence[str]
     test: Sequence[str]
     answers: Sequence[str]
     reading: Reading
+    parallel_documents: int | None = None
 
     def documents(self) -> dict[str, Sequence[str]]:
         """Name of a part of `Corpora.documents` -> its files. Parts without files are left out."""
-        parts = {"parallel": self.parallel, "passages": self.passages, "valid": self.valid, "test": self.test}
+        parts = {
+            "parallel": self.parallel,
+            "passages": self.passages,
+            "valid_pairs": self.valid_pairs,
+            "valid": self.valid,
+            "test": self.test,
+        }
         return {name: paths for name, paths in parts.items() if paths}
 
 
@@ -60,8 +72,9 @@ class Corpora:
         english: the English documents (D_LS).
         documents: all other documents, in one store, so that duplicate ids are found across the parts.
         parts: name of a part -> its rows in `documents`. `parallel`: D_PAR, with English passages in `english_ids`.
-            `passages`: D_NP. `valid`: documents with known English passages, to measure retrieval and to select models.
-            `test`: documents to report on; missing if there are none.
+            `passages`: D_NP. `valid_pairs`: documents with known English passages, to measure retrieval and to select
+            retrievers. `valid`: documents to select generators; some or all may also be in `valid_pairs`. `test`:
+            documents to report on; missing if there are none.
     """
 
     english: PassageStore
@@ -81,8 +94,8 @@ def read_corpora(files: CorpusFiles, output: Path) -> Corpora:
     """
     options = {**files.documents(), "english": files.english}
     inputs = identify_options(options, follow_links=files.reading.follow_links)
-    reading = files.reading.model_dump(mode="json")
-    bind_output(output, reading, any(output.glob(f"{_STEP}-*/finished.json")), inputs)
+    values = {"parallel_documents": files.parallel_documents, **files.reading.model_dump(mode="json")}
+    bind_output(output, values, any(output.glob(f"{_STEP}-*/finished.json")), inputs)
     english = PassageStore(english_store(files.english, output, files.reading))
 
     def work(folder: Path) -> dict[str, Any]:
@@ -100,22 +113,20 @@ def read_corpora(files: CorpusFiles, output: Path) -> Corpora:
 
 def _sort_documents(files: CorpusFiles, english: PassageStore) -> tuple[list[Record], dict[str, range]]:
     """Read the documents and divide them into parts. Documents without gold or without English passage are left out."""
-    found = {name: _read(paths, f"--{name}", files) for name, paths in files.documents().items()}
-    for name in ("parallel", "valid"):
+    found = {name: _read(paths, _option(name), files) for name, paths in files.documents().items()}
+    for name in ("parallel", "valid_pairs"):
         if name in found:
-            found[name] = _with_english(found[name], english, f"--{name}")
+            found[name] = _with_english(found[name], english, _option(name))
     found["passages"] = [replace(record, english_ids=()) for record in found["passages"]]
-    if "valid" not in found:
-        found["valid"] = found["parallel"][::_HELD_OUT]
-        found["parallel"] = [record for index, record in enumerate(found["parallel"]) if index % _HELD_OUT]
-        if not found["parallel"]:
-            raise UserError("one document is too few, as it is held out", where="--parallel", fix="give --valid")
+    _add_validation(found, english)
+    if files.parallel_documents:
+        found["parallel"] = balanced_sample(found["parallel"], files.parallel_documents)
     records: list[Record] = []
     parts: dict[str, range] = {}
     seen: dict[tuple[str, str], Record] = {}
     for name, members in found.items():
         for record in members:
-            key = (record.document.lang, record.document.id)
+            key = _key(record)
             if key in seen:
                 raise UserError(
                     f"duplicate document {key[1]!r} ({key[0]}), first seen in {seen[key].source}:{seen[key].line}",
@@ -125,7 +136,54 @@ def _sort_documents(files: CorpusFiles, english: PassageStore) -> tuple[list[Rec
             seen[key] = record
         parts[name] = range(len(records), len(records) + len(members))
         records += members
+    both = parts.pop("both")
+    parts["valid_pairs"] = range(parts["valid_pairs"].start, both.stop)
+    parts["valid"] = range(both.start, parts["valid"].stop)
     return records, parts
+
+
+def _add_validation(found: dict[str, list[Record]], english: PassageStore) -> None:
+    """Choose the validation documents: divide them into `valid_pairs`, `both` and `valid`, in this order in `found`.
+
+    Raises:
+        UserError: a document would have to be held out, but there is only one.
+    """
+    valid = found.pop("valid", None)
+    pairs = found.pop("valid_pairs", None)
+    if pairs is None and valid:
+        known = [record for record in valid if record.english_ids]
+        rows = english.rows("en", [record.english_ids[0] for record in known]).tolist()
+        pairs = [record for record, row in zip(known, rows, strict=True) if row >= 0]
+    if not pairs:
+        pairs = found["parallel"][::_HELD_OUT]
+        found["parallel"] = [record for index, record in enumerate(found["parallel"]) if index % _HELD_OUT]
+        if not found["parallel"]:
+            raise UserError("one document is too few, as it is held out", where="--parallel", fix="give --valid-pairs")
+        if valid:
+            say(
+                "held_out",
+                f"no document of --valid names its English passage: {len(pairs):,} documents of --parallel are held "
+                "out to validate retrievers (or give --valid-pairs)",
+                documents=len(pairs),
+            )
+    selecting = None if valid is None else {_key(record) for record in valid}
+    pair_keys = {_key(record) for record in pairs}
+    found["valid_pairs"] = [record for record in pairs if selecting is not None and _key(record) not in selecting]
+    found["both"] = [record for record in pairs if selecting is None or _key(record) in selecting]
+    found["valid"] = []
+    for record in valid or ():
+        if _key(record) in pair_keys:
+            pair_keys.remove(_key(record))  # a second document with this id is a duplicate
+        else:
+            found["valid"].append(record)
+
+
+def _key(record: Record) -> tuple[str, str]:
+    return record.document.lang, record.document.id
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _read(paths: Sequence[str], where: str, files: CorpusFiles) -> list[Record]:
@@ -177,11 +235,11 @@ def read_answers(files: CorpusFiles, corpora: Corpora) -> dict[int, int]:
     english_ids = {}
     for record in read_records(files.answers, files.reading):
         if isinstance(record, Record) and record.english_ids:
-            english_ids[record.document.lang, record.document.id] = record.english_ids[0]
+            english_ids[_key(record)] = record.english_ids[0]
     start = corpora.parts["passages"].start
     answers: dict[int, int] = {}
     for record in corpora.records("passages"):
-        key = (record.document.lang, record.document.id)
+        key = _key(record)
         if key in english_ids:
             row = int(corpora.documents.rows(key[0], [key[1]])[0]) - start
             answers[row] = int(corpora.english.rows("en", [english_ids[key]])[0])

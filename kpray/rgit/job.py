@@ -20,12 +20,13 @@ from kpray.ramkg.codemix import load_mixer
 from kpray.ramkg.config import (
     GeneratorConfig,
     RetrieverConfig,
+    RGITConfig,
 )
 from kpray.ramkg.encoder import TextEncoder
 from kpray.ramkg.rgit import NO_PAIRS, Round
 from kpray.report.page import write_pages
 from kpray.report.progress import Activity
-from kpray.report.rounds import RoundRow, rounds_report
+from kpray.report.rounds import RoundRow, draw_seed_pairs, rounds_report
 from kpray.rgit.config import RGITSettings
 from kpray.rgit.corpora import Corpora, CorpusFiles, read_answers, read_corpora
 from kpray.rgit.planted import PlantedSize, describe_planted, plant
@@ -34,7 +35,8 @@ from kpray.rgit.systems import evaluate_system, final_retriever, save_predictor
 from kpray.storage import absolute, location
 from kpray.versions import versions
 
-CORPORA = ("parallel", "passages", "english", "valid", "test", "answers")  # fields of `RGITSettings` with files
+# Fields of `RGITSettings` with files.
+CORPORA = ("parallel", "passages", "english", "valid", "valid_pairs", "test", "answers")
 _CHECKED = 1000  # number of English documents that are checked for keyphrases
 
 
@@ -42,7 +44,7 @@ def describe_documents(job: RGITSettings, planted: str) -> str:
     """Describe the documents for a dry run. `planted` is the name for a planted corpus."""
     if job.plant:
         return f"{planted}: {describe_planted(job.plant, job.planted)}"
-    return describe_inputs({f"--{name}:": getattr(job, name) for name in CORPORA}, job.reading())
+    return describe_inputs({f"--{name.replace('_', '-')}:": getattr(job, name) for name in CORPORA}, job.reading())
 
 
 def run_rgit(job: RGITSettings) -> dict[str, Any]:
@@ -60,7 +62,8 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     output, given = working_folder(job.output), absolute(job.output)
     if job.plant:
         job = _planted(job, job.plant, output / "planted")
-    files = CorpusFiles(**{name: getattr(job, name) for name in CORPORA}, reading=job.reading())
+    paths = {name: getattr(job, name) for name in CORPORA}
+    files = CorpusFiles(**paths, reading=job.reading(), parallel_documents=job.parallel_documents)
     models = Models(
         retriever=job.retriever,
         index=job.index,
@@ -79,6 +82,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     with ray_session(job.address, output, (job.retriever.backbone, job.generator.backbone)):
         steps = RoundSteps((job.steps or output / "steps").resolve(), corpora, models, job.limits)
         rounds = list(logged_rounds(steps, job.rgit, output / "rounds")) if "rgit" in job.systems else []
+        round_rows = _round_rows(rounds, read_answers(files, corpora), steps, job.rgit)
         reports = {}
         recall: dict[str, Mapping[int, float]] = {}
         for system in job.systems:
@@ -90,7 +94,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
         training = job.model_dump(mode="json", include={"systems", "rgit", "retriever", "generator"})
         save_predictor(output / "best", generator, retriever, corpora.english.folder, job.generate, training)
     report: dict[str, Any] = {
-        "rounds": [row.to_json() for row in _round_rows(rounds, read_answers(files, corpora))],
+        "rounds": [row.to_json() for row in round_rows],
         "recall": recall,
         "systems": reports,
         "rgit": job.rgit.model_dump(mode="json"),
@@ -103,7 +107,8 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     with writing(output):
         write_text(json.dumps(report, indent=2) + "\n", output / "report.json")
         runs = {given: report, **others} if others else {}
-        write_pages(output, "RGIT", run_details(job, started), rounds_report(report, runs))
+        images = draw_seed_pairs(runs, output)
+        write_pages(output, "RGIT", run_details(job, started), rounds_report(report, runs, images))
     return report
 
 
@@ -160,11 +165,16 @@ def _check(corpora: Corpora, retriever: RetrieverConfig, generator: GeneratorCon
             mixer.language(lang)
 
 
-def _round_rows(rounds: Sequence[Round[Retrieved]], answers: Mapping[int, int]) -> list[RoundRow]:
+def _round_rows(
+    rounds: Sequence[Round[Retrieved]], answers: Mapping[int, int], steps: RoundSteps, config: RGITConfig
+) -> list[RoundRow]:
     rows = []
     for round_ in rounds:
         mined = NO_PAIRS if round_.mined is None else round_.mined
         known = [answers[passage] == english for passage, english in mined.tolist() if passage in answers]
         accuracy = 100 * sum(known) / len(known) if known else None
-        rows.append(RoundRow(round_.number + 1, dict(round_.retriever.recall), len(mined), accuracy))
+        mines = round_.mined is not None and config.mining == "gain"
+        valid_pairs, valid_accuracy = steps.label_accuracy(round_.retriever, config.tau) if mines else (0, None)
+        recall = dict(round_.retriever.recall)
+        rows.append(RoundRow(round_.number + 1, recall, len(mined), accuracy, valid_pairs, valid_accuracy))
     return rows

@@ -84,9 +84,11 @@ class SAMRankConfig(PredictorConfig):
     score: Literal["both", "global", "proportional"] = "both"
     """Score of a token: Eq. 6 (`both`), or one of its two parts (Table 4)."""
     redistribution: Literal["backward", "forward"] = "backward"
-    """Direction in which the global score is redistributed (Table 5)."""
+    """Direction in which the global score is redistributed (Table 5): to the tokens that attend to a token
+    (`backward`), or to those that it attends to (`forward`)."""
     weighting: Literal["unit", "global"] = "global"
-    """Weight that a token redistributes: 1 (`unit`, Eq. 4 of the paper) or its global score (`global`)."""
+    """Weight that a token redistributes backward: 1 (`unit`, Eq. 4 of the paper) or its global score (`global`).
+    Forward, it is always the global score."""
     candidates: Literal["paper", "extended"] = "extended"
     """Rule for English candidate phrases: EmbedRank's noun phrases (`paper`), or kpray's rule (`extended`), which keeps
     names and terms whole and treats spellings of one concept as one phrase. In other languages, `extended` ranks

@@ -8,7 +8,8 @@ Shapes: B documents or segments, H heads, N tokens. Symbols of the paper:
     S    G + P            Eq. 6
 
 No function here computes a second N x N matrix. Eq. 3-5 multiply each column of A by its G, then divide the column by
-its sum. So G cancels where it is not zero: P = A @ w with w = 1 / (column sum of A), and w = 0 where G is zero.
+its sum. So G cancels where it is not zero: P = A @ w with w = 1 / (column sum of A), and w = 0 where G is zero. Forward
+redistribution is P = G @ A.
 """
 
 from __future__ import annotations
@@ -88,25 +89,19 @@ def proportional_scores(
         global_BHN: global scores, Eq. 2.
         real_BN: 1.0 for a token of the document, 0.0 for padding.
         redistribution: `backward` gives a token's score to the tokens that attend to it (Eq. 3-5); `forward` gives it
-            to the tokens that it attends to (Sec. 4.4.2: the same equations on the transposed map).
-        weighting: `unit` follows the paper: after Eq. 4 each token with a nonzero global score distributes a total of
-            1, regardless of its score. `global`, an addition of kpray, omits Eq. 4: each token distributes its global
-            score, and the result is scaled to sum to the number of tokens.
+            to the tokens that it attends to (Sec. 4.4.2). `forward` always distributes the global score itself: rows of
+            A sum to 1, so after the division of Eq. 4 the result would be the global score once more.
+        weighting: only for `backward`. `unit` follows the paper: after Eq. 4 each token with a nonzero global score
+            distributes a total of 1, regardless of its score. `global`, an addition of kpray, omits Eq. 4: each token
+            distributes its global score, and the result is scaled to sum to the number of tokens.
 
     Returns:
         float32 [B, H, N].
     """
-    if weighting == "global":
-        distributed_BHN = global_BHN
-    elif redistribution == "backward":
-        distributed_BHN = torch.where(global_BHN > 0, 1 / global_BHN, 0)
-    else:
-        distributed_BHN = (global_BHN > 0).to(maps_BHNN.dtype)  # the rows of A sum to 1 already
-    if redistribution == "backward":
-        scores_BHN = (maps_BHNN @ distributed_BHN.unsqueeze(-1)).squeeze(-1)
-    else:
-        scores_BHN = (distributed_BHN.unsqueeze(-2) @ maps_BHNN).squeeze(-2)
-    scores_BHN = scores_BHN * real_BN[:, None, :]
+    if redistribution == "forward":
+        return (global_BHN.unsqueeze(-2) @ maps_BHNN).squeeze(-2)
+    distributed_BHN = global_BHN if weighting == "global" else torch.where(global_BHN > 0, 1 / global_BHN, 0)
+    scores_BHN = (maps_BHNN @ distributed_BHN.unsqueeze(-1)).squeeze(-1) * real_BN[:, None, :]
     if weighting == "global":
         scores_BHN = scores_BHN * (real_BN.sum(-1)[:, None, None] / scores_BHN.sum(-1, keepdim=True).clamp_min(1e-30))
     return scores_BHN

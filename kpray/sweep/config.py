@@ -37,7 +37,7 @@ class HeadSpace(Settings):
     redistribution: Annotated[tuple[Literal["backward", "forward"], ...], Field(min_length=1)] = ("backward", "forward")
     """Directions in which the global score is redistributed."""
     weighting: Annotated[tuple[Literal["unit", "global"], ...], Field(min_length=1)] | None = None
-    """Weight that a token redistributes. If null, `samrank.weighting`."""
+    """Weight that a token redistributes backward. If null, `samrank.weighting`."""
 
 
 class HeadSweepSettings(ReadingSettings, JobSettings):
@@ -71,8 +71,13 @@ class HeadSweepSettings(ReadingSettings, JobSettings):
 
     @property
     def modes(self) -> list[Mode]:
-        """Ways to redistribute global scores."""
-        return list(product(self.space.redistribution, self.space.weighting or (self.samrank.weighting,)))
+        """Ways to redistribute global scores. Forward redistribution does not depend on the weighting."""
+        weightings = self.space.weighting or (self.samrank.weighting,)
+        return [
+            (redistribution, weighting)
+            for redistribution, weighting in product(self.space.redistribution, weightings)
+            if redistribution == "backward" or weighting == weightings[0]
+        ]
 
     @property
     def models(self) -> tuple[str, ...]:

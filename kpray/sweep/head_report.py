@@ -246,7 +246,9 @@ def _choice_cells(report: HeadReport, model: str, choice: Choice) -> Row:
 
 def _scoring_cells(scoring: Scoring) -> Row:
     cells: Row = dict(asdict(scoring))
-    return {**cells, "redistribution": "–", "weighting": "–"} if scoring.score == "global" else cells
+    if scoring.score == "global":
+        return {**cells, "redistribution": "–", "weighting": "–"}
+    return {**cells, "weighting": "–"} if scoring.redistribution == "forward" else cells
 
 
 def _figures(

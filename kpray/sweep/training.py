@@ -95,15 +95,17 @@ def run_training_sweep(job: TrainingSweepSettings, kind: TrainingKind, space: Sp
     with ray_session(job.address, folder.path, sorted(backbones)):
         demand, at_once = share_cluster(job.run, node_resources(), job.sweep.at_once)
         rows: dict[Path, int] = {}
-        steps = 0
+        per_epoch = epochs = 0
         for settings, task in trainings:
             tokens = TokenRun(
                 folder.path, task, tuple(sources), identities, settings.train_documents, settings.reading(), excluded
             )
             if tokens.output not in rows:
                 rows[tokens.output] = tokenize_files(tokens).rows
-            steps = max(steps, math.ceil(rows[tokens.output] / settings.optim.batch) * settings.optim.epochs)
-        rungs = Rungs(job.sweep.grace * job.run.validate_every, job.sweep.reduction, steps)
+            per_epoch = max(per_epoch, math.ceil(rows[tokens.output] / settings.optim.batch))
+            epochs = max(epochs, settings.optim.epochs)
+        first = job.sweep.grace * job.run.validation_steps(per_epoch)
+        rungs = Rungs(first, job.sweep.reduction, per_epoch * epochs)
         run = {**values["run"], "workers": demand.workers, "cpus": demand.cpus}
         work = TrainingWork(kind, {**values, "run": run}, folder.path)
         sweep = Sweep(folder, space, job.sweep, work, demand, at_once, rungs if job.sweep.asha else None)

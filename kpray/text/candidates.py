@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 
 from kpray.text.content_words import content_word_phrases
-from kpray.text.general_words import STOP_WORDS
+from kpray.text.general_words import PAPER_STOP_WORDS
 from kpray.text.languages import primary_language, split_language
 from kpray.text.noun_phrases import MAX_WORDS, MIN_CHARACTERS, is_word, noun_phrases
 from kpray.text.tagging import Tagger
@@ -58,7 +58,7 @@ def _paper_phrases(words: Words, tags: list[str]) -> list[tuple[int, int]]:
     return [
         match.span()
         for match in _in_sentences(_PAPER_GRAMMAR, letters, words)
-        if match.end() - match.start() <= MAX_WORDS and words.texts[match.start()].lower() not in STOP_WORDS
+        if match.end() - match.start() <= MAX_WORDS and words.texts[match.start()].lower() not in PAPER_STOP_WORDS
     ]
 
 

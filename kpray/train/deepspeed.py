@@ -79,9 +79,9 @@ def learning_rate(step: int, steps: int, optim: OptimConfig) -> float:
     Args:
         step: index of the step, 0 to steps - 1.
         steps: number of steps of the whole training.
-        optim: the highest rate, and the share of warm-up steps.
+        optim: the highest rate, and the length of the warm-up.
     """
-    warmup = round(optim.warmup * steps)
+    warmup = min(round(optim.warmup if optim.warmup >= 1 else optim.warmup * steps), steps)
     return optim.lr * ((step + 1) / warmup if step < warmup else (steps - step) / (steps - warmup))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from kpray.errors import UserError
 from kpray.log import say
 from kpray.printing import print_result
 from kpray.storage import location
+from kpray.text.languages import primary_language
 from kpray.train.checkpoint import State, find_checkpoint, tidy_checkpoints
 from kpray.train.config import TrainSettings
 from kpray.train.loop import CHECKPOINTS, Plan
@@ -147,15 +147,33 @@ def check_output(output: Path, configuration: Mapping[str, Any], inputs: Mapping
 
 
 def read_valid(job: TrainSettings) -> list[Record]:
-    """The first `run.valid_documents` records of `--valid` that can be read.
+    """At most `run.valid_documents` of the records of `--valid` that can be read; see `balanced_sample`.
 
     Raises:
         UserError: none can be read.
     """
-    records = (record for record in read_records(job.valid, job.reading()) if not isinstance(record, Reject))
-    valid = list(islice(records, job.run.valid_documents))
-    if not valid:
+    records = [record for record in read_records(job.valid, job.reading()) if not isinstance(record, Reject)]
+    if not records:
         raise UserError(
             "no validation document can be read", where=", ".join(job.valid), fix="name other files in --valid"
         )
-    return valid
+    return balanced_sample(records, job.run.valid_documents)
+
+
+def balanced_sample(records: Sequence[Record], most: int) -> list[Record]:
+    """Choose at most `most` records: as many of each language as possible, evenly spaced, in their order.
+
+    Languages with few records leave their share to the others.
+    """
+    if len(records) <= most:
+        return list(records)
+    rows: dict[str, list[int]] = {}
+    for row, record in enumerate(records):
+        rows.setdefault(primary_language(record.document.lang), []).append(row)
+    chosen: list[int] = []
+    left = most
+    for number, of_lang in enumerate(sorted(rows.values(), key=len)):
+        share = min(len(of_lang), left // (len(rows) - number))
+        chosen += [of_lang[index * len(of_lang) // share] for index in range(share)]
+        left -= share
+    return [records[row] for row in sorted(chosen)]

@@ -184,6 +184,7 @@ class _Training:
         optim = self.plan.optim
         per_epoch = -(-len(self.rows) // optim.batch)
         steps, first = per_epoch * optim.epochs, self.state.step
+        validate_every = self.plan.run.validation_steps(per_epoch)
         meter = _Meter()
         seen = 0
         for step, indices, batches in self._steps(per_epoch, steps):
@@ -200,7 +201,7 @@ class _Training:
             if index == per_epoch - 1:
                 assert seen == len(self.rows), f"epoch {epoch} saw {seen} documents of {len(self.rows)}"
                 self._write({"epoch": epoch + 1, "seen": seen})
-            due = (step + 1) % self.plan.run.validate_every == 0 or step + 1 == steps
+            due = (step + 1) % validate_every == 0 or step + 1 == steps
             if due or (step + 1) % self.plan.run.log_every == 0:
                 self._write_meter(meter, steps, per_epoch)
                 meter = _Meter()

@@ -6,14 +6,15 @@ process takes the port meanwhile, the training ends, and its cores stay reserved
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from typing import Any
 
 import ray
+import ray.train
 import torch.distributed as dist
-from ray.train.backend import BackendConfig
+from ray.train.backend import Backend, BackendConfig
 from ray.train.torch import TorchConfig
-from ray.train.torch.config import _set_torch_distributed_env_vars, _TorchBackend
 from typing_extensions import override
 
 _store: Any = dist.TCPStore  # type: ignore[attr-defined]
@@ -25,17 +26,19 @@ class ProcessGroupConfig(TorchConfig):
 
     @property
     @override
-    def backend_cls(self) -> type[_TorchBackend]:
+    def backend_cls(self) -> type[Backend]:
         return _Meeting
 
 
-class _Meeting(_TorchBackend):
+class _Meeting(Backend):
+    share_cuda_visible_devices = True
+
     @override
     def on_start(self, worker_group: Any, backend_config: BackendConfig) -> None:
         assert isinstance(backend_config, ProcessGroupConfig)
         workers, timeout = len(worker_group), timedelta(seconds=backend_config.timeout_s)
         host, port = worker_group.execute_single(0, _open, timeout)
-        worker_group.execute(_set_torch_distributed_env_vars)
+        worker_group.execute(_set_ranks)
         ray.get(
             [
                 worker_group.execute_single_async(
@@ -44,6 +47,19 @@ class _Meeting(_TorchBackend):
                 for rank in range(workers)
             ]
         )
+
+
+def _set_ranks() -> None:
+    """Set the environment variables by which torch's launcher and DeepSpeed know a worker."""
+    context = ray.train.get_context()
+    ranks = {
+        "RANK": context.get_world_rank(),
+        "LOCAL_RANK": context.get_local_rank(),
+        "NODE_RANK": context.get_node_rank(),
+        "WORLD_SIZE": context.get_world_size(),
+        "LOCAL_WORLD_SIZE": context.get_local_world_size(),
+    }
+    os.environ.update({name: str(value) for name, value in ranks.items()})
 
 
 def _open(timeout: timedelta) -> tuple[str, int]:

@@ -104,6 +104,12 @@ def test_new_weights_have_another_learning_rate(folder: Path, ends: dict[str, st
     assert next(line["lr"] for line in metrics(folder / "new-0") if "loss" in line) == 0.01
 
 
+def test_validation_after_each_epoch(tmp_path: Path) -> None:
+    case = Case(tmp_path, local=True, zero=0, run={"validate_every": "epoch"})
+    assert run_processes(train_cases, [case], number=1) == [[""]]
+    assert [line["step"] for line in metrics(tmp_path) if "validation" in line] == [7, 14]
+
+
 def test_metrics_of_a_training(folder: Path, ends: dict[str, str]) -> None:
     lines = metrics(folder / "two-1")
     steps = [line for line in lines if "loss" in line]

@@ -70,6 +70,8 @@ def test_report(run: Run) -> None:
     assert 0 < row["pairs"] == len(manifest["mined"]) <= len(foreign)
     right = sum(hidden[foreign[passage]] == english[row] for passage, row in manifest["mined"])
     assert row["accuracy"] == pytest.approx(100 * right / row["pairs"])
+    assert 0 <= row["valid_pairs"] <= 16
+    assert (row["valid_accuracy"] is None) == (row["valid_pairs"] == 0)
     for system in report["systems"]:
         for mean, low, high in report["systems"][system]["scores"]["average"].values():
             assert 0 <= low <= mean <= high <= 100
@@ -119,10 +121,15 @@ def test_another_threshold_reuses_independent_steps(run: Run, start_shared: Star
     before = finished_steps(run.output)
     options = ("--rgit.tau", "99", "--systems", "rgit", "--steps", shared)
     finished = start_shared(JOB, *OPTIONS, *options, "--output", tmp_path / "output").finish()
-    assert finished.code == 2
-    assert "rgit.tau: in round 1, retrieval improved the F1 of no passage by more than 99 points" in finished.err
-    # Fewer passages can qualify, so only the generation with retrieval is a new step.
-    assert [name.split("-")[0] for name in sorted({*finished_steps(run.output)} - {*before})] == ["generate"]
+    assert finished.code == 0, finished.err
+    assert "no pair mined, because retrieval added more than 99 points of F1 to no passage" in finished.err
+    report = report_of(tmp_path / "output")
+    assert [row["pairs"] for row in report["rounds"]] == [0]
+    assert "f1@M" in report["systems"]["rgit"]["scores"]["average"]
+    # Fewer passages can qualify, so the generation with retrieval is a new step. Without pseudo pairs, the final
+    # retriever is that of the first round, so only the final generator and its predictions are new.
+    new = sorted({*finished_steps(run.output)} - {*before})
+    assert [name.split("-")[0] for name in new] == ["generate", "generate", "generator"]
 
 
 def test_dry_run(run_here: RunHere, tmp_path: Path) -> None:

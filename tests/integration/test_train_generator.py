@@ -35,7 +35,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
     (folder / "model").mkdir()
     files = [f"--{name}={folder}/{name}.jsonl" for name in ("train", "valid", "english")]
     task = ["--task.source-tokens", "40", "--task.keyphrase-tokens", "16", "--task.target-tokens", "20"]
-    optim = ["--optim.lr", "0.005", "--optim.epochs", "16", "--optim.batch", "8"]
+    optim = ["--optim.lr", "0.005", "--optim.epochs", "16", "--optim.batch", "8", "--optim.warmup", "0.1"]
     run = ["--run.validate-every", "30", "--run.micro-tokens", "150"]
     return [*files, "--task.backbone", save_backbone(folder / "model", "mbart25"), *task, *optim, *run]
 

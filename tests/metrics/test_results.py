@@ -117,3 +117,26 @@ def test_reports_that_cannot_be_compared_are_refused() -> None:
         compare(run("heat"), run("heat", protocol="samrank"))
     with pytest.raises(UserError, match="no document in common"):
         compare(run("heat", records=RECORDS[:1]), run("heat", records=RECORDS[1:]))
+
+
+def test_micro_f1_by_hand() -> None:
+    """Correct, predicted and gold phrases are summed over the documents that count."""
+    predicted = {("en", "1"): ["graph", "heat"], ("en", "2"): ["heat"], ("en", "3"): [], ("fr", "1"): ["chaleur"]}
+    keyphrases = {key: [Keyphrase(phrase, 1.0, True) for phrase in phrases] for key, phrases in predicted.items()}
+    report = evaluate(RECORDS, keyphrases, PROTOCOLS["ramkg"], micro=True)
+    score = report.scores["micro_f1@M"]
+    assert score.mean == pytest.approx(100 * 2 * 3 / (4 + 7))
+    assert score.low is not None
+    assert score.high is not None
+    assert 0 < score.low < (score.mean or 0) < score.high <= 100
+    assert report.languages["fr"]["micro_f1@M"].mean == pytest.approx(100 * 2 * 1 / (1 + 2))
+    [row] = report.score_rows()
+    assert row["micro F1"] == score.mean
+    assert Report.from_json(report.to_json()) == report
+    sides = evaluate(RECORDS, keyphrases, PROTOCOLS["meng"], micro=True).scores
+    assert sides["absent_micro_f1@M"].documents == 3  # "en/3" has no absent gold
+    assert sides["absent_micro_f1@M"].mean == 0
+    assert sides["present_micro_f1@5_padded"].mean == pytest.approx(100 * 2 * 3 / (4 * 5 + 4))
+    without = evaluate(RECORDS, keyphrases, PROTOCOLS["ramkg"])
+    assert not any("micro" in name for name in without.scores)
+    assert "micro F1" not in without.score_rows()[0]

@@ -15,7 +15,7 @@ from kpray.errors import UserError
 from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import get_protocol
 from kpray.ramkg.config import GenerateConfig
-from kpray.ramkg.generator import Generator, open_generator
+from kpray.ramkg.generator import Generator, open_generator, target_logits
 from kpray.ramkg.generator_task import GeneratorTask
 from tests.ramkg.tiny_generator import KINDS, PASSAGES, RECORDS, make_task
 
@@ -139,6 +139,19 @@ def test_loss(seq2seq: dict[str, str], english: Path, kind: str) -> None:
     assert sum(part.item() for part in parts) == pytest.approx(expected, rel=1e-5)
     losses["loss"].backward()  # type: ignore[no-untyped-call]
     assert all(parameter.grad is not None for name, parameter in model.named_parameters())
+
+
+def test_label_smoothing(seq2seq: dict[str, str], english: Path) -> None:
+    """Each target token counts 1 - s, and each token of the vocabulary s / V."""
+    plain, smooth = (make_task(seq2seq["mbart25"], english, label_smoothing=value) for value in (0.0, 0.2))
+    model = plain.build()
+    batch = plain.collate(rows_of(plain), [0] * len(RECORDS))
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "decoder_input_ids")}
+    log_probabilities = target_logits(model, batch["target_rows"], **inputs).log_softmax(dim=1)
+    expected = 0.8 * plain.losses(model, batch, 0)["loss"] - 0.2 * log_probabilities.mean(dim=1).sum()
+    assert smooth.losses(model, batch, 0)["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
+    assert smooth.describe() != plain.describe()
+    assert smooth.describe_tokens() == plain.describe_tokens()
 
 
 def test_loss_is_float32_in_half_precision_models(seq2seq: dict[str, str], english: Path) -> None:

@@ -80,6 +80,18 @@ def test_negatives() -> None:
     assert seen == set(range(100)) - {50}
 
 
+def test_pairs_of_a_step_share_the_negatives(backbone: str, store: PassageStore, pairs: list[Record]) -> None:
+    """As many as the paper's 100 for each query cost a step of 32 pairs 128 passages, not 3,200."""
+    task = RetrieverTask(make_config(backbone, negatives=15), store.folder, batch=8)
+    batch = task.collate(rows_of(task, pairs[:8]), [0] * 8)
+    assert 15 < len(batch["passage_rows"]) <= 8 * (1 + 2)
+    [record] = make_pairs(1, seed=1)[0]
+    assert len(draw_negatives(make_config("any", negatives=100), record, 7, 1000, batch=32)) == 4
+    assert draw_negatives(make_config("any", negatives=0), record, 7, 1000, batch=32) == []
+    same = RetrieverTask(make_config(backbone, negatives=16), store.folder, batch=8)
+    assert same.describe_tokens() == task.describe_tokens()
+
+
 def make_record(number: int, **more: Any) -> Record:
     return Record(Document(f"r{number}", "noise", lang="xx"), **more)
 

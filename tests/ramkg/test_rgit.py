@@ -106,6 +106,33 @@ def test_the_control_draws_the_same_number_of_random_pairs() -> None:
     assert 0 <= random.min() <= random[:, 1].max() < ENGLISH
 
 
+def test_rounds_go_on_with_the_empty_set() -> None:
+    class Useless(ToySteps):
+        """Retrieval helps in the second round only, after a worse first retriever."""
+
+        def retrieved_f1(self, retriever: int, rows: np.ndarray) -> np.ndarray:
+            super().retrieved_f1(retriever, rows)
+            return np.full(len(rows), 100.0 if len(self.schedules) == 2 else 0.0)
+
+    steps = Useless(0, [0.1, 0.2, 0.3])
+    rounds = list(run_rounds(steps, RGITConfig(rounds=3)))
+    assert [round_.mined is not None and len(round_.mined) > 0 for round_ in rounds] == [False, True, False]
+    assert [len(round_.learnt) > 0 for round_ in rounds] == [False, False, True]
+    assert len(final_pairs(rounds)) == 0  # D_PSEUDO of the last round
+
+
+def test_rounds_without_passages_that_can_qualify() -> None:
+    class Perfect(ToySteps):
+        def base_f1(self) -> np.ndarray:
+            return np.full(PASSAGES, 100.0)
+
+    steps = Perfect(0, [0.1, 0.1])
+    rounds = list(run_rounds(steps, RGITConfig(rounds=3)))
+    assert [round_.mined is None for round_ in rounds] == [False, True]
+    assert steps.asked == []  # nothing is generated
+    assert len(final_pairs(rounds)) == 0
+
+
 def test_no_rounds() -> None:
     assert final_pairs(list(run_rounds(ToySteps(), RGITConfig(rounds=0)))) is NO_PAIRS
 

@@ -35,9 +35,10 @@ def write(path: Path, rows: list[dict[str, Any]]) -> str:
 
 
 def make_files(folder: Path, **parts: list[dict[str, Any]]) -> CorpusFiles:
+    folder.mkdir(exist_ok=True)
     given = {"english": ENGLISH, "parallel": linked("p", 11), "passages": foreign("n", 5), **parts}
     paths = {name: (write(folder / f"{name}.jsonl", rows),) for name, rows in given.items()}
-    nothing: dict[str, Any] = {"valid": (), "test": (), "answers": ()}
+    nothing: dict[str, Any] = {"valid": (), "valid_pairs": (), "test": (), "answers": ()}
     return CorpusFiles(**{**nothing, **paths}, reading=Reading(lang="en"))
 
 
@@ -51,13 +52,64 @@ def test_parts(tmp_path: Path) -> None:
     assert sizes == {
         "parallel": 9,
         "passages": 5,
+        "valid_pairs": 2,
         "valid": 2,
         "test": 3,
     }  # every tenth is held out
+    assert corpora.parts["valid"] == corpora.parts["valid_pairs"]
     assert [record.document.id for record in corpora.records("valid")] == ["p0", "p10"]
     assert [record.english_ids for record in corpora.records("parallel")][:2] == [("e1",), ("e2",)]
     assert len(corpora.documents) == 9 + 5 + 2 + 3
     assert len(corpora.english) == len(ENGLISH)
+
+
+def ids_of(corpora: Corpora, name: str) -> list[str]:
+    return [record.document.id for record in corpora.records(name)]
+
+
+def test_documents_without_english_passage_validate_generators(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The development set of AcademicMKP names no English passage."""
+    corpora = read(tmp_path, valid=foreign("v", 3))
+    assert ids_of(corpora, "valid") == ["v0", "v1", "v2"]
+    assert ids_of(corpora, "valid_pairs") == ["p0", "p10"]
+    assert len(corpora.parts["parallel"]) == 9
+    assert "2 documents of --parallel are held out to validate retrievers" in capsys.readouterr().err
+
+
+def test_documents_of_valid_that_name_their_english_passage_validate_both(tmp_path: Path) -> None:
+    corpora = read(tmp_path, valid=[*foreign("u", 2), *linked("v", 3), *foreign("w", 1, english_ids=["gone"])])
+    assert ids_of(corpora, "valid_pairs") == ["v0", "v1", "v2"]
+    assert sorted(ids_of(corpora, "valid")) == ["u0", "u1", "v0", "v1", "v2", "w0"]
+    assert len(corpora.parts["parallel"]) == 11
+
+
+def test_pairs_for_validation(tmp_path: Path) -> None:
+    pairs = [*linked("v", 3), {**foreign("x", 1)[0], "id": "e7"}]
+    corpora = read(tmp_path, valid=[*foreign("u", 1), *foreign("v", 2)], valid_pairs=pairs, test=foreign("t", 2))
+    assert sorted(ids_of(corpora, "valid")) == ["u0", "v0", "v1"]
+    assert sorted(ids_of(corpora, "valid_pairs")) == ["e7", "v0", "v1", "v2"]
+    assert {record.document.id: record.english_ids for record in corpora.records("valid_pairs")} == {
+        **{f"v{index}": (f"e{index}",) for index in range(3)},
+        "e7": ("e7",),
+    }
+    assert len(corpora.documents) == 11 + 5 + 5 + 2  # documents that validate both are stored once
+    alone = read(tmp_path / "alone", valid_pairs=pairs)
+    assert alone.parts["valid"] == alone.parts["valid_pairs"]
+
+
+def test_a_number_of_parallel_documents(tmp_path: Path) -> None:
+    """Fig. 3 of the paper. The validation pairs are the same for every number."""
+    french = [{**record, "id": f"f{index}", "lang": "fr"} for index, record in enumerate(linked("p", 5))]
+    files = make_files(tmp_path, parallel=[*linked("p", 11), *french])
+    corpora = read_corpora(replace(files, parallel_documents=4), tmp_path / "output")
+    assert [record.document.lang for record in corpora.records("parallel")] == ["de", "de", "fr", "fr"]
+    everything = read_corpora(files, tmp_path / "all")
+    assert len(everything.parts["parallel"]) == 14
+    assert ids_of(corpora, "valid_pairs") == ids_of(everything, "valid_pairs")
+    with pytest.raises(UserError, match=r"the folder holds output made with parallel_documents = 4"):
+        read_corpora(files, tmp_path / "output")
 
 
 def test_the_pairs_of_passages_stay_hidden(tmp_path: Path) -> None:
@@ -111,6 +163,8 @@ def test_skipped_documents_are_counted(tmp_path: Path, capsys: pytest.CaptureFix
             "none of the 1 documents has its English passage",
         ),
         ({"parallel": linked("p", 1)}, "one document is too few"),
+        ({"valid_pairs": foreign("v", 2)}, "--valid-pairs: none of the 2 documents has its English passage"),
+        ({"valid": [*foreign("v", 2), *linked("v", 1)]}, "duplicate document 'v0'"),
         ({"passages": [{"id": "n", "lang": "de", "text": "Ohne"}]}, "--passages: no document has keyphrases"),
         ({"parallel": []}, "--parallel: no document has keyphrases"),
     ],

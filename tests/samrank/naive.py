@@ -1,8 +1,9 @@
 """SAMRank as the paper defines it: whole matrices, loops over words, one document at a time.
 
 This is the reference for tests of the fast code. It follows Kang & Shin, EMNLP 2023, Eq. 1-8 and Sec. 3.2-3.5 and
-4.4.2. Where the paper is silent it follows kpray: words are scored separately in each segment; `weighting="global"`;
-the position factor; the mean over several heads; the sum over phrases with equal stems.
+4.4.2. Where the paper is silent it follows kpray: forward redistribution has no Eq. 4; words are scored separately in
+each segment; `weighting="global"`; the position factor; the mean over several heads; the sum over phrases with equal
+stems.
 """
 
 from __future__ import annotations
@@ -46,15 +47,14 @@ def token_scores(A: np.ndarray, muted: int, config: SAMRankConfig) -> np.ndarray
         for j in range(n):
             G[i] += A[j, i]  # Eq. 2
     G[muted] = 0
-    if config.redistribution == "forward":
-        A = A.T
-    B = A @ np.diag(G)  # Eq. 3
-    if config.weighting == "unit":
+    forward = config.redistribution == "forward"
+    B = (A.T if forward else A) @ np.diag(G)  # Eq. 3
+    if config.weighting == "unit" and not forward:
         for i in range(n):
             total = sum(B[j, i] for j in range(n))
             B[:, i] = B[:, i] / total if total > 0 else 0  # Eq. 4
     P = np.array([sum(B[i, j] for j in range(n)) for i in range(n)])  # Eq. 5
-    if config.weighting == "global" and P.sum() > 0:
+    if config.weighting == "global" and not forward and P.sum() > 0:
         P = P * n / P.sum()
     parts: dict[str, np.ndarray] = {"both": G + P, "global": G, "proportional": P}  # Eq. 6
     return parts[config.score]

@@ -53,17 +53,21 @@ def test_f1_of_heads_equals_that_of_evaluate(
     kind: str, fields: dict[str, Any], tiny_model: Callable[[str], TinyModel], tagger: Tagger
 ) -> None:
     config = SAMRankConfig.model_validate({"model": tiny_model(kind).folder, **fields})
-    found = f1_of_heads(config, iter(RECORDS))
+    # With a text of more candidates, so that the heads differ under every rule.
+    nouns = "graphs kernels matrices networks vertices cliques spectra trees paths forests cycles bridges flows".split()
+    text = f"{', '.join(nouns)} and edges. Sparse graphs, fast trees, long paths and short cycles."
+    records = (*RECORDS, Record(Document("5", text), ("kernels", "vertices", "fast trees", "flows", "bridges")))
+    found = f1_of_heads(config, iter(records))
     assert found.shape == (LAYERS, HEADS, len(CUTOFFS))
     assert len(np.unique(found)) > 3  # the heads differ
     for layer, head in ((0, 0), (1, 3), (2, 1), (2, 3)):
         predictor = SAMRank(config.model_copy(update={"heads": (f"{layer + 1}-{head + 1}",)}))
-        documents = [record.document for record in RECORDS]
+        documents = [record.document for record in records]
         predictions = {
             (document.lang, document.id): keyphrases
             for document, keyphrases in zip(documents, predictor.predict(documents, top=15), strict=True)
         }
-        report = evaluate(RECORDS, predictions, get_protocol("samrank"))
+        report = evaluate(records, predictions, get_protocol("samrank"))
         expected = [report.scores[f"f1@{cutoff}"].mean for cutoff in CUTOFFS]
         assert found[layer, head].tolist() == pytest.approx(expected, rel=0, abs=1e-9)
 

@@ -51,9 +51,22 @@ def test_proportional_score_backward() -> None:
 
 
 def test_proportional_score_forward() -> None:
-    _, passed_on = scores_of(np.array(MAP), -1, "forward", "unit")
-    # Rows of A sum to 1, so each token except the muted one distributes its row.
-    assert passed_on == pytest.approx([0.5 + 0.1, 0.3 + 0.6, 0.2 + 0.3])
+    first, second = 0.5 + 0.1 + 0.4, 0.3 + 0.6 + 0.2  # global scores; that of the muted token is 0
+    weightings: tuple[Weighting, ...] = ("unit", "global")
+    for weighting in weightings:
+        _, passed_on = scores_of(np.array(MAP), -1, "forward", weighting)
+        # Each token passes on its score along its row.
+        assert passed_on == pytest.approx(
+            [0.5 * first + 0.1 * second, 0.3 * first + 0.6 * second, 0.2 * first + 0.3 * second]
+        )
+
+
+def test_forward_redistribution_ranks_otherwise_than_the_global_score() -> None:
+    """With the division of Eq. 4, it would be the global score minus the row of the muted token."""
+    maps = np.random.default_rng(0).dirichlet(np.full(30, 0.2), size=30)
+    received, passed_on = scores_of(maps, -1, "forward", "unit")
+    assert passed_on.sum() == pytest.approx(received.sum())  # the score itself is passed on
+    assert np.argsort(-passed_on)[:10].tolist() != np.argsort(-received)[:10].tolist()
 
 
 def test_proportional_score_by_global_score() -> None:
@@ -105,9 +118,9 @@ def test_scores_agree_with_the_equations(
 @given(seed=st.integers(0, 2**32 - 1), tokens=st.integers(2, 8))
 def test_each_token_except_the_muted_one_distributes_a_total_of_1(seed: int, tokens: int) -> None:
     maps = np.random.default_rng(seed).dirichlet(np.ones(tokens), size=tokens)
-    for redistribution in ("backward", "forward"):
-        _, passed_on = scores_of(maps, -1, redistribution, "unit")
-        assert passed_on.sum() == pytest.approx(tokens - 1, rel=1e-5)
+    received, passed_on = scores_of(maps, -1, "backward", "unit")
+    assert passed_on.sum() == pytest.approx(tokens - 1, rel=1e-5)
+    assert scores_of(maps, -1, "forward", "unit")[1].sum() == pytest.approx(received.sum(), rel=1e-5)
 
 
 def test_attention_maps_are_the_softmax_of_scaled_products() -> None:

@@ -15,10 +15,11 @@ from kpray.report.page import RunDetails
 from kpray.report.trials import TrialRow
 from kpray.samrank.combine import all_scorings, make_table, save_table
 from kpray.samrank.config import SAMRankConfig
-from kpray.samrank.heads import Mode, all_heads, score_documents
+from kpray.samrank.heads import Mode, Scoring, all_heads, score_documents
 from kpray.samrank.predictor import SAMRank
 from kpray.settings import validate_settings
-from kpray.sweep.head_report import HeadData, HeadReport, write_head_report
+from kpray.sweep.config import HeadSweepSettings
+from kpray.sweep.head_report import HeadData, HeadReport, _scoring_cells, write_head_report
 from kpray.sweep.trials import Spent
 from tests.samrank.test_heads import RECORDS
 from tests.samrank.tiny_models import save_bert
@@ -90,3 +91,12 @@ def test_the_choice_does_not_depend_on_the_test_data(tmp_path: Path, capsys: pyt
         "parallel.svg",
     }
     assert "chosen on the validation data" in capsys.readouterr().out
+
+
+def test_forward_redistribution_occurs_once_for_all_weightings() -> None:
+    space = {"weighting": ["unit", "global"]}
+    job = validate_settings(HeadSweepSettings, {"valid": ["v.jsonl"], "output": "heads", "space": space}, where="test")
+    assert job.modes == [("backward", "unit"), ("backward", "global"), ("forward", "unit")]
+    forward = Scoring("extended", "both", "forward", "unit")
+    assert _scoring_cells(forward)["weighting"] == "–"
+    assert _scoring_cells(replace(forward, redistribution="backward"))["weighting"] == "unit"

@@ -91,7 +91,9 @@ def test_learning_rate_by_hand() -> None:
     rates = [learning_rate(step, 10, optim) for step in range(10)]
     assert rates == pytest.approx([8 * 1 / 4, 8 * 2 / 4, 8 * 3 / 4, 8, 8, *(8 * left / 6 for left in (5, 4, 3, 2, 1))])
     assert [learning_rate(step, 3, OptimConfig(lr=6.0, warmup=0)) for step in range(3)] == [6, 4, 2]
-    assert [learning_rate(step, 3, OptimConfig(lr=6.0, warmup=1)) for step in range(3)] == [2, 4, 6]
+    assert [learning_rate(step, 3, OptimConfig(lr=6.0, warmup=3)) for step in range(3)] == [2, 4, 6]
+    assert [learning_rate(step, 4, OptimConfig(lr=6.0, warmup=2)) for step in range(4)] == [3, 6, 6, 3]
+    assert [learning_rate(step, 2, OptimConfig(lr=50.0, warmup=50)) for step in range(2)] == [25, 50]  # all steps
     assert learning_rate(0, 1, OptimConfig(lr=6.0, warmup=0.1)) == 6
 
 

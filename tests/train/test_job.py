@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from kpray.document import Document, Record
 from kpray.errors import UserError
 from kpray.settings import validate_settings
 from kpray.train.config import TrainSettings
-from kpray.train.job import check_output, run_train_job, train
+from kpray.train.job import balanced_sample, check_output, run_train_job, train
 from kpray.train.metrics_log import MetricsLog, MetricsTail
 from kpray.train.placement import Placement, placement
 from kpray.training import OptimConfig, RunConfig
@@ -173,3 +174,29 @@ def test_tail_reads_added_lines(tmp_path: Path) -> None:
     path.write_text('{"step": 1}\n{"step": 2, "loss": 0.5}\n{"step": 3}\n', encoding="utf-8")
     assert tail.lines() == [{"step": 3}]
     assert MetricsTail(tmp_path).lines() == []
+
+
+def test_validation_documents_are_balanced_over_languages() -> None:
+    langs = [*["de"] * 60, *["fr"] * 6, *["zh_CN"] * 30, *["zh"] * 4]
+    records = [Record(Document(str(row), "x", lang=lang), ("y",)) for row, lang in enumerate(langs)]
+    chosen = balanced_sample(records, 40)
+    rows = [int(record.document.id) for record in chosen]
+    assert rows == sorted(set(rows))
+    assert [record.document.lang for record in chosen] == [*["de"] * 17, *["fr"] * 6, *["zh_CN"] * 15, *["zh"] * 2]
+    assert rows[:3] == [0, 3, 7]  # evenly spaced
+    assert len(balanced_sample(records, 2)) == 2
+    assert balanced_sample(records, 100) == records
+    assert [record.document.id for record in balanced_sample(records[:60], 3)] == ["0", "20", "40"]
+
+
+def test_steps_between_validations() -> None:
+    assert RunConfig(validate_every=7).validation_steps(3) == 7
+    assert validate_settings(RunConfig, {"validate_every": "epoch"}, where="run").validation_steps(3) == 3
+    with pytest.raises(UserError, match="validate_every is 0"):
+        validate_settings(RunConfig, {"validate_every": 0}, where="run")
+
+
+def test_length_of_the_warm_up() -> None:
+    assert validate_settings(OptimConfig, {"warmup": 50}, where="optim").warmup == 50
+    with pytest.raises(UserError, match=r"warmup is 1.5 \(a number of steps must be whole\)"):
+        validate_settings(OptimConfig, {"warmup": 1.5}, where="optim")
