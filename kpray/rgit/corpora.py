@@ -106,7 +106,7 @@ def read_corpora(files: CorpusFiles, output: Path) -> Corpora:
                 build_store([str(folder / "documents.jsonl")], folder / "store", Reading(limits=files.reading.limits))
         return {"parts": {name: [rows.start, rows.stop] for name, rows in parts.items()}}
 
-    step = StepCache(output).do(_STEP, {"files": step_inputs(inputs), **reading}, work)
+    step = StepCache(output).do(_STEP, {"files": step_inputs(inputs), **values}, work)
     parts = {name: range(*bounds) for name, bounds in step.outcome["parts"].items()}
     return Corpora(english, PassageStore(step.folder / "store"), parts)
 
