@@ -52,7 +52,7 @@ from kpray.training import OptimConfig, RunConfig, TrainingTask, Validation
 
 CHECKPOINTS = "checkpoints/run"  # in the output folder
 _STEPS_AHEAD, _COLLATE_THREADS = 8, 2
-_RELEASE_EVERY = 2  # steps on a CPU. A release takes a twentieth of the time of a step of `small`.
+_RELEASE_EVERY = 8  # steps on a CPU. More often takes measurable time, since freed pages must be cleared again.
 
 Report = Callable[[dict[str, Any], Path], None]
 Show = Callable[[Mapping[str, Any]], None]

@@ -80,10 +80,19 @@ def run_layer(layer: BertLayer, hidden_BTH: Tensor, mask: Tensor) -> tuple[Tenso
     """Run one layer over full sequences; return its output [B, T, H], and its keys and values [B, A, T, D]."""
     attention = layer.attention.self
     query_BATD, key_BATD, value_BATD = _project(attention, hidden_BTH)
-    context_BATD = scaled_dot_product_attention(
-        query_BATD, key_BATD, value_BATD, mask, attention.dropout.p if attention.training else 0.0
-    )
+    context_BATD = _attend(query_BATD, key_BATD, value_BATD, mask, attention.dropout.p if attention.training else 0.0)
     return _finish(layer, hidden_BTH, context_BATD), (key_BATD, value_BATD)
+
+
+def _attend(query_BATD: Tensor, key_BATD: Tensor, value_BATD: Tensor, mask: Tensor, dropout: float) -> Tensor:
+    """Attention with a bool mask, context [B, A, T, D]."""
+    training_on_cpu = query_BATD.device.type == "cpu" and query_BATD.requires_grad
+    if not training_on_cpu or query_BATD.dtype != torch.bfloat16 or dropout:
+        return scaled_dot_product_attention(query_BATD, key_BATD, value_BATD, mask, dropout)
+    # PyTorch's fused attention on a CPU takes twice as long in bfloat16, most of it in the backward pass.
+    bias = torch.zeros(mask.shape, dtype=query_BATD.dtype).masked_fill(~mask, -torch.inf)
+    scores: Tensor = (query_BATD * query_BATD.shape[-1] ** -0.5) @ key_BATD.mT + bias
+    return scores.softmax(dim=-1) @ value_BATD
 
 
 def step_layer(

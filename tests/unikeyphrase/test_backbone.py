@@ -51,6 +51,29 @@ def test_causal_mask_gives_the_output_of_a_bert_decoder() -> None:
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
 
 
+def test_training_in_bfloat16_has_the_gradients_of_float32() -> None:
+    """On a CPU, training in bfloat16 has an attention of its own."""
+    bert: BertModel = build_model().bert
+    ids = torch.randint(VOCABULARY, (3, 11))
+    mask = unilm_mask(torch.tensor([6, 3, 8]), torch.tensor([11, 7, 9]), 11)
+    hidden = bert.embeddings(ids).detach()
+    direction = torch.randn_like(hidden)
+    found: dict[bool, list[Tensor]] = {}
+    for bfloat16 in (False, True):
+        bert.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+            output = run_layers(bert, hidden, mask)
+        torch.autograd.backward((output.float() * direction).sum())
+        named = bert.encoder.named_parameters()
+        gradients = {name: weights.grad for name, weights in named if weights.grad is not None}
+        queries = [gradient for name, gradient in gradients.items() if name.endswith("query.weight")]
+        everything = torch.cat([gradient.flatten() for gradient in gradients.values()])
+        found[bfloat16] = [output.detach().float(), everything, *queries]
+    assert len(found[True]) == 2 + len(bert.encoder.layer)
+    for exact, rounded in zip(found[False], found[True], strict=True):
+        assert 0 < (rounded - exact).norm() < 0.05 * exact.norm()
+
+
 def test_whole_rows_equal_bert_under_the_same_mask() -> None:
     """Segments, positions, mask, and the LM head: a model without relation layers agrees with transformers."""
     model = build_model(relation_layers=0)
