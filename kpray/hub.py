@@ -21,8 +21,15 @@ PREDICTOR_FILE = "kpray.json"
 
 # What a predictor consists of: settings, tokenizers, weights, and RAMKG's index and passages. Nothing in it is run.
 _FILES = ["*.json", "*.safetensors", "*.txt", "*.model", "*.npy", "*.faiss", "*.arrow"]
+SHIPPED = Path(__file__).with_name("models")
+"""Folder of the predictors that come with kpray, each named by its kind."""
 _ID = re.compile(r"(?P<name>[\w-][\w.-]*/[\w-][\w.-]*)(@(?P<revision>[\w./-]+))?", re.ASCII)
 _TIMEOUT_SECONDS = 5.0
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a name is the kind of a predictor that comes with kpray."""
+    return name.isidentifier() and (SHIPPED / name / PREDICTOR_FILE).is_file()
 
 
 def is_hub_id(name: str) -> bool:
@@ -34,11 +41,14 @@ def pin_name(name: str) -> str:
     """The name of a predictor that means the same on every machine and in every folder.
 
     Returns:
-        An id on the hub with its commit, an absolute path, or the URI of a folder in object storage.
+        The name itself if the predictor comes with kpray; an id on the hub with its commit, an absolute path, or the URI
+        of a folder in object storage.
 
     Raises:
         UserError: as `download`.
     """
+    if is_shipped(name):
+        return name
     return f"{name.partition('@')[0]}@{download(name).name}" if is_hub_id(name) else absolute(name)
 
 
@@ -48,6 +58,8 @@ def predictor_folder(name: str) -> Path:
     Raises:
         UserError: it cannot be downloaded.
     """
+    if is_shipped(name):
+        return SHIPPED / name
     return download(name) if is_hub_id(name) else Path(local_folder(name))
 
 

@@ -13,7 +13,7 @@ from pydantic import create_model
 
 from kpray.corpus.limits import ReadingSettings
 from kpray.errors import UserError
-from kpray.hub import pin_name, predictor_folder
+from kpray.hub import is_shipped, pin_name, predictor_folder
 from kpray.predictor import PREDICTOR_FILE, Predictor
 from kpray.predictor_config import PredictorConfig, TrainedConfig
 from kpray.settings import Settings, merge_sections, validate_settings
@@ -91,9 +91,10 @@ def open_predictor(name: str, config: Mapping[str, Any] | None = None) -> Predic
     """Open a predictor.
 
     Args:
-        name: a kind that needs no training (`samrank`); a folder that `Predictor.save` or a training job wrote; or the
-            id of a predictor on the Hugging Face hub, `organization/name` or `organization/name@revision`. A folder
-            that exists comes first. Of the hub's files only settings, tokenizers and safetensors are read, and no code.
+        name: a kind (`samrank`, or one whose model comes with kpray: `unikeyphrase`); a folder that `Predictor.save` or
+            a training job wrote; or the id of a predictor on the Hugging Face hub, `organization/name` or
+            `organization/name@revision`. A kind comes first (write `./samrank` for a folder), then a folder that
+            exists. Of the hub's files only settings, tokenizers and safetensors are read, and no code.
         config: configuration fields that override the defaults, or the values saved in the folder.
 
     Raises:
@@ -183,14 +184,14 @@ def _configure(name: str, config: Mapping[str, Any]) -> tuple[Method, PredictorC
 
 def _read(name: str) -> tuple[str, dict[str, Any], str]:
     """Kind and saved configuration of a predictor, and the file or name that they come from (for errors)."""
-    untrained = [kind for kind, method in METHODS.items() if not method.trained]
-    if name in untrained:
+    if name in KINDS and not METHODS[name].trained:
         return name, {}, name
     given, name = name, pin_name(name)
     file = predictor_folder(name) / PREDICTOR_FILE
     if not file.is_file():
         what = f"{given!r} must be trained first" if given in KINDS else f"{given!r} is not a predictor"
-        fix = f"use {', '.join(untrained)}, a folder with {PREDICTOR_FILE}, or an id on the Hugging Face hub"
+        usable = [kind for kind, method in METHODS.items() if not method.trained or is_shipped(kind)]
+        fix = f"use {', '.join(usable)}, a folder with {PREDICTOR_FILE}, or an id on the Hugging Face hub"
         raise UserError(what, where="predictor", fix=fix)
     try:
         saved = json.loads(file.read_text(encoding="utf-8"))

@@ -1,0 +1,63 @@
+"""A predictor that comes with kpray is opened by its kind."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+import kpray.hub
+from kpray import open_predictor
+from kpray.errors import UserError
+from kpray.hub import pin_name
+from kpray.registry import kind_of, pin_config, predictor_version
+from tests.unikeyphrase.tiny_model import RECORDS
+
+DOCUMENTS = [record.document for record in RECORDS]
+
+
+@pytest.fixture
+def shipped(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a model that comes with kpray, with weights in half precision."""
+    monkeypatch.setattr(kpray.hub, "SHIPPED", tmp_path / "models")
+    folder = tmp_path / "models/unikeyphrase"
+    shutil.copytree(saved, folder)
+    weights = {name: value.half() for name, value in load_file(saved / "model.safetensors").items()}
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def test_it_is_opened_by_its_kind(shipped: Path, saved: Path) -> None:
+    found = open_predictor("unikeyphrase").predict(DOCUMENTS)
+    expected = open_predictor(str(saved)).predict(DOCUMENTS)
+    assert [[phrase.text for phrase in phrases] for phrases in found] == [
+        [phrase.text for phrase in phrases] for phrases in expected
+    ]
+    assert open_predictor(str(shipped)).predict(DOCUMENTS) == found
+    assert kind_of("unikeyphrase") == "unikeyphrase"
+
+
+def test_its_options_can_be_set(shipped: Path) -> None:
+    assert open_predictor("unikeyphrase", {"decode": {"beams": 2}}).config.decode.beams == 2
+
+
+def test_its_name_means_the_same_on_every_machine(shipped: Path, tmp_path: Path) -> None:
+    (tmp_path / "unikeyphrase").mkdir()  # a folder of the same name in the current folder
+    assert pin_name("unikeyphrase") == "unikeyphrase"
+    pinned = pin_config("unikeyphrase", {})
+    assert pinned["model"] == "unikeyphrase"
+    assert pin_config(str(shipped), {}) == {**pinned, "model": str(shipped)}
+    with pytest.raises(UserError, match=r"'\./unikeyphrase' is not a predictor"):
+        open_predictor("./unikeyphrase")
+
+
+def test_other_weights_are_another_version(shipped: Path) -> None:
+    before = pin_config("unikeyphrase", {})
+    weights = load_file(shipped / "model.safetensors")
+    save_file({**weights, "extraction.bias": weights["extraction.bias"] + 1}, shipped / "model.safetensors")
+    after = pin_config("unikeyphrase", {})
+    assert before["weights"] != after["weights"]
+    assert predictor_version("unikeyphrase", before) != predictor_version("unikeyphrase", after)
