@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from kpray.unikeyphrase.backbone import Pair
+from kpray.unikeyphrase.copying import CopySource
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +25,13 @@ class SourceCache:
         lengths_B: int64 [B], source tokens of each document.
         layers: keys and values of each backbone layer, [B, A, S, D] each.
         relations: P' and A' of each relation layer, float32 [B, 1, S, H] each.
+        copied: what can be copied; None without `copying`.
     """
 
     lengths_B: Tensor
     layers: list[Pair]
     relations: list[Pair]
+    copied: CopySource | None = None
 
     @property
     def tokens(self) -> int:
@@ -41,6 +44,7 @@ class SourceCache:
             self.lengths_B.index_select(0, documents),
             _select(self.layers, documents),
             _select(self.relations, documents),
+            self.copied.select(documents) if self.copied else None,
         )
 
 

@@ -41,6 +41,9 @@ class ModelConfig(Settings):
     target: Literal["absent", "all"] = "absent"
     """Phrases of the target sequence: the absent ones (as in the paper), or first the present and then the absent ones
     (`all`)."""
+    copying: bool = False
+    """Generate each token from the vocabulary or copy it from the document (pointer-generator, See et al., 2017). The
+    paper does not copy."""
     extraction: bool = True
     """Extract present phrases by labels. If false, the model only generates, which needs `target` all, and its loss is
     Eq. 14 alone: with 0 `relation_layers` the paper's "UNILM based keyphrase generation" (Table 5)."""

@@ -26,6 +26,7 @@ from kpray.unikeyphrase.backbone import (
 )
 from kpray.unikeyphrase.cache import EmittedCache, SourceCache
 from kpray.unikeyphrase.config import ModelConfig
+from kpray.unikeyphrase.copying import CopyHead
 from kpray.unikeyphrase.labels import LABELS
 from kpray.unikeyphrase.relation import RelationLayer, one_head
 
@@ -42,6 +43,7 @@ class UniKeyphraseModelConfig(BertConfig):
     source_tokens: int = 320
     target_tokens: int = 64
     extraction: bool = True
+    copying: bool = False
     source_segment: int = 0  #: segment id of [CLS] X [SEP]
     target_segment: int = 1  #: segment id of K [SEP]
 
@@ -51,7 +53,8 @@ class UniKeyphraseOutput(NamedTuple):
 
     Attributes:
         label_logits: [B, S, C], Eq. 7 before the softmax, for the source rows.
-        token_logits: [N, V], Eq. 8 before the softmax, for the requested target rows.
+        token_logits: [N, V], Eq. 8 before the softmax, for the requested target rows. With `copying` the logarithms of
+            the mixed probabilities.
     """
 
     label_logits: Tensor
@@ -88,6 +91,7 @@ class UniKeyphraseModel(BertPreTrainedModel):
         )
         self.extraction = nn.Linear(config.hidden_size, len(LABELS))  # W_p, b_p of Eq. 7
         self.cls = BertOnlyMLMHead(config)  # Eq. 8
+        self.copy_head = CopyHead(config.hidden_size) if config.copying else None
         self.post_init()  # type: ignore[no-untyped-call]
 
     def get_output_embeddings(self) -> nn.Module:
@@ -106,10 +110,13 @@ class UniKeyphraseModel(BertPreTrainedModel):
             target_rows: int64 [N], indices into the flattened [B * T] of the rows that need token logits; N may be 0.
         """
         extraction, generation = self.represent(input_ids, source_lengths, lengths)
-        return UniKeyphraseOutput(
-            label_logits=self.extraction(extraction[:, : int(source_lengths.max())]),
-            token_logits=self.cls(generation.flatten(0, 1).index_select(0, target_rows)),
-        )
+        source_tokens = int(source_lengths.max())
+        hidden = generation.flatten(0, 1).index_select(0, target_rows)
+        token_logits = self.cls(hidden)
+        if self.copy_head:
+            source = self.copy_head.source(generation[:, :source_tokens], input_ids[:, :source_tokens], source_lengths)
+            token_logits = self.copy_head(token_logits, hidden, source, target_rows // input_ids.shape[1])
+        return UniKeyphraseOutput(self.extraction(extraction[:, :source_tokens]), token_logits)
 
     def represent(self, input_ids: Tensor, source_lengths: Tensor, lengths: Tensor) -> Pair:
         """Representations of the two tasks, P_L and A_L, [B, T, H] each; for the arguments see `forward`."""
@@ -151,7 +158,8 @@ class UniKeyphraseModel(BertPreTrainedModel):
             specific = layer.specialize(extraction, generation)
             relations.append(one_head(specific))
             extraction, generation = layer.relate(specific, mask)
-        return self.extraction(extraction), SourceCache(source_lengths, layers, relations)
+        copied = self.copy_head.source(generation, input_ids, source_lengths) if self.copy_head else None
+        return self.extraction(extraction), SourceCache(source_lengths, layers, relations, copied)
 
     def start(self, source: SourceCache) -> EmittedCache:
         """An empty cache with one beam per document; `EmittedCache.reorder` makes K beams of it.
@@ -211,7 +219,13 @@ class UniKeyphraseModel(BertPreTrainedModel):
         def keep(pairs: list[Pair]) -> list[Pair]:
             return [(first[:, :, :, :kept], second[:, :, :, :kept]) for first, second in pairs]
 
-        return _log_softmax(self.cls(generation[:, :, -1])), EmittedCache(kept, keep(layers), keep(relations))
+        last = generation[:, :, -1]
+        logits = self.cls(last)
+        if self.copy_head and source.copied:
+            owners = torch.arange(documents, device=new_BKn.device).repeat_interleave(beams)
+            logits = self.copy_head(logits.flatten(0, 1), last.flatten(0, 1), source.copied, owners)
+            logits = logits.unflatten(0, (documents, beams))
+        return _log_softmax(logits), EmittedCache(kept, keep(layers), keep(relations))
 
     def full_step(self, input_ids: Tensor, source_lengths: Tensor, emitted: Tensor, mask_id: int) -> Tensor:
         """Log-probabilities of each beam's next token, by a forward pass over [CLS] X [SEP] emitted [MASK].
@@ -287,7 +301,7 @@ def from_backbone(config: ModelConfig) -> UniKeyphraseModel:
             fix="use weights and config.json of the same model",
         )
     missing = set(report["missing_keys"])
-    new = ["relation.", "extraction."]
+    new = ["relation.", "extraction.", "copy_head."]
     if {name for name, _ in model.named_parameters() if name.startswith("cls.")} <= missing:
         new.append("cls.")  # the checkpoint has no LM head
     missing = {name for name in missing if not name.startswith(tuple(new))}
