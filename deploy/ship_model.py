@@ -42,7 +42,7 @@ def ship_model(trained: Path, shipped: Path = SHIPPED) -> Path:
     if not (trained / PREDICTOR_FILE).is_file():
         raise UserError(f"has no {PREDICTOR_FILE}", where=str(trained), fix="give a folder that a training job wrote")
     saved = json.loads((trained / PREDICTOR_FILE).read_text(encoding="utf-8"))
-    output = shipped / saved["kind"]
+    output: Path = shipped / saved["kind"]
     saved["config"]["model"] = saved["kind"]
     if str(Path.home()) in json.dumps(saved) or '"/' in json.dumps(saved):
         raise UserError(

@@ -41,8 +41,8 @@ def pin_name(name: str) -> str:
     """The name of a predictor that means the same on every machine and in every folder.
 
     Returns:
-        The name itself if the predictor comes with kpray; an id on the hub with its commit, an absolute path, or the URI
-        of a folder in object storage.
+        The name itself if the predictor comes with kpray; an id on the hub with its commit, an absolute path, or the
+        URI of a folder in object storage.
 
     Raises:
         UserError: as `download`.

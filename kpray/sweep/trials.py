@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,11 +17,14 @@ from typing import Any, Literal
 from kpray.cluster.job import STATE_FOLDER
 from kpray.cluster.step_cache import StepCache, step_key
 from kpray.corpus.writing import write_text
+from kpray.errors import UserError
+from kpray.json_files import read_lines, read_object
 from kpray.report.trials import Setting, TrialRow, setting_text
 
 EventName = Literal["started", "report", "crashed", "failed", "cut", "stopped", "finished"]
 
 _STEP = "trial"  # name of the step that a trial is
+_FIX = "give another --output"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +111,20 @@ class SweepFolder:
     events: dict[str, list[Event]] = field(default_factory=dict)
 
     def open(self) -> None:
-        """Read the events of earlier runs."""
+        """Read the events of earlier runs.
+
+        Raises:
+            UserError: the file of the events is damaged.
+        """
         self.state.mkdir(parents=True, exist_ok=True)
         if self._log.exists():
-            # A kill may have left an incomplete last line.
-            *lines, _unfinished = self._log.read_text(encoding="utf-8").split("\n")
-            write_text("".join(line + "\n" for line in lines), self._log)
-            for line in lines:
-                values = json.loads(line)
-                self.events.setdefault(values.pop("key"), []).append(Event(**values))
+            lines = read_lines(self._log, _FIX)
+            write_text(
+                "".join(json.dumps(values) + "\n" for values in lines), self._log
+            )  # a kill may leave a part of a line
+            for number, values in enumerate(lines, start=1):
+                with _fields_of(f"{self._log}:{number}"):
+                    self.events.setdefault(values.pop("key"), []).append(Event(**values))
 
     @property
     def state(self) -> Path:
@@ -167,7 +176,7 @@ class SweepFolder:
     def failure(self, trial: Trial) -> str | None:
         """The user error that a trial raised; None if there is none."""
         path = self.trial_folder(trial) / "failed.json"
-        return str(json.loads(path.read_text(encoding="utf-8"))["error"]) if path.exists() else None
+        return str(read_object(path, _FIX).get("error")) if path.exists() else None
 
     def finish(self, trial: Trial, state: Literal["finished", "stopped"], outcome: Outcome) -> None:
         """Write the result of a trial, so that it will not run again."""
@@ -197,7 +206,10 @@ class SweepFolder:
     def spent(self) -> Spent:
         """Time that all runs have used."""
         path = self.state / "spent.json"
-        return Spent(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else Spent()
+        if not path.exists():
+            return Spent()
+        with _fields_of(str(path)):
+            return Spent(**read_object(path, _FIX))
 
     def spend(self, spent: Spent) -> None:
         """Record the time that all runs have used."""
@@ -213,3 +225,12 @@ def _seconds(events: list[Event]) -> float:
             start = event.at
         last = event.at
     return seconds + (last - start if start is not None else 0.0)
+
+
+@contextmanager
+def _fields_of(where: str) -> Iterator[None]:
+    """Raise a `UserError` if the values of a file are not those that a sweep writes."""
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        raise UserError("is not what a sweep writes", where=where, fix=_FIX) from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kpray.corpus.writing import write_text
+from kpray.json_files import read_lines
 
 METRICS_FILE = "metrics.jsonl"
 Tracker = Literal["none", "mlflow", "wandb"]
@@ -24,12 +25,16 @@ class MetricsLog:
             step: the last step to keep.
             tracker: the additional tracker.
             configuration: configuration of the training, for the tracker.
+
+        Raises:
+            UserError: a line of metrics.jsonl is damaged.
         """
         from tensorboardX import SummaryWriter
 
         path = output / METRICS_FILE
         if path.exists():
-            write_text("".join(_lines_until(path, step)), path)
+            lines = read_lines(path, "move the file away")
+            write_text("".join(json.dumps(line) + "\n" for line in lines if line.get("step", 0) <= step), path)
         self._file = path.open("a", encoding="utf-8", newline="\n")
         self._tensorboard = SummaryWriter(
             str(output / "tensorboard"), purge_step=step + 1 if step else None, filename_suffix=f".{step}"
@@ -75,12 +80,6 @@ class MetricsTail:
             return []
         self.offset += len(whole) + len(end)
         return [json.loads(line) for line in whole.splitlines()]
-
-
-def _lines_until(path: Path, step: int) -> list[str]:
-    """Lines of the file up to a step. An incomplete last line is removed."""
-    *lines, _unfinished = path.read_text(encoding="utf-8").split("\n")
-    return [line + "\n" for line in lines if json.loads(line)["step"] <= step]
 
 
 def _numbers(values: Mapping[str, Any], above: str = "") -> list[tuple[str, float]]:
