@@ -111,12 +111,13 @@ class UniKeyphraseModel(BertPreTrainedModel):
         """
         extraction, generation = self.represent(input_ids, source_lengths, lengths)
         source_tokens = int(source_lengths.max())
+        label_logits = self.extraction(extraction[:, :source_tokens])
         hidden = generation.flatten(0, 1).index_select(0, target_rows)
         token_logits = self.cls(hidden)
         if self.copy_head:
             source = self.copy_head.source(generation[:, :source_tokens], input_ids[:, :source_tokens], source_lengths)
             token_logits = self.copy_head(token_logits, hidden, source, target_rows // input_ids.shape[1])
-        return UniKeyphraseOutput(self.extraction(extraction[:, :source_tokens]), token_logits)
+        return UniKeyphraseOutput(label_logits, token_logits)
 
     def represent(self, input_ids: Tensor, source_lengths: Tensor, lengths: Tensor) -> Pair:
         """Representations of the two tasks, P_L and A_L, [B, T, H] each; for the arguments see `forward`."""

@@ -32,7 +32,7 @@ def finished_steps(output: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that was killed after its first retrieval and resumed.
+    """A run that was killed after its first generation and resumed.
 
     Attributes:
         output: its output folder.
@@ -49,7 +49,7 @@ class Run:
 def run(start_job: StartJob, start_shared: StartJob, tmp_path_factory: pytest.TempPathFactory) -> Run:
     output = tmp_path_factory.mktemp("rgit") / "output"
     job = start_job(JOB, *OPTIONS, "--output", output)
-    job.wait_until(lambda: any(name.startswith("search") for name in finished_steps(output)))
+    job.wait_until(lambda: any(name.startswith("generate-") for name in finished_steps(output)))
     before = frozenset(finished_steps(output))
     job.kill()
     finished = start_shared(JOB, *OPTIONS, "--output", output).finish()
@@ -126,10 +126,11 @@ def test_another_threshold_reuses_independent_steps(run: Run, start_shared: Star
     report = report_of(tmp_path / "output")
     assert [row["pairs"] for row in report["rounds"]] == [0]
     assert "f1@M" in report["systems"]["rgit"]["scores"]["average"]
-    # Fewer passages can qualify, so the generation with retrieval is a new step. Without pseudo pairs, the final
-    # retriever is that of the first round, so only the final generator and its predictions are new.
+    # Fewer passages can qualify, so the generation with retrieval is a new step, for the foreign passages and for the
+    # validation pairs. Without pseudo pairs, the final retriever is that of the first round, so only the final
+    # generator and its predictions are new.
     new = sorted({*finished_steps(run.output)} - {*before})
-    assert [name.split("-")[0] for name in new] == ["generate", "generate", "generator"]
+    assert [name.split("-")[0] for name in new] == ["generate", "generate", "generate", "generator"]
 
 
 def test_dry_run(run_here: RunHere, tmp_path: Path) -> None:
