@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 READER_CPUS = 0.1
 ACTOR_CPUS = 0.9  # an actor on a core leaves room for one reader
 _BYTES_PER_PROCESS = 500_000  # another process takes as long to start as one process needs for so much input
+_FEW_DOCUMENTS = 200  # an actor takes longer to start than this process needs for so many
 _CONCURRENT_READS = 32  # an object store needs about 20 ms per read, even of a small file
 
 
@@ -163,6 +164,8 @@ def process_parts(
 ) -> None:
     """Process work that is already divided into parts, and resume where an earlier run stopped.
 
+    A single small part is processed in this process, unless it needs a GPU.
+
     Args:
         run: sent to every worker.
         parts: for each part, the argument of the actor's `process` and its number of documents. The order must be the
@@ -173,8 +176,6 @@ def process_parts(
     Raises:
         UserError: as in `process_chunks`.
     """
-    import ray
-
     names = [f"part-{index:06d}" for index in range(len(parts))]
     left = [name for name in names if not (run.output / f"{name}.parquet").exists()]
     if not left:
@@ -189,9 +190,15 @@ def process_parts(
         }
         for name, (work, documents) in zip(names, parts, strict=True)
     ]
+    size = sum(documents for _, documents in parts)
+    if len(rows) == 1 and size <= _FEW_DOCUMENTS and not placement.get("num_gpus"):
+        _consume(map(actor(run), [pa.Table.from_pylist(rows)]), actor.activity, size)
+        return
+    import ray
+
     with _one_chunk_per_block():
         chunks = ray.data.from_items(rows, override_num_blocks=len(rows))
-        _consume(_tables(_map(chunks, run, actor, placement)), actor.activity, sum(documents for _, documents in parts))
+        _consume(_tables(_map(chunks, run, actor, placement)), actor.activity, size)
 
 
 @contextmanager
