@@ -107,6 +107,7 @@ def disturbed(kind: Kind, output: Path, random: Random, most: int) -> None:
 
 
 def jobs(folder: Path) -> dict[str, Kind]:
+    (folder / "corpus").mkdir()
     corpus = write_corpus(folder / "corpus")
     model = save_bert(folder / "model").folder
     write_records(make_records(200, seed=1), folder / "train.jsonl")
