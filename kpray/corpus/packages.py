@@ -107,6 +107,8 @@ class _Archive:
                 contents = file.read(self._limit - self._read + 1)
         except KeyError as error:
             raise RejectedDocument(f"the {self._kind} file cannot be read: it has no {name!r}") from error
+        except ValueError as error:  # a negative position in the archive
+            raise RejectedDocument(f"the {self._kind} file cannot be read: its list of files is damaged") from error
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
             raise RejectedDocument(f"the {self._kind} file cannot be read: {error}") from error
         self._read += len(contents)

@@ -86,6 +86,11 @@ def test_epub() -> None:
         ("a.epub", b"PK\x03\x04 damaged", "the EPUB file cannot be read: File is not a zip file"),
         ("a.docx", package(EPUB), "the DOCX file cannot be read: it has no '_rels/.rels'"),
         ("a.epub", package(DOCX), "the EPUB file cannot be read: it has no 'META-INF/container.xml'"),
+        (
+            "a.docx",
+            b"PK\x01\x02" + package(DOCX).partition(b"PK\x01\x02")[2],
+            "the DOCX file cannot be read: its list of files is damaged",
+        ),
         ("a.docx", package({**DOCX, "word/document.xml": "<a><b></a>"}), "the XML cannot be read: "),
         ("a.epub", package({**EPUB, "META-INF/rights.xml": ""}), "the EPUB file is protected (DRM)"),
     ],
