@@ -229,6 +229,19 @@ proxy that ignores them.
 """
 
 
+def open_no_port() -> None:
+    """Keep this replica from listening for gRPC requests of other deployments. Call this in its constructor.
+
+    Needed: the port listens on all addresses, asks for no token, and unpickles what arrives. Nobody uses it unless a
+    variable of Serve turns on gRPC between deployments; then it stays as Serve makes it. Replaced by: an option of
+    Serve.
+    """
+    from ray.serve._private import constants, replica
+
+    if not (constants.RAY_SERVE_USE_GRPC_BY_DEFAULT or constants.RAY_SERVE_PROXY_USE_GRPC):
+        replica.add_port_to_grpc_server = lambda server, address: 0
+
+
 def use_protocol(import_path: str) -> None:
     """Make Serve's proxy use another protocol class of uvicorn. Call this in the proxy, before it listens.
 

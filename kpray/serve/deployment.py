@@ -21,6 +21,7 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle
 from starlette.types import ASGIApp
 
+from kpray.cluster.ray_compat import open_no_port
 from kpray.serve.api_keys import Keys
 from kpray.serve.app import Backend, build_app
 from kpray.serve.batching import Batcher
@@ -49,6 +50,7 @@ class Predictors(Replica):
 
     async def __init__(self, config: ServeConfig, models: Sequence[ServedModel]) -> None:  # type: ignore[misc]
         """Open and warm up as many models as a replica can hold. The replica is healthy only after that."""
+        open_no_port()
         super().__init__(config, models)
         torch.set_num_threads(config.replicas.threads)
         for model in models[:MODELS_PER_REPLICA]:
@@ -82,6 +84,7 @@ class Ingress(Backend):
         Raises:
             UserError: the API keys cannot be read.
         """
+        open_no_port()
         self._config, self._models, self._predictors = config, models, predictors
         self._keys, self._metrics = Keys(config.api_keys), IngressMetrics()
         self._full: dict[str, float] = {}  # kind -> time when its queue was last full

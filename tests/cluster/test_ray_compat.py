@@ -42,6 +42,7 @@ from kpray.cluster.ray_compat import (
     loading_data_only,
     no_standard_error,
     on_loopback,
+    open_no_port,
     replay_trial,
     skip_shared_memory,
     with_worker_group,
@@ -274,6 +275,22 @@ def test_serve_chooses_the_protocol_automatically() -> None:
     assert "uvicorn.Config(" in source
     for option in (" http=", "proxy_headers=", "forwarded_allow_ips=", "limit_concurrency=", "**http_options"):
         assert option not in source
+
+
+def test_serve_opens_a_port_in_each_replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If Serve has an option for this port or its address, `open_no_port` can be removed."""
+    from ray.serve._private import constants, replica
+
+    source = inspect.getsource(replica.Replica._on_initialized)
+    assert 'self._internal_grpc_port = add_port_to_grpc_server(self._server, "[::]:0")' in source
+    given = replica.add_port_to_grpc_server
+    monkeypatch.setattr(replica, "add_port_to_grpc_server", given)
+    monkeypatch.setattr(constants, "RAY_SERVE_PROXY_USE_GRPC", True)
+    open_no_port()
+    assert replica.add_port_to_grpc_server is given
+    monkeypatch.setattr(constants, "RAY_SERVE_PROXY_USE_GRPC", False)
+    open_no_port()
+    assert replica.add_port_to_grpc_server(None, "[::]:0") == 0
 
 
 def test_serve_answers_nothing_if_the_ingress_dies() -> None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -102,6 +103,15 @@ class Job:
     def workers(self, name: str = "_PredictChunk") -> list[psutil.Process]:
         """The processes that run an actor class. Ray puts the class name into their command line."""
         return [process for process in self.processes() if name in " ".join(process.cmdline())]
+
+    def listening(self) -> dict[str, list[IPv4Address | IPv6Address]]:
+        """Id and command line of each process -> the addresses on which it listens."""
+        found = {}
+        for process in self.processes():
+            connections = process.net_connections("inet")
+            ips = [ip_address(each.laddr.ip) for each in connections if each.status == psutil.CONN_LISTEN]
+            found[f"{process.pid} {process.cmdline()[:1]}"] = [getattr(ip, "ipv4_mapped", None) or ip for ip in ips]
+        return found
 
     def read_line(self) -> str:
         """The next line of its output."""

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from ipaddress import ip_address
 from pathlib import Path
-
-import psutil
 
 from tests.integration.conftest import StartJob
 from tests.integration.jobs import parts
@@ -17,16 +14,9 @@ def test_a_job_opens_no_port_and_no_file_to_others(start_extract: StartJob, tmp_
     output = tmp_path / "output"
     job = start_extract(output, variables={"RAY_TMPDIR": ""})
     job.wait_until(lambda: parts(output))
-    listening = [
-        connection.laddr
-        for process in job.processes()
-        for connection in process.net_connections("inet")
-        if connection.status == psutil.CONN_LISTEN
-    ]
+    listening = [address for addresses in job.listening().values() for address in addresses]
     assert len(listening) > 5
-    for address in listening:
-        ip = ip_address(address.ip)
-        assert (getattr(ip, "ipv4_mapped", None) or ip).is_loopback, address
+    assert all(address.is_loopback for address in listening)
     sessions = Path("/tmp") / f"kpray-ray-{os.getuid()}"
     assert sessions.stat().st_mode & 0o777 == 0o700
     files = {file.path for process in job.processes() for file in process.open_files()}

@@ -94,6 +94,14 @@ def test_probes_page_and_documentation(server: Server) -> None:
     assert kinds == {"samrank": "samrank", "mine": "samrank", "uni": "unikeyphrase", "multi": "ramkg"}
 
 
+def test_every_port_is_on_loopback(server: Server) -> None:
+    """Serve's replicas would listen on all addresses for requests that they unpickle without asking for a token."""
+    ports = server.job.listening()
+    assert all(address.is_loopback for addresses in ports.values() for address in addresses), ports
+    replicas = [len(addresses) for name, addresses in ports.items() if "ServeReplica:" in name]
+    assert set(replicas) == {1}  # that of each Ray worker
+
+
 @pytest.mark.parametrize("name", ["mine", "uni", "multi"])
 def test_models_of_folders(name: str, server: Server, folders: dict[str, Path]) -> None:
     expected = open_predictor(str(folders[name])).predict([Document(id="", body=text) for text in SENTENCES], top=5)
