@@ -89,7 +89,7 @@ def assign_slots(model: UniKeyphraseModel, batch: Mapping[str, Tensor], mask_id:
         index_BNN = ids_BN.clamp(min=0)[:, None].expand(-1, scores_BNV.shape[1], -1)
         gains_BNN = gains_BNN + scores_BNV.gather(2, index_BNN).exp().masked_fill((ids_BN < 0)[:, None], 0)
     model.train(was_training)
-    torch.clear_autocast_cache()  # it has half-precision weights without gradients
+    torch.clear_autocast_cache()  # older versions of PyTorch would train with these casts, which have no gradients
 
     gains = gains_BNN.nan_to_num().mT.cpu().numpy()  # after an overflow, the losses report it
     slots_BN = torch.from_numpy(np.stack([linear_sum_assignment(gain, maximize=True)[1] for gain in gains]))
