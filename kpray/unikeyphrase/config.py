@@ -41,7 +41,7 @@ class ModelConfig(Settings):
     Phrases that are found are labelled; the others are generated."""
     target: Literal["absent", "all", "set"] = "absent"
     """Phrases to generate: a sequence of the absent ones (as in the paper); a sequence of the present and then the
-    absent ones (`all`); or the absent ones as a `set`, each from a slot of its own (One2Set, Ye et al., 2021)."""
+    absent ones (`all`); or the absent ones as a `set`, one from each slot (One2Set, Ye et al., 2021)."""
     slots: Annotated[int, Field(ge=1)] = 10
     """Number of slots of a document with `target` set. Each slot generates one phrase or nothing."""
     copying: bool = False

@@ -15,10 +15,11 @@ from kpray.document import Document, Record
 from kpray.registry import open_predictor
 from kpray.text.stems import stem_phrase
 from kpray.unikeyphrase.backbone import slot_positions, unilm_mask
-from kpray.unikeyphrase.config import LossConfig, ModelConfig, TaskConfig, UniKeyphraseConfig
+from kpray.unikeyphrase.config import LossConfig, ModelConfig, PretrainConfig, TaskConfig, UniKeyphraseConfig
 from kpray.unikeyphrase.inputs import Encoder
 from kpray.unikeyphrase.model import UniKeyphraseModel
 from kpray.unikeyphrase.predictor import UniKeyphrase
+from kpray.unikeyphrase.pretrain import PretrainTask
 from kpray.unikeyphrase.representations import task_representations
 from kpray.unikeyphrase.slots import assign_slots, read_slots, slot_columns
 from kpray.unikeyphrase.task import UniKeyphraseTask
@@ -235,9 +236,9 @@ def learnt(backbone: str) -> Trained:
         rows: Any = task.tokenize([reordered(record, step) for record in RECORDS])
         loss = task.losses(model, task.collate(rows, range(step * 4, step * 4 + 4)), step / steps)["loss"]
         optimizer.zero_grad()
-        (loss / len(rows)).backward()
+        (loss / len(rows)).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return task, model.eval()  # type: ignore[no-any-return, no-untyped-call]
+    return task, model.eval()  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture(scope="module")
@@ -312,3 +313,14 @@ def test_representations_of_slots(folder: Path) -> None:
 def test_a_set_needs_the_mask_of_the_backbone(tiny_task: MakeTask) -> None:
     with pytest.raises(ValueError, match="needs the cache of decoding"):
         tiny_task(target="set", relation_mask="none")
+
+
+def test_pretraining_before_slots(backbone: str) -> None:
+    """It reads the rows of the training, but its titles are sequences, so every weight of its model gets a gradient."""
+    training = make_set_task(backbone)
+    task = PretrainTask(training.config.model, PretrainConfig())
+    assert task.describe_tokens() == training.describe_tokens()
+    model = task.build()
+    rows: Any = task.tokenize(RECORDS)
+    task.losses(model, task.collate(rows, range(len(rows))), 0.0)["loss"].backward()  # type: ignore[no-untyped-call]
+    assert all(parameter.grad is not None for parameter in model.parameters())
