@@ -44,6 +44,8 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "model": {"target": "all", "extraction": False, "relation_layers": 0},
     },
     "mean, all phrases in the target": {"loss": {"reduction": "mean"}, "model": {"target": "all"}},
+    "mean, copying": {"loss": {"reduction": "mean"}, "model": {"copying": True}},
+    "mean, one-to-set": {"loss": {"reduction": "mean"}, "model": {"target": "set"}},
     "mean, BERT masking": {"loss": {"reduction": "mean", "masking": "bert"}},
 }
 

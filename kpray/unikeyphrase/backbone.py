@@ -21,15 +21,16 @@ Pair = tuple[Tensor, Tensor]
 """Keys and values of a backbone layer, or P' and A' of a relation layer, [B, heads, ..., head size] each."""
 
 
-def unilm_mask(source_lengths_B: Tensor, lengths_B: Tensor, tokens: int) -> Tensor:
+def unilm_mask(source_lengths_B: Tensor, lengths_B: Tensor, tokens: int, slots_BT: Tensor | None = None) -> Tensor:
     """UniLM's attention mask for sequence-to-sequence models (Dong et al., 2019).
 
-    Every row attends to the source. A target row also attends to earlier target rows and to itself.
+    Every row attends to the source. A target row also attends to earlier target rows (of its slot) and to itself.
 
     Args:
         source_lengths_B: int64 [B], lengths of the sources.
         lengths_B: int64 [B], lengths of source and target together.
         tokens: T.
+        slots_BT: int64 [B, T], slot of each target row, -1 for other rows; None: the target is one sequence.
 
     Returns:
         Bool [B, 1, T (queries), T (keys)]. Padding rows also attend to some keys, so that no softmax is empty.
@@ -37,9 +38,18 @@ def unilm_mask(source_lengths_B: Tensor, lengths_B: Tensor, tokens: int) -> Tens
     position_T = torch.arange(tokens, device=lengths_B.device)
     source_BT = position_T < source_lengths_B[:, None]
     real_BT = position_T < lengths_B[:, None]
-    earlier_TT = position_T <= position_T[:, None]
-    allowed_BTT = source_BT[:, None, :] | (~source_BT[:, :, None] & earlier_TT & real_BT[:, None, :])
+    seen = position_T <= position_T[:, None]
+    if slots_BT is not None:
+        seen = seen & (slots_BT[:, :, None] == slots_BT[:, None, :])
+    allowed_BTT = source_BT[:, None, :] | (~source_BT[:, :, None] & seen & real_BT[:, None, :])
     return allowed_BTT[:, None]
+
+
+def slot_positions(source_lengths_B: Tensor, slots_BT: Tensor) -> Tensor:
+    """Positions int64 [B, T] if the first row of each slot follows the source; for the arguments see `unilm_mask`."""
+    position_T = torch.arange(slots_BT.shape[1], device=slots_BT.device)
+    before_BT = (slots_BT[:, :, None] == slots_BT[:, None, :]).tril(-1).sum(2)
+    return torch.where(slots_BT >= 0, source_lengths_B[:, None] + before_BT, position_T)
 
 
 def padding_mask(lengths_B: Tensor, tokens: int) -> Tensor:

@@ -62,6 +62,11 @@ class EmittedCache:
     layers: list[Pair]
     relations: list[Pair]
 
+    @property
+    def beams(self) -> int:
+        """K."""
+        return self.layers[0][0].shape[2]
+
     def reorder(self, beams: Tensor) -> EmittedCache:
         """Replace beam k of document b by the former beam `beams[b, k]`.
 

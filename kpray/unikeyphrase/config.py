@@ -34,13 +34,16 @@ class ModelConfig(Settings):
     """Maximum number of tokens in [CLS] X [SEP]. Training cuts longer documents; prediction reads them in windows of
     this length (`decode.windows`)."""
     target_tokens: Annotated[int, Field(ge=2)] = 64
-    """Maximum number of tokens in K [SEP]. Phrases that do not fit are left out."""
+    """Maximum number of tokens in K [SEP]; with `target` set, in each phrase and its [SEP]. Phrases that do not fit are
+    left out."""
     label_match: Literal["stemmed", "exact"] = "stemmed"
     """How gold phrases are found in the text: by stemmed words, or by lower-cased words (`exact`, as in the paper).
     Phrases that are found are labelled; the others are generated."""
-    target: Literal["absent", "all"] = "absent"
-    """Phrases of the target sequence: the absent ones (as in the paper), or first the present and then the absent ones
-    (`all`)."""
+    target: Literal["absent", "all", "set"] = "absent"
+    """Phrases to generate: a sequence of the absent ones (as in the paper); a sequence of the present and then the
+    absent ones (`all`); or the absent ones as a `set`, one from each slot (One2Set, Ye et al., 2021)."""
+    slots: Annotated[int, Field(ge=1)] = 10
+    """Number of slots of a document with `target` set. Each slot generates one phrase or nothing."""
     copying: bool = False
     """Generate each token from the vocabulary or copy it from the document (pointer-generator, See et al., 2017). The
     paper does not copy."""
@@ -54,6 +57,12 @@ class ModelConfig(Settings):
             raise ValueError(
                 "a model without extraction must generate the present phrases too; set model.target to all"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _slots_have_a_cache(self) -> ModelConfig:
+        if self.target == "set" and self.relation_mask != "backbone":
+            raise ValueError("model.target set needs the cache of decoding; set model.relation_mask to backbone")
         return self
 
 
@@ -73,12 +82,18 @@ class LossConfig(Settings):
     """Target tokens that the bag-of-words constraint counts: V^a(w) = sum over j of y^a_j(w), Eq. 10, where j runs over
     the masked tokens (`masked`, as N in Eq. 14 and in the published code), or over all target tokens (`all`), of which
     the unmasked ones see themselves. The gold counts are over the same tokens."""
+    null_weight: Annotated[float, Field(gt=0)] = 0.1
+    """Weight in Eq. 14 of the [SEP] of a slot without a phrase (`model.target` set). Other tokens have weight 1."""
     reduction: Literal["sum", "mean"] = "sum"
     """Reduction of Eq. 13 and 14 over a document's tokens: their sum (as in the paper), or their weighted mean."""
 
 
 class DecodeConfig(Settings):
-    """Decoding of keyphrases from a trained model."""
+    """Decoding of keyphrases from a trained model.
+
+    A model with `target` set takes the best token of each slot at each step; `beams`, `length_penalty` and `empty` have
+    no effect.
+    """
 
     beams: Annotated[int, Field(ge=1)] = 5
     """Number of beams in the search for absent keyphrases."""

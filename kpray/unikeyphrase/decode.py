@@ -20,6 +20,7 @@ from kpray.unikeyphrase.config import DecodeConfig
 from kpray.unikeyphrase.inputs import Encoder, Source
 from kpray.unikeyphrase.labels import OUTSIDE, read_phrases
 from kpray.unikeyphrase.model import UniKeyphraseModel
+from kpray.unikeyphrase.slots import read_slots
 
 BATCH_TOKENS = BatchTokens()
 # A short document counts as this many tokens: its beams' log-probabilities over the vocabulary take as much memory.
@@ -32,13 +33,17 @@ class Reading:
 
     Attributes:
         label_logits: float32 [S, C], without [CLS] and [SEP].
-        target: int64 [n], the best sequence of absent keyphrases, with [SEP] if it ended.
-        probabilities: float64 [n], probability of each target token given the tokens before it.
+        target: int64 [n], the best sequence of absent keyphrases, with [SEP] if it ended; or the phrases of the slots,
+            each with [SEP], see `read_slots`.
+        probabilities: float64 [n], probability of each target token given the tokens before it; with slots, the score
+            of its phrase.
+        slots: int64 [n], slot of each target token; None if the target is a sequence.
     """
 
     label_logits: np.ndarray
     target: np.ndarray
     probabilities: np.ndarray
+    slots: np.ndarray | None = None
 
 
 def read_documents(
@@ -65,27 +70,38 @@ def read_documents(
     readings: dict[int, Reading] = {}
     ids = [source.ids for source in sources]
     for batch, input_ids, lengths in source_batches(ids, encoder.pad_id, batch_tokens, model.device):
-        steps: Steps
-        if model.config.relation_mask == "none":
-            label_logits = model(input_ids, lengths, lengths, lengths.new_empty(0)).label_logits
-            steps = FullSteps(model, input_ids, lengths, encoder.mask_id)
-        else:
-            label_logits, cache = model.encode_source(input_ids, lengths)
-            steps = CachedSteps(model, cache, encoder.mask_id)
-        found = beam_search(
-            steps,
-            beams=decode.beams,
-            length_penalty=decode.length_penalty,
-            empty=decode.empty,
-            target_tokens=model.config.target_tokens,
-            end_id=encoder.sep_id,
-        )
+        label_logits, targets = _read_batch(model, encoder, input_ids, lengths, decode)
         logits = label_logits.float().cpu().numpy()
-        targets, probabilities = found.tokens.numpy(), found.log_probabilities.double().exp().numpy()
-        for row, (index, length) in enumerate(zip(batch, found.lengths.tolist(), strict=True)):
-            labels = logits[row, 1 : len(ids[index]) - 1]
-            readings[index] = Reading(labels, targets[row, :length], probabilities[row, :length])
+        for row, (index, target) in enumerate(zip(batch, targets, strict=True)):
+            readings[index] = Reading(logits[row, 1 : len(ids[index]) - 1], *target)
     return [readings[index] for index in range(len(sources))]
+
+
+def _read_batch(
+    model: UniKeyphraseModel, encoder: Encoder, input_ids: Tensor, lengths: Tensor, decode: DecodeConfig
+) -> tuple[Tensor, list[tuple[np.ndarray, ...]]]:
+    """Label logits [B, S, C], and for each document the target, its probabilities and its slots, if any (`Reading`)."""
+    steps: Steps
+    if model.config.relation_mask == "none":
+        label_logits = model(input_ids, lengths, lengths, lengths.new_empty(0)).label_logits
+        steps = FullSteps(model, input_ids, lengths, encoder.mask_id)
+    else:
+        label_logits, cache = model.encode_source(input_ids, lengths)
+        if model.config.target == "set":
+            return label_logits, read_slots(model, cache, mask_id=encoder.mask_id, end_id=encoder.sep_id)
+        steps = CachedSteps(model, cache, encoder.mask_id)
+    found = beam_search(
+        steps,
+        beams=decode.beams,
+        length_penalty=decode.length_penalty,
+        empty=decode.empty,
+        target_tokens=model.config.target_tokens,
+        end_id=encoder.sep_id,
+    )
+    targets, probabilities = found.tokens.numpy(), found.log_probabilities.double().exp().numpy()
+    return label_logits, [
+        (targets[row, :length], probabilities[row, :length]) for row, length in enumerate(found.lengths.tolist())
+    ]
 
 
 def source_batches(

@@ -149,6 +149,22 @@ class Encoder:
                 target = joined
         return np.array([*target, self.sep_id], dtype=np.int32)
 
+    def encode_set(self, phrases: Sequence[str], limit: int, slots: int) -> np.ndarray:
+        """Tokenize phrases for slots: each with a final [SEP], then a [SEP] for each slot that is left.
+
+        Phrases of more than `limit` tokens with their [SEP], and phrases after the first `slots`, are left out.
+
+        Returns:
+            int32 [t], with exactly `slots` times [SEP].
+
+        Raises:
+            RejectedDocument: a phrase is not valid Unicode.
+        """
+        encoded = [self._encode(phrase).ids for phrase in phrases]
+        kept = [ids for ids in encoded if 0 < len(ids) < limit][:slots]
+        kept += [[]] * (slots - len(kept))
+        return np.array([token for ids in kept for token in (*ids, self.sep_id)], dtype=np.int32)
+
     def decode_target(self, ids: Sequence[int] | np.ndarray) -> list[str]:
         """The phrases of a generated sequence up to its first [SEP], without special tokens and empty phrases."""
         phrases: list[list[int]] = [[]]
@@ -222,8 +238,8 @@ def row_schema() -> pa.Schema:
     """Columns of a training row.
 
     `source` includes [CLS] and [SEP]; `labels` has as many values, -100 for these two; `target` includes the final
-    [SEP]; `title` is the number of tokens of the title, which follow [CLS]; `length` is the number of tokens of source
-    and target.
+    [SEP], or the [SEP] of each slot (`ModelConfig.target` set); `title` is the number of tokens of the title, which
+    follow [CLS]; `length` is the number of tokens of source and target.
     """
     import pyarrow as pa
 
@@ -243,6 +259,8 @@ def row_schema() -> pa.Schema:
 def describe_rows(config: ModelConfig) -> dict[str, Any]:
     """Everything that `make_row` depends on, as JSON values. Of the backbone only the tokenizer matters."""
     names = {"source_tokens", "target_tokens", "label_match", "target"}
+    if config.target == "set":
+        names.add("slots")
     return {
         "rows": "unikeyphrase",
         "tokenizer": load_encoder(config.backbone).checksum,
@@ -262,7 +280,11 @@ def make_row(record: Record, encoder: Encoder, config: ModelConfig) -> dict[str,
         return "no gold keyphrase"
     try:
         source = encoder.encode_source(text, config.source_tokens)
-        target = encoder.encode_target(absent if config.target == "absent" else present + absent, config.target_tokens)
+        if config.target == "set":
+            target = encoder.encode_set(absent, config.target_tokens, config.slots)
+        else:
+            phrases = absent if config.target == "absent" else present + absent
+            target = encoder.encode_target(phrases, config.target_tokens)
     except RejectedDocument as error:
         return error.reason
     if not source.starts_word.any():

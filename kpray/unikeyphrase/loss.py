@@ -32,7 +32,8 @@ def uni_losses(
         output: of the model for this batch.
         batch: `input_ids` int64 [B, T], `labels` int64 [B, S] (-100 where there is no token of the text), and of the
             target rows that the losses need (see `LossConfig.bow_rows`) `target_rows` int64 [N] as indices into B * T,
-            `target_ids` int64 [N] and `target_masked` bool [N].
+            `target_ids` int64 [N] and `target_masked` bool [N]; with `ModelConfig.target` set also `target_null` bool
+            [N], the rows of slots without a phrase.
         config: weights, and how a document's tokens are summed.
         progress: share of training that is done, in [0, 1].
         ignored_ids: int64 [I], tokens that are no words: special tokens and the delimiter.
@@ -49,8 +50,11 @@ def uni_losses(
     else:  # DeepSpeed requires a gradient for each parameter
         extraction = 0 * output.label_logits.sum(dtype=torch.promote_types(output.label_logits.dtype, torch.float32))
     log_probabilities = token_log_probabilities(output.token_logits)
+    weights = batch["target_masked"].to(log_probabilities.dtype)
+    if "target_null" in batch:
+        weights = torch.where(batch["target_null"], config.null_weight * weights, weights)
     generation = generation_losses(
-        log_probabilities, batch["target_ids"], batch["target_masked"], target_documents, documents, config
+        log_probabilities, batch["target_ids"], weights, target_documents, documents, config
     ).sum()
     bow_weight = bow_weight_schedule(progress, config.bow_weight) if extracts else 0.0
     bag_of_words = torch.zeros_like(extraction)
@@ -102,7 +106,7 @@ def token_log_probabilities(token_logits: Tensor) -> Tensor:
 def generation_losses(
     log_probabilities: Tensor,
     target_ids: Tensor,
-    masked: Tensor,
+    weights: Tensor,
     target_documents: Tensor,
     documents: int,
     config: LossConfig,
@@ -112,7 +116,7 @@ def generation_losses(
     Args:
         log_probabilities: [N, V], from `token_log_probabilities`.
         target_ids: int64 [N], gold.
-        masked: bool [N], the rows that count.
+        weights: [N], weight of each row, 0 for rows that do not count; or bool.
         target_documents: int64 [N], the document of each row.
         documents: B.
         config: `reduction`.
@@ -120,9 +124,10 @@ def generation_losses(
     Returns:
         [B]; 0 for a document without masked tokens.
     """
-    losses_N = -log_probabilities.gather(1, target_ids[:, None]).squeeze(1).masked_fill(~masked, 0)
+    weights_N = weights.to(log_probabilities.dtype)
+    losses_N = -log_probabilities.gather(1, target_ids[:, None]).squeeze(1) * weights_N
     losses_B = losses_N.new_zeros(documents).index_add(0, target_documents, losses_N)
     if config.reduction == "sum":
         return losses_B
-    masked_B = torch.zeros_like(losses_B).index_add(0, target_documents, masked.to(losses_B.dtype))
-    return losses_B / masked_B.clamp(min=1)
+    weights_B = torch.zeros_like(losses_B).index_add(0, target_documents, weights_N)
+    return losses_B / weights_B.clamp(min=torch.finfo(weights_B.dtype).tiny)

@@ -1,6 +1,6 @@
 """The model: backbone (Sec. 3.1), stacked relation layers (Sec. 3.2), extraction and generation heads (Eq. 7-8).
 
-Shape legend: B documents, T tokens of source and target (padded), S source tokens, N target rows, K beams,
+Shape legend: B documents, T tokens of source and target (padded), S source tokens, N target rows, K beams or slots,
 n new tokens of a beam, t tokens that a beam has emitted, H hidden size, V vocabulary, C labels.
 """
 
@@ -21,6 +21,7 @@ from kpray.unikeyphrase.backbone import (
     padding_mask,
     run_layer,
     run_layers,
+    slot_positions,
     step_layer,
     unilm_mask,
 )
@@ -44,6 +45,8 @@ class UniKeyphraseModelConfig(BertConfig):
     target_tokens: int = 64
     extraction: bool = True
     copying: bool = False
+    target: str = "absent"
+    slots: int = 10
     source_segment: int = 0  #: segment id of [CLS] X [SEP]
     target_segment: int = 1  #: segment id of K [SEP]
 
@@ -65,7 +68,8 @@ class UniKeyphraseModel(BertPreTrainedModel):
     """UniKeyphrase (Wu et al., 2021): https://aclanthology.org/2021.findings-acl.73.
 
     Its parameters are those of transformers' `BertForMaskedLM` (`bert.*`, `cls.predictions.*`), and
-    `relation.{layer}.*` and `extraction.*`. An input sequence is [CLS] X [SEP] K [SEP], followed by padding.
+    `relation.{layer}.*` and `extraction.*`. Options add `copy_head.*` (`copying`) and `codes.*` (`target` set). An
+    input sequence is [CLS] X [SEP] K [SEP], followed by padding.
 
     Attributes:
         new_parameters: names of the parameters that the backbone's checkpoint did not have.
@@ -92,6 +96,7 @@ class UniKeyphraseModel(BertPreTrainedModel):
         self.extraction = nn.Linear(config.hidden_size, len(LABELS))  # W_p, b_p of Eq. 7
         self.cls = BertOnlyMLMHead(config)  # Eq. 8
         self.copy_head = CopyHead(config.hidden_size) if config.copying else None
+        self.codes = nn.Embedding(config.slots, config.hidden_size) if config.target == "set" else None
         self.post_init()  # type: ignore[no-untyped-call]
 
     def get_output_embeddings(self) -> nn.Module:
@@ -99,7 +104,12 @@ class UniKeyphraseModel(BertPreTrainedModel):
         return cast(nn.Module, self.cls.predictions.decoder)
 
     def forward(
-        self, input_ids: Tensor, source_lengths: Tensor, lengths: Tensor, target_rows: Tensor
+        self,
+        input_ids: Tensor,
+        source_lengths: Tensor,
+        lengths: Tensor,
+        target_rows: Tensor,
+        slots: Tensor | None = None,
     ) -> UniKeyphraseOutput:
         """Logits of full sequences, for training, extraction, and decoding without a cache.
 
@@ -108,8 +118,9 @@ class UniKeyphraseModel(BertPreTrainedModel):
             source_lengths: int64 [B], number of tokens of [CLS] X [SEP].
             lengths: int64 [B], number of tokens of [CLS] X [SEP] K [SEP].
             target_rows: int64 [N], indices into the flattened [B * T] of the rows that need token logits; N may be 0.
+            slots: int64 [B, T], slot of each target row, -1 for other rows; None: the target is one sequence.
         """
-        extraction, generation = self.represent(input_ids, source_lengths, lengths)
+        extraction, generation = self.represent(input_ids, source_lengths, lengths, slots)
         source_tokens = int(source_lengths.max())
         label_logits = self.extraction(extraction[:, :source_tokens])
         hidden = generation.flatten(0, 1).index_select(0, target_rows)
@@ -119,14 +130,15 @@ class UniKeyphraseModel(BertPreTrainedModel):
             token_logits = self.copy_head(token_logits, hidden, source, target_rows // input_ids.shape[1])
         return UniKeyphraseOutput(label_logits, token_logits)
 
-    def represent(self, input_ids: Tensor, source_lengths: Tensor, lengths: Tensor) -> Pair:
+    def represent(
+        self, input_ids: Tensor, source_lengths: Tensor, lengths: Tensor, slots: Tensor | None = None
+    ) -> Pair:
         """Representations of the two tasks, P_L and A_L, [B, T, H] each; for the arguments see `forward`."""
         tokens = input_ids.shape[1]
-        mask = unilm_mask(source_lengths, lengths, tokens)
+        mask = unilm_mask(source_lengths, lengths, tokens, slots)
         relation_mask = mask if self.config.relation_mask == "backbone" else padding_mask(lengths, tokens)
-        hidden = run_layers(
-            self.bert, self._embed(input_ids, source_lengths), mask, checkpointing=self.gradient_checkpointing
-        )
+        embedded = self._embed_sequences(input_ids, source_lengths, slots)
+        hidden = run_layers(self.bert, embedded, mask, checkpointing=self.gradient_checkpointing)
         extraction, generation = hidden, hidden
         for layer in self.relation:
             extraction, generation = layer(extraction, generation, relation_mask)
@@ -148,7 +160,7 @@ class UniKeyphraseModel(BertPreTrainedModel):
         if self.config.relation_mask != "backbone":
             raise ValueError("relation_mask none has no cache, because source rows depend on the target")
         mask = padding_mask(source_lengths, input_ids.shape[1])
-        hidden = self._embed(input_ids, source_lengths)
+        hidden = self._embed_sequences(input_ids, source_lengths)
         layers: list[Pair] = []
         for backbone_layer in backbone_layers(self.bert):
             hidden, pair = run_layer(backbone_layer, hidden, mask)
@@ -163,16 +175,19 @@ class UniKeyphraseModel(BertPreTrainedModel):
         return self.extraction(extraction), SourceCache(source_lengths, layers, relations, copied)
 
     def start(self, source: SourceCache) -> EmittedCache:
-        """An empty cache with one beam per document; `EmittedCache.reorder` makes K beams of it.
+        """An empty cache with all slots of each document (`target` set), or with one beam; `reorder` makes K of it.
 
         Args:
             source: from `encode_source`.
         """
+        beams = self.config.slots if self.codes else 1
 
-        def nothing(pairs: list[Pair]) -> list[Pair]:
-            return [(first[:, :, None, :0], second[:, :, None, :0]) for first, second in pairs]
+        def nothing(rows: Tensor) -> Tensor:
+            return rows[:, :, None, :0].expand(-1, -1, beams, -1, -1)
 
-        return EmittedCache(0, nothing(source.layers), nothing(source.relations))
+        layers = [(nothing(keys), nothing(values)) for keys, values in source.layers]
+        relations = [(nothing(P), nothing(A)) for P, A in source.relations]
+        return EmittedCache(0, layers, relations)
 
     def decode_step(
         self, source: SourceCache, emitted: EmittedCache, token_ids: Tensor | None, mask_id: int
@@ -181,7 +196,8 @@ class UniKeyphraseModel(BertPreTrainedModel):
 
         Args:
             source: from `encode_source`; all beams of a document share it without copies.
-            emitted: cache of the t tokens of each of K beams, from `start` or the last step, after `reorder`.
+            emitted: cache of the t tokens of each of K beams, from `start` or the last step, after `reorder`. With
+                `target` set, beam k is slot k.
             token_ids: int64 [B, K], the tokens chosen after the last step; None in the first step.
             mask_id: id of [MASK].
 
@@ -189,7 +205,7 @@ class UniKeyphraseModel(BertPreTrainedModel):
             Log-probabilities, float32 [B, K, V], and the cache of t + 1 tokens, which includes `token_ids` (in the
             first step, the unchanged cache).
         """
-        documents, beams = (len(source.lengths_B), 1) if token_ids is None else token_ids.shape
+        documents, beams = len(source.lengths_B), emitted.beams
         masks_BK1 = source.lengths_B.new_full((documents, beams, 1), mask_id)
         new_BKn = masks_BK1 if token_ids is None else torch.cat([token_ids[:, :, None], masks_BK1], dim=2)
         kept = emitted.tokens + new_BKn.shape[2] - 1  # the row of [MASK] is not kept
@@ -197,11 +213,10 @@ class UniKeyphraseModel(BertPreTrainedModel):
 
         position_Bn = source.lengths_B[:, None] + torch.arange(emitted.tokens, kept + 1, device=new_BKn.device)
         position_BKn = position_Bn[:, None].expand_as(new_BKn)
-        hidden = self.bert.embeddings(
-            new_BKn.flatten(0, 1),
-            torch.full_like(new_BKn, self.config.target_segment).flatten(0, 1),
-            position_BKn.flatten(0, 1),
-        ).reshape(documents, beams, new_BKn.shape[2], -1)
+        slot_BKn = torch.arange(beams, device=new_BKn.device)[:, None].expand_as(new_BKn)
+        segment_BKn = torch.full_like(new_BKn, self.config.target_segment)
+        rows = (part.flatten(0, 1) for part in (new_BKn, segment_BKn, position_BKn, slot_BKn))
+        hidden = self._embed(*rows).reshape(documents, beams, new_BKn.shape[2], -1)
         layers: list[Pair] = []
         for backbone_layer, of_source, of_beams in zip(
             backbone_layers(self.bert), source.layers, emitted.layers, strict=True
@@ -260,12 +275,21 @@ class UniKeyphraseModel(BertPreTrainedModel):
         )
         return _log_softmax(output.token_logits).reshape(documents, beams, -1)
 
-    def _embed(self, input_ids: Tensor, source_lengths: Tensor) -> Tensor:
-        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+    def _embed_sequences(self, input_ids: Tensor, source_lengths: Tensor, slots: Tensor | None = None) -> Tensor:
+        positions = torch.arange(input_ids.shape[1], device=input_ids.device).expand_as(input_ids)
         segments = torch.where(
             positions < source_lengths[:, None], self.config.source_segment, self.config.target_segment
         )
-        embedded: Tensor = self.bert.embeddings(input_ids, segments, positions.expand_as(input_ids))
+        if slots is not None:
+            positions = slot_positions(source_lengths, slots)
+        return self._embed(input_ids, segments, positions, slots)
+
+    def _embed(self, input_ids: Tensor, segments: Tensor, positions: Tensor, slots: Tensor | None) -> Tensor:
+        """Embeddings of rows, [..., T] to [..., T, H]. With `target` set, the code of its slot is added to a token."""
+        words = self.bert.embeddings.word_embeddings(input_ids)
+        if self.codes and slots is not None:
+            words = words + self.codes(slots.clamp(min=0)).masked_fill((slots < 0)[:, :, None], 0)
+        embedded: Tensor = self.bert.embeddings(token_type_ids=segments, position_ids=positions, inputs_embeds=words)
         return embedded
 
     def _relation_layers(self) -> list[RelationLayer]:
@@ -302,7 +326,7 @@ def from_backbone(config: ModelConfig) -> UniKeyphraseModel:
             fix="use weights and config.json of the same model",
         )
     missing = set(report["missing_keys"])
-    new = ["relation.", "extraction.", "copy_head."]
+    new = ["relation.", "extraction.", "copy_head.", "codes."]
     if {name for name, _ in model.named_parameters() if name.startswith("cls.")} <= missing:
         new.append("cls.")  # the checkpoint has no LM head
     missing = {name for name in missing if not name.startswith(tuple(new))}

@@ -81,7 +81,7 @@ class PretrainTask(TrainingTask):
 
     @override
     def build(self) -> torch.nn.Module:
-        return from_backbone(self.model)
+        return from_backbone(self.model.model_copy(update={"target": "absent"}))  # a title is a sequence
 
     @override
     def collate(self, rows: Sequence[Mapping[str, np.ndarray]], seeds: Sequence[int]) -> dict[str, torch.Tensor]:

@@ -27,9 +27,12 @@ def task_representations(predictor: UniKeyphrase, documents: Sequence[Document])
     extraction, generation = [nothing], [nothing]
     for source, reading in zip(sources, readings, strict=True):
         ids = torch.from_numpy(np.concatenate([source.ids, reading.target]).astype(np.int64))[None]
-        lengths = torch.tensor([[len(source.ids)], [ids.shape[1]]])
         device = predictor.model.device
-        P_BTH, A_BTH = predictor.model.represent(ids.to(device), *lengths.to(device))
+        source_lengths, lengths = torch.tensor([[len(source.ids)], [ids.shape[1]]], device=device)
+        slots = None
+        if reading.slots is not None:
+            slots = torch.from_numpy(np.pad(reading.slots, (len(source.ids), 0), constant_values=-1))[None].to(device)
+        P_BTH, A_BTH = predictor.model.represent(ids.to(device), source_lengths, lengths, slots)
         extraction.append(P_BTH[0, 1 : len(source.ids) - 1].float().cpu().numpy())
         generation.append(A_BTH[0, len(source.ids) :].float().cpu().numpy())
     return np.concatenate(extraction), np.concatenate(generation)

@@ -33,6 +33,7 @@ from kpray.unikeyphrase.predictor import (
     rank_keyphrases,
     split_phrases,
 )
+from kpray.unikeyphrase.slots import assign_slots, slot_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,7 +88,7 @@ class UniKeyphraseTask(TrainingTask):
 
     @override
     def collate(self, rows: Sequence[Mapping[str, np.ndarray]], seeds: Sequence[int]) -> dict[str, torch.Tensor]:
-        return collate(
+        batch = collate(
             rows,
             seeds,
             mask_id=self.encoder.mask_id,
@@ -96,16 +97,23 @@ class UniKeyphraseTask(TrainingTask):
             random_ids=self.encoder.vocabulary_size if self.config.loss.masking == "bert" else 0,
             unmasked_rows=self.config.loss.bow_rows == "all",
         )
+        if self.config.model.target == "set":
+            batch |= slot_columns(rows, batch, self.config.model.slots, self.encoder.sep_id)
+        return batch
 
     @override
     def losses(
         self, model: torch.nn.Module, batch: Mapping[str, torch.Tensor], progress: float
     ) -> dict[str, torch.Tensor]:
+        slots = None
+        if self.config.model.target == "set":
+            slots = assign_slots(unwrap(model, UniKeyphraseModel), batch, self.encoder.mask_id)
         output = model(
             input_ids=batch["input_ids"],
             source_lengths=batch["source_lengths"],
             lengths=batch["lengths"],
             target_rows=batch["target_rows"],
+            slots=slots,
         )
         encoder = self.encoder
         special = [encoder.cls_id, encoder.sep_id, encoder.mask_id, encoder.pad_id, *encoder.delimiter_ids]

@@ -168,6 +168,8 @@ def test_the_configuration_of_the_paper_names_its_readings() -> None:
     named = yaml.safe_load(text)["task"]
     config = TaskConfig.model_validate(named)
     assert named["model"]["label_match"] == config.model.label_match == "exact"
+    assert named["model"]["target"] == config.model.target == "absent"
+    assert named["model"]["copying"] is config.model.copying is False
     assert named["loss"]["reduction"] == config.loss.reduction == "sum"
     assert named["loss"]["bow_rows"] == config.loss.bow_rows == "masked"
     assert named["loss"]["masking"] == config.loss.masking == "mask"
