@@ -239,7 +239,7 @@ def open_no_port() -> None:
     from ray.serve._private import constants, replica
 
     if not (constants.RAY_SERVE_USE_GRPC_BY_DEFAULT or constants.RAY_SERVE_PROXY_USE_GRPC):
-        replica.add_port_to_grpc_server = lambda server, address: 0
+        vars(replica)["add_port_to_grpc_server"] = lambda server, address: 0
 
 
 def use_protocol(import_path: str) -> None:
