@@ -82,12 +82,12 @@ def disturbed(kind: Kind, output: Path, random: Random, most: int) -> None:
     began, left = time.monotonic(), most
     while True:
         with start(kind, output) as job:
-            next_kill = time.monotonic() + random.uniform(1, kind.undisturbed)
+            next_kill = time.monotonic() + random.uniform(1, kind.undisturbed / 3)
             while job.process.poll() is None:
                 if left and time.monotonic() > next_kill:
                     name = random.choice(["driver", "worker", "reader", "node"])
                     named = [process for what, process in victims(job) if what == name]
-                    next_kill = time.monotonic() + random.uniform(1, kind.undisturbed)
+                    next_kill = time.monotonic() + random.uniform(1, kind.undisturbed / 3)
                     if not named:
                         continue
                     kind.kills[name] += 1
