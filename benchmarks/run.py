@@ -19,6 +19,7 @@ import kpray.cluster  # noqa: F401  # turns on token authentication before Ray i
 from benchmarks.capacity import PlanConfig, plan
 from benchmarks.settings import (
     AblationSettings,
+    AttentionMapSettings,
     Benchmark,
     BenchmarkSettings,
     GPUBenchmark,
@@ -35,7 +36,7 @@ from kpray.corpus.quickstart import quickstart_records
 from kpray.corpus.records import Reject, read_records
 from kpray.document import Document, Record
 from kpray.errors import UserError
-from kpray.printing import print_tables
+from kpray.printing import print_result, print_tables
 from kpray.registry import open_predictor
 from kpray.report.tables import markdown_table
 from kpray.settings import parse_settings, run_main
@@ -105,6 +106,14 @@ def train_ablations(config: AblationSettings) -> int:
     return 0
 
 
+def draw_map(config: AttentionMapSettings) -> int:
+    from benchmarks.attention_map import draw_attention_map
+
+    draw_attention_map(config)
+    print_result(f"the figure: {config.output}")
+    return 0
+
+
 def estimate_capacity(config: PlanConfig) -> int:
     print_tables({"capacity": plan(config)})
     return 0
@@ -122,10 +131,15 @@ OTHERS: dict[str, tuple[type[BenchmarkSettings], Callable[[Any], int], str]] = {
     "gpu": (GPUBenchmark, measure_gpu, "Measure the hot paths on one GPU, and the limits of the card."),
     "ray_overhead": (SchedulingConfig, measure_ray_overhead, "Measure Ray's overhead per task and chunk."),
     "ablations": (AblationSettings, train_ablations, "Train variants of UniKeyphrase and compare their scores."),
+    "attention_map": (AttentionMapSettings, draw_map, "Draw the attention map of one of SAMRank's heads."),
     "capacity": (PlanConfig, estimate_capacity, "Estimate, without measuring, how long jobs take on a cluster."),
 }
 INPUTS = ("input", "train", "valid", "test")  # settings with files
-EXAMPLES = {"gpu": ("", "--tiny"), "ablations": ("--train train.jsonl --valid valid.jsonl --output ablations/",)}
+EXAMPLES = {
+    "gpu": ("", "--tiny"),
+    "ablations": ("--train train.jsonl --valid valid.jsonl --output ablations/",),
+    "attention_map": ("--input abstract.txt --output map.svg",),
+}
 USUAL = {
     "unikeyphrase": ("predictor", "workers"),
     "serve": ("users", "seconds", "request_documents"),

@@ -106,6 +106,17 @@ class GPUBenchmark(BenchmarkSettings):
     """JSON file for the results."""
 
 
+class AttentionMapSettings(BenchmarkSettings):
+    """Settings of the figure of an attention map."""
+
+    input: Annotated[tuple[str, ...], Field(min_length=1)]
+    """File with a document that the model reads at once. Only the first document counts."""
+    output: Path
+    """SVG or PNG file for the figure."""
+    samrank: SAMRankConfig = SAMRankConfig(heads=("4-12",), weighting="unit")
+    """Model and head. Only the first head counts."""
+
+
 class AblationSettings(BenchmarkSettings):
     """Settings of the ablations of UniKeyphrase."""
 
