@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from benchmarks.settings import BenchmarkSettings
 from kpray.settings import Settings
 
 Positive = Annotated[float, Field(gt=0)]
@@ -76,7 +77,7 @@ class Work(Settings):
     """Number of epochs of RAMKG's generator, by default as in the paper."""
 
 
-class PlanConfig(Work):
+class PlanConfig(Work, BenchmarkSettings):
     """Settings of `benchmarks/run.py capacity`."""
 
     gpus: Annotated[int, Field(ge=1)] = 8

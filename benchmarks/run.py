@@ -19,7 +19,9 @@ import kpray.cluster  # noqa: F401  # turns on token authentication before Ray i
 from benchmarks.capacity import PlanConfig, plan
 from benchmarks.settings import (
     AblationSettings,
+    AttentionMapSettings,
     Benchmark,
+    BenchmarkSettings,
     GPUBenchmark,
     RGITBenchmark,
     SAMRankBenchmark,
@@ -28,14 +30,16 @@ from benchmarks.settings import (
     UniKeyphraseBenchmark,
 )
 from benchmarks.timing import time_contestants
+from kpray.cluster.job import describe_inputs, print_plan
+from kpray.corpus.limits import Reading
 from kpray.corpus.quickstart import quickstart_records
 from kpray.corpus.records import Reject, read_records
 from kpray.document import Document, Record
 from kpray.errors import UserError
-from kpray.printing import print_tables
+from kpray.printing import print_result, print_tables
 from kpray.registry import open_predictor
 from kpray.report.tables import markdown_table
-from kpray.settings import Settings, parse_settings, run_main
+from kpray.settings import parse_settings, run_main
 
 
 def measure_samrank(job: SAMRankBenchmark, records: list[Record]) -> list[dict[str, Any]]:
@@ -102,6 +106,14 @@ def train_ablations(config: AblationSettings) -> int:
     return 0
 
 
+def draw_map(config: AttentionMapSettings) -> int:
+    from benchmarks.attention_map import draw_attention_map
+
+    draw_attention_map(config)
+    print_result(f"the figure: {config.output}")
+    return 0
+
+
 def estimate_capacity(config: PlanConfig) -> int:
     print_tables({"capacity": plan(config)})
     return 0
@@ -115,13 +127,19 @@ BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[
     "serve": (ServeBenchmark, measure_serve, "Measure the throughput and latency of the HTTP service."),
 }
 # These take no documents from `Benchmark`, and print their results.
-OTHERS: dict[str, tuple[type[Settings], Callable[[Any], int], str]] = {
+OTHERS: dict[str, tuple[type[BenchmarkSettings], Callable[[Any], int], str]] = {
     "gpu": (GPUBenchmark, measure_gpu, "Measure the hot paths on one GPU, and the limits of the card."),
     "ray_overhead": (SchedulingConfig, measure_ray_overhead, "Measure Ray's overhead per task and chunk."),
     "ablations": (AblationSettings, train_ablations, "Train variants of UniKeyphrase and compare their scores."),
+    "attention_map": (AttentionMapSettings, draw_map, "Draw the attention map of one of SAMRank's heads."),
     "capacity": (PlanConfig, estimate_capacity, "Estimate, without measuring, how long jobs take on a cluster."),
 }
-EXAMPLES = {"gpu": ("", "--tiny"), "ablations": ("--train train.jsonl --valid valid.jsonl --output ablations/",)}
+INPUTS = ("input", "train", "valid", "test")  # settings with files
+EXAMPLES = {
+    "gpu": ("", "--tiny"),
+    "ablations": ("--train train.jsonl --valid valid.jsonl --output ablations/",),
+    "attention_map": ("--input abstract.txt --output map.svg",),
+}
 USUAL = {
     "unikeyphrase": ("predictor", "workers"),
     "serve": ("users", "seconds", "request_documents"),
@@ -137,16 +155,15 @@ def main(arguments: Sequence[str], prog: str) -> int:
         return 0
     if name in OTHERS:
         settings, run, about = OTHERS[name]
-        return run(
-            parse_settings(
-                settings,
-                options,
-                prog=f"{prog} {name}",
-                description=about,
-                usual=USUAL.get(name, ()),
-                examples=EXAMPLES.get(name, ("",)),
-            )
+        chosen = parse_settings(
+            settings,
+            options,
+            prog=f"{prog} {name}",
+            description=about,
+            usual=USUAL.get(name, ()),
+            examples=EXAMPLES.get(name, ("",)),
         )
+        return _print_plan(chosen) if chosen.dry_run else run(chosen)
     if name not in BENCHMARKS:
         raise UserError(f"there is no benchmark {name!r}", fix=f"known: {', '.join([*BENCHMARKS, *OTHERS])}")
     schema, measure, about = BENCHMARKS[name]
@@ -158,6 +175,8 @@ def main(arguments: Sequence[str], prog: str) -> int:
         usual=(*Benchmark.model_fields, *USUAL.get(name, ())),
         examples=("", "--input test.jsonl --documents 50"),
     )
+    if job.dry_run:
+        return _print_plan(job)
     found = read_records(job.input) if job.input else quickstart_records()
     english = [r for r in found if not isinstance(r, Reject) and r.document.lang == "en" and r.keyphrases]
     if not english:
@@ -170,6 +189,12 @@ def main(arguments: Sequence[str], prog: str) -> int:
     print_tables({title: rows})
     if job.output is not None:
         job.output.write_text(f"{title}\n\n{markdown_table(rows)}\n", encoding="utf-8")
+    return 0
+
+
+def _print_plan(job: BenchmarkSettings) -> int:
+    inputs = {f"--{name}:": value for name in INPUTS if (value := getattr(job, name, ()))}
+    print_plan(job, describe_inputs(inputs, Reading()) or "no documents are given")
     return 0
 
 

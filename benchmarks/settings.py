@@ -16,7 +16,14 @@ from kpray.training import OptimConfig, RunConfig
 from kpray.unikeyphrase.config import ModelConfig, TaskConfig
 
 
-class Benchmark(Settings):
+class BenchmarkSettings(Settings):
+    """Settings of every benchmark."""
+
+    dry_run: bool = False
+    """Print the resolved configuration and the input data, and do nothing else."""
+
+
+class Benchmark(BenchmarkSettings):
     """Settings of every benchmark that takes documents."""
 
     input: tuple[str, ...] = ()
@@ -75,7 +82,7 @@ class ServeBenchmark(Benchmark):
     again, instead of the measurements."""
 
 
-class SchedulingConfig(Settings):
+class SchedulingConfig(BenchmarkSettings):
     """Settings of the benchmark of Ray's overhead."""
 
     nodes: Annotated[tuple[Annotated[int, Field(ge=1)], ...], Field(min_length=1)] = (1, 2, 4, 8)
@@ -86,7 +93,7 @@ class SchedulingConfig(Settings):
     """Number of chunks of the batch job's pipeline, each of which only writes an empty file."""
 
 
-class GPUBenchmark(Settings):
+class GPUBenchmark(BenchmarkSettings):
     """Settings of the benchmark of one GPU."""
 
     seconds: Annotated[float, Field(gt=0)] = 110.0
@@ -99,7 +106,18 @@ class GPUBenchmark(Settings):
     """JSON file for the results."""
 
 
-class AblationSettings(Settings):
+class AttentionMapSettings(BenchmarkSettings):
+    """Settings of the figure of an attention map."""
+
+    input: Annotated[tuple[str, ...], Field(min_length=1)]
+    """File with a document that the model reads at once. Only the first document counts."""
+    output: Path
+    """SVG or PNG file for the figure."""
+    samrank: SAMRankConfig = SAMRankConfig(heads=("4-12",), weighting="unit")
+    """Model and head. Only the first head counts."""
+
+
+class AblationSettings(BenchmarkSettings):
     """Settings of the ablations of UniKeyphrase."""
 
     train: Annotated[tuple[str, ...], Field(min_length=1)]

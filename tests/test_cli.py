@@ -58,6 +58,16 @@ def phrases(document: dict[str, Any]) -> list[str]:
     return [keyphrase["text"] for keyphrase in document["keyphrases"]]
 
 
+def test_dry_run_opens_no_model(kpray: RunHere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write("a.txt", GRAPHS)
+    done = kpray("extract", "-", "a.txt", "--samrank.model", "no-such-model", "--dry-run", stdin=GRAPHS)
+    assert (done.code, done.err) == (0, "")
+    assert "  model: no-such-model\n" in done.out
+    assert "# data: 1 text files, 1 records, 0.0 MiB\n#       standard input\n" in done.out
+    assert kpray("extract", "missing.txt", "--dry-run").code == 2
+
+
 def test_formats_say_the_same(extract: RunHere) -> None:
     file = write("graphs.txt", GRAPHS)
     as_json, as_lines, as_table = (extract(file, "--format", form) for form in ("json", "jsonl", "table"))

@@ -15,10 +15,8 @@ from pathlib import Path
 import pydantic
 import pytest
 
-from benchmarks import run
 from kpray import commands
 from kpray.commands.convert import ConvertCommand
-from kpray.commands.extract import ExtractCommand
 from kpray.corpus.sources import FORMATS
 from kpray.serve.command import ServeCommand
 from kpray.settings import Settings, parse_settings
@@ -32,12 +30,11 @@ PAGES = {
 README = PAGES["README.md"]
 EVERYTHING = "\n".join(PAGES.values())
 CONFIGURATIONS = {path.stem for path in (ROOT / "kpray" / "configurations").glob("*.yaml")}
-BENCHMARKS: dict[str, type[Settings]] = {
-    name: found[0] for name, found in [*run.BENCHMARKS.items(), *run.OTHERS.items()]
-}
+PAPERS = {"SAMRank": (7, 6), "UniKeyphrase": (6, 6), "RAMKG and RGIT": (7, 4)}  # numbers of tables and of figures
 RECORD = {"title": "Tides", "abstract": "Tides follow the moon.", "keyphrases": ["tides"]}
 # What follows these options, or none, is read.
 INPUTS = {"--input", "--train", "--valid", "--test", "--english", "--parallel", "--passages", "--answers", "--exclude"}
+INPUTS |= {"--valid-pairs"}
 
 
 def _commands(page: str) -> Iterator[list[str]]:
@@ -77,22 +74,19 @@ def test_commands_are_understood(
     monkeypatch.chdir(tmp_path)
     program, name, *arguments = [re.sub(r"^(s3:/)?/", "", word) for word in words]  # all paths in this folder
     _write_inputs(name, arguments)
-    if name == "extract":
-        parse_settings(ExtractCommand, arguments, prog="kpray extract", description="", positional="files")
-    elif name == "serve":
+    if name == "serve":
         parse_settings(ServeCommand, arguments, prog="kpray serve", description="")
     elif name == "convert":
         parse_settings(ConvertCommand, arguments, prog="kpray convert", description="", positional="folder")
     elif name == "download-nltk":
         assert arguments == []
-    elif name == "benchmarks/run.py":
-        benchmark, *options = arguments
-        parse_settings(BENCHMARKS[benchmark], options, prog=name, description="")
     else:
+        if name == "benchmarks/run.py":
+            program, name = "kpray", "bench"
         program_here = kpray if program == "kpray" else run_here
         done = program_here(name.removeprefix("jobs/"), *arguments, "--dry-run")
         assert done.code == 0, done.err
-        assert re.search(r"data: .*\d records", done.out)
+        assert re.search(r"data: (.*\d records|standard input|no documents)", done.out)
 
 
 def _write_inputs(name: str, arguments: list[str]) -> None:
@@ -111,6 +105,44 @@ def _write_inputs(name: str, arguments: list[str]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             line = (json.dumps(RECORD) + "\n").encode()
             path.write_bytes(gzip.compress(line) if path.suffix == ".gz" else line)
+
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_table_and_figure_of_the_papers(paper: str) -> None:
+    """Each has a row: what it shows, a section with its commands, and a link to its numbers or what it needs."""
+    section = re.search(rf"^## {paper}\n(.*?)(?=^## |\Z)", PAGES["docs/papers.md"], re.MULTILINE | re.DOTALL)
+    assert section is not None
+    about, *parts = re.split(r"^### ", section[1], flags=re.MULTILINE)
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", about, re.MULTILINE)
+    ]
+    tables, figures = PAPERS[paper]
+    expected = [f"Table {n + 1}" for n in range(tables)] + [f"Figure {n + 1}" for n in range(figures)]
+    assert [name for name, *_ in rows[2:]] == expected
+    commands = {_anchor(part.split("\n")[0]): list(_commands(part)) for part in parts}
+    linked = set()
+    for name, shows, command, state in rows[2:]:
+        assert shows, name
+        sections = re.findall(r"\]\(#([\w-]+)\)", command)
+        linked |= {*sections}
+        assert bool(sections) == (state != "nothing is computed"), name
+        assert all(commands[each] for each in sections), name
+        assert re.search(r"^nothing is computed$|(^|; )needs \w", state) or re.match(
+            r"\[(measured|drawn)\]\(", state
+        ), name
+        for page, anchor in re.findall(r"\]\(([\w/.-]+)#([\w-]+)\)", state):
+            headings = re.findall(r"^#+ (.+)$", PAGES[f"docs/{page}"], re.MULTILINE)
+            assert anchor in map(_anchor, headings), f"{name}: {page}#{anchor}"
+    assert linked == commands.keys()
+    # Commands without --dry-run, which `test_commands_are_understood` only parses.
+    assert {words[1] for found in commands.values() for words in found}.isdisjoint(
+        {"serve", "convert", "download-nltk"}
+    )
+
+
+def _anchor(heading: str) -> str:
+    """The anchor that mkdocs gives to a heading."""
+    return re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower())
 
 
 def test_first_command_prints_what_is_shown(kpray: RunHere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,14 +20,12 @@ from kpray.corpus.writing import read_made_by, read_predictions
 from kpray.document import Keyphrase, Record
 from kpray.errors import UserError
 from kpray.json_files import read_object
-from kpray.metrics.datasets import case_rows, choose_case, dataset_rows
+from kpray.metrics.datasets import CASE, case_rows, choose_case, dataset_rows, gold_rows
 from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import Protocol
 from kpray.metrics.results import DocumentKey
 from kpray.metrics.runs import Run
 from kpray.report.page import Section
-
-_CASE = "The first document with present and absent gold keyphrases. A tick marks what is in the gold."
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,7 @@ def evaluate_systems(
 
 
 def describe_data_sets(folders: Mapping[str, Path], data_sets: Sequence[DataSet], protocol: Protocol) -> list[Section]:
-    """Sections of a page: the sizes of the data sets, and a case study of the first data set that has a case.
+    """Sections of a page: the data sets in numbers, and a case study of the first data set that has a case.
 
     Args:
         folders: as in `evaluate_systems`.
@@ -130,7 +128,11 @@ def describe_data_sets(folders: Mapping[str, Path], data_sets: Sequence[DataSet]
     Raises:
         UserError: as in `evaluate_systems`.
     """
-    sections = [Section("Sizes of the datasets", rows=dataset_rows({data.name: data.records for data in data_sets}))]
+    records = {data.name: data.records for data in data_sets}
+    sections = [
+        Section("Sizes of the datasets", rows=dataset_rows(records)),
+        Section("Gold keyphrases of the datasets", rows=gold_rows(records, protocol)),
+    ]
     for data in data_sets if protocol.split != "none" else ():
         record = choose_case(data.records, protocol)
         if record:
@@ -139,7 +141,7 @@ def describe_data_sets(folders: Mapping[str, Path], data_sets: Sequence[DataSet]
                 system: _read_data_set(folder, data, data_sets)[1].get((document.lang, document.id), [])
                 for system, folder in folders.items()
             }
-            text = f"{_CASE}\n{' '.join(document.text.split())}"
+            text = f"{CASE}\n{' '.join(document.text.split())}"
             title = f"Case study: {document.id} of {data.name}"
             return [*sections, Section(title, text, case_rows(record, predictions, protocol))]
     return sections

@@ -46,10 +46,11 @@ Folder = Annotated[str, BeforeValidator(str)]
 """Output folder of a job: a folder that all nodes share, or one in object storage (`kpray.cluster.mirror`)."""
 
 
-def print_plan(job: JobSettings, data: str) -> None:
+def print_plan(job: Settings, data: str) -> None:
     """Print the resolved configuration, the resources and the data, for a dry run."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    resources = f"Ray at {job.address}" if job.address else f"this machine: {os.cpu_count()} cores, {memory:.0f} GiB"
+    address = job.address if isinstance(job, JobSettings) else None
+    resources = f"Ray at {address}" if address else f"this machine: {os.cpu_count()} cores, {memory:.0f} GiB"
     print_result(f"{dump_settings(job)}\n# resources: {resources}\n# data: {data}")
 
 

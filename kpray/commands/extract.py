@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from kpray.corpus.ids import say_repeated_ids
-from kpray.corpus.records import Reject, read_records
+from kpray.corpus.records import STANDARD_INPUT, Reject, read_records
+from kpray.corpus.sources import find_sources
 from kpray.corpus.units import Split, split_record
 from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
@@ -61,6 +62,8 @@ class ExtractCommand(PredictionSettings, SelectionOptions):
     """File for the HTML page of --explain."""
     rejects: Path | None = None
     """File for the records that could not be processed. If null, they are reported on standard error."""
+    dry_run: bool = False
+    """Print the resolved configuration and the input data, and do nothing else."""
 
 
 def main(arguments: Sequence[str], prog: str) -> int:
@@ -76,6 +79,14 @@ def main(arguments: Sequence[str], prog: str) -> int:
     )
 
     reading = settings.reading(keep=settings.keep, gold=False, input_format=settings.input_format)
+    if settings.dry_run:
+        from kpray.cluster.job import describe_sources, print_plan
+
+        files = [name for name in settings.files if name != STANDARD_INPUT]
+        found = describe_sources(find_sources(files, follow_links=settings.follow_links), reading)
+        described = [found, "standard input"] if len(files) < len(settings.files) else [found]
+        print_plan(settings, "\n#       ".join(filter(None, described)))
+        return 0
     records = read_records(settings.files, reading)
     pinned = pin_config(settings.predictor, section_of(settings.predictor, settings))
     predictor = open_predictor(settings.predictor, pinned).selecting(SelectionOptions.of(settings))

@@ -1,8 +1,12 @@
-"""Sizes of datasets, and a document with the keyphrases of several systems (UniKeyphrase, Table 6 and Fig. 6)."""
+"""Sizes of datasets and their keyphrases, and a document with the keyphrases of several systems.
+
+These are Table 2 of SAMRank, Table 6 and Fig. 6 of UniKeyphrase, and Table 1 of RAMKG.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import mean, median, pstdev
 
 import regex
 
@@ -16,10 +20,11 @@ from kpray.text.words import sentence_spans
 
 _TOKEN = regex.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])[\w\p{{M}}])+|[^\w\s]")
 _SHOWN = 10  # keyphrases of each side in a case study
+CASE = "The first document with present and absent gold keyphrases. A tick marks what is in the gold."
 
 
 def dataset_rows(datasets: Mapping[str, Sequence[Record]]) -> list[Row]:
-    """Sizes of datasets (UniKeyphrase, Table 6): one row each.
+    """Sizes of datasets: one row each, and one for each language of a dataset that has several.
 
     Tokens are words and punctuation marks; text without spaces between words is one token a character. A dataset
     without documents has no maxima and means.
@@ -28,18 +33,61 @@ def dataset_rows(datasets: Mapping[str, Sequence[Record]]) -> list[Row]:
         datasets: name -> records.
     """
     rows: list[Row] = []
-    for name, records in datasets.items():
+    for name, records in _by_language(datasets).items():
         texts = [record.document.text for record in records]
-        counts = {
-            "tokens": [len(_TOKEN.findall(text)) for text in texts],
-            "sentences": [len(sentence_spans(text)) for text in texts],
-        }
-        row: Row = {"data": name, "documents": len(records)}
-        for unit, numbers in counts.items():
-            row[f"{unit}, maximum"] = max(numbers, default=None)
-            row[f"{unit}, mean"] = sum(numbers) / len(numbers) if numbers else None
+        tokens = [len(_TOKEN.findall(text)) for text in texts]
+        sentences = [len(sentence_spans(text)) for text in texts]
+        row: Row = {"data": name, "documents": len(records), "tokens, maximum": max(tokens, default=None)}
+        row |= _spread("tokens", tokens)
+        row["sentences, maximum"] = max(sentences, default=None)
+        row["sentences, mean"] = mean(sentences) if sentences else None
         rows.append(row)
     return rows
+
+
+def gold_rows(datasets: Mapping[str, Sequence[Record]], protocol: Protocol) -> list[Row]:
+    """Gold keyphrases of datasets: their number in a document, their length, and how many are absent from the text.
+
+    The rows are as in `dataset_rows`. The number and the length are those of the gold that the protocol compares with.
+    Absence is judged on the keyphrases as written.
+
+    Args:
+        datasets: name -> records.
+        protocol: decides which keyphrases are equal, and so counted once.
+    """
+    rows: list[Row] = []
+    for name, records in _by_language(datasets).items():
+        gold = [gold_phrases(record, protocol) for record in records]
+        words = [len(phrase.split()) for phrases in gold for phrase in phrases.values()]
+        written = absent = 0
+        for record in records:
+            lang = record.document.lang
+            phrases = unique_phrases(record.keyphrases, lang, protocol.normalization)
+            written += len(phrases)
+            absent += len(split_by_presence(phrases, stemmed_words(record.document.text, lang), lang)[1])
+        row: Row = {"data": name, **_spread("keyphrases", [len(phrases) for phrases in gold])}
+        for number, length in enumerate(("one word", "two words", "three words"), 1):
+            row[f"{length}, %"] = 100 * words.count(number) / len(words) if words else None
+        row["absent, %"] = 100 * absent / written if written else None
+        rows.append(row)
+    return rows
+
+
+def _by_language(datasets: Mapping[str, Sequence[Record]]) -> dict[str, Sequence[Record]]:
+    """The datasets, and the parts of each dataset that has several languages: `NAME, LANGUAGE`."""
+    parts: dict[str, Sequence[Record]] = {}
+    for name, records in datasets.items():
+        parts[name] = records
+        languages = sorted({record.document.lang for record in records})
+        for lang in languages if len(languages) > 1 else ():
+            parts[f"{name}, {lang}"] = [record for record in records if record.document.lang == lang]
+    return parts
+
+
+def _spread(unit: str, numbers: Sequence[int]) -> Row:
+    """Mean, standard deviation and median; no values without numbers."""
+    found = (mean(numbers), pstdev(numbers), median(numbers)) if numbers else (None, None, None)
+    return {f"{unit}, {name}": value for name, value in zip(("mean", "deviation", "median"), found, strict=True)}
 
 
 def choose_case(records: Sequence[Record], protocol: Protocol) -> Record | None:

@@ -153,6 +153,7 @@ def rounds_report(
         others: name of a run -> its report, to compare with.
         images: result of `draw_seed_pairs`.
     """
+    case = report["case"]
     tables = {
         "Rounds (Table 5: recall@k on the validation pairs, in percent)": round_rows(report),
         "Retrieval (Table 4: recall@k on the validation pairs, in percent)": recall_rows(report),
@@ -160,4 +161,8 @@ def rounds_report(
         "Runs (Tables 6 and 7, Fig. 3)": run_rows(others or {}),
     }
     sections = [Section(title, rows=rows) for title, rows in tables.items() if rows]
-    return [*sections, Section("Number of parallel pairs (Fig. 3)", images=images)] if images else sections
+    if images:
+        sections.append(Section("Number of parallel pairs (Fig. 3)", images=images))
+    if case:
+        sections.append(Section(f"Case study (Fig. 4): {case['id']}", f"{case['about']}\n{case['text']}", case["rows"]))
+    return sections

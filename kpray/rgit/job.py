@@ -27,11 +27,11 @@ from kpray.ramkg.rgit import NO_PAIRS, Round
 from kpray.report.page import write_pages
 from kpray.report.progress import Activity
 from kpray.report.rounds import RoundRow, draw_seed_pairs, rounds_report
-from kpray.rgit.config import RGITSettings
+from kpray.rgit.config import RGITSettings, System
 from kpray.rgit.corpora import Corpora, CorpusFiles, read_answers, read_corpora
 from kpray.rgit.planted import PlantedSize, describe_planted, plant
 from kpray.rgit.rounds import Models, Retrieved, RoundSteps, logged_rounds
-from kpray.rgit.systems import evaluate_system, final_retriever, save_predictor
+from kpray.rgit.systems import case_study, evaluate_system, final_retriever, save_predictor
 from kpray.storage import absolute, location
 from kpray.versions import versions
 
@@ -85,8 +85,9 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
         round_rows = _round_rows(rounds, read_answers(files, corpora), steps, job.rgit)
         reports = {}
         recall: dict[str, Mapping[int, float]] = {}
+        retrievers: dict[System, Retrieved | None] = {}
         for system in job.systems:
-            retriever = final_retriever(system, steps, job.rgit.schedule, rounds)
+            retriever = retrievers[system] = final_retriever(system, steps, job.rgit.schedule, rounds)
             generator = steps.train_generator(retriever, ("parallel", "passages"))
             reports[system] = evaluate_system(system, steps, generator, retriever, output)
             if retriever:
@@ -97,6 +98,7 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
         "rounds": [row.to_json() for row in round_rows],
         "recall": recall,
         "systems": reports,
+        "case": case_study(steps, retrievers, output),
         "rgit": job.rgit.model_dump(mode="json"),
         "target": job.retriever.target,
         "parallel": len(corpora.parts["parallel"]),

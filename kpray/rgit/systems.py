@@ -10,15 +10,20 @@ import numpy as np
 
 from kpray.cluster.job import writing
 from kpray.cluster.step_cache import Step
-from kpray.corpus.writing import write_predictions
+from kpray.corpus.writing import read_predictions, write_predictions
+from kpray.document import Record
+from kpray.metrics.datasets import CASE, case_rows, choose_case
 from kpray.metrics.evaluate import evaluate
 from kpray.ramkg.config import ENGLISH, GENERATOR, INDEX, RETRIEVER, GenerateConfig, RAMKGConfig
 from kpray.ramkg.predictor import make_keyphrases, save_parts
 from kpray.ramkg.rgit import NO_PAIRS, Round, final_pairs
 from kpray.rgit.config import System
+from kpray.rgit.corpora import Corpora
 from kpray.rgit.rounds import PROTOCOL, Retrieved, RoundSteps
 from kpray.text.stems import stemmed_words
 
+PREDICTIONS = "predictions"  # subfolder of the output folder
+RETRIEVED = "retrieved English keyphrases"  # column of a case study
 _NAMES = {"generator": "generator without retrieval", "ramkg": "RAMKG", "rgit": "RAMKG + RGIT"}
 
 
@@ -46,16 +51,14 @@ def evaluate_system(
     Returns:
         The name of the system, and its scores by language and metric: mean, lower and upper bound.
     """
-    corpora = steps.corpora
-    rows = np.array(corpora.parts["test" if "test" in corpora.parts else "valid"], dtype=np.int64)
-    records = [corpora.documents.record(row) for row in rows.tolist()]
+    rows, records = _reported(steps.corpora)
     documents = [record.document for record in records]
     predicted = [
         make_keyphrases(stemmed_words(document.text, document.lang), document.lang, phrases)
         for document, phrases in zip(documents, steps.predict(generator, rows, retriever), strict=True)
     ]
     keys = [(record.document.lang, record.document.id) for record in records]
-    folder = output / "predictions" / system
+    folder = output / PREDICTIONS / system
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lines = ((id, lang, keyphrases) for (lang, id), keyphrases in zip(keys, predicted, strict=True))
@@ -69,6 +72,43 @@ def evaluate_system(
             for name, by_metric in scores.items()
         },
     }
+
+
+def case_study(steps: RoundSteps, retrievers: Mapping[System, Retrieved | None], output: Path) -> dict[str, Any] | None:
+    """A test document with the keyphrases of each system and the English keyphrases that it retrieved (Fig. 4).
+
+    Args:
+        steps: the documents, and how many English passages a generator reads.
+        retrievers: system -> its final retriever. `evaluate_system` has written the predictions of each.
+        output: the output folder of the run.
+
+    Returns:
+        The id of the document, how it was chosen, its text, and a table row for the gold and for each system; None if
+        no document has present and absent gold keyphrases.
+    """
+    rows, records = _reported(steps.corpora)
+    record = choose_case(records, PROTOCOL)
+    if record is None:
+        return None
+    document = record.document
+    predictions = {
+        _NAMES[system]: read_predictions(output / PREDICTIONS / system)[document.lang, document.id]
+        for system in retrievers
+    }
+    gold, *of_systems = case_rows(record, predictions, PROTOCOL)
+    row = rows[records.index(record)]
+    for cells, retriever in zip(of_systems, retrievers.values(), strict=True):
+        found = retriever.found[row, : steps.models.generator.passages].tolist() if retriever else []
+        phrases = [phrase for each in found if each >= 0 for phrase in steps.corpora.english.record(each).keyphrases]
+        cells[RETRIEVED] = "; ".join(dict.fromkeys(phrases)) or None
+    text = " ".join(document.text.split())
+    return {"id": document.id, "about": CASE, "text": text, "rows": [gold, *of_systems]}
+
+
+def _reported(corpora: Corpora) -> tuple[np.ndarray, list[Record]]:
+    """Documents to report on, and their rows in `Corpora.documents`: those of `test`, or else of `valid`."""
+    rows = corpora.parts["test" if "test" in corpora.parts else "valid"]
+    return np.array(rows, dtype=np.int64), [corpora.documents.record(row) for row in rows]
 
 
 def save_predictor(

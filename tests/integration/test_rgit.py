@@ -78,6 +78,11 @@ def test_report(run: Run) -> None:
     page = (output / "report.md").read_text("utf-8")
     assert "## Rounds" in page
     assert "RAMKG + RGIT" in page
+    case = report["case"]
+    assert f"## Case study (Fig. 4): {case['id']}" in page
+    assert [row["system"] for row in case["rows"]] == ["gold", "RAMKG + RGIT"]
+    known = {phrase for record in read_lines(output / "planted/english.jsonl") for phrase in record["keyphrases"]}
+    assert set(case["rows"][1]["retrieved English keyphrases"].split("; ")) <= known
     assert str(output / "best") in finished.out
 
 

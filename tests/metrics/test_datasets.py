@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from kpray.document import Document, Keyphrase, Record
-from kpray.metrics.datasets import case_rows, choose_case, dataset_rows
+from kpray.metrics.datasets import case_rows, choose_case, dataset_rows, gold_rows
 from kpray.metrics.protocols import PROTOCOLS
 
 MENG = PROTOCOLS["meng"]
@@ -26,6 +28,10 @@ def test_sizes_of_datasets() -> None:
             "documents": 3,
             "tokens, maximum": 8,
             "tokens, mean": pytest.approx((8 + 3 + 5) / 3),
+            "tokens, deviation": pytest.approx(
+                math.sqrt(((8 - 16 / 3) ** 2 + (3 - 16 / 3) ** 2 + (5 - 16 / 3) ** 2) / 3)
+            ),
+            "tokens, median": 5,
             "sentences, maximum": 2,
             "sentences, mean": pytest.approx((2 + 1 + 1) / 3),
         },
@@ -34,10 +40,41 @@ def test_sizes_of_datasets() -> None:
             "documents": 0,
             "tokens, maximum": None,
             "tokens, mean": None,
+            "tokens, deviation": None,
+            "tokens, median": None,
             "sentences, maximum": None,
             "sentences, mean": None,
         },
     ]
+
+
+def test_gold_of_datasets() -> None:
+    """Absence is judged on the keyphrases as written; everything else is about the gold that is compared."""
+    stemmed = Record(Document("4", "Nervous systems."), ("nervous systems", "nerves"), ("nervou system",))
+    small, empty = gold_rows({"small": [*RECORDS, stemmed], "empty": []}, PROTOCOLS["samrank"])
+    assert small == {
+        "data": "small",
+        "keyphrases, mean": 2.0,
+        "keyphrases, deviation": pytest.approx(math.sqrt(1.5)),
+        "keyphrases, median": 1.5,
+        "one word, %": 50.0,
+        "two words, %": 37.5,
+        "three words, %": 12.5,
+        "absent, %": pytest.approx(100 * 4 / 9),
+    }
+    assert {value for name, value in empty.items() if name != "data"} == {None}
+
+
+def test_each_language_has_a_row() -> None:
+    german = Record(Document("1", "Das Meer.", lang="de"), ("Meer", "Flut"))
+    datasets = {"both": [*RECORDS, german], "de": [german]}
+    assert [(row["data"], row["documents"]) for row in dataset_rows(datasets)] == [
+        ("both", 4),
+        ("both, de", 1),
+        ("both, en", 3),
+        ("de", 1),
+    ]
+    assert [row["absent, %"] for row in gold_rows(datasets, MENG)][1:] == [50.0, pytest.approx(100 * 3 / 7), 50.0]
 
 
 def test_tokens_of_texts_without_spaces_are_characters() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kpray.report.page import Section
 from kpray.report.rounds import RoundRow, draw_seed_pairs, recall_rows, round_rows, rounds_report, run_rows, score_rows
 
 
@@ -23,6 +24,7 @@ REPORT: dict[str, Any] = {
         "ramkg": {"name": "RAMKG", "scores": {"average": score(25.0), "de": score(24.0), "fr": score(26.0)}},
         "rgit": {"name": "RAMKG + RGIT", "scores": {"average": score(30.0), "de": score(30.0)}},
     },
+    "case": None,
     "rgit": {"tau": 5.0, "mining": "gain"},
     "target": "P2P",
     "parallel": 300,
@@ -95,6 +97,17 @@ def test_page() -> None:
         run_rows({"tau 5": REPORT}),
     ]
     assert len(rounds_report(REPORT)) == 3  # without other runs
+
+
+def test_case_study_is_the_last_section() -> None:
+    rows = [
+        {"system": "gold", "present": "baer", "absent": "grau"},
+        {"system": "RAMKG", "present": "baer ✓", "absent": "", "retrieved English keyphrases": "bear; jimmy"},
+    ]
+    case = {"id": "de-7", "about": "The first one.", "text": "Der Bär.", "rows": rows}
+    *others, section = rounds_report({**REPORT, "case": case})
+    assert len(others) == 3
+    assert section == Section("Case study (Fig. 4): de-7", "The first one.\nDer Bär.", rows)
 
 
 def test_figure_of_the_number_of_parallel_pairs(tmp_path: Path) -> None:
