@@ -87,11 +87,11 @@ class BaselinesBenchmark(Settings):
     """Methods to run: baselines, kpray's default SAMRank (`samrank`), and the SAMRank of the paper."""
     background: tuple[str, ...] = ()
     """Files and folders of other documents with keyphrases, for document frequencies, topics and the training of Kea.
-    Documents of the input are left out. Without them, `tfidf`, `kpminer`, `topicalpagerank` and `kea` are not run."""
+    Documents of the input are left out. Without them, TF-IDF, KP-Miner, TopicalPageRank and Kea are not run."""
     background_documents: Annotated[int, Field(ge=1)] = 2000
     """Maximum number of documents of the background corpus."""
     model: str = MINILM
-    """Folder or hub id of a sentence-transformers model, for `embedrank`, `mderank` and `keybert`."""
+    """Folder or hub id of a sentence-transformers model, for EmbedRank, MDERank and KeyBERT."""
 
 
 class SchedulingConfig(Settings):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from math import log2
 
 import numpy as np
 
-from benchmarks.baselines.candidates import Candidate, Stems, TaggedText, ngrams, tag_text
+from benchmarks.baselines.candidates import Stems, TaggedText, ngrams, tag_text
 from kpray.corpus.limits import Reading
 from kpray.corpus.overlap import fingerprints, read_fingerprints
 from kpray.corpus.records import Reject, read_records
@@ -18,7 +18,7 @@ from kpray.errors import UserError
 from kpray.text.stems import stem_word
 from kpray.text.tagging import load_tagger
 
-LONGEST = 3  # words of a phrase with a document frequency
+LONGEST = 3  # words of an n-gram of TF-IDF and Kea
 TOPICS = 100
 
 
@@ -28,13 +28,11 @@ class Background:
 
     Attributes:
         documents: the documents.
-        candidates: their n-grams of at most `LONGEST` words.
         keyphrases: stems of the gold keyphrases of each document.
-        frequencies: number of documents with each of the n-grams.
+        frequencies: number of documents with each n-gram of at most `LONGEST` words, and with each noun phrase.
     """
 
     documents: list[TaggedText]
-    candidates: list[list[Candidate]]
     keyphrases: list[set[Stems]]
     frequencies: Counter[Stems]
 
@@ -73,16 +71,19 @@ def read_background(paths: tuple[str, ...], documents: int, exclude: tuple[str, 
             "the background corpus has no documents", where=", ".join(paths), fix="give another --background"
         )
     tagged = [tag_text(record.document, tagger) for record in records]
-    candidates = [ngrams(document, LONGEST) for document in tagged]
     return Background(
         documents=tagged,
-        candidates=candidates,
         keyphrases=[
             {tuple(stem_word(word, record.document.lang) for word in phrase.split()) for phrase in record.keyphrases}
             for record in records
         ],
-        frequencies=Counter(candidate.stems for one in candidates for candidate in one),
+        frequencies=Counter(chain.from_iterable(map(_counted, tagged))),
     )
+
+
+def _counted(document: TaggedText) -> set[Stems]:
+    """The phrases of a document that have a frequency."""
+    return {each.stems for each in (*ngrams(document, LONGEST), *document.phrases)}
 
 
 class TopicModel:

@@ -13,6 +13,7 @@ from kpray.pretrained import MINILM
 
 Method = Literal[
     "tfidf",
+    "tfidf-phrases",
     "kpminer",
     "yake",
     "textrank",
@@ -25,17 +26,19 @@ Method = Literal[
     "mderank",
     "keybert",
     "kea",
+    "kea-phrases",
 ]
 Contestant = Literal[Method, "samrank", "samrank-paper"]
 PACKAGES: dict[str, tuple[str, ...]] = {  # modules of the extra `baselines`
     "yake": ("yake",),
     "topicalpagerank": ("sklearn",),
     "kea": ("sklearn",),
+    "kea-phrases": ("sklearn",),
     "embedrank": ("sentence_transformers",),
     "mderank": ("sentence_transformers",),
     "keybert": ("keybert", "sentence_transformers"),
 }
-NEED_BACKGROUND = frozenset({"tfidf", "kpminer", "topicalpagerank", "kea"})
+NEED_BACKGROUND = frozenset({"tfidf", "tfidf-phrases", "kpminer", "topicalpagerank", "kea", "kea-phrases"})
 
 
 def check_packages(method: str) -> None:

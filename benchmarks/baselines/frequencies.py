@@ -5,7 +5,15 @@ from __future__ import annotations
 from math import log2
 
 from benchmarks.baselines.background import LONGEST, Background
-from benchmarks.baselines.candidates import Ranking, TaggedText, best_first, lowered_words, ngrams, stop_words_of
+from benchmarks.baselines.candidates import (
+    Candidate,
+    Ranking,
+    TaggedText,
+    best_first,
+    lowered_words,
+    ngrams,
+    stop_words_of,
+)
 from kpray.text.languages import primary_language
 
 KPMINER_WORDS = 5
@@ -15,9 +23,13 @@ ALPHA, SIGMA = 2.3, 3.0  # of KP-Miner's boosting factor
 
 
 def tfidf(document: TaggedText, background: Background) -> Ranking:
-    """N-grams by their frequency and their rarity in the corpus (Spärck Jones, 1972), as the toolkit pke has it."""
-    found = ngrams(document, LONGEST)
-    return best_first(found, [len(each.starts) * background.idf(each.stems) for each in found])
+    """All n-grams, stop words included, by their frequency and their rarity in the corpus (Spärck Jones, 1972)."""
+    return _tfidf(ngrams(document, LONGEST), background)
+
+
+def tfidf_phrases(document: TaggedText, background: Background) -> Ranking:
+    """TF-IDF of the noun phrases."""
+    return _tfidf(document.phrases, background)
 
 
 def kpminer(document: TaggedText, background: Background) -> Ranking:
@@ -48,3 +60,7 @@ def yake(document: TaggedText, top: int) -> Ranking:
 
     extractor = KeywordExtractor(lan=primary_language(document.lang), top=top)
     return [(phrase, 1 / (1 + score)) for phrase, score in extractor.extract_keywords(document.text)]
+
+
+def _tfidf(candidates: list[Candidate], background: Background) -> Ranking:
+    return best_first(candidates, [len(each.starts) * background.idf(each.stems) for each in candidates])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from benchmarks.baselines.background import Background
+from benchmarks.baselines.background import LONGEST, Background
 from benchmarks.baselines.candidates import (
     Candidate,
     Ranking,
@@ -17,30 +17,31 @@ from benchmarks.baselines.candidates import (
 )
 from kpray.errors import UserError
 
-LONGEST = 3
 BINS = 20  # of each feature, with equal numbers of candidates
 
 
 class Kea:
     """Two features, TF-IDF and the position of the first occurrence, in bins."""
 
-    def __init__(self, background: Background) -> None:
+    def __init__(self, background: Background, find: Callable[[TaggedText], list[Candidate]]) -> None:
         """Train the classifier.
+
+        Args:
+            background: documents with gold keyphrases, and document frequencies.
+            find: gives the candidates of a document.
 
         Raises:
             UserError: no candidate of the corpus is a gold keyphrase.
         """
         from sklearn.naive_bayes import CategoricalNB
 
-        self.background = background
+        self.background, self.find = background, find
         features, labels = [], []
-        for document, candidates, gold in zip(
-            background.documents, background.candidates, background.keyphrases, strict=True
-        ):
-            chosen = _candidates(document, candidates)
-            if chosen and gold:
-                features.append(self.features(document, chosen, seen=1))
-                labels += [each.stems in gold for each in chosen]
+        for document, gold in zip(background.documents, background.keyphrases, strict=True):
+            candidates = find(document) if gold else []
+            if candidates:
+                features.append(self.features(document, candidates, seen=1))
+                labels += [each.stems in gold for each in candidates]
         if not any(labels):
             raise UserError("Kea needs documents with keyphrases", where="background", fix="give another --background")
         known = np.concatenate(features)
@@ -65,7 +66,7 @@ class Kea:
 
     def rank(self, document: TaggedText) -> Ranking:
         """Candidates by their probability. TF-IDF decides between equal ones."""
-        found = _candidates(document, ngrams(document, LONGEST))
+        found = self.find(document)
         if not found:
             return []
         features = self.features(document, found)
@@ -78,11 +79,11 @@ class Kea:
         return np.stack(columns, axis=1)
 
 
-def _candidates(document: TaggedText, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Candidates that neither begin nor end with a stop word."""
+def kea_candidates(document: TaggedText) -> list[Candidate]:
+    """N-grams that neither begin nor end with a stop word."""
     stop = stop_words_of(document.lang)
     kept = []
-    for each in candidates:
+    for each in ngrams(document, LONGEST):
         words = lowered_words(document, each)
         if words[0] not in stop and words[-1] not in stop:
             kept.append(each)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,11 +12,11 @@ import numpy as np
 from typing_extensions import override
 
 from benchmarks.baselines import frequencies, graphs
-from benchmarks.baselines.background import TopicModel, read_background
+from benchmarks.baselines.background import Background, TopicModel, read_background
 from benchmarks.baselines.candidates import Ranking, TaggedText, tag_text
 from benchmarks.baselines.config import NEED_BACKGROUND, BaselineConfig, Method, check_packages
 from benchmarks.baselines.embeddings import Embeddings
-from benchmarks.baselines.kea import Kea
+from benchmarks.baselines.kea import Kea, kea_candidates
 from kpray.document import Document, Keyphrase
 from kpray.errors import UserError
 from kpray.predictor import Explanation, Predictor
@@ -31,6 +32,12 @@ GRAPHS: dict[Method, Callable[[TaggedText], Ranking]] = {
     "topicrank": graphs.topicrank,
     "positionrank": graphs.positionrank,
     "multipartiterank": graphs.multipartiterank,
+}
+
+COUNTS: dict[Method, Callable[[TaggedText, Background], Ranking]] = {
+    "tfidf": frequencies.tfidf,
+    "tfidf-phrases": frequencies.tfidf_phrases,
+    "kpminer": frequencies.kpminer,
 }
 
 
@@ -100,13 +107,13 @@ def _rank_with_background(config: BaselineConfig) -> Rank:
     if not config.background:
         raise UserError(f"{config.method} needs a background corpus", fix="give --background FILE")
     background = read_background(config.background, config.background_documents, config.exclude)
-    if config.method == "kea":
-        kea = Kea(background)
+    if config.method in ("kea", "kea-phrases"):
+        kea = Kea(background, kea_candidates if config.method == "kea" else attrgetter("phrases"))
         return lambda document, top: kea.rank(document)
     if config.method == "topicalpagerank":
         topics = TopicModel(background)
         return lambda document, top: graphs.topicalpagerank(document, partial(topics.importance, document))
-    count = {"tfidf": frequencies.tfidf, "kpminer": frequencies.kpminer}[config.method]
+    count = COUNTS[config.method]
     return lambda document, top: count(document, background)
 
 

@@ -18,8 +18,8 @@ from benchmarks.baselines import graphs
 from benchmarks.baselines.background import Background, read_background
 from benchmarks.baselines.candidates import Candidate, Ranking, TaggedText, ngrams, tag_text
 from benchmarks.baselines.config import PACKAGES, BaselineConfig, Method
-from benchmarks.baselines.frequencies import kpminer, tfidf
-from benchmarks.baselines.kea import Kea
+from benchmarks.baselines.frequencies import kpminer, tfidf, tfidf_phrases
+from benchmarks.baselines.kea import Kea, kea_candidates
 from benchmarks.baselines.predictor import Baseline
 from kpray.document import Document
 from kpray.errors import UserError
@@ -56,7 +56,7 @@ def phrase(words: str, *starts: int) -> Candidate:
 def background_of(**frequencies: int) -> Background:
     """A corpus of three documents, some words of which have a frequency."""
     documents = [text_of("a", [])] * 3
-    return Background(documents, [], [], Counter({(word,): count for word, count in frequencies.items()}))
+    return Background(documents, [], Counter({(word,): count for word, count in frequencies.items()}))
 
 
 def close(found: Ranking, expected: dict[str, float]) -> bool:
@@ -146,6 +146,17 @@ def test_tfidf() -> None:
     assert close(tfidf(text_of("a b a", []), background_of(a=2)), expected)
 
 
+def test_tfidf_of_noun_phrases() -> None:
+    document = text_of("a b c a", [phrase("a", 0, 3), phrase("b c", 1)])
+    assert close(tfidf_phrases(document, background_of(a=1)), {"a": 2 * log2(4 / 2), "b c": log2(4)})
+
+
+def test_kea_has_no_stop_words_at_the_edges() -> None:
+    found = kea_candidates(text_of("moon of the tide", []))
+    assert [each.text for each in found] == ["moon", "tide"]
+    assert "tide of moon" in [each.text for each in kea_candidates(text_of("tide of moon", []))]
+
+
 def test_kpminer_boosts_phrases_of_several_words() -> None:
     """Four candidates with three occurrences each, of which one is a compound; "the" and "moon moon" are none."""
     document = text_of("tide pool the tide pool the tide pool the moon moon . moon", [])
@@ -156,15 +167,14 @@ def test_kpminer_boosts_phrases_of_several_words() -> None:
 
 def test_kea_learns_where_keyphrases_are() -> None:
     documents = [text_of(" ".join(f"w{first + index}" for index in range(10)), []) for first in range(0, 300, 10)]
-    candidates = [ngrams(document, 3) for document in documents]
     gold = [{(document.stems[0],), (document.stems[0], document.stems[1])} for document in documents]
-    frequencies = Counter(each.stems for one in candidates for each in one)
-    kea = Kea(Background(documents, candidates, gold, frequencies))
+    frequencies = Counter(each.stems for document in documents for each in ngrams(document, 3))
+    kea = Kea(Background(documents, gold, frequencies), kea_candidates)
     ranked = kea.rank(text_of("b c d e f g h i j k", []))
     assert {text for text, _ in ranked[:3]} == {"b", "b c", "b c d"}  # all begin with the first word
     assert kea.rank(text_of(".", [])) == []
     with pytest.raises(UserError, match="documents with keyphrases"):
-        Kea(Background(documents, candidates, [set()] * len(documents), frequencies))
+        Kea(Background(documents, [set()] * len(documents), frequencies), kea_candidates)
 
 
 @pytest.fixture
