@@ -54,6 +54,9 @@ def measure(job: BaselinesBenchmark) -> dict[str, list[dict[str, Any]]]:
             results = predictor.predict([record.document for record in data.records], top=TOP)
             rate = len(results) / (time.process_time() - started)
             say("info", f"{name} on {data.name}: {rate:.3g} documents/s")
+            rejected = [each for each in results if isinstance(each, RejectedDocument)]
+            if rejected:
+                say("warning", f"warning: {name} rejects {len(rejected)} documents of {data.name}, first {rejected[0]}")
             folder = job.output / name / data.name
             folder.mkdir(parents=True, exist_ok=True)
             found = _write(data, results, folder / "part.parquet", predictor.describe())

@@ -82,7 +82,7 @@ class Baseline(Predictor[TaggedText]):
 
     @override
     def describe(self) -> dict[str, Any]:
-        config = self.config.model_dump(mode="json", exclude={"exclude"})
+        config = self.config.model_dump(mode="json")
         return {"predictor": self.config.method, "tagger": self.tagger.name, "config": config}
 
     @override
