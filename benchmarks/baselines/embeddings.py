@@ -42,8 +42,8 @@ class Embeddings:
             for (start, end), content in zip(document.spans, document.content, strict=True)
             if content
         ]
-        whole, *phrases = self.embed([" ".join(words), *(each.text for each in document.phrases)])
-        return best_first(document.phrases, np.array(phrases) @ whole)
+        [whole] = self.embed([" ".join(words)])  # apart, because a batch is padded to its longest text
+        return best_first(document.phrases, self.embed([each.text for each in document.phrases]) @ whole)
 
     def mderank(self, document: TaggedText, top: int) -> Ranking:
         """Noun phrases by how much the document changes when they are masked (Zhang et al., ACL 2022).
