@@ -24,6 +24,7 @@ SCRIPTS = {
 # A command without a required option would start without any; these have another option that takes no word.
 STARTS = {"serve": "--port", "samrank": "--rounds", "unikeyphrase": "--rounds", "rgit": "--rounds"}
 STARTS |= {"ray_overhead": "--tasks", "capacity": "--rounds", "gpu": "--seconds", "ablations": "--seeds"}
+STARTS["baselines"] = "--background-documents"
 RUN = """
 import contextlib, io, json, runpy, sys
 script, *cases = json.loads(sys.argv[1])
