@@ -4,7 +4,7 @@ SETUP_PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.kpray-setup
-SETUP_EXTRAS := cluster,cpu,bitext,offline,sklearn,spacy,langchain,dev,docs,languages
+SETUP_EXTRAS := cluster,cpu,bitext,offline,sklearn,spacy,langchain,baselines,dev,docs,languages
 
 .DELETE_ON_ERROR:
 .PHONY: help setup quickstart test test-fast coverage check docs bench submission bundle

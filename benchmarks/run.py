@@ -20,6 +20,7 @@ from benchmarks.capacity import PlanConfig, plan
 from benchmarks.settings import (
     AblationSettings,
     AttentionMapSettings,
+    BaselinesBenchmark,
     Benchmark,
     BenchmarkSettings,
     GPUBenchmark,
@@ -99,6 +100,14 @@ def measure_gpu(config: GPUBenchmark) -> int:
     return measure(config)
 
 
+def compare_baselines(config: BaselinesBenchmark) -> int:
+    os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")  # before numpy reads them
+    from benchmarks.baselines.command import measure
+
+    print_tables({f"{data}, F1 in percent": rows for data, rows in measure(config).items()})
+    return 0
+
+
 def train_ablations(config: AblationSettings) -> int:
     from benchmarks.ablations import ablations
 
@@ -130,17 +139,20 @@ BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[
 OTHERS: dict[str, tuple[type[BenchmarkSettings], Callable[[Any], int], str]] = {
     "gpu": (GPUBenchmark, measure_gpu, "Measure the hot paths on one GPU, and the limits of the card."),
     "ray_overhead": (SchedulingConfig, measure_ray_overhead, "Measure Ray's overhead per task and chunk."),
+    "baselines": (BaselinesBenchmark, compare_baselines, "Score SAMRank and the methods that the papers compare with."),
     "ablations": (AblationSettings, train_ablations, "Train variants of UniKeyphrase and compare their scores."),
     "attention_map": (AttentionMapSettings, draw_map, "Draw the attention map of one of SAMRank's heads."),
     "capacity": (PlanConfig, estimate_capacity, "Estimate, without measuring, how long jobs take on a cluster."),
 }
-INPUTS = ("input", "train", "valid", "test")  # settings with files
+INPUTS = ("input", "background", "train", "valid", "test")  # settings with files
 EXAMPLES = {
     "gpu": ("", "--tiny"),
+    "baselines": ("--input test.jsonl --background train.jsonl --output baselines/",),
     "ablations": ("--train train.jsonl --valid valid.jsonl --output ablations/",),
     "attention_map": ("--input abstract.txt --output map.svg",),
 }
 USUAL = {
+    "baselines": ("output", "methods", "background"),
     "unikeyphrase": ("predictor", "workers"),
     "serve": ("users", "seconds", "request_documents"),
     "ablations": ("train_documents", "seeds", "seconds"),

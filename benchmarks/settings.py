@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field, PositiveInt
 
+from benchmarks.baselines.config import Contestant
 from kpray.pretrained import MINILM
 from kpray.ramkg.config import GenerateConfig, RetrieverConfig
 from kpray.samrank.config import SAMRankConfig
@@ -80,6 +81,24 @@ class ServeBenchmark(Benchmark):
     trace: bool = False
     """Print what autoscaling does, `seconds` each, with one user, with the last number of `users`, and with one user
     again, instead of the measurements."""
+
+
+class BaselinesBenchmark(BenchmarkSettings):
+    """Settings of the comparison with other methods."""
+
+    input: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files and folders of documents with gold keyphrases. Each is a dataset with separate scores."""
+    output: Path = Path("baselines")
+    """Folder for the predictions: OUTPUT/METHOD/DATASET, for `kpray evaluate --predictions OUTPUT/METHOD`."""
+    methods: Annotated[tuple[Contestant, ...], Field(min_length=1)] = get_args(Contestant)
+    """Methods to run: baselines, kpray's default SAMRank (`samrank`), and the SAMRank of the paper."""
+    background: tuple[str, ...] = ()
+    """Files and folders of other documents with keyphrases, for document frequencies, topics and the training of Kea.
+    Documents of the input are left out. Without them, TF-IDF, KP-Miner, TopicalPageRank and Kea are not run."""
+    background_documents: Annotated[int, Field(ge=1)] = 2000
+    """Maximum number of documents of the background corpus."""
+    model: str = MINILM
+    """Folder or hub id of a sentence-transformers model, for EmbedRank, MDERank and KeyBERT."""
 
 
 class SchedulingConfig(BenchmarkSettings):

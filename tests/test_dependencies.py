@@ -23,21 +23,27 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+OUTSIDE = ("baselines", "dev", "docs")  # extras of what is not in the package
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    return {normal(re.split(r"[\[<>=!~ ;]", requirement)[0]) for requirement in requirements}
+
+
 def declared() -> set[str]:
-    extras = [extra for name, extra in PROJECT["optional-dependencies"].items() if name not in ("dev", "docs")]
-    found = [PROJECT["dependencies"], *extras]
-    return {normal(re.split(r"[\[<>=!~ ;]", requirement)[0]) for group in found for requirement in group}
+    extras = [extra for name, extra in PROJECT["optional-dependencies"].items() if name not in OUTSIDE]
+    return set().union(*map(names_of, [PROJECT["dependencies"], *extras]))
 
 
-def imported() -> set[str]:
+def imported(folder: str = "kpray") -> set[str]:
     modules: set[str] = set()
-    for file in (ROOT / "kpray").rglob("*.py"):
+    for file in (ROOT / folder).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 modules |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 modules.add(node.module.partition(".")[0])
-    modules -= {*sys.stdlib_module_names, "kpray", *NOT_DECLARED}
+    modules -= {*sys.stdlib_module_names, "kpray", "benchmarks", *NOT_DECLARED}
     distributions = packages_distributions()
     return {normal(distributions[module][0]) for module in modules}
 
@@ -55,6 +61,11 @@ def test_a_module_that_is_missing_is_said_with_its_extra() -> None:
         mine = {module for module, name in modules.items() if name in names and not module.startswith("_")}
         assert set(_EXTRAS[extra]) <= mine
         assert {module for module in mine if normal(module) in names} <= set(_EXTRAS[extra])
+
+
+def test_the_extra_of_the_baselines() -> None:
+    extra = names_of(PROJECT["optional-dependencies"]["baselines"])
+    assert imported("benchmarks/baselines") - names_of(PROJECT["dependencies"]) == extra
 
 
 def test_what_is_declared_is_imported() -> None:
