@@ -43,7 +43,7 @@ _NEXT = (
     ("kpray extract FILE...", "keyphrases of your documents"),
     ("kpray batch --input FOLDER --output DIR", "keyphrases of a whole folder, with Ray"),
 )
-_MORE = ("kpray quickstart --all", "also train tiny models, in six minutes")
+_MORE = ("kpray quickstart --all", "also train tiny models, in three minutes")
 _SERVE = ("kpray serve", "an HTTP endpoint, with a page to try it")
 
 
@@ -53,7 +53,8 @@ class QuickstartCommand(MethodSections, JobSettings):
     output: Path = Path("quickstart")
     """Output folder."""
     all: bool = False
-    """Also train a tiny UniKeyphrase and run two rounds of RGIT, which takes about six minutes more on two cores."""
+    """Also train a tiny UniKeyphrase and run two rounds of RGIT, which takes about three minutes more on two
+    cores."""
 
 
 def main(arguments: Sequence[str], prog: str) -> int:
