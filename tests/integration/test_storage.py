@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kpray.claims import claimed
 from kpray.cluster.inputs import check_inputs, identify
 from kpray.corpus.limits import Reading
 from kpray.corpus.reading import read_chunks
@@ -43,6 +44,13 @@ def test_identity_of_input_files(folder: ObjectPath) -> None:
     write_text("a" * 99 + "b", folder / "deep" / "a.txt")
     with pytest.raises(UserError, match=r"^deep/a.txt: the input has changed"):
         check_inputs(before, identify(find_sources([str(folder)])), folder)
+
+
+def test_a_folder_has_one_owner(folder: ObjectPath) -> None:
+    with claimed(folder), pytest.raises(UserError, match=r"another job is writing there: process \d+"), claimed(folder):
+        raise AssertionError("the second run owns the folder, too")
+    with claimed(folder):  # the first has ended
+        pass
 
 
 def test_a_file(folder: ObjectPath) -> None:
