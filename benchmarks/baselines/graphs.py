@@ -36,7 +36,7 @@ def pagerank(weights_NN: np.ndarray, jump_N: np.ndarray | None = None) -> np.nda
 
 
 def cooccurrences(document: TaggedText, window: int) -> tuple[dict[str, int], np.ndarray]:
-    """Count how often two content words are together in a window of so many words.
+    """Count how often two content words are together in a window of `window` words.
 
     Returns:
         The node of each stem, and float64 [nodes, nodes] with the counts.

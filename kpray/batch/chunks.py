@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 READER_CPUS = 0.1
 ACTOR_CPUS = 0.9  # an actor on a core leaves room for one reader
 _BYTES_PER_PROCESS = 500_000  # another process takes as long to start as one process needs for so much input
-_FEW_DOCUMENTS = 200  # an actor takes longer to start than this process needs for so many
+_FEW_DOCUMENTS = 200  # this process needs less time for them than an actor needs to start
 _CONCURRENT_READS = 32  # an object store needs about 20 ms per read, even of a small file
 
 

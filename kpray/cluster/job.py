@@ -137,7 +137,7 @@ def bind_output(
 def recorded_inputs(output: Location) -> dict[str, Any]:
     """Identities of the inputs in the manifest of an output folder; empty if it has none."""
     path = output / STATE_FOLDER / _MANIFEST
-    inputs: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")).get("inputs", {}) if path.exists() else {}
+    inputs: dict[str, Any] = read_object(path, "give another --output").get("inputs", {}) if path.exists() else {}
     return inputs
 
 

@@ -7,6 +7,7 @@ that appears when it is complete. Documents are rows of a `PassageStore`. Models
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -353,7 +354,22 @@ def _process(
     batch: BatchConfig,
     **resources: float,
 ) -> None:
-    process_parts(run, parts, actor, {**placement(batch, chunks=len(parts)), **resources})
+    with _keeping_threads():
+        process_parts(run, parts, actor, {**placement(batch, chunks=len(parts)), **resources})
+
+
+@contextmanager
+def _keeping_threads() -> Iterator[None]:
+    """Keep the numbers of threads of this process. An actor sets them to 1, and may run in this process."""
+    import faiss
+    import torch
+
+    of_faiss, of_torch = faiss.omp_get_max_threads(), torch.get_num_threads()
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(of_faiss)
+        torch.set_num_threads(of_torch)
 
 
 def _row_ranges(rows: int) -> list[tuple[tuple[int, int], int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import pytest
 import torch
@@ -146,3 +147,15 @@ def test_bitext_vectors(stores: tuple[PassageStore, PassageStore], tmp_path: Pat
 def test_parts_are_pooled_by_length(stores: tuple[PassageStore, PassageStore]) -> None:
     parts = retrieval.length_parts([5, 1, 4, 2, 3], BatchConfig(chunk_records=2))
     assert [part.tolist() for part in parts] == [[1, 3], [4, 2], [0]]
+
+
+def test_an_actor_in_this_process_does_not_change_its_threads() -> None:
+    given = faiss.omp_get_max_threads(), torch.get_num_threads()
+    faiss.omp_set_num_threads(3)
+    torch.set_num_threads(3)
+    with retrieval._keeping_threads():
+        faiss.omp_set_num_threads(1)
+        torch.set_num_threads(1)
+    assert (faiss.omp_get_max_threads(), torch.get_num_threads()) == (3, 3)
+    faiss.omp_set_num_threads(given[0])
+    torch.set_num_threads(given[1])
