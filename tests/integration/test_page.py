@@ -247,10 +247,11 @@ def test_every_option_of_a_request_has_a_field(browser: Browser, address: str) -
 
 def test_page_works_with_the_keyboard_only(browser: Browser, address: str) -> None:
     with opened(browser, address) as page:
+        expect(page.locator("#model option")).to_have_count(2)  # the page asks for them after it opened
         page.keyboard.type("Sparse networks and graphs.")  # the text has the focus
         page.keyboard.press("Tab")
         page.keyboard.press("ArrowDown")
-        assert page.locator("#model").input_value() == "other"
+        expect(page.locator("#model")).to_have_value("other")
         page.keyboard.press("Shift+Tab")
         page.keyboard.press("Control+Enter")
         expect(page.locator("#present b").first).to_be_visible()
