@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
 from safetensors.torch import load_file, save_file
 
 from kpray.errors import UserError
@@ -44,6 +45,13 @@ def ship_model(trained: Path, shipped: Path = SHIPPED) -> Path:
     saved = json.loads((trained / PREDICTOR_FILE).read_text(encoding="utf-8"))
     output: Path = shipped / saved["kind"]
     saved["config"]["model"] = saved["kind"]
+    run = trained.parent / "_config.yaml"
+    if (
+        run.is_file()
+    ):  # after a pretraining, the backbone is a folder of the run: name the model that the run began with
+        saved["training"]["task"]["model"]["backbone"] = yaml.safe_load(run.read_text("utf-8"))["task"]["model"][
+            "backbone"
+        ]
     if str(Path.home()) in json.dumps(saved) or '"/' in json.dumps(saved):
         raise UserError(
             "its settings name a path of this machine",

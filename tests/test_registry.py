@@ -86,7 +86,7 @@ def test_fields_of_a_saved_predictor_can_be_overridden(bert: str, tmp_path: Path
 
 def test_unknown_predictor(tmp_path: Path) -> None:
     assert message("samrnk") == (
-        f"predictor: 'samrnk' is not a predictor (use samrank, a folder with {PREDICTOR_FILE}, "
+        f"predictor: 'samrnk' is not a predictor (use samrank, unikeyphrase, a folder with {PREDICTOR_FILE}, "
         "or an id on the Hugging Face hub)"
     )
     assert str(tmp_path) in message(str(tmp_path))
@@ -243,8 +243,8 @@ def test_predictors_of_other_types_open_too(bert: str, tmp_path: Path) -> None:
 
 
 def test_method_that_must_be_trained_first() -> None:
-    assert message("unikeyphrase") == (
-        f"predictor: 'unikeyphrase' must be trained first (use samrank, a folder with {PREDICTOR_FILE}, "
+    assert message("ramkg") == (
+        f"predictor: 'ramkg' must be trained first (use samrank, unikeyphrase, a folder with {PREDICTOR_FILE}, "
         "or an id on the Hugging Face hub)"
     )
 

@@ -88,9 +88,10 @@ class ReplicasConfig(Settings):
 class ServeConfig(MethodSections):
     """Settings of the service."""
 
-    models: Annotated[tuple[str, ...], Field(min_length=1)] = ("samrank",)
-    """Models to serve, each as NAME=PREDICTOR. Requests choose a model by NAME. PREDICTOR is samrank, or the folder of
-    a saved predictor that all nodes see. `samrank` is short for samrank=samrank. The first model is the default."""
+    models: Annotated[tuple[str, ...], Field(min_length=1)] = ("samrank", "unikeyphrase")
+    """Models to serve, each as NAME=PREDICTOR. Requests choose a model by NAME. PREDICTOR is samrank,
+    unikeyphrase (the model that comes with kpray), an id on the Hugging Face hub, or the folder of a saved predictor
+    that all nodes see. `samrank` is short for samrank=samrank. The first model is the default."""
     lang: str = "auto"
     """Language of documents without a `lang` field: a code, an English name, or `auto`, which detects it."""
     api_keys: Path | None = None

@@ -154,7 +154,7 @@ def start_service(tiny_samrank: dict[str, Any]) -> StartService:
     """Start a service with the tiny SAMRank: `start_service(limits={"documents": 2})`."""
 
     def start(*, environment: dict[str, str] | None = None, **options: Any) -> Service:
-        return Service({"samrank": tiny_samrank, **options}, environment or {})
+        return Service({"models": ["samrank"], "samrank": tiny_samrank, **options}, environment or {})
 
     return start
 

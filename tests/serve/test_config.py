@@ -13,9 +13,9 @@ from kpray.serve.config import ServeConfig, read_config, served_models
 from kpray.settings import parse_settings
 
 
-def test_samrank_is_served_by_default() -> None:
-    [model] = served_models(ServeConfig())
-    assert (model.name, model.kind, model.predictor) == ("samrank", "samrank", "samrank")
+def test_the_models_that_come_with_kpray_are_served_by_default() -> None:
+    for model, name in zip(served_models(ServeConfig()), ("samrank", "unikeyphrase"), strict=True):
+        assert (model.name, model.kind, model.predictor) == (name, name, name)
 
 
 def test_command_line_and_file_give_the_same_configuration() -> None:
@@ -54,7 +54,7 @@ def test_wrong_values(args: dict[str, Any], message: str) -> None:
         (["a b=samrank"], "models: 'a b' is not a valid name of a model"),
         (["samrank", "samrank=samrank"], "models: two models are called 'samrank'"),
         (["mine=/no/such/folder"], "predictor: '/no/such/folder' is not a predictor"),
-        (["unikeyphrase"], "predictor: 'unikeyphrase' must be trained first"),
+        (["ramkg"], "predictor: 'ramkg' must be trained first"),
     ],
 )
 def test_wrong_models(models: list[str], message: str) -> None:
@@ -65,7 +65,7 @@ def test_wrong_models(models: list[str], message: str) -> None:
 
 def test_section_of_a_predictor_that_is_not_served() -> None:
     with pytest.raises(UserError, match=r"unikeyphrase.dtype is set, but the predictor 'samrank' is of the kind"):
-        served_models(read_config({"unikeyphrase": {"dtype": "bfloat16"}}))
+        served_models(read_config({"models": ["samrank"], "unikeyphrase": {"dtype": "bfloat16"}}))
 
 
 def test_models_that_predict_differently_have_different_versions() -> None:
@@ -77,7 +77,7 @@ def test_models_that_predict_differently_have_different_versions() -> None:
 
 
 def test_a_served_model_has_the_version_that_the_command_line_shows() -> None:
-    [model] = served_models(read_config({"samrank": {"heads": ["4-12"]}}))
+    [model, _] = served_models(read_config({"samrank": {"heads": ["4-12"]}}))
     assert model.version == predictor_version("samrank", pin_config("samrank", {"heads": ["4-12"]}))
 
 

@@ -27,7 +27,7 @@ def request(*texts: str) -> KeyphrasesRequest:
 
 
 def test_unused_model_is_freed(tiny_samrank: dict[str, Any]) -> None:
-    config = validate_settings(ServeConfig, {"samrank": tiny_samrank}, where="test")
+    config = validate_settings(ServeConfig, {"models": ["samrank"], "samrank": tiny_samrank}, where="test")
     replica = Replica(config, served_models(config))
 
     async def open_and_drop() -> ref[Batcher]:
