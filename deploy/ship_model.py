@@ -46,12 +46,9 @@ def ship_model(trained: Path, shipped: Path = SHIPPED) -> Path:
     output: Path = shipped / saved["kind"]
     saved["config"]["model"] = saved["kind"]
     run = trained.parent / "_config.yaml"
-    if (
-        run.is_file()
-    ):  # after a pretraining, the backbone is a folder of the run: name the model that the run began with
-        saved["training"]["task"]["model"]["backbone"] = yaml.safe_load(run.read_text("utf-8"))["task"]["model"][
-            "backbone"
-        ]
+    if run.is_file():  # after a pretraining the backbone is a folder of the run: name the one that the run began with
+        first = yaml.safe_load(run.read_text(encoding="utf-8"))["task"]["model"]["backbone"]
+        saved["training"]["task"]["model"]["backbone"] = first
     if str(Path.home()) in json.dumps(saved) or '"/' in json.dumps(saved):
         raise UserError(
             "its settings name a path of this machine",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import kpray.hub
+from deploy.ship_model import ship_model
 from kpray import open_predictor
 from kpray.errors import UserError
 from kpray.hub import pin_name
@@ -20,14 +23,40 @@ DOCUMENTS = [record.document for record in RECORDS]
 
 
 @pytest.fixture
-def shipped(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def run(saved: Path, tmp_path: Path) -> Path:
+    """Output folder of a training that began with a pretraining: the model's backbone is a folder of this machine."""
+    shutil.copytree(saved, tmp_path / "run/best")
+    settings = {"task": {"model": {"backbone": "sentence-transformers/all-MiniLM-L6-v2"}}}
+    (tmp_path / "run/_config.yaml").write_text(json.dumps(settings), encoding="utf-8")
+    return tmp_path / "run"
+
+
+@pytest.fixture
+def shipped(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a model that comes with kpray, with weights in half precision."""
     monkeypatch.setattr(kpray.hub, "SHIPPED", tmp_path / "models")
-    folder = tmp_path / "models/unikeyphrase"
-    shutil.copytree(saved, folder)
-    save_weights(folder, {name: value.half() for name, value in weights_of(saved).items()})
     monkeypatch.chdir(tmp_path)
-    return folder
+    return ship_model(run / "best", tmp_path / "models")
+
+
+def test_it_names_no_path_of_this_machine(shipped: Path, run: Path, tmp_path: Path) -> None:
+    settings = json.loads((shipped / "kpray.json").read_text("utf-8"))
+    assert settings["config"]["model"] == "unikeyphrase"
+    assert settings["training"]["task"]["model"]["backbone"] == "sentence-transformers/all-MiniLM-L6-v2"
+    (run / "_config.yaml").unlink()
+    with pytest.raises(UserError, match="its settings name a path of this machine"):
+        ship_model(run / "best", tmp_path / "models")
+
+
+def test_its_card_is_kept(shipped: Path, run: Path, tmp_path: Path) -> None:
+    (shipped / "README.md").write_text("# Card\n", encoding="utf-8")
+    before = weights_of(shipped)
+    assert ship_model(run / "best", tmp_path / "models") == shipped
+    assert (shipped / "README.md").read_text("utf-8") == "# Card\n"
+    after = weights_of(shipped)
+    assert all(value.dtype == torch.float16 and value.equal(before[name]) for name, value in after.items())
+        value.dtype == torch.float16 and value.equal(before[name]) for name, value in weights_of(shipped).items()
+    )
 
 
 def weights_of(folder: Path) -> dict[str, Tensor]:
