@@ -55,8 +55,6 @@ def test_its_card_is_kept(shipped: Path, run: Path, tmp_path: Path) -> None:
     assert (shipped / "README.md").read_text("utf-8") == "# Card\n"
     after = weights_of(shipped)
     assert all(value.dtype == torch.float16 and value.equal(before[name]) for name, value in after.items())
-        value.dtype == torch.float16 and value.equal(before[name]) for name, value in weights_of(shipped).items()
-    )
 
 
 def weights_of(folder: Path) -> dict[str, Tensor]:
