@@ -29,6 +29,7 @@ from uuid import uuid4
 
 from kpray.errors import UserError
 
+CONCURRENT_READS = 32  # threads that read many small files: an object store needs about 20 ms for each
 _SCHEMES = ("s3", "gs")
 _SECONDS_TO_ANSWER = 60.0  # Arrow's default is 3
 _SMALL = 1 << 24  # bytes

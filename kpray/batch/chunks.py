@@ -36,7 +36,7 @@ from kpray.errors import UserError
 from kpray.failures import holding_logs
 from kpray.log import say
 from kpray.report.progress import Progress
-from kpray.storage import Location, whole_file
+from kpray.storage import CONCURRENT_READS, Location, whole_file
 
 if TYPE_CHECKING:
     import ray
@@ -45,7 +45,6 @@ READER_CPUS = 0.1
 ACTOR_CPUS = 0.9  # an actor on a core leaves room for one reader
 _BYTES_PER_PROCESS = 500_000  # another process takes as long to start as one process needs for so much input
 _FEW_DOCUMENTS = 200  # this process needs less time for them than an actor needs to start
-_CONCURRENT_READS = 32  # an object store needs about 20 ms per read, even of a small file
 
 
 class ChunkRun(PartRun, Protocol):
@@ -309,6 +308,6 @@ def merge_rejects(run: ChunkRun) -> None:
     with (
         whole_file(run.output / REJECTS_FILE) as unfinished,
         unfinished.open("w", encoding="utf-8", newline="\n") as file,
-        ThreadPoolExecutor(_CONCURRENT_READS) as readers,
+        ThreadPoolExecutor(CONCURRENT_READS) as readers,
     ):
         file.writelines(readers.map(lambda part: part.read_text(encoding="utf-8"), parts))

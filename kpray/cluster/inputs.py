@@ -16,11 +16,10 @@ from typing import Any
 from kpray.corpus.reading import bundle, is_small
 from kpray.corpus.sources import Source, find_sources
 from kpray.errors import UserError
-from kpray.storage import Location, location, modified, reason_of
+from kpray.storage import CONCURRENT_READS, Location, location, modified, reason_of
 
 _BLOCK, _BLOCKS = 1 << 16, 16
 _BUNDLE_BYTES = 1 << 20
-_CONCURRENT_READS = 32  # an object store needs about 20 ms per read
 _FIX = "give another --output, or the input as it was"
 
 
@@ -35,7 +34,7 @@ def identify(sources: Sequence[Source], option: str = "") -> dict[str, dict[str,
         UserError: a file cannot be read.
     """
     names = [f"{option} {source.inside}" if option else source.inside for source in sources]
-    with ThreadPoolExecutor(_CONCURRENT_READS) as readers:
+    with ThreadPoolExecutor(CONCURRENT_READS) as readers:
         return dict(zip(names, readers.map(_identity, sources), strict=True))
 
 

@@ -23,11 +23,10 @@ from kpray.corpus.sources import GZIP, TEXT_FORMATS, Source
 from kpray.document import Record
 from kpray.errors import RejectedDocument, UserError
 from kpray.log import say
-from kpray.storage import Location, location, reason_of
+from kpray.storage import CONCURRENT_READS, Location, location, reason_of
 from kpray.text.edits import BLOCK_END, PHRASE_END
 
 _SAMPLED_FILES = 1000
-_CONCURRENT_READS = 32  # an object store needs about 20 ms per read
 # Front matter must start with a field; otherwise it is ordinary text between two horizontal rules.
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n(?=[\w-]+[ \t]*:).*?^(---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 
@@ -51,7 +50,7 @@ def say_encodings(sources: Sequence[Source], reading: Reading) -> None:
     texts = [source for source in sources if source.format.removesuffix(GZIP) in TEXT_FORMATS][:_SAMPLED_FILES]
     if reading.encoding != AUTO_ENCODING or not texts:
         return
-    with ThreadPoolExecutor(_CONCURRENT_READS) as pool:
+    with ThreadPoolExecutor(CONCURRENT_READS) as pool:
         found = Counter(name for name in pool.map(_encoding_name, texts) if name)
     if found:
         names = ", ".join(f"{name} ({number:,})" for name, number in found.most_common())
