@@ -123,7 +123,7 @@ def start_service(options: dict[str, Any], folder: Path) -> Iterator[Service]:
 
 
 def write_requests(documents: Sequence[Document], each: int, file: Path) -> None:
-    """A body of a request on each line, with so many documents, all in their order and then from the first again."""
+    """Write one request body a line, each with `each` documents. After the last document comes the first again."""
     texts = [{"text": document.text} for document in documents]
     starts = range(0, len(texts), each)
     bodies = ([texts[(start + place) % len(texts)] for place in range(each)] for start in starts)

@@ -8,7 +8,7 @@ NFS client reads a folder again after it has changed it.
 
 The owner renews its claim every few seconds. A claim ends when its run removes it, when its process is dead on this
 machine, or when a run on another machine has watched it for a minute and a half without a renewal. No clocks are
-compared. File names are never used again, so that nobody can remove a newer claim in place of a dead one.
+compared. File names are never used again, so that no run removes a newer claim by mistake.
 """
 
 from __future__ import annotations

@@ -309,7 +309,7 @@ def _check_nodes(root: yaml.Node | None, name: str) -> None:
         node = left.pop()
         where = f"{name}:{node.start_mark.line + 1}"
         if id(node) in seen:
-            fix = "write the value at each place"
+            fix = "write the value out each time"
             raise UserError("a value is used again by an alias, such as *name", where=where, fix=fix)
         seen.add(id(node))
         if isinstance(node, yaml.MappingNode):

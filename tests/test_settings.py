@@ -241,9 +241,9 @@ FILE_MISTAKES = {
     "input: a\nlabel: !!bool x\n": "FILE: not valid YAML: a value does not fit its tag (remove the tag)",
     "input: a\nlabel: !!timestamp x\n": "FILE: not valid YAML: a value does not fit its tag (remove the tag)",
     "input: &name a\nlabel: *name\n": "FILE:1: a value is used again by an alias, such as *name "
-    "(write the value at each place)",
+    "(write the value out each time)",
     "input: &name [*name]\n": "FILE:1: a value is used again by an alias, such as *name "
-    "(write the value at each place)",
+    "(write the value out each time)",
     f"input: a\nsamrank:\n  range: [{'1' * 101}, 2]\n": "FILE:3: a number has more than 100 digits "
     "(put text in quotes)",
 }
