@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from kpray.unikeyphrase.backbone import Pair
@@ -85,7 +86,12 @@ def _select(pairs: list[Pair], documents: Tensor) -> list[Pair]:
 
 
 def _reorder(pairs: list[Pair], beams_BK: Tensor) -> list[Pair]:
-    index_B1K11 = beams_BK[:, None, :, None, None]
-    return [
-        (first.take_along_dim(index_B1K11, dim=2), second.take_along_dim(index_B1K11, dim=2)) for first, second in pairs
-    ]
+    return [(_of_beams(first, beams_BK), _of_beams(second, beams_BK)) for first, second in pairs]
+
+
+def _of_beams(rows: Tensor, beams_BK: Tensor) -> Tensor:
+    """[B, A, K, t, D] to [B, A, new K, t, D]. Whole rows of t x D are copied, not single numbers as by `gather`."""
+    documents, heads, beams = rows.shape[:3]
+    first_BA1 = torch.arange(documents * heads, device=rows.device).reshape(documents, heads, 1) * beams
+    index_BAK = first_BA1 + beams_BK[:, None]
+    return rows.flatten(0, 2).index_select(0, index_BAK.flatten()).unflatten(0, index_BAK.shape)
