@@ -5,13 +5,15 @@ Shape legend: B documents, K beams, S source tokens (padded), C labels, V vocabu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from kpray.batches import BatchTokens, batches_by_length
@@ -38,12 +40,15 @@ class Reading:
         probabilities: float64 [n], probability of each target token given the tokens before it; with slots, the score
             of its phrase.
         slots: int64 [n], slot of each target token; None if the target is a sequence.
+        hypotheses: for each kept hypothesis, the best first, its target, its probabilities, and its share of the
+            probability of all of them; empty if only the best one is kept (`DecodeConfig.alternatives`).
     """
 
     label_logits: np.ndarray
     target: np.ndarray
     probabilities: np.ndarray
     slots: np.ndarray | None = None
+    hypotheses: Sequence[tuple[np.ndarray, np.ndarray, float]] = ()
 
 
 def read_documents(
@@ -79,8 +84,8 @@ def read_documents(
 
 def _read_batch(
     model: UniKeyphraseModel, encoder: Encoder, input_ids: Tensor, lengths: Tensor, decode: DecodeConfig
-) -> tuple[Tensor, list[tuple[np.ndarray, ...]]]:
-    """Label logits [B, S, C], and for each document the target, its probabilities and its slots, if any (`Reading`)."""
+) -> tuple[Tensor, Sequence[tuple[Any, ...]]]:
+    """Label logits [B, S, C], and for each document the other attributes of its `Reading`."""
     steps: Steps
     if model.config.relation_mask == "none":
         label_logits = model(input_ids, lengths, lengths, lengths.new_empty(0)).label_logits
@@ -95,13 +100,23 @@ def _read_batch(
         beams=decode.beams,
         length_penalty=decode.length_penalty,
         empty=decode.empty,
+        alternatives=decode.alternatives,
         target_tokens=model.config.target_tokens,
         end_id=encoder.sep_id,
     )
-    targets, probabilities = found.tokens.numpy(), found.log_probabilities.double().exp().numpy()
-    return label_logits, [
-        (targets[row, :length], probabilities[row, :length]) for row, length in enumerate(found.lengths.tolist())
+    return label_logits, [_kept(found, row, decode.alternatives < 1) for row in range(len(found.tokens))]
+
+
+def _kept(found: Hypotheses, document: int, several: bool) -> tuple[Any, ...]:
+    """Target, probabilities, no slots, and hypotheses of a document, see `Reading`."""
+    lengths = found.lengths[document].tolist()
+    targets = [
+        (tokens[:length].numpy(), each[:length].double().exp().numpy())
+        for tokens, each, length in zip(found.tokens[document], found.log_probabilities[document], lengths, strict=True)
+        if length
     ]
+    shares = found.log_probabilities[document, : len(targets)].double().sum(1).softmax(0).tolist()
+    return *targets[0], None, [(*target, share) for target, share in zip(targets, shares, strict=True) if several]
 
 
 def source_batches(
@@ -207,13 +222,15 @@ class FullSteps:
 
 @dataclass(frozen=True, slots=True)
 class Hypotheses:
-    """The best hypothesis of each of B documents, on the CPU.
+    """The F best hypotheses of each of B documents, on the CPU.
 
     Attributes:
-        tokens: int64 [B, n], filled up with `end_id`. A hypothesis that was cut at the maximum length has no `end_id`.
-        log_probabilities: float32 [B, n], log-probability of each token given the tokens before it; 0 after the end.
-        lengths: int64 [B], number of tokens of each hypothesis, its end included.
-        scores: float32 [B], score of each hypothesis: log-probability / length ** penalty.
+        tokens: int64 [B, F, n], filled up with `end_id`. A hypothesis that was cut at the maximum length has no
+            `end_id`.
+        log_probabilities: float32 [B, F, n], log-probability of each token given the tokens before it; 0 after the end.
+        lengths: int64 [B, F], number of tokens of each hypothesis, its end included; 0: there are fewer hypotheses.
+        scores: float32 [B, F], score of each hypothesis, log-probability / length ** penalty, in descending order;
+            -inf: there are fewer hypotheses.
     """
 
     tokens: Tensor
@@ -223,14 +240,21 @@ class Hypotheses:
 
 
 def beam_search(
-    steps: Steps, *, beams: int, length_penalty: float, target_tokens: int, end_id: int, empty: bool = True
+    steps: Steps,
+    *,
+    beams: int,
+    length_penalty: float,
+    target_tokens: int,
+    end_id: int,
+    empty: bool = True,
+    alternatives: float = 1.0,
 ) -> Hypotheses:
-    """Search for the most probable sequence of each document.
+    """Search for the most probable sequences of each document.
 
     Each step keeps the `beams` best continuations of a document; among equals, those with the lower index (parent, then
     token). A continuation that ends becomes a finished hypothesis and leaves the beam. A document is finished, and
-    dropped from the batch, when no live hypothesis is left or none can still beat the best finished one. If no
-    hypothesis has ended after `target_tokens` tokens, the result is the best live one. One beam is greedy search.
+    dropped from the batch, when no live hypothesis can still become one of the kept ones. If no hypothesis has ended
+    after `target_tokens` tokens, the result is the best live one. One beam is greedy search.
 
     Args:
         steps: the model, with a batch of at least one document.
@@ -239,19 +263,21 @@ def beam_search(
         target_tokens: maximum number of tokens, the end included.
         end_id: the token that ends a sequence.
         empty: whether a sequence may end with its first token.
+        alternatives: with 1, the best hypothesis is kept (F is 1). With less, the K best are kept (F is K) whose score
+            is at least the best score + log(alternatives).
     """
     next_token = steps.start()
     if not empty:
         next_token[:, :, end_id] = -torch.inf
-    documents = len(next_token)
+    documents, kept = len(next_token), beams if alternatives < 1 else 1
     rows = torch.arange(documents, device=next_token.device)  # document of each row of the batch
     live = next_token.new_zeros(documents, 1)  # log-probability of each beam; -inf: the beam has ended
     tokens = rows.new_empty(documents, 1, 0)
     each = next_token.new_empty(documents, 1, 0)  # log-probability of each token
-    best = next_token.new_full((documents,), -torch.inf)
-    best_tokens = rows.new_full((documents, target_tokens), end_id)
-    best_each = next_token.new_zeros(documents, target_tokens)
-    lengths = rows.new_zeros(documents)
+    best = next_token.new_full((documents, kept), -torch.inf)  # scores of the best finished hypotheses, descending
+    best_tokens = rows.new_full((documents, kept, target_tokens), end_id)
+    best_each = next_token.new_zeros(documents, kept, target_tokens)
+    lengths = rows.new_zeros(documents, kept)
 
     for length in range(1, target_tokens + 1):
         # Take the best tokens of each beam first, so that the sum with the beams' log-probabilities is small.
@@ -261,22 +287,25 @@ def beam_search(
         tokens = torch.cat([_of_parents(tokens, parents), appended[:, :, None]], dim=2)
         each = torch.cat([_of_parents(each, parents), continuations.flatten(1).gather(1, chosen)[:, :, None]], dim=2)
 
-        ended = appended == end_id
+        ended = (appended == end_id) & ~live.isneginf()
         candidates = torch.where(ended, live, -torch.inf) / length**length_penalty
         if length == target_tokens:  # if no hypothesis has ended, take the best live one
-            nothing_ended = best[rows, None].isneginf() & ~ended.any(1, keepdim=True)
-            candidates = torch.where(nothing_ended, live / length**length_penalty, candidates)
-        best_beam = candidates.argmax(1)  # the first of equals
-        score = candidates.gather(1, best_beam[:, None]).squeeze(1)
-        better = score > best[rows]
-        improved, source = rows[better], (better.nonzero().squeeze(1), best_beam[better])
-        best[improved], lengths[improved] = score[better], length
-        best_tokens[improved, :length], best_each[improved, :length] = tokens[source], each[source]
+            nothing_ended = best[rows, :1].isneginf() & ~ended.any(1, keepdim=True)
+            first = torch.arange(live.shape[1], device=live.device) == 0
+            candidates = torch.where(nothing_ended & first, live / length**length_penalty, candidates)
+        scores = torch.cat([best[rows], candidates], dim=1)
+        order = scores.sort(dim=1, descending=True, stable=True).indices[:, :kept]
+        room = (0, target_tokens - length)
+        best_tokens[rows] = _of_parents(torch.cat([best_tokens[rows], pad(tokens, room, value=end_id)], dim=1), order)
+        best_each[rows] = _of_parents(torch.cat([best_each[rows], pad(each, room)], dim=1), order)
+        lengths[rows] = torch.cat([lengths[rows], torch.full_like(appended, length)], dim=1).gather(1, order)
+        best[rows] = scores.gather(1, order)
 
         live = live.masked_fill(ended, -torch.inf)
         # Upper bound of the final score: log-probabilities only decrease, and the maximum length lifts them most.
         bound = live.amax(1) / target_tokens**length_penalty
-        unfinished = (bound > best[rows]).nonzero().squeeze(1)
+        least = torch.maximum(best[rows, 0] + math.log(alternatives), best[rows, -1])
+        unfinished = (bound > least).nonzero().squeeze(1)
         if length == target_tokens or not len(unfinished):
             break
         if len(unfinished) < len(rows):
@@ -284,8 +313,10 @@ def beam_search(
             parents, appended = parents[unfinished], appended[unfinished]
         next_token = steps.advance(unfinished, parents, appended)
 
+    fewer = best < best[:, :1] + math.log(alternatives)
+    best, lengths = best.masked_fill(fewer, -torch.inf), lengths.masked_fill(fewer, 0)
     longest = int(lengths.max())
-    return Hypotheses(best_tokens[:, :longest].cpu(), best_each[:, :longest].cpu(), lengths.cpu(), best.cpu())
+    return Hypotheses(best_tokens[:, :, :longest].cpu(), best_each[:, :, :longest].cpu(), lengths.cpu(), best.cpu())
 
 
 def top_stable(scores: Tensor, number: int) -> tuple[Tensor, Tensor]:

@@ -22,7 +22,7 @@ from kpray.selection import select_generated
 from kpray.text.edges import phrase_span, trim_phrase
 from kpray.text.generated import split_target
 from kpray.text.stems import contains_phrase, stemmed_word_spans, stemmed_words
-from kpray.unikeyphrase.config import UniKeyphraseConfig
+from kpray.unikeyphrase.config import DecodeConfig, UniKeyphraseConfig
 from kpray.unikeyphrase.decode import (
     Reading,
     extract_phrases,
@@ -36,6 +36,7 @@ from kpray.unikeyphrase.model import UniKeyphraseModel
 _DIGITS = 5  # scores are rounded, so that ranks do not depend on the last bits, which depend on the batch
 # Minimum score of a phrase that the first window lacks. What only one window finds rarely reaches it after the fourth.
 _MIN_SCORE_OF_LATER = 0.2
+_MIN_PRESENT = 2  # present phrases of a document that are not left out because of their score
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ class UniKeyphrase(Predictor[PreparedDocument]):
         probabilities = [label_probabilities(reading.label_logits, bias) for reading in readings]
         generated = [split_phrases(reading, self.encoder) for reading in readings]
         extracts = self.model.config.extraction
-        keyphrases = rank_keyphrases(document, probabilities, generated, extracts)
+        keyphrases = rank_keyphrases(document, probabilities, generated, self.config.decode, extracts)
         keyphrases = select_generated(keyphrases, document.text, document.lang, self.selection, top)
         spans = [np.zeros((0, 2), dtype=np.int32), *(window.spans[1:-1] for window in document.windows)]
         scores = [np.zeros(0), *(extracts * (1 - window[:, OUTSIDE]) for window in probabilities)]
@@ -169,8 +170,23 @@ def prepare(document: Document, encoder: Encoder, source_tokens: int, windows: i
 
 
 def split_phrases(reading: Reading, encoder: Encoder) -> list[tuple[str, float]]:
-    """Generated phrases with scores, in the order of the sequence."""
-    phrases = split_target(reading.target.tolist(), reading.probabilities, encoder.delimiter_ids, encoder.sep_id)
+    """Generated phrases with scores, best first.
+
+    From one sequence, see `split_target`. From several hypotheses, the score of a phrase is the mean of its scores in
+    them, weighted by their shares; a hypothesis without the phrase counts as 0.
+    """
+    if not reading.hypotheses:
+        return _phrases(reading.target, reading.probabilities, encoder)
+    scores: dict[str, float] = {}
+    for target, probabilities, share in reading.hypotheses:
+        # A repeated phrase counts once: reversed, because the first has the highest score.
+        for text, score in dict(reversed(_phrases(target, probabilities, encoder))).items():
+            scores[text] = scores.get(text, 0.0) + share * score
+    return sorted(scores.items(), key=lambda phrase: -phrase[1])
+
+
+def _phrases(target: np.ndarray, probabilities: np.ndarray, encoder: Encoder) -> list[tuple[str, float]]:
+    phrases = split_target(target.tolist(), probabilities, encoder.delimiter_ids, encoder.sep_id)
     return [(text, score) for ids, score in phrases for text in encoder.decode_target(ids)]
 
 
@@ -178,31 +194,38 @@ def rank_keyphrases(
     document: PreparedDocument,
     probabilities: Sequence[np.ndarray],
     generated: Sequence[Sequence[tuple[str, float]]],
+    decode: DecodeConfig,
     extracts: bool = True,
 ) -> list[Keyphrase]:
     """Rank present and absent keyphrases in one list by score; at equal scores, present ones come first.
 
     In a window, the score of a present phrase is the mean probability of its tokens' labels (App. E), maximized over
-    its occurrences, and generated phrases keep their order. Phrases with equal stems are merged; `merge_windows` merges
-    their scores. A phrase with a low score that the first window lacks is dropped. Punctuation at the edges of a phrase
-    is dropped (`phrase_span`).
+    its occurrences, with a part for generation (`DecodeConfig.generation_weight`). Phrases with equal stems are merged;
+    `merge_windows` merges their scores. A phrase with a low score that the first window lacks is dropped. Punctuation
+    at the edges of a phrase is dropped (`phrase_span`).
 
-    A generated phrase that occurs in its own window is dropped, because extraction decides about the phrases of a
+    A generated phrase that occurs in its own window is not added, because extraction decides about the phrases of a
     window. If it occurs in another window, it is present. If it occurs only in what is not read, it is dropped.
 
     Args:
         document: from `prepare`.
         probabilities: for each window float64 [S, C], label probabilities without [CLS] and [SEP].
         generated: for each window the generated phrases with scores.
+        decode: the weight of generation and the minimum score of present phrases.
         extracts: whether the model was trained to label (`ModelConfig.extraction`). If false, labels are ignored, and
             generated phrases that occur in the document are present.
     """
     found: dict[str, Keyphrase] = {}  # without scores
     scores: dict[str, dict[int, float]] = {}  # of each window where the phrase was found
+    written = [[(text, stemmed_words(text, document.lang), score) for text, score in phrases] for phrases in generated]
+    weight = decode.generation_weight
     labelled = zip(document.windows, probabilities, strict=True) if extracts else ()
     for number, (window, labels) in enumerate(labelled):
         spans = window.spans[1:-1]
-        for first, end, score in extract_phrases(labels, window):
+        chances: dict[str, float] = {}  # of the phrases that this window generated
+        for _, stems, score in written[number]:
+            chances.setdefault(" ".join(stems), score)
+        for first, end, of_labels in extract_phrases(labels, window):
             begin, stop = phrase_span(document.text, int(spans[first, 0]), int(spans[end - 1, 1]))
             text = " ".join(document.text[begin:stop].split())
             stems = stemmed_words(text, document.lang)
@@ -212,11 +235,11 @@ def rank_keyphrases(
             if key not in found:
                 present = contains_phrase(document.stems, stems)  # False if the tokenizer splits a word of `stems`
                 found[key] = Keyphrase(text, 0.0, present)
+            score = (of_labels + weight * chances.get(key, 0.0)) / (1 + weight)
             of_windows = scores.setdefault(key, {})
             of_windows[number] = max(score, of_windows.get(number, 0.0))
-    for number, phrases in enumerate(generated):
-        for text, score in phrases:
-            stems = stemmed_words(text, document.lang)
+    for number, phrases in enumerate(written):
+        for text, stems, score in phrases:
             if not stems or (extracts and contains_phrase(document.window_stems[number], stems)):
                 continue
             present = any(contains_phrase(window, stems) for window in document.window_stems)
@@ -230,7 +253,9 @@ def rank_keyphrases(
         for key, score in merged.items()
         if 0 in scores[key] or score >= _MIN_SCORE_OF_LATER
     ]
-    return sorted(kept, key=lambda phrase: -phrase.score)
+    kept.sort(key=lambda phrase: -phrase.score)
+    surest = [phrase for phrase in kept if phrase.present][:_MIN_PRESENT]
+    return [phrase for phrase in kept if not phrase.present or phrase.score >= decode.min_score or phrase in surest]
 
 
 def merge_windows(scores: Mapping[int, float]) -> float:

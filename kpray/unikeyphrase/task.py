@@ -149,7 +149,9 @@ class UniKeyphraseTask(TrainingTask):
             generated = [split_phrases(reading, self.encoder) for reading in of_windows]
             for bias in self._biases:
                 probabilities = [label_probabilities(reading.label_logits, bias) for reading in of_windows]
-                keyphrases = rank_keyphrases(document, probabilities, generated, self.config.model.extraction)
+                keyphrases = rank_keyphrases(
+                    document, probabilities, generated, self.config.decode, self.config.model.extraction
+                )
                 keyphrases = keyphrases[: PROTOCOL.top]
                 for metric, value in phrases.score(keyphrases).items():
                     sums[f"{metric} {bias:g}"] += value
@@ -186,12 +188,8 @@ class UniKeyphraseTask(TrainingTask):
         """Write a folder that `open_predictor` opens. The number of beams is the default of `DecodeConfig`."""
         save_model(unwrap(model, UniKeyphraseModel), folder)
         self.encoder.save(folder)
-        decode = DecodeConfig(
-            length_penalty=self.config.decode.length_penalty,
-            empty=self.config.decode.empty,
-            outside_bias=decisions.get("outside_bias", self.config.decode.outside_bias),
-            windows=self.config.decode.windows,
-        )
+        bias = decisions.get("outside_bias", self.config.decode.outside_bias)
+        decode = self.config.decode.model_copy(update={"beams": DecodeConfig().beams, "outside_bias": bias})
         training = {"task": self.config.model_dump(mode="json"), "decisions": dict(decisions)}
         config = UniKeyphraseConfig(model=str(folder), decode=decode)
         write_predictor_file(folder, UniKeyphrase.kind, config.model_dump(mode="json"), training)

@@ -9,6 +9,7 @@ import pytest
 
 from kpray import cli
 from kpray.registry import open_predictor
+from kpray.unikeyphrase.config import DecodeConfig
 from tests.unikeyphrase.tiny_model import RECORDS, write_records
 
 
@@ -37,7 +38,7 @@ def test_extract(
     printed = json.loads(capsys.readouterr().out)
     config = printed["made_by"]["config"]
     # The options are those of the folder, except beams.
-    assert config["decode"] == {"beams": 2, "length_penalty": 0.0, "empty": True, "outside_bias": 0.25, "windows": 8}
+    assert config["decode"] == DecodeConfig(beams=2, outside_bias=0.25).model_dump()
     expected = open_predictor(str(saved), {"decode": {"beams": 2}}).predict([record.document for record in RECORDS])
     for document, keyphrases in zip(printed["documents"], expected, strict=True):
         assert [phrase["text"] for phrase in document["keyphrases"]] == [phrase.text for phrase in keyphrases]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import product
 from random import Random
@@ -65,8 +66,15 @@ class Language:
 
 
 def sequences(found: Hypotheses) -> list[Prefix]:
+    """The best hypothesis of each document."""
+    return [kept[0] for kept in all_sequences(found)]
+
+
+def all_sequences(found: Hypotheses) -> list[list[Prefix]]:
+    """The kept hypotheses of each document, best first."""
     return [
-        tuple(tokens[:length]) for tokens, length in zip(found.tokens.tolist(), found.lengths.tolist(), strict=True)
+        [tuple(tokens[:length]) for tokens, length in zip(of_document, lengths, strict=True) if length]
+        for of_document, lengths in zip(found.tokens.tolist(), found.lengths.tolist(), strict=True)
     ]
 
 
@@ -78,6 +86,7 @@ def search(
     length_penalty: float = 0.0,
     end_id: int = END,
     empty: bool = True,
+    alternatives: float = 1.0,
 ) -> Hypotheses:
     return beam_search(
         language,
@@ -86,6 +95,7 @@ def search(
         target_tokens=target_tokens,
         end_id=end_id,
         empty=empty,
+        alternatives=alternatives,
     )
 
 
@@ -95,7 +105,7 @@ def search(
 def test_as_good_as_exhaustive_search(length_penalty: float, ending: float, empty: bool) -> None:
     language = Language(list(range(12)), 4, ending=ending)
     found = search(language, 4**4, length_penalty=length_penalty, empty=empty)
-    for document, (tokens, score) in enumerate(zip(sequences(found), found.scores.tolist(), strict=True)):
+    for document, (tokens, score) in enumerate(zip(sequences(found), found.scores[:, 0].tolist(), strict=True)):
         ranked = [
             (total / len(sequence) ** length_penalty, sequence)
             for total, sequence in language.all_ended(document, 4)
@@ -119,8 +129,8 @@ def test_one_beam_is_greedy(length_penalty: float, ending: float) -> None:
         assert tokens == expected
 
 
-def naive_beam_search(language: Language, document: int, beams: int, target_tokens: int) -> tuple[float, Prefix]:
-    """One document, in lists; no early stop."""
+def naive_beam_search(language: Language, document: int, beams: int, target_tokens: int) -> list[tuple[float, Prefix]]:
+    """All finished hypotheses of one document, best first, in lists; no early stop."""
     live: list[tuple[float, Prefix]] = [(0.0, ())]
     finished: list[tuple[float, Prefix]] = []
     for _ in range(target_tokens):
@@ -134,7 +144,7 @@ def naive_beam_search(language: Language, document: int, beams: int, target_toke
         live = [candidate for candidate in ranked[:beams] if candidate[1][-1] != END]
         if not live:
             break
-    return max(finished or live[:1], key=lambda candidate: candidate[0])
+    return sorted(finished or live[:1], key=lambda candidate: -candidate[0])
 
 
 @pytest.mark.parametrize("beams", [2, 3, 5, 9])
@@ -143,11 +153,29 @@ def test_agrees_with_a_naive_loop_and_stops_early(beams: int, ending: float) -> 
     language = Language(list(range(30, 50)), 5, ending=ending)
     found = search(language, beams, target_tokens=6)
     for document, tokens in enumerate(sequences(found)):
-        score, expected = naive_beam_search(language, document, beams, 6)
+        [(score, expected), *_] = naive_beam_search(language, document, beams, 6)
         assert tokens == expected
-        assert float(found.scores[document]) == pytest.approx(score, abs=1e-5)
+        assert float(found.scores[document, 0]) == pytest.approx(score, abs=1e-5)
     if ending == 2.0:
         assert language.asked < 20 * 6
+
+
+@pytest.mark.parametrize("beams", [1, 2, 5])
+@pytest.mark.parametrize("alternatives", [0.9, 0.2, 0.01])
+def test_alternatives_are_the_best_finished_hypotheses(beams: int, alternatives: float) -> None:
+    language = Language(list(range(60, 80)), 5)
+    found = search(language, beams, target_tokens=6, alternatives=alternatives)
+    assert found.tokens.shape[1] == beams
+    numbers = set()
+    for document, kept in enumerate(all_sequences(found)):
+        finished = naive_beam_search(language, document, beams, 6)
+        least = finished[0][0] + math.log(alternatives)
+        expected = [candidate for candidate in finished[:beams] if candidate[0] >= least]
+        assert kept == [tokens for _, tokens in expected]
+        assert found.scores[document, : len(kept)].tolist() == pytest.approx([score for score, _ in expected], abs=1e-5)
+        assert found.scores[document, len(kept) :].isneginf().all()
+        numbers.add(len(kept))
+    assert (max(numbers) > 1) is (beams > 1)
 
 
 def test_documents_do_not_influence_each_other() -> None:
@@ -163,10 +191,10 @@ def test_log_probabilities_of_tokens() -> None:
     for document, tokens in enumerate(sequences(found)):
         expected = [float(language.of(document, tokens[:n])[token]) for n, token in enumerate(tokens)]
         n = len(tokens)
-        assert found.log_probabilities[document, :n].tolist() == pytest.approx(expected)
-        assert found.log_probabilities[document, n:].eq(0).all()
-        assert found.tokens[document, n:].eq(END).all()
-        assert float(found.scores[document]) == pytest.approx(sum(expected), abs=1e-5)
+        assert found.log_probabilities[document, 0, :n].tolist() == pytest.approx(expected)
+        assert found.log_probabilities[document, 0, n:].eq(0).all()
+        assert found.tokens[document, 0, n:].eq(END).all()
+        assert float(found.scores[document, 0]) == pytest.approx(sum(expected), abs=1e-5)
 
 
 def test_a_hypothesis_without_end_is_cut() -> None:

@@ -10,15 +10,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from kpray.document import Document
 from kpray.errors import RejectedDocument, UserError
 from kpray.predictor import Explanation, Predictor
 from kpray.registry import open_predictor, pin_config
 from kpray.text.stems import stemmed_words
+from kpray.unikeyphrase.config import DecodeConfig
+from kpray.unikeyphrase.decode import read_documents
 from kpray.unikeyphrase.inputs import Source
 from kpray.unikeyphrase.labels import BEGIN, INSIDE, OUTSIDE
-from kpray.unikeyphrase.predictor import PreparedDocument, rank_keyphrases
+from kpray.unikeyphrase.model import UniKeyphraseModel
+from kpray.unikeyphrase.predictor import PreparedDocument, rank_keyphrases, split_phrases
+from kpray.unikeyphrase.task import UniKeyphraseTask
 from tests.unikeyphrase.tiny_model import RECORDS, SOURCE_TOKENS
 
 DOCUMENTS = [
@@ -122,13 +127,15 @@ def prepared_document(text: str) -> PreparedDocument:
     return PreparedDocument(text, "en", stemmed_words(text), [source], [stemmed_words(text)])
 
 
-def rank(text: str, labels: dict[int, tuple[int, float]], generated: list[tuple[str, float]]) -> list[Any]:
+def rank(
+    text: str, labels: dict[int, tuple[int, float]], generated: list[tuple[str, float]], **decode: float
+) -> list[Any]:
     document = prepared_document(text)
     probabilities = np.zeros((len(text.split()), 4))
     probabilities[:, OUTSIDE] = 0.01
     for word, (label, probability) in labels.items():
         probabilities[word, label] = probability
-    keyphrases = rank_keyphrases(document, [probabilities], [generated])
+    keyphrases = rank_keyphrases(document, [probabilities], [generated], DecodeConfig(**decode))
     return [(keyphrase.text, keyphrase.score, keyphrase.present) for keyphrase in keyphrases]
 
 
@@ -156,11 +163,50 @@ def test_ranking_of_present_and_absent_together() -> None:
     ]
 
 
+def test_generation_raises_the_scores_of_present_phrases() -> None:
+    text = "Sparse graphs describe large networks of edges"
+    labels = {0: (BEGIN, 0.9), 1: (INSIDE, 0.7), 4: (BEGIN, 0.9), 6: (BEGIN, 0.6)}
+    generated = [("sparse graph", 0.6), ("describe", 0.9), ("graph theory", 0.3)]
+    ranked = [
+        ("Sparse graphs", pytest.approx((0.8 + 0.5 * 0.6) / 1.5, abs=1e-5), True),
+        ("networks", pytest.approx(0.9 / 1.5, abs=1e-5), True),
+        ("edges", pytest.approx(0.6 / 1.5, abs=1e-5), True),
+        ("graph theory", 0.3, False),
+    ]
+    assert rank(text, labels, generated, generation_weight=0.5) == ranked
+    assert rank(text, labels, generated, generation_weight=0.5, min_score=0.4) == ranked
+    without_edges = [phrase for phrase in ranked if phrase[0] != "edges"]
+    assert rank(text, labels, generated, generation_weight=0.5, min_score=0.41) == without_edges
+    assert rank(text, labels, generated, generation_weight=0.5, min_score=0.9) == without_edges  # two are kept
+
+
+def test_phrases_of_several_hypotheses_have_their_share(trained: tuple[UniKeyphraseTask, UniKeyphraseModel]) -> None:
+    task, model = trained
+    encoder = task.encoder
+    source = encoder.encode_source(RECORDS[0].document.text, SOURCE_TOKENS)
+    with torch.inference_mode():
+        [reading] = read_documents(model, encoder, [source], DecodeConfig(beams=4, alternatives=1e-9))
+        [best] = read_documents(model, encoder, [source], DecodeConfig(beams=4))
+    (first, _, share), *others = reading.hypotheses
+    assert others
+    assert first.tolist() == reading.target.tolist() == best.target.tolist()
+    assert reading.probabilities == pytest.approx(best.probabilities, abs=1e-6)
+    assert share + sum(more for _, _, more in others) == pytest.approx(1)
+    phrases = split_phrases(reading, encoder)
+    assert [score for _, score in phrases] == sorted((score for _, score in phrases), reverse=True)
+    in_best = dict(split_phrases(best, encoder))
+    assert in_best
+    assert in_best.keys() <= dict(phrases).keys()
+    for text, score in phrases:
+        least = share * in_best.get(text, 0)
+        assert least - 1e-6 <= score <= least + 1 - share + 1e-6
+
+
 def test_a_model_without_extraction_ranks_what_it_generates() -> None:
     document = prepared_document("Sparse graphs describe networks")
     labels = np.tile([0.0, 1.0, 0.0, 0.0], (4, 1))  # every word B: of a head that was never trained
     generated = [("sparse graph", 0.9), ("graph theory", 0.8), ("Sparse Graphs", 0.7), ("describing networks", 0.6)]
-    ranked = rank_keyphrases(document, [labels], [generated], extracts=False)
+    ranked = rank_keyphrases(document, [labels], [generated], DecodeConfig(), extracts=False)
     assert [(keyphrase.text, keyphrase.score, keyphrase.present) for keyphrase in ranked] == [
         ("sparse graph", 0.9, True),
         ("graph theory", 0.8, False),

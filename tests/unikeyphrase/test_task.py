@@ -87,15 +87,22 @@ def test_validation_of_a_perfect_model(trained: Trained) -> None:
 
 
 def test_validation_is_an_evaluation_of_the_saved_predictor(trained: Trained, tmp_path: Path) -> None:
-    decode = DecodeConfig(beams=2, length_penalty=0.5, empty=False, windows=3)
+    decode = DecodeConfig(
+        beams=2,
+        length_penalty=0.5,
+        empty=False,
+        windows=3,
+        alternatives=0.01,
+        generation_weight=0.5,
+        min_score=0.2,
+    )
     task = UniKeyphraseTask(TaskConfig(model=trained[0].config.model, decode=decode))
     model = trained[1]
     records = [*RECORDS, *OTHERS]  # it knows the first, and errs on the others
     validation = task.conclude(task.validate(model, records))
     task.save(model, tmp_path, validation.decisions)
     predictor = open_predictor(str(tmp_path), {"decode": {"beams": 2}})
-    decoded = {"beams": 2, "length_penalty": 0.5, "empty": False, "windows": 3, **validation.decisions}
-    assert predictor.describe()["config"]["decode"] == decoded
+    assert predictor.describe()["config"]["decode"] == {**decode.model_dump(), **validation.decisions}
     readable = [record.document for record in records if record.document.id != "8"]
     predictions = {
         ("en", document.id): keyphrases
@@ -238,6 +245,9 @@ def test_saved_folder_says_how_it_was_trained(saved: Path) -> None:
         "beams": 5,
         "length_penalty": 0,
         "empty": True,
+        "alternatives": 1.0,
+        "generation_weight": 0.0,
+        "min_score": 0.0,
         "outside_bias": 0.25,
         "windows": 8,
     }

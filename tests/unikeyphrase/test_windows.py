@@ -18,6 +18,7 @@ from kpray.document import Document, Keyphrase
 from kpray.predictor import Predictor
 from kpray.registry import open_predictor
 from kpray.text.stems import stemmed_words
+from kpray.unikeyphrase.config import DecodeConfig
 from kpray.unikeyphrase.inputs import Encoder, window_bounds
 from kpray.unikeyphrase.predictor import merge_windows, rank_keyphrases
 from tests.unikeyphrase.tiny_model import RECORDS, SOURCE_TOKENS
@@ -189,7 +190,7 @@ def rank_generated(
     """Rank generated phrases of each window, without extracted ones."""
     prepared = predictor.prepare(document)
     labels = [np.tile([1.0, 0, 0, 0], (len(window.ids) - 2, 1)) for window in prepared.windows]
-    ranked = rank_keyphrases(prepared, labels, generated)
+    ranked = rank_keyphrases(prepared, labels, generated, DecodeConfig())
     return [(phrase.text, phrase.score, phrase.present) for phrase in ranked]
 
 
