@@ -22,6 +22,7 @@ from kpray.batches import BatchTokens, batches_by_length
 from kpray.errors import UserError
 from kpray.metrics.normalization import normalize
 from kpray.pretrained import choose_device, choose_dtype, find_model, load_pretrained, save_model
+from kpray.ramkg.beams import ModelSteps, beam_search, share_sources
 from kpray.ramkg.codemix import PROTOCOL, CodeMixer, load_mixer
 from kpray.ramkg.config import GENERATOR_FILE, GenerateConfig, GeneratorConfig
 from kpray.settings import validate_settings
@@ -150,6 +151,7 @@ def load_model(mixer: CodeMixer, dtype: torch.dtype = torch.float32) -> Any:
         finally:
             logging.set_verbosity(verbosity)
     model.generation_config = GenerationConfig()  # drops the model's defaults (forced tokens, beams)
+    share_sources(model)
     return model.eval()
 
 
@@ -191,18 +193,24 @@ def generate_phrases(
     """`Generator.generate` for a model in evaluation mode; `languages` are ids from `CodeMixer.language`."""
     batch_tokens = BATCH_TOKENS.choose(batch_tokens, model.device)
     starts = [mixer.frame(language).start for language in languages]
+    forbidden = [*mixer.forbidden, *range(len(mixer), model.get_input_embeddings().num_embeddings)]
     found: dict[int, list[tuple[str, float]]] = {}
     with torch.no_grad():
         for group in _equal_starts(starts):
             lengths = [max(len(sources[index]), _MIN_TOKENS) for index in group]
             for members in batches_by_length(lengths, batch_tokens):
                 batch = [group[member] for member in members]
-                encoded = _encode([sources[index] for index in batch], model, mixer.pad_id)
-                batch_starts = [starts[index] for index in batch]
-                targets = _search(encoded, batch_starts, model, mixer, search)
-                probabilities = _probabilities(encoded, batch_starts, targets, model, mixer.pad_id)
-                for index, target, of_tokens in zip(batch, targets, probabilities, strict=True):
-                    found[index] = _phrases(target, of_tokens, mixer)
+                steps = ModelSteps(
+                    model,
+                    _encode([sources[index] for index in batch], model, mixer.pad_id),
+                    [starts[index] for index in batch],
+                    forbidden,
+                )
+                targets = beam_search(
+                    steps, beams=search.beams, target_tokens=mixer.config.target_tokens, end_id=mixer.marks.end
+                )
+                for index, target in zip(batch, targets, strict=True):
+                    found[index] = _phrases(*target, mixer)
     return [found[index] for index in range(len(sources))]
 
 
@@ -230,55 +238,6 @@ def _encode(sources: Sequence[np.ndarray], model: Any, pad_id: int) -> tuple[Ten
     lengths_B = torch.tensor([len(source) for source in sources])
     mask_BS = (torch.arange(ids_BS.shape[1]) < lengths_B[:, None]).to(model.device)
     return model.get_encoder()(input_ids=ids_BS, attention_mask=mask_BS)[0], mask_BS
-
-
-def _search(
-    encoded: tuple[Tensor, Tensor],
-    starts: Sequence[Sequence[int]],
-    model: Any,
-    mixer: CodeMixer,
-    search: GenerateConfig,
-) -> list[list[int]]:
-    """Token ids of the best sequence of each document, without start tokens, up to the end token."""
-    from transformers import GenerationConfig
-    from transformers.modeling_outputs import BaseModelOutput
-
-    end, vocabulary = mixer.marks.end, model.get_input_embeddings().num_embeddings
-    config = GenerationConfig(
-        num_beams=search.beams,
-        length_penalty=1.0 if search.beams > 1 else None,  # ranks by mean log-probability
-        do_sample=False,
-        use_cache=True,
-        max_new_tokens=mixer.config.target_tokens,
-        decoder_start_token_id=[start[0] for start in starts],  # one for each document: a batch may mix languages
-        eos_token_id=end,
-        pad_token_id=mixer.pad_id,
-        suppress_tokens=[*mixer.forbidden, *range(len(mixer), vocabulary)],
-    )
-    sequences = model.generate(
-        encoder_outputs=BaseModelOutput(last_hidden_state=encoded[0]),
-        attention_mask=encoded[1],
-        decoder_input_ids=torch.tensor(starts, device=model.device),
-        past_key_values=_beam_cache(model.config.get_text_config(decoder=True)),
-        generation_config=config,
-    )
-    rows: list[list[int]] = sequences[:, len(starts[0]) :].tolist()
-    return [row[: row.index(end) + 1] if end in row else row for row in rows]
-
-
-def _beam_cache(config: Any) -> Any:
-    """Cache of keys and values for beam search.
-
-    The keys and values of the source are the same for all beams of a document. transformers would copy them in each
-    step, which takes a fifth of the time; this cache does not.
-    """
-    from transformers import DynamicCache, EncoderDecoderCache
-
-    class BeamCache(EncoderDecoderCache):
-        def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
-            self.self_attention_cache.reorder_cache(beam_idx)
-
-    return BeamCache(DynamicCache(config=config), DynamicCache(config=config))
 
 
 def _probabilities(
