@@ -127,7 +127,7 @@ class ModelSteps:
             use_cache=True,
         )
         scores: Tensor = output.logits[:, -1].log_softmax(dim=-1, dtype=torch.float32)
-        return scores.index_fill_(1, self.forbidden, -torch.inf).unflatten(0, (-1, self.beams))
+        return scores.index_fill_(1, self.forbidden, -torch.inf).reshape(-1, self.beams, scores.shape[1])
 
 
 def beam_search(

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,9 +31,35 @@ from kpray.training import unwrap
 
 BATCH_TOKENS = BatchTokens(cpu=4096, gpu=16_384)
 # A short document counts as this many tokens: its beams' log-probabilities over the vocabulary take as much memory.
-_MIN_TOKENS = 128
+MIN_TOKENS = 128
 _SCORED_TOKENS = 1024  # maximum number of target tokens whose probabilities over the vocabulary are in memory
 _DIGITS = 5  # scores are rounded, so that ranks do not depend on the last bits, which depend on the batch
+
+
+class Phrase(NamedTuple):
+    """A generated phrase.
+
+    Attributes:
+        text: the phrase.
+        score: in [0, 1].
+        span: start and end of its tokens in the generated sequence.
+    """
+
+    text: str
+    score: float
+    span: tuple[int, int]
+
+
+class Generated(NamedTuple):
+    """The generated sequence of a document.
+
+    Attributes:
+        ids: token ids without start tokens, with the end token unless the sequence was cut.
+        phrases: its phrases, best first; scores never increase along the list.
+    """
+
+    ids: list[int]
+    phrases: list[Phrase]
 
 
 class Generator:
@@ -65,8 +91,15 @@ class Generator:
         Raises:
             UserError: the model has language tokens, but none for one of the languages.
         """
+        found = self.sequences(sources, langs, batch_tokens)
+        return [[(phrase.text, phrase.score) for phrase in each.phrases] for each in found]
+
+    def sequences(
+        self, sources: Sequence[np.ndarray], langs: Sequence[str], batch_tokens: int | None = None
+    ) -> list[Generated]:
+        """Like `generate`, with the token ids."""
         languages = [self.mixer.language(lang) for lang in langs]
-        return generate_phrases(self.model, self.mixer, sources, languages, self.search, batch_tokens)
+        return generate_sequences(self.model, self.mixer, sources, languages, self.search, batch_tokens)
 
     def save(self, folder: Path) -> None:
         """Write a folder for `open_generator`."""
@@ -191,18 +224,31 @@ def generate_phrases(
     batch_tokens: int | None = None,
 ) -> list[list[tuple[str, float]]]:
     """`Generator.generate` for a model in evaluation mode; `languages` are ids from `CodeMixer.language`."""
+    found = generate_sequences(model, mixer, sources, languages, search, batch_tokens)
+    return [[(phrase.text, phrase.score) for phrase in each.phrases] for each in found]
+
+
+def generate_sequences(
+    model: Any,
+    mixer: CodeMixer,
+    sources: Sequence[np.ndarray],
+    languages: Sequence[int],
+    search: GenerateConfig,
+    batch_tokens: int | None = None,
+) -> list[Generated]:
+    """`Generator.sequences` for a model in evaluation mode; `languages` are ids from `CodeMixer.language`."""
     batch_tokens = BATCH_TOKENS.choose(batch_tokens, model.device)
     starts = [mixer.frame(language).start for language in languages]
     forbidden = [*mixer.forbidden, *range(len(mixer), model.get_input_embeddings().num_embeddings)]
-    found: dict[int, list[tuple[str, float]]] = {}
+    found: dict[int, Generated] = {}
     with torch.no_grad():
         for group in _equal_starts(starts):
-            lengths = [max(len(sources[index]), _MIN_TOKENS) for index in group]
+            lengths = [max(len(sources[index]), MIN_TOKENS) for index in group]
             for members in batches_by_length(lengths, batch_tokens):
                 batch = [group[member] for member in members]
                 steps = ModelSteps(
                     model,
-                    _encode([sources[index] for index in batch], model, mixer.pad_id),
+                    encode([sources[index] for index in batch], model, mixer.pad_id),
                     [starts[index] for index in batch],
                     forbidden,
                 )
@@ -210,7 +256,7 @@ def generate_phrases(
                     steps, beams=search.beams, target_tokens=mixer.config.target_tokens, end_id=mixer.marks.end
                 )
                 for index, target in zip(batch, targets, strict=True):
-                    found[index] = _phrases(*target, mixer)
+                    found[index] = Generated(target.ids, _phrases(*target, mixer))
     return [found[index] for index in range(len(sources))]
 
 
@@ -221,17 +267,21 @@ def _equal_starts(starts: Sequence[Sequence[int]]) -> list[list[int]]:
     ]
 
 
-def _phrases(ids: Sequence[int], probabilities: Sequence[float], mixer: CodeMixer) -> list[tuple[str, float]]:
-    """Phrases of a generated sequence with scores; of duplicates under the protocol, the first."""
-    phrases: dict[str, tuple[str, float]] = {}
+def _phrases(ids: Sequence[int], probabilities: Sequence[float], mixer: CodeMixer) -> list[Phrase]:
+    """Phrases of a generated sequence; of duplicates under the protocol, the first."""
+    phrases: dict[str, Phrase] = {}
+    end = 0
     for phrase, score in split_target(ids, probabilities, [mixer.marks.sep], mixer.marks.end):
+        start = next(index for index in range(end, len(ids)) if ids[index] != mixer.marks.sep)
+        end = start + len(phrase)
         text = mixer.decode(phrase)
-        phrases.setdefault(normalize(text, "en", PROTOCOL.normalization), (text, round(score, _DIGITS)))
+        found = Phrase(text, round(score, _DIGITS), (start, end))
+        phrases.setdefault(normalize(text, "en", PROTOCOL.normalization), found)
     phrases.pop("", None)
     return list(phrases.values())
 
 
-def _encode(sources: Sequence[np.ndarray], model: Any, pad_id: int) -> tuple[Tensor, Tensor]:
+def encode(sources: Sequence[np.ndarray], model: Any, pad_id: int) -> tuple[Tensor, Tensor]:
     """Run the encoder: hidden states [B, S, H], and their mask, bool [B, S], False for padding."""
     ids = [torch.from_numpy(source.astype(np.int64)) for source in sources]
     ids_BS = pad_sequence(ids, batch_first=True, padding_value=pad_id).to(model.device)
@@ -240,21 +290,17 @@ def _encode(sources: Sequence[np.ndarray], model: Any, pad_id: int) -> tuple[Ten
     return model.get_encoder()(input_ids=ids_BS, attention_mask=mask_BS)[0], mask_BS
 
 
-def _probabilities(
+def target_log_probabilities(
     encoded: tuple[Tensor, Tensor],
     starts: Sequence[Sequence[int]],
     targets: Sequence[Sequence[int]],
     model: Any,
     pad_id: int,
 ) -> list[list[float]]:
-    """Probability of each token given the tokens before it, for each target.
-
-    `generate` could keep the scores of its steps for `compute_transition_scores`, but for all beams and the whole
-    vocabulary, which takes gigabytes for mBART. Another forward pass over the best sequences is cheap.
-    """
+    """Log-probability of each token given the tokens before it, for each target; `encoded` is from `encode`."""
     from transformers.modeling_outputs import BaseModelOutput
 
-    probabilities: dict[int, list[float]] = {}
+    found: dict[int, list[float]] = {}
     for part in batches_by_length([len(target) for target in targets], _SCORED_TOKENS):
         batch = collate_targets([targets[index] for index in part], [starts[index] for index in part], pad_id)
         logits_NV = target_logits(
@@ -265,10 +311,10 @@ def _probabilities(
             decoder_input_ids=batch["decoder_input_ids"].to(model.device),
         )
         chosen_N1 = logits_NV.gather(1, batch["target_ids"].to(model.device)[:, None])
-        values = (chosen_N1.squeeze(1) - logits_NV.logsumexp(dim=1)).exp().tolist()
+        values = (chosen_N1.squeeze(1) - logits_NV.logsumexp(dim=1)).tolist()
         for index in part:
-            probabilities[index], values = values[: len(targets[index])], values[len(targets[index]) :]
-    return [probabilities[index] for index in range(len(targets))]
+            found[index], values = values[: len(targets[index])], values[len(targets[index]) :]
+    return [found[index] for index in range(len(targets))]
 
 
 def collate_targets(

@@ -36,16 +36,15 @@ def make_model(kind: str) -> Any:
         torch.nn.init.normal_(t5.lm_head.weight, std=0.5)
         model: Any = t5
     else:
-        config_class, model_class = (
-            (BartConfig, BartForConditionalGeneration)
-            if kind == "bart"
-            else (MBartConfig, MBartForConditionalGeneration)
-        )
         layers = {f"{part}_layers": 2 for part in ("encoder", "decoder")}
         heads = {f"{part}_attention_heads": 4 for part in ("encoder", "decoder")}
         inner = {f"{part}_ffn_dim": 64 for part in ("encoder", "decoder")}
-        sizes = {**layers, **heads, **inner, "d_model": 32, "max_position_embeddings": 64, "init_std": 0.3}
-        model = model_class(config_class(vocab_size=VOCABULARY, pad_token_id=PAD, eos_token_id=END, **sizes))
+        sizes: dict[str, Any] = {**layers, **heads, **inner, "d_model": 32, "max_position_embeddings": 64}
+        sizes |= {"vocab_size": VOCABULARY, "init_std": 0.3, "pad_token_id": PAD, "eos_token_id": END}
+        if kind == "bart":
+            model = BartForConditionalGeneration(BartConfig(**sizes))
+        else:
+            model = MBartForConditionalGeneration(MBartConfig(**sizes))
         model.final_logits_bias[0, END] = 4.0
     if kind == "eager":
         model.set_attn_implementation("eager")
@@ -143,8 +142,9 @@ def test_finished_documents_leave_the_batch() -> None:
     model = make_model("mbart")
     share_sources(model)
     sizes: list[int] = []
-    forward = model.forward
-    model.forward = lambda **inputs: sizes.append(len(inputs["decoder_input_ids"])) or forward(**inputs)
+    model.model.decoder.register_forward_pre_hook(
+        lambda _, __, inputs: sizes.append(len(inputs["input_ids"])), with_kwargs=True
+    )
     found, _ = shared(model, [[4 + row] for row in range(len(LENGTHS))], 2, 1.0)
     assert sizes[0] == len(LENGTHS)
     assert sizes[1] <= 2 * len(LENGTHS)
