@@ -204,7 +204,8 @@ def main(arguments: Sequence[str], prog: str) -> int:
 
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")  # before numpy reads them
     rows = measure(job, english[: job.documents])
-    clock = "by the clock" if name == "serve" else f"processor time, best of {job.rounds}"
+    clocks = {"serve": "by the clock", "generation": "processor time of each round"}
+    clock = clocks.get(name, f"processor time, best of {job.rounds}")
     title = f"{len(english[: job.documents])} documents, one thread, {clock}"
     print_tables({title: rows})
     if job.output is not None:

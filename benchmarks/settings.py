@@ -70,7 +70,7 @@ class GenerationBenchmark(Benchmark):
     documents: Annotated[int, Field(ge=1)] = 256
     """Maximum number of documents."""
     rounds: Annotated[int, Field(ge=1)] = 5
-    """Number of rounds. Each has its own ratio."""
+    """Number of times that both searches are timed. Each time has a ratio."""
     generate: GenerateConfig = GenerateConfig()
 
 

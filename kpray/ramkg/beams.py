@@ -11,7 +11,7 @@ A attention heads, D size of a head, n tokens of a hypothesis.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,25 +62,6 @@ class Hypothesis(NamedTuple):
     probabilities: list[float]
 
 
-class Steps(Protocol):
-    """A model for `beam_search`."""
-
-    def start(self) -> Tensor:
-        """Log-probabilities of the first token: float32 [B, 1, V]."""
-
-    def advance(self, documents: Tensor, parents: Tensor, tokens: Tensor) -> Tensor:
-        """Append a token to each beam, and compute the log-probabilities of the next one.
-
-        Args:
-            documents: int64 [new B], ascending indices of the documents to continue; the others are dropped.
-            parents: int64 [new B, K], the former beam that each new beam continues.
-            tokens: int64 [new B, K], the token that each new beam appends.
-
-        Returns:
-            Float32 [new B, K, V].
-        """
-
-
 class ModelSteps:
     """Runs a sequence-to-sequence model of transformers. Keys and values of all former tokens are cached."""
 
@@ -103,11 +84,20 @@ class ModelSteps:
         self.cache = EncoderDecoderCache(DynamicCache(config=config), DynamicCache(config=config))
 
     def start(self) -> Tensor:
-        """See `Steps`."""
+        """Log-probabilities of the first token: float32 [B, 1, V]."""
         return self._next(self.starts_BP)
 
     def advance(self, documents: Tensor, parents: Tensor, tokens: Tensor) -> Tensor:
-        """See `Steps`."""
+        """Append a token to each beam, and compute the log-probabilities of the next one.
+
+        Args:
+            documents: int64 [new B], ascending indices of the documents to continue; the others are dropped.
+            parents: int64 [new B, K], the former beam that each new beam continues.
+            tokens: int64 [new B, K], the token that each new beam appends.
+
+        Returns:
+            Float32 [new B, K, V].
+        """
         rows = (documents[:, None] * self.beams + parents).flatten()
         self.cache.self_attention_cache.batch_select_indices(rows)
         sources = documents if self.model.config._attn_implementation == _SHARING else rows
@@ -131,7 +121,7 @@ class ModelSteps:
 
 
 def beam_search(
-    steps: Steps, *, beams: int, target_tokens: int, end_id: int, length_penalty: float = 1.0
+    steps: ModelSteps, *, beams: int, target_tokens: int, end_id: int, length_penalty: float = 1.0
 ) -> list[Hypothesis]:
     """Search for the most probable sequence of each document, with the rules of `generate` of transformers.
 
