@@ -156,8 +156,8 @@ class Predictor(ABC, Generic[Prepared]):
         Args:
             options: the options.
             embeddings: whether its `Explanation`s have embeddings.
-            support: whether its `Explanation`s have `support`, if the method gives it. This takes about as long as the
-                prediction.
+            support: whether its `Explanation`s have `support`, if the method gives it. This can take twice as long as
+                the prediction.
 
         Raises:
             UserError: the method does not support them.
