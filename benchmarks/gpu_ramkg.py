@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import BertConfig, BertModel, GenerationConfig, MBartConfig, MBartForConditionalGeneration
 
 from benchmarks.gpu import Bench, Result, encoder_flops
+from kpray.ramkg.beams import share_sources
 from kpray.ramkg.codemix import NO_LANGUAGE, CodeMixer
 from kpray.ramkg.config import GenerateConfig, GeneratorConfig
 from kpray.ramkg.encoder import PassageEncoder, embed
@@ -119,6 +120,7 @@ def generation(bench: Bench, seconds: float) -> Iterator[Result]:
         model: Any = MBartForConditionalGeneration(config)
     model = model.to(bench.dtype).eval()
     model.generation_config = GenerationConfig()  # as a generator is loaded
+    share_sources(model)
     sources = [bench.random.integers(20, vocabulary, SOURCE_TOKENS).astype(np.int32) for _ in range(documents)]
     search = GenerateConfig(beams=BEAMS)
     lengths = np.full(documents, SOURCE_TOKENS)

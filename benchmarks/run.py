@@ -23,6 +23,7 @@ from benchmarks.settings import (
     BaselinesBenchmark,
     Benchmark,
     BenchmarkSettings,
+    GenerationBenchmark,
     GPUBenchmark,
     RGITBenchmark,
     SAMRankBenchmark,
@@ -73,7 +74,13 @@ def measure_rgit(job: RGITBenchmark, records: list[Record]) -> list[dict[str, An
 
     options = ["--config", "planted-small", "--output", "unused"]
     rounds = parse_settings(RGITSettings, options, prog="jobs/rgit.py", description="")
-    return benchmark(job.retriever, job.generate, rounds, records, job.rounds)
+    return benchmark(job.retriever, rounds, records)
+
+
+def measure_generation(job: GenerationBenchmark, records: list[Record]) -> list[dict[str, Any]]:
+    from benchmarks.generation import benchmark
+
+    return benchmark(job.generate, records, job.rounds)
 
 
 def measure_serve(job: ServeBenchmark, records: list[Record]) -> list[dict[str, Any]]:
@@ -132,7 +139,8 @@ def estimate_capacity(config: PlanConfig) -> int:
 BENCHMARKS: dict[str, tuple[type[Benchmark], Callable[[Any, list[Record]], list[dict[str, Any]]], str]] = {
     "samrank": (SAMRankBenchmark, measure_samrank, "Time SAMRank, its lower bound and other tools."),
     "unikeyphrase": (UniKeyphraseBenchmark, measure_unikeyphrase, "Time UniKeyphrase's prediction and training."),
-    "rgit": (RGITBenchmark, measure_rgit, "Time RAMKG's encoder, generator and rounds of RGIT."),
+    "rgit": (RGITBenchmark, measure_rgit, "Time RAMKG's encoder and rounds of RGIT."),
+    "generation": (GenerationBenchmark, measure_generation, "Compare RAMKG's beam search with that of transformers."),
     "serve": (ServeBenchmark, measure_serve, "Measure the throughput and latency of the HTTP service."),
 }
 # These take no documents from `Benchmark`, and print their results.
@@ -196,7 +204,8 @@ def main(arguments: Sequence[str], prog: str) -> int:
 
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1")  # before numpy reads them
     rows = measure(job, english[: job.documents])
-    clock = "by the clock" if name == "serve" else f"processor time, best of {job.rounds}"
+    clocks = {"serve": "by the clock", "generation": "processor time of each round"}
+    clock = clocks.get(name, f"processor time, best of {job.rounds}")
     title = f"{len(english[: job.documents])} documents, one thread, {clock}"
     print_tables({title: rows})
     if job.output is not None:

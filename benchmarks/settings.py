@@ -62,6 +62,15 @@ class RGITBenchmark(Benchmark):
 
     retriever: RetrieverConfig = RetrieverConfig(backbone=MINILM, marks=None, passage_tokens=64)
     """Encoder that embeds the documents. A useful measurement takes some thousands of documents."""
+
+
+class GenerationBenchmark(Benchmark):
+    """Settings of the benchmark of RAMKG's beam search."""
+
+    documents: Annotated[int, Field(ge=1)] = 256
+    """Maximum number of documents."""
+    rounds: Annotated[int, Field(ge=1)] = 5
+    """Number of times that both searches are timed. Each time has a ratio."""
     generate: GenerateConfig = GenerateConfig()
 
 

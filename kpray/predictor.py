@@ -47,6 +47,22 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Support:
+    """A retrieved keyphrase on which a generated phrase rests.
+
+    Attributes:
+        keyphrase: the keyphrase.
+        passages: indices in `Explanation.evidence` of the passages that have this keyphrase.
+        gain: log2 of the factor by which the keyphrase, as a part of the generator's input, makes the phrase more
+            probable: 1 means twice as probable, 2 four times.
+    """
+
+    keyphrase: str
+    passages: tuple[int, ...]
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
     """Why a document got its keyphrases.
 
@@ -56,6 +72,8 @@ class Explanation:
             not score tokens.
         scores: float64 [tokens], score of each token.
         evidence: retrieved passages, most similar first.
+        support: for each keyphrase the retrieved keyphrases without which it would be at most half as probable, highest
+            gain first. None if the method retrieves nothing, or if it was not requested.
         embeddings: float32 [keyphrases, hidden size], a vector for each keyphrase: the mean of the model's hidden
             states over its occurrences. None if not requested.
     """
@@ -64,6 +82,7 @@ class Explanation:
     spans: np.ndarray
     scores: np.ndarray
     evidence: tuple[Evidence, ...] = ()
+    support: tuple[tuple[Support, ...], ...] | None = None
     embeddings: np.ndarray | None = None
 
 
@@ -84,6 +103,8 @@ class Predictor(ABC, Generic[Prepared]):
     """Whether the method reads `selection`."""
     gives_embeddings: ClassVar[bool] = False
     """Whether the method gives `Explanation.embeddings`."""
+    gives_support: ClassVar[bool] = False
+    """Whether the method gives `Explanation.support`."""
     _selection: Selection | None = None
 
     @abstractmethod
@@ -129,28 +150,31 @@ class Predictor(ABC, Generic[Prepared]):
 
         return self._selection or PLAIN
 
-    def selecting(self, options: SelectionOptions, *, embeddings: bool = False) -> Self:
+    def selecting(self, options: SelectionOptions, *, embeddings: bool = False, support: bool = False) -> Self:
         """A predictor that shares the loaded model and follows other options.
 
         Args:
             options: the options.
             embeddings: whether its `Explanation`s have embeddings.
+            support: whether its `Explanation`s have `support`, if the method gives it. This can take twice as long as
+                the prediction.
 
         Raises:
             UserError: the method does not support them.
         """
         from kpray.selection import Selection
 
-        selection = Selection(options, embeddings=embeddings)
+        selection = Selection(options, embeddings=embeddings, support=support and self.gives_support)
         if options.model_dump(exclude_defaults=True) and not self.takes_options:
             name = next(iter(options.model_dump(exclude_defaults=True)))
             raise UserError(f"{name} is set, but {self.kind} does not support it", fix=f"remove {name}")
         if embeddings and not self.gives_embeddings:
             raise UserError(f"{self.kind} has no embeddings of phrases", fix="use samrank, or remove embeddings")
-        if selection.plain and self._selection is None:
+        needed = not selection.plain or selection.support
+        if not needed and self._selection is None:
             return self
         chosen = copy(self)
-        chosen._selection = None if selection.plain else selection
+        chosen._selection = selection if needed else None
         return chosen
 
     @overload
@@ -209,7 +233,8 @@ class Predictor(ABC, Generic[Prepared]):
             documents: one document, or any iterable of documents: a list, a generator, a column or a table of pandas,
                 Polars, pyarrow or `datasets`. A document's result does not depend on the other documents.
             top: maximum number of keyphrases for one document.
-            explain: return `Explanation`s, with the score of every token, instead of lists of keyphrases.
+            explain: return `Explanation`s, with the score of every token or with what was retrieved, instead of lists
+                of keyphrases.
             embeddings: with `explain`, also return a vector for each keyphrase (`Explanation.embeddings`).
             **options: which keyphrases are returned: the fields of `kpray.selection.SelectionOptions`.
 
@@ -228,10 +253,12 @@ class Predictor(ABC, Generic[Prepared]):
             raise UserError(f"top is {top}", fix="give 1 or more")
         if embeddings and not explain:
             raise UserError("embeddings are a part of the explanations", fix="give explain=True, too")
-        if options or embeddings:
+        support = explain and self.gives_support and not self.selection.support
+        if options or embeddings or support:
             from kpray.selection import options_from
 
-            chosen = self.selecting(options_from(options), embeddings=embeddings)
+            given = options_from(options) if options else self.selection.options
+            chosen = self.selecting(given, embeddings=embeddings, support=explain)
             return chosen.predict(documents, top=top, explain=explain)  # type: ignore[call-overload]
         from kpray.texts import is_one, to_document, to_documents
 
@@ -297,7 +324,8 @@ class Predictor(ABC, Generic[Prepared]):
         """Pickle the configuration only: the process that unpickles it opens the predictor, once."""
         if self._selection is None:
             return reopen, (type(self), self.config)
-        return _reopen_selecting, (type(self), self.config, self._selection.options, self._selection.embeddings)
+        wanted = self._selection
+        return _reopen_selecting, (type(self), self.config, wanted.options, wanted.embeddings, wanted.support)
 
     def __copy__(self) -> Self:
         """A predictor that shares the loaded model."""
@@ -326,8 +354,10 @@ def reopen(method: Callable[[Any], Predictor[Any]], config: Any) -> Predictor[An
         ) from error
 
 
-def _reopen_selecting(method: Any, config: Any, options: SelectionOptions, embeddings: bool) -> Predictor[Any]:
-    return reopen(method, config).selecting(options, embeddings=embeddings)
+def _reopen_selecting(
+    method: Any, config: Any, options: SelectionOptions, embeddings: bool, support: bool
+) -> Predictor[Any]:
+    return reopen(method, config).selecting(options, embeddings=embeddings, support=support)
 
 
 def saved_folder(folder: str | Path) -> Path:

@@ -111,13 +111,32 @@ class Printer:
                     {"start": start, "end": end, "score": score}
                     for (start, end), score in zip(explanation.spans.tolist(), explanation.scores.tolist(), strict=True)
                 ]
+            if self.page is not None and explanation.support is not None:
+                row["evidence"] = [
+                    {
+                        "id": each.document.id,
+                        "text": each.document.text,
+                        "keyphrases": each.keyphrases,
+                        "score": each.score,
+                    }
+                    for each in explanation.evidence
+                ]
+                for phrase, support in zip(row["keyphrases"], explanation.support, strict=True):
+                    phrase["support"] = [asdict(each) for each in support]
             if self.form == "jsonl":
                 print(json.dumps({**row, "version": self.version}, ensure_ascii=False))
             else:
                 sys.stdout.write((", " if self.documents else "") + json.dumps(row, ensure_ascii=False))
         if self.page is not None:
             pieces = shaded_pieces(document.text, explanation)
-            part = render("scored_document.html", id=document.id, phrases=explanation.keyphrases, pieces=pieces)
+            part = render(
+                "scored_document.html",
+                id=document.id,
+                phrases=explanation.keyphrases,
+                pieces=pieces,
+                notes=support_notes(explanation),
+                evidence=explanation.evidence,
+            )
             self.page_parts.append(part)
         self.documents += 1
         self.assumed_english += document.lang_source == "assumed"
@@ -130,10 +149,13 @@ class Printer:
         if self.documents:
             console.print()
         console.print(Text(_printable(document.id), style="bold").append(_language_note(document), style="not bold"))
-        for rank, keyphrase in enumerate(explanation.keyphrases, 1):
+        notes = support_notes(explanation)
+        for rank, (keyphrase, note) in enumerate(zip(explanation.keyphrases, notes, strict=True), 1):
             number = "" if self.page is None else f"{rank:3}"  # the text has the ranks, too
             absent = "" if keyphrase.present else "  (absent)"
             console.print(Text(f"{number}{keyphrase.score:10.4f}  {_printable(keyphrase.text)}{absent}"))
+            if note:
+                console.print(Text(f"{'':15}{_printable(note)}", style="dim"))
         if not explanation.keyphrases:
             console.print("  (no keyphrases)")
         if self.page is not None:
@@ -143,6 +165,20 @@ class Printer:
                 shaded.append("˒".join(map(str, piece.ranks)).translate(_SUPERSCRIPTS), "bold")
             console.print(shaded)
             console.print(_legend(shades=len(explanation.scores) > 0 and console.color_system is not None), style="dim")
+
+
+def support_notes(explanation: Explanation) -> list[str]:
+    """For each keyphrase, what it rests on; an empty string where that is nothing or not known."""
+    if explanation.support is None:
+        return [""] * len(explanation.keyphrases)
+    notes: list[str] = []
+    for support in explanation.support:
+        named = [
+            f"{each.keyphrase} ({', '.join(explanation.evidence[index].document.id for index in each.passages)})"
+            for each in support
+        ]
+        notes.append(f"rests on {', '.join(named)}" if named else "")
+    return notes
 
 
 def _legend(*, shades: bool) -> Text:

@@ -124,10 +124,11 @@ class Selection:
     Args:
         options: the options.
         embeddings: whether `Explanation.embeddings` is wanted.
+        support: whether `Explanation.support` is wanted.
     """
 
-    def __init__(self, options: SelectionOptions, *, embeddings: bool = False) -> None:
-        self.options, self.embeddings = options, embeddings
+    def __init__(self, options: SelectionOptions, *, embeddings: bool = False, support: bool = False) -> None:
+        self.options, self.embeddings, self.support = options, embeddings, support
         self.plain = options == SelectionOptions() and not embeddings
         self.stop_words = frozenset(word.lower() for word in options.stop_words)
         self.seed_vectors: np.ndarray | None = None

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import kpray
 from kpray.document import Document, Keyphrase
 from kpray.errors import UserError
-from kpray.predictor import Explanation
+from kpray.predictor import Evidence, Explanation, Support
 from kpray.printing import Piece, Printer, print_result, print_tables, shaded_pieces, word_scores
 
 MADE_BY: dict[str, Any] = {"predictor": "samrank", "tagger": "nltk"}
@@ -239,6 +239,31 @@ def test_absent_phrases_and_none_are_marked(capsys: pytest.CaptureFixture[str]) 
     out, err = capsys.readouterr()
     assert out == "1\n  (no keyphrases)\n\n2\n    0.2500  graph theory  (absent)\n"
     assert err == "kpray: x\n"
+
+
+def test_what_a_phrase_rests_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    passage = Evidence(Document("e1", "Graphs & more", lang="en"), ("graph theory", "maps"), 0.5)
+    found = Explanation(
+        [Keyphrase("Graphentheorie", 0.9, present=False), Keyphrase("Netze", 0.8, present=True)],
+        np.zeros((0, 2), np.int32),
+        np.zeros(0),
+        (passage,),
+        ((Support("graph theory", (0,), 3.5),), ()),
+    )
+    for form in ("table", "jsonl"):
+        with Printer(form, MADE_BY, tmp_path / "page.html", VERSION) as printer:
+            printer.print(Document("1", "Netze", lang="de"), found)
+    *lines, row = capsys.readouterr().out.splitlines()
+    assert [line.strip() for line in lines if "rests" in line] == ["rests on graph theory (e1)"]
+    written = json.loads(row)
+    assert written["keyphrases"][0]["support"] == [{"keyphrase": "graph theory", "passages": [0], "gain": 3.5}]
+    assert written["keyphrases"][1]["support"] == []
+    assert written["evidence"] == [
+        {"id": "e1", "text": "Graphs & more", "keyphrases": ["graph theory", "maps"], "score": 0.5}
+    ]
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert "rests on graph theory (e1)" in page
+    assert "e1: Graphs &amp; more (graph theory; maps)" in page
 
 
 def test_page_that_cannot_be_written(tmp_path: Path) -> None:

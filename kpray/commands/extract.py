@@ -57,7 +57,7 @@ class ExtractCommand(PredictionSettings, SelectionOptions):
     (`jsonl`), or one row per keyphrase (`csv`)."""
     explain: bool = False
     """Print each text with its words shaded by score and its keyphrases underlined, and write the same to an HTML
-    page."""
+    page. If the predictor retrieves passages: also print what each keyphrase rests on."""
     explain_page: Path = Path("kpray-explain.html")
     """File for the HTML page of --explain."""
     rejects: Path | None = None
@@ -89,7 +89,8 @@ def main(arguments: Sequence[str], prog: str) -> int:
         return 0
     records = read_records(settings.files, reading)
     pinned = pin_config(settings.predictor, section_of(settings.predictor, settings))
-    predictor = open_predictor(settings.predictor, pinned).selecting(SelectionOptions.of(settings))
+    options = SelectionOptions.of(settings)
+    predictor = open_predictor(settings.predictor, pinned).selecting(options, support=settings.explain)
     selected = json.dumps(predictor.selection.describe()) if predictor.selection.describe() else ""
     version = predictor_version(settings.predictor, pinned, selected)
     rejects: list[Reject] = []

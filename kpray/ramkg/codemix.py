@@ -184,20 +184,27 @@ class CodeMixer:
         Returns:
             For each document its token ids, int32 [S], or the reason why the document cannot be read.
         """
-        hints: list[list[str]] = []
-        if self.config.passages:
-            hints = [list(unique_phrases(phrases, "en", PROTOCOL.normalization).values()) for phrases in english]
+        hints = self.hints(english) if self.config.passages else []
         passages = self._encode(texts)
-        phrases = iter(self._encode([phrase for phrases in hints for phrase in phrases]))
         sources: list[np.ndarray | str] = []
         for index, (passage, language) in enumerate(zip(passages, languages, strict=True)):
-            keyphrases = [ids for ids in (next(phrases) for _ in hints[index]) if ids] if hints else None
+            keyphrases = [ids for _, ids in hints[index]] if hints else None
             if not passage:
                 sources.append(_no_ids(passage, "the text"))
                 continue
             ids = mix_source(passage, keyphrases, self.frame(language), self.marks, self.config)
             sources.append(np.array(ids, dtype=np.int32))
         return sources
+
+    def hints(self, english: Sequence[Sequence[str]]) -> list[list[tuple[str, list[int]]]]:
+        """The keyphrases that `sources` puts into each input, in order, as long as there is space: (text, token ids).
+
+        Args:
+            english: for each document, the keyphrases of its English passages, best first.
+        """
+        unique = [list(unique_phrases(phrases, "en", PROTOCOL.normalization).values()) for phrases in english]
+        encoded = iter(self._encode([phrase for phrases in unique for phrase in phrases]))
+        return [[(phrase, ids) for phrase in phrases if (ids := next(encoded))] for phrases in unique]
 
     def targets(self, keyphrases: Sequence[Sequence[str]]) -> list[np.ndarray | str]:
         """Make the targets of documents.

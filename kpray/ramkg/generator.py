@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from kpray.batches import BatchTokens, batches_by_length
 from kpray.errors import UserError
 from kpray.metrics.normalization import normalize
 from kpray.pretrained import choose_device, choose_dtype, find_model, load_pretrained, save_model
+from kpray.ramkg.beams import ModelSteps, beam_search, share_sources
 from kpray.ramkg.codemix import PROTOCOL, CodeMixer, load_mixer
 from kpray.ramkg.config import GENERATOR_FILE, GenerateConfig, GeneratorConfig
 from kpray.settings import validate_settings
@@ -30,9 +31,35 @@ from kpray.training import unwrap
 
 BATCH_TOKENS = BatchTokens(cpu=4096, gpu=16_384)
 # A short document counts as this many tokens: its beams' log-probabilities over the vocabulary take as much memory.
-_MIN_TOKENS = 128
+MIN_TOKENS = 128
 _SCORED_TOKENS = 1024  # maximum number of target tokens whose probabilities over the vocabulary are in memory
 _DIGITS = 5  # scores are rounded, so that ranks do not depend on the last bits, which depend on the batch
+
+
+class Phrase(NamedTuple):
+    """A generated phrase.
+
+    Attributes:
+        text: the phrase.
+        score: in [0, 1].
+        span: start and end of its tokens in the generated sequence.
+    """
+
+    text: str
+    score: float
+    span: tuple[int, int]
+
+
+class Generated(NamedTuple):
+    """The generated sequence of a document.
+
+    Attributes:
+        ids: token ids without start tokens, with the end token unless the sequence was cut.
+        phrases: its phrases, best first; scores never increase along the list.
+    """
+
+    ids: list[int]
+    phrases: list[Phrase]
 
 
 class Generator:
@@ -64,8 +91,15 @@ class Generator:
         Raises:
             UserError: the model has language tokens, but none for one of the languages.
         """
+        found = self.sequences(sources, langs, batch_tokens)
+        return [[(phrase.text, phrase.score) for phrase in each.phrases] for each in found]
+
+    def sequences(
+        self, sources: Sequence[np.ndarray], langs: Sequence[str], batch_tokens: int | None = None
+    ) -> list[Generated]:
+        """Like `generate`, with the token ids."""
         languages = [self.mixer.language(lang) for lang in langs]
-        return generate_phrases(self.model, self.mixer, sources, languages, self.search, batch_tokens)
+        return generate_sequences(self.model, self.mixer, sources, languages, self.search, batch_tokens)
 
     def save(self, folder: Path) -> None:
         """Write a folder for `open_generator`."""
@@ -150,6 +184,7 @@ def load_model(mixer: CodeMixer, dtype: torch.dtype = torch.float32) -> Any:
         finally:
             logging.set_verbosity(verbosity)
     model.generation_config = GenerationConfig()  # drops the model's defaults (forced tokens, beams)
+    share_sources(model)
     return model.eval()
 
 
@@ -189,20 +224,39 @@ def generate_phrases(
     batch_tokens: int | None = None,
 ) -> list[list[tuple[str, float]]]:
     """`Generator.generate` for a model in evaluation mode; `languages` are ids from `CodeMixer.language`."""
+    found = generate_sequences(model, mixer, sources, languages, search, batch_tokens)
+    return [[(phrase.text, phrase.score) for phrase in each.phrases] for each in found]
+
+
+def generate_sequences(
+    model: Any,
+    mixer: CodeMixer,
+    sources: Sequence[np.ndarray],
+    languages: Sequence[int],
+    search: GenerateConfig,
+    batch_tokens: int | None = None,
+) -> list[Generated]:
+    """`Generator.sequences` for a model in evaluation mode; `languages` are ids from `CodeMixer.language`."""
     batch_tokens = BATCH_TOKENS.choose(batch_tokens, model.device)
     starts = [mixer.frame(language).start for language in languages]
-    found: dict[int, list[tuple[str, float]]] = {}
+    forbidden = [*mixer.forbidden, *range(len(mixer), model.get_input_embeddings().num_embeddings)]
+    found: dict[int, Generated] = {}
     with torch.no_grad():
         for group in _equal_starts(starts):
-            lengths = [max(len(sources[index]), _MIN_TOKENS) for index in group]
+            lengths = [max(len(sources[index]), MIN_TOKENS) for index in group]
             for members in batches_by_length(lengths, batch_tokens):
                 batch = [group[member] for member in members]
-                encoded = _encode([sources[index] for index in batch], model, mixer.pad_id)
-                batch_starts = [starts[index] for index in batch]
-                targets = _search(encoded, batch_starts, model, mixer, search)
-                probabilities = _probabilities(encoded, batch_starts, targets, model, mixer.pad_id)
-                for index, target, of_tokens in zip(batch, targets, probabilities, strict=True):
-                    found[index] = _phrases(target, of_tokens, mixer)
+                steps = ModelSteps(
+                    model,
+                    encode([sources[index] for index in batch], model, mixer.pad_id),
+                    [starts[index] for index in batch],
+                    forbidden,
+                )
+                targets = beam_search(
+                    steps, beams=search.beams, target_tokens=mixer.config.target_tokens, end_id=mixer.marks.end
+                )
+                for index, target in zip(batch, targets, strict=True):
+                    found[index] = Generated(target.ids, _phrases(*target, mixer))
     return [found[index] for index in range(len(sources))]
 
 
@@ -213,17 +267,21 @@ def _equal_starts(starts: Sequence[Sequence[int]]) -> list[list[int]]:
     ]
 
 
-def _phrases(ids: Sequence[int], probabilities: Sequence[float], mixer: CodeMixer) -> list[tuple[str, float]]:
-    """Phrases of a generated sequence with scores; of duplicates under the protocol, the first."""
-    phrases: dict[str, tuple[str, float]] = {}
+def _phrases(ids: Sequence[int], probabilities: Sequence[float], mixer: CodeMixer) -> list[Phrase]:
+    """Phrases of a generated sequence; of duplicates under the protocol, the first."""
+    phrases: dict[str, Phrase] = {}
+    end = 0
     for phrase, score in split_target(ids, probabilities, [mixer.marks.sep], mixer.marks.end):
+        start = next(index for index in range(end, len(ids)) if ids[index] != mixer.marks.sep)
+        end = start + len(phrase)
         text = mixer.decode(phrase)
-        phrases.setdefault(normalize(text, "en", PROTOCOL.normalization), (text, round(score, _DIGITS)))
+        found = Phrase(text, round(score, _DIGITS), (start, end))
+        phrases.setdefault(normalize(text, "en", PROTOCOL.normalization), found)
     phrases.pop("", None)
     return list(phrases.values())
 
 
-def _encode(sources: Sequence[np.ndarray], model: Any, pad_id: int) -> tuple[Tensor, Tensor]:
+def encode(sources: Sequence[np.ndarray], model: Any, pad_id: int) -> tuple[Tensor, Tensor]:
     """Run the encoder: hidden states [B, S, H], and their mask, bool [B, S], False for padding."""
     ids = [torch.from_numpy(source.astype(np.int64)) for source in sources]
     ids_BS = pad_sequence(ids, batch_first=True, padding_value=pad_id).to(model.device)
@@ -232,70 +290,17 @@ def _encode(sources: Sequence[np.ndarray], model: Any, pad_id: int) -> tuple[Ten
     return model.get_encoder()(input_ids=ids_BS, attention_mask=mask_BS)[0], mask_BS
 
 
-def _search(
-    encoded: tuple[Tensor, Tensor],
-    starts: Sequence[Sequence[int]],
-    model: Any,
-    mixer: CodeMixer,
-    search: GenerateConfig,
-) -> list[list[int]]:
-    """Token ids of the best sequence of each document, without start tokens, up to the end token."""
-    from transformers import GenerationConfig
-    from transformers.modeling_outputs import BaseModelOutput
-
-    end, vocabulary = mixer.marks.end, model.get_input_embeddings().num_embeddings
-    config = GenerationConfig(
-        num_beams=search.beams,
-        length_penalty=1.0 if search.beams > 1 else None,  # ranks by mean log-probability
-        do_sample=False,
-        use_cache=True,
-        max_new_tokens=mixer.config.target_tokens,
-        decoder_start_token_id=[start[0] for start in starts],  # one for each document: a batch may mix languages
-        eos_token_id=end,
-        pad_token_id=mixer.pad_id,
-        suppress_tokens=[*mixer.forbidden, *range(len(mixer), vocabulary)],
-    )
-    sequences = model.generate(
-        encoder_outputs=BaseModelOutput(last_hidden_state=encoded[0]),
-        attention_mask=encoded[1],
-        decoder_input_ids=torch.tensor(starts, device=model.device),
-        past_key_values=_beam_cache(model.config.get_text_config(decoder=True)),
-        generation_config=config,
-    )
-    rows: list[list[int]] = sequences[:, len(starts[0]) :].tolist()
-    return [row[: row.index(end) + 1] if end in row else row for row in rows]
-
-
-def _beam_cache(config: Any) -> Any:
-    """Cache of keys and values for beam search.
-
-    The keys and values of the source are the same for all beams of a document. transformers would copy them in each
-    step, which takes a fifth of the time; this cache does not.
-    """
-    from transformers import DynamicCache, EncoderDecoderCache
-
-    class BeamCache(EncoderDecoderCache):
-        def reorder_cache(self, beam_idx: torch.LongTensor) -> None:
-            self.self_attention_cache.reorder_cache(beam_idx)
-
-    return BeamCache(DynamicCache(config=config), DynamicCache(config=config))
-
-
-def _probabilities(
+def target_log_probabilities(
     encoded: tuple[Tensor, Tensor],
     starts: Sequence[Sequence[int]],
     targets: Sequence[Sequence[int]],
     model: Any,
     pad_id: int,
 ) -> list[list[float]]:
-    """Probability of each token given the tokens before it, for each target.
-
-    `generate` could keep the scores of its steps for `compute_transition_scores`, but for all beams and the whole
-    vocabulary, which takes gigabytes for mBART. Another forward pass over the best sequences is cheap.
-    """
+    """Log-probability of each token given the tokens before it, for each target; `encoded` is from `encode`."""
     from transformers.modeling_outputs import BaseModelOutput
 
-    probabilities: dict[int, list[float]] = {}
+    found: dict[int, list[float]] = {}
     for part in batches_by_length([len(target) for target in targets], _SCORED_TOKENS):
         batch = collate_targets([targets[index] for index in part], [starts[index] for index in part], pad_id)
         logits_NV = target_logits(
@@ -306,10 +311,10 @@ def _probabilities(
             decoder_input_ids=batch["decoder_input_ids"].to(model.device),
         )
         chosen_N1 = logits_NV.gather(1, batch["target_ids"].to(model.device)[:, None])
-        values = (chosen_N1.squeeze(1) - logits_NV.logsumexp(dim=1)).exp().tolist()
+        values = (chosen_N1.squeeze(1) - logits_NV.logsumexp(dim=1)).tolist()
         for index in part:
-            probabilities[index], values = values[: len(targets[index])], values[len(targets[index]) :]
-    return [probabilities[index] for index in range(len(targets))]
+            found[index], values = values[: len(targets[index])], values[len(targets[index]) :]
+    return [found[index] for index in range(len(targets))]
 
 
 def collate_targets(

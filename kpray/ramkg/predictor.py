@@ -16,10 +16,19 @@ from typing_extensions import override
 from kpray.corpus.store import PassageStore
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
-from kpray.predictor import Evidence, Explanation, Predictor, read_training, saved_folder, write_predictor_file
+from kpray.predictor import (
+    Evidence,
+    Explanation,
+    Predictor,
+    Support,
+    read_training,
+    saved_folder,
+    write_predictor_file,
+)
 from kpray.pretrained import choose_device, choose_dtype
 from kpray.ramkg.config import ENGLISH, GENERATOR, INDEX, RETRIEVER, RAMKGConfig
 from kpray.ramkg.encoder import embed, open_retriever
+from kpray.ramkg.evidence import find_support, keyphrase_gains
 from kpray.ramkg.generator import open_generator
 from kpray.ramkg.index import PassageIndex
 from kpray.selection import select_generated
@@ -52,6 +61,7 @@ class RAMKG(Predictor[PreparedDocument]):
 
     kind: ClassVar[str] = "ramkg"
     takes_options: ClassVar[bool] = True
+    gives_support: ClassVar[bool] = True
 
     def __init__(self, config: RAMKGConfig) -> None:
         """Load a folder that RGIT, the training of a generator without retrieval, or `save` wrote.
@@ -104,23 +114,30 @@ class RAMKG(Predictor[PreparedDocument]):
         if not evidence:
             evidence = [()] * len(prepared)
         mixer = self.generator.mixer
-        sources = mixer.sources(
-            [document.text for document in prepared],
-            [mixer.language(document.lang) for document in prepared],
-            [[phrase for passage in passages for phrase in passage.keyphrases] for passages in evidence],
+        english = [[phrase for passage in passages for phrase in passage.keyphrases] for passages in evidence]
+        made = mixer.sources(
+            [document.text for document in prepared], [mixer.language(document.lang) for document in prepared], english
         )
-        readable = [index for index, source in enumerate(sources) if not isinstance(source, str)]
-        found = self.generator.generate(
-            [source for source in sources if not isinstance(source, str)],
-            [prepared[index].lang for index in readable],
-            self.config.batch_tokens,
-        )
-        phrases = dict(zip(readable, found, strict=True))  # a document without tokens has no phrases
+        sources = {index: source for index, source in enumerate(made) if not isinstance(source, str)}
+        langs = [prepared[index].lang for index in sources]
+        found = self.generator.sequences(list(sources.values()), langs, self.config.batch_tokens)
+        generated = dict(zip(sources, found, strict=True))  # a document without tokens has no phrases
+        supports: dict[int, dict[str, tuple[Support, ...]]] | None = None
+        if self.passages and self.selection.support:
+            gains = keyphrase_gains(self.generator, list(sources.values()), langs, found, self.config.batch_tokens)
+            hints = mixer.hints(english)
+            supports = {
+                index: find_support([text for text, _ in hints[index]], of_document, phrases, evidence[index])
+                for (index, phrases), of_document in zip(generated.items(), gains, strict=True)
+            }
         nothing = np.zeros((0, 2), np.int32), np.zeros(0)
-        return [
-            Explanation(self._keyphrases(each, phrases.get(index, []), top), *nothing, evidence[index])
-            for index, each in enumerate(prepared)
-        ]
+        explanations: list[Explanation] = []
+        for index, each in enumerate(prepared):
+            phrases = [(phrase.text, phrase.score) for phrase in generated[index].phrases] if index in generated else []
+            keyphrases = self._keyphrases(each, phrases, top)
+            support = None if supports is None else tuple(supports[index][phrase.text] for phrase in keyphrases)
+            explanations.append(Explanation(keyphrases, *nothing, evidence[index], support))
+        return explanations
 
     def _keyphrases(
         self, document: PreparedDocument, phrases: Sequence[tuple[str, float]], top: int

@@ -66,7 +66,8 @@ class _Waiting:
         if isinstance(result, Exception):
             self.future.set_exception(result)
         else:
-            self.future.set_result(replace(result, keyphrases=result.keyphrases[: self.top]))
+            support = result.support and result.support[: self.top]
+            self.future.set_result(replace(result, keyphrases=result.keyphrases[: self.top], support=support))
 
 
 @dataclass

@@ -71,9 +71,8 @@ class Replica:
         """
         batcher = await self.open_model(name)
         try:
-            explain = partial(
-                batcher.explain, predictor=batcher.predictor.selecting(request.selection()), client=client
-            )
+            predictor = batcher.predictor.selecting(request.selection(), support=request.explain)
+            explain = partial(batcher.explain, predictor=predictor, client=client)
         except UserError as error:
             refused = DocumentError(code="unsupported", message=str(error))
             return results_json([Result(id=given.id, error=refused) for given in request.documents])

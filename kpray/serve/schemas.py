@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, create_model
 
-from kpray.predictor import Explanation
+from kpray.predictor import Explanation, Support
 from kpray.selection import SelectionOptions
 
 _PHRASE_CHARACTERS = 100
@@ -76,7 +76,8 @@ class KeyphrasesRequest(_Message):
     lang: Lang | None = None
     """Language of documents that do not name one. Default: the setting of the service, which detects it."""
     explain: bool = False
-    """Also return the score of each token, and the retrieved passages."""
+    """Also return the score of each token; or the retrieved passages, and on which of their keyphrases each phrase
+    rests."""
 
     def selection(self) -> SelectionOptions:
         """The options that select keyphrases."""
@@ -102,6 +103,17 @@ def _described(name: str, **more: Any) -> Any:
     return Field(description=KeyphrasesRequest.model_fields[name].description, **more)
 
 
+class SupportMessage(_Message):
+    """A retrieved keyphrase without which a generated phrase would be at most half as probable."""
+
+    keyphrase: str
+    """The keyphrase."""
+    passages: list[int]
+    """Indices in `evidence` of the passages that have this keyphrase, counted from 0."""
+    gain: float
+    """log2 of the factor by which it makes the phrase more probable: 1 means twice as probable, 2 four times."""
+
+
 class KeyphraseMessage(_Message):
     """A predicted keyphrase."""
 
@@ -113,6 +125,9 @@ class KeyphraseMessage(_Message):
     """Whether the stemmed words of the phrase occur in the document next to each other."""
     offsets: list[tuple[int, int]]
     """Start and end of each occurrence, as offsets of characters (code points) in the title and text together."""
+    support: list[SupportMessage] | None = None
+    """With `explain`, if the model retrieves passages: the retrieved keyphrases that the phrase rests on, highest gain
+    first."""
 
 
 class TokenMessage(_Message):
@@ -242,8 +257,14 @@ class HealthResponse(_Message):
 def result_of(id: str | None, lang: str, explanation: Explanation, *, explain: bool) -> Result:
     """Make the result of a document from its explanation."""
     phrases = [
-        KeyphraseMessage(text=phrase.text, score=phrase.score, present=phrase.present, offsets=list(phrase.offsets))
-        for phrase in explanation.keyphrases
+        KeyphraseMessage(
+            text=phrase.text,
+            score=phrase.score,
+            present=phrase.present,
+            offsets=list(phrase.offsets),
+            support=_support_of(explanation.support[index]) if explain and explanation.support is not None else None,
+        )
+        for index, phrase in enumerate(explanation.keyphrases)
     ]
     if not explain:
         return Result(id=id, lang=lang, keyphrases=phrases)
@@ -256,3 +277,7 @@ def result_of(id: str | None, lang: str, explanation: Explanation, *, explain: b
         for found in explanation.evidence
     ]
     return Result(id=id, lang=lang, keyphrases=phrases, tokens=tokens, evidence=evidence)
+
+
+def _support_of(support: Sequence[Support]) -> list[SupportMessage]:
+    return [SupportMessage(keyphrase=each.keyphrase, passages=list(each.passages), gain=each.gain) for each in support]

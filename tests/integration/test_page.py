@@ -337,5 +337,10 @@ def test_absent_phrases_and_evidence(browser: Browser, tiny_ramkg: str) -> None:
             expect(passages.nth(index)).to_contain_text(found.document.text)
             expect(passages.nth(index)).to_contain_text("; ".join(found.keyphrases))
         expect(passages).to_have_count(2)
+        assert expected.support is not None
+        rests = [support for support in expected.support if support]
+        expect(page.locator("small.support")).to_have_count(len(rests))
+        for index, support in enumerate(rests):
+            expect(page.locator("small.support").nth(index)).to_contain_text(f"“{support[0].keyphrase}” (passage")
         expect(page.get_by_label("Score of each word")).to_be_hidden()
         screenshot(page, "evidence")

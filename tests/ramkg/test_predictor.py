@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from kpray.metrics.evaluate import evaluate
 from kpray.metrics.protocols import get_protocol
 from kpray.ramkg.config import RAMKGConfig
 from kpray.registry import pin_config
+from kpray.selection import SelectionOptions
 from tests.ramkg import tiny_generator
 from tests.ramkg.tiny_generator import RECORDS
 
@@ -28,7 +30,12 @@ def saved(seq2seq: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
 def test_a_generator_without_retrieval_is_a_predictor(saved: Path) -> None:
     predictor = open_predictor(str(saved))
     explained = predictor.predict([record.document for record in RECORDS], explain=True)
-    assert all(each.evidence == () for each in explained)
+    assert all(each.evidence == () and each.support is None for each in explained)
+    again = pickle.loads(pickle.dumps(predictor.selecting(SelectionOptions(max_words=1), support=True)))
+    assert (again.selection.options.max_words, again.selection.support) == (1, True)
+    short = predictor.selecting(SelectionOptions(max_words=1))
+    assert short.predict(RECORDS[1].document, explain=True).keyphrases == short.predict(RECORDS[1].document)
+    assert len(short.predict(RECORDS[1].document)) < len(explained[1].keyphrases)
     keys = [(record.document.lang, record.document.id) for record in RECORDS]
     predicted = dict(zip(keys, (each.keyphrases for each in explained), strict=True))
     assert evaluate(RECORDS, predicted, get_protocol("ramkg")).scores["f1@M"].mean == 100

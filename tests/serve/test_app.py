@@ -76,6 +76,18 @@ def test_ramkg_and_the_passages_that_helped(start_service: StartService, tiny_ra
             (found.document.text, list(found.keyphrases)) for found in explanation.evidence
         ]
         assert result["tokens"] == []
+        assert explanation.support is not None
+        assert [phrase["support"] for phrase in result["keyphrases"]] == [
+            [{"keyphrase": each.keyphrase, "passages": list(each.passages), "gain": each.gain} for each in support]
+            for support in explanation.support
+        ]
+        for support in explanation.support:
+            assert all(
+                each.keyphrase in result["evidence"][index]["keyphrases"] for each in support for index in each.passages
+            )
+    assert any(phrase["support"] for result in results for phrase in result["keyphrases"])
+    plain = service.request("POST", "/v1/keyphrases", json={**body, "explain": False, "top": 1}).json()["results"]
+    assert all("support" not in phrase for result in plain[:-1] for phrase in result["keyphrases"])
     assert unknown["error"]["code"] == "rejected"
     assert unknown["error"]["message"].startswith("the model has no token for the language 'xx'")
     assert service.metric('kpray_tokens_total{model="mine"') > 0
