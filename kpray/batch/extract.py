@@ -85,6 +85,10 @@ class BatchRun:
         """Folder or hub id of the model that every node loads; empty if the predictor has none."""
         return (str(self.config["model"]),) if "model" in self.config else ()
 
+    def bfloat16(self) -> bool:
+        """Whether the model runs in bfloat16 on a processor."""
+        return str(self.config.get("dtype")).startswith("bfloat16")
+
     def part(self, source: Source) -> str:
         """Prefix of the names of a file's parts. The given folder may be renamed."""
         return f"part-{hashlib.sha256(source.inside.encode()).hexdigest()[:12]}"

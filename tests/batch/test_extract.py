@@ -100,7 +100,10 @@ def test_few_chunks_have_a_small_pool(actors: int | None, chunks: int, size: int
 def test_run_has_a_resolved_configuration(tmp_path: Path, model: str, nltk_tagger: None) -> None:
     config, batch = {"model": model}, BatchConfig(chunk_records=7)
     run = BatchRun.pinned(tmp_path / "output", "samrank", config, 5, Reading(lang="fr"), batch)
-    assert run.config == SAMRankConfig(model=model, tagger="nltk").model_dump(mode="json")
+    dtype = SAMRankConfig(model=model).pinned_dtype
+    assert dtype != "auto"
+    assert run.config == SAMRankConfig(model=model, tagger="nltk", dtype=dtype).model_dump(mode="json")
+    assert run.bfloat16() == (dtype == "bfloat16/float16")
     assert (run.top, run.reading.lang, run.chunk_records, run.output) == (5, "fr", 7, tmp_path / "output")
 
 
