@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import ray
@@ -24,14 +24,16 @@ from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source
 from kpray.corpus.units import Split, split_record
 from kpray.corpus.writing import predictions_table
-from kpray.document import Keyphrase, Record
+from kpray.document import Record
 from kpray.errors import RejectedDocument
 from kpray.failures import rejecting_failures
 from kpray.hub import pin_name
-from kpray.predictor import Explanation, Predictor
+from kpray.predictor import Predictor
 from kpray.registry import KINDS, open_predictor, pin_config
 from kpray.selection import PLAIN, Selection, SelectionOptions
 from kpray.storage import Location
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,39 +180,62 @@ class _PredictChunk(RecordActor[BatchRun]):
         self.predictor = open_predictor(self.run.predictor, self.run.config).selecting(self.run.selection)
 
     def results(self, chunk: Chunk) -> tuple[pa.Table, list[Reject]]:
-        records: list[Record] = []
-        owners: list[int] = []  # for each unit, the index of its record
-        units: list[Record] = []  # what gets keyphrases: whole records, or their sentences or sections
-        prepared, rejects = [], []
-        for parsed in parse_chunk(chunk, self.run.reading):
+        rejects: dict[int, Reject] = {}  # index of a record in the chunk -> why it is rejected
+        units: list[_Unit] = []  # what gets keyphrases: whole records, or their sentences or sections
+        for index, parsed in enumerate(parse_chunk(chunk, self.run.reading)):
             if isinstance(parsed, Reject):
-                rejects.append(parsed)
+                rejects[index] = parsed
                 continue
             try:
                 with rejecting_failures(f"{parsed.source}:{parsed.line}"):
-                    parts = split_record(parsed, self.run.split)
-                    ready = [self.predictor.prepare(each.document) for each in parts]  # it never sees the gold
+                    units += [_Unit(index, unit) for unit in split_record(parsed, self.run.split)]
             except RejectedDocument as error:
-                rejects.append(Reject(parsed.source, parsed.line, error.reason))
-            else:
-                owners += [len(records)] * len(parts)
-                records.append(parsed)
-                units += parts
-                prepared += ready
-        names = [f"{records[owner].source}:{records[owner].line}" for owner in owners]
-        predicted = self.predictor.predict_each(prepared, self.run.top, names)
-        # A record is rejected as a whole, even if only one of its units fails.
-        failed: dict[int, str] = {}
-        for owner, each in zip(owners, predicted, strict=True):
-            if isinstance(each, RejectedDocument):
-                failed.setdefault(owner, each.reason)
-        rejects += [Reject(records[owner].source, records[owner].line, reason) for owner, reason in failed.items()]
-        rejects.sort(key=lambda reject: reject.line)
-        rows: list[tuple[str, str, list[Keyphrase]]] = []
-        written: list[Record] = []
-        for unit, owner, each in zip(units, owners, predicted, strict=True):
-            if owner not in failed and isinstance(each, Explanation):
-                rows.append((unit.document.id, unit.document.lang, each.keyphrases))
-                written.append(unit)
+                rejects[index] = Reject(parsed.source, parsed.line, error.reason)
+        documents = [unit.record.document for unit in units]  # the predictor never sees the gold
+        units, prepared = _accepted(units, self.predictor.prepare_each(documents, _names(units)), rejects)
+        found = self.predictor.predict_each(prepared, self.run.top, _names(units))
+        units, explanations = _accepted(units, found, rejects)
+        records = [unit.record for unit in units]
+        rows = [
+            (record.document.id, record.document.lang, explanation.keyphrases)
+            for record, explanation in zip(records, explanations, strict=True)
+        ]
         described, keep = self.predictor.describe(), bool(self.run.reading.keep)
-        return predictions_table(rows, described, records=written, metadata=keep), rejects
+        table = predictions_table(rows, described, records=records, metadata=keep)
+        return table, [rejects[index] for index in sorted(rejects)]
+
+
+class _Unit(NamedTuple):
+    """A record or a part of it.
+
+    Attributes:
+        owner: index of the record in its chunk.
+        record: the record or the part.
+    """
+
+    owner: int
+    record: Record
+
+
+def _names(units: Sequence[_Unit]) -> list[str]:
+    return [f"{unit.record.source}:{unit.record.line}" for unit in units]
+
+
+def _accepted(
+    units: Sequence[_Unit], results: Sequence[Result | RejectedDocument], rejects: dict[int, Reject]
+) -> tuple[list[_Unit], list[Result]]:
+    """The units whose records are not rejected, and their results. A record is rejected as a whole.
+
+    Args:
+        units: the units.
+        results: result of each unit.
+        rejects: rejects by index of the record; those of `results` are added.
+    """
+    kept = []
+    for unit, result in zip(units, results, strict=True):
+        if isinstance(result, RejectedDocument):
+            rejects.setdefault(unit.owner, Reject(unit.record.source, unit.record.line, result.reason))
+        else:
+            kept.append((unit, result))
+    kept = [(unit, result) for unit, result in kept if unit.owner not in rejects]
+    return [unit for unit, _ in kept], [result for _, result in kept]

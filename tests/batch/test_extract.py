@@ -28,6 +28,8 @@ from kpray.errors import UserError
 from kpray.registry import open_predictor
 from kpray.samrank.config import SAMRankConfig
 from kpray.selection import SelectionOptions, options_from
+from kpray.text.cleaning import Cleaned, clean
+from kpray.text.tagging import Tagger, load_tagger
 from tests.samrank.tiny_models import save_bert
 
 TEXTS = ["Sparse graphs describe large networks.", "A fast algorithm ranks phrases.", "Graph theory helps."]
@@ -346,27 +348,34 @@ def test_metadata_is_a_column_of_json(run: BatchRun, tmp_path: Path) -> None:
 
 def poison(actor: _PredictChunk, monkeypatch: pytest.MonkeyPatch, step: str, word: str) -> None:
     """Make a step of the actor's predictor fail for documents with a word."""
-    prepare, predict = actor.predictor.prepare, actor.predictor.predict_prepared
-    poisoned: list[int] = []
+    predict = actor.predictor.predict_prepared
 
-    def prepare_or_fail(document: Document) -> Any:
-        if word in document.text and step == "prepare":
+    def clean_or_fail(text: str, language: str) -> Cleaned:
+        if word in text:
             raise KeyError("the word")
-        prepared = prepare(document)
-        if word in document.text:
-            poisoned.append(id(prepared))
-        return prepared
+        return clean(text, language)
+
+    def tag_or_fail(sentences: Sequence[Sequence[str]]) -> list[list[str]]:
+        if any(word in sentence for sentence in sentences):
+            raise IndexError
+        return load_tagger("auto").tag_sentences(sentences)
 
     def predict_or_fail(prepared: Sequence[Any], top: int) -> Any:
-        if any(id(each) in poisoned for each in prepared) and step == "predict":
+        if any(word.lower() in each.words.stems for each in prepared):
             raise ZeroDivisionError
         return predict(prepared, top)
 
-    monkeypatch.setattr(actor.predictor, "prepare", prepare_or_fail)
-    monkeypatch.setattr(actor.predictor, "predict_prepared", predict_or_fail)
+    if step == "prepare":
+        monkeypatch.setattr("kpray.samrank.predictor.clean", clean_or_fail)
+    elif step == "tag":
+        monkeypatch.setattr(actor.predictor, "tagger", Tagger("nltk", tag_or_fail))
+    else:
+        monkeypatch.setattr(actor.predictor, "predict_prepared", predict_or_fail)
 
 
-@pytest.mark.parametrize(("step", "error"), [("prepare", "KeyError"), ("predict", "ZeroDivisionError")])
+@pytest.mark.parametrize(
+    ("step", "error"), [("prepare", "KeyError"), ("tag", "IndexError"), ("predict", "ZeroDivisionError")]
+)
 @pytest.mark.parametrize("split", [None, "sentences"])
 def test_a_document_with_an_unexpected_exception_is_a_reject(
     step: str, error: str, split: Any, run: BatchRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -412,10 +421,10 @@ def test_other_errors_are_not_rejects(
 ) -> None:
     actor = _PredictChunk(run)
 
-    def fail(document: Document) -> None:
+    def fail(text: str, language: str) -> None:
         raise error
 
-    monkeypatch.setattr(actor.predictor, "prepare", fail)
+    monkeypatch.setattr("kpray.samrank.predictor.clean", fail)
     table = chunks(run, sources[0])[0]
     if isinstance(error, UserError):
         assert actor(table).to_pylist()[0]["error"] == "no such model"
