@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
@@ -15,6 +15,7 @@ from kpray.batch import deaths
 from kpray.batch.actors import RecordActor
 from kpray.batch.chunks import ACTOR_CPUS, Counts, process_chunks
 from kpray.batch.config import BatchConfig
+from kpray.batch.stages import model_caller, model_processes
 from kpray.cluster.inputs import bundles, identify
 from kpray.cluster.job import STATE_FOLDER, bind_output, recorded_inputs, writing
 from kpray.cluster.preflight import check_room, node_resources
@@ -29,7 +30,7 @@ from kpray.errors import RejectedDocument
 from kpray.failures import rejecting_failures
 from kpray.hub import pin_name
 from kpray.predictor import Predictor
-from kpray.registry import KINDS, open_predictor, pin_config
+from kpray.registry import KINDS, open_predictor, pin_config, shares_model
 from kpray.selection import PLAIN, Selection, SelectionOptions
 from kpray.storage import Location
 
@@ -49,6 +50,7 @@ class BatchRun:
         chunk_records: see `BatchConfig`.
         selection: which keyphrases are written.
         split: whether sentences or sections get keyphrases of their own.
+        processes: the processes of GPUs that run the model (`kpray.batch.stages`); empty: each worker has the model.
     """
 
     output: Location
@@ -59,6 +61,7 @@ class BatchRun:
     chunk_records: int
     selection: SelectionOptions = PLAIN.options
     split: Split | None = None
+    processes: tuple[Any, ...] = ()
 
     @classmethod
     def pinned(
@@ -118,11 +121,32 @@ def predict_files(run: BatchRun, sources: Sequence[Source], batch: BatchConfig) 
     Raises:
         UserError: a worker found a user's mistake or could not write, or not even one actor fits on the cluster.
     """
+    resources, size = ray.cluster_resources(), sum(source.bytes for source in sources)
+    gpus = model_process_count(run, batch, resources)
+    if gpus:
+        for count, needs in ((gpus, {"GPU": 1}), (1, {"CPU": ACTOR_CPUS})):
+            check_room(count, needs, node_resources(), "batch")
+        with model_processes(run.predictor, run.config, gpus) as processes:
+            first_stage = placement(batch, {"CPU": resources.get("CPU", 1)})
+            return process_chunks(replace(run, processes=processes), sources, size, _PredictChunk, first_stage)
     if batch.actors is None:  # with a given maximum, the pool may wait for an autoscaling cluster to grow
-        gpu = {"GPU": batch.gpu_fraction} if ray.cluster_resources().get("GPU") else {}
-        check_room(1, {"CPU": ACTOR_CPUS, **gpu}, node_resources(), "batch")
-    size = sum(source.bytes for source in sources)
+        share = {"GPU": batch.gpu_fraction} if resources.get("GPU") else {}
+        check_room(1, {"CPU": ACTOR_CPUS, **share}, node_resources(), "batch")
     return process_chunks(run, sources, size, _PredictChunk, placement(batch))
+
+
+def model_process_count(run: BatchRun, batch: BatchConfig, resources: dict[str, float]) -> int:
+    """Number of processes of GPUs for a run in two stages (`kpray.batch.stages`); 0: each worker has a model.
+
+    Args:
+        run: the run.
+        batch: how the work is distributed. With a given number of processes with a model, each has one of its own.
+        resources: resources of the cluster.
+    """
+    gpus = int(resources.get("GPU", 0))
+    if not gpus or batch.actors is not None or run.config.get("device") == "cpu":
+        return 0
+    return gpus if shares_model(run.predictor) else 0
 
 
 def placement(
@@ -177,7 +201,8 @@ class _PredictChunk(RecordActor[BatchRun]):
     predictor: Predictor[Any]
 
     def open(self) -> None:
-        self.predictor = open_predictor(self.run.predictor, self.run.config).selecting(self.run.selection)
+        model = model_caller(self.run.processes) if self.run.processes else None
+        self.predictor = open_predictor(self.run.predictor, self.run.config, model).selecting(self.run.selection)
 
     def results(self, chunk: Chunk) -> tuple[pa.Table, list[Reject]]:
         rejects: dict[int, Reject] = {}  # index of a record in the chunk -> why it is rejected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
@@ -20,9 +20,10 @@ from kpray.predictor import PREDICTOR_FILE, Explanation, Predictor, saved_folder
 from kpray.pretrained import choose_device, load_backend_tokenizer
 from kpray.samrank.candidates import select_candidates
 from kpray.samrank.config import SAMRankConfig
-from kpray.samrank.models import open_model
+from kpray.samrank.models import HeadModel, open_model
 from kpray.samrank.phrases import Occurrences, find_occurrences, group_vectors, phrase_scores, prefer_recurring
 from kpray.samrank.prepared import PreparedDocument
+from kpray.samrank.remote import ModelServer, RemoteModel
 from kpray.samrank.scores import HeadScores, Redistribution, Weighting
 from kpray.selection import choose, similarity_to_seeds, unit_vectors
 from kpray.text.candidates import SplitText, split_text
@@ -56,16 +57,22 @@ class SAMRank(Predictor[PreparedDocument]):
     kind: ClassVar[str] = "samrank"
     takes_options: ClassVar[bool] = True
     gives_embeddings: ClassVar[bool] = True
+    shares_model: ClassVar[bool] = True
 
-    def __init__(self, config: SAMRankConfig) -> None:
+    def __init__(self, config: SAMRankConfig, call: Callable[..., Any] | None = None) -> None:
         """Load the tokenizer, the tagger and the model's layers up to the last selected head.
+
+        Args:
+            config: the configuration.
+            call: calls the model that `open_model` opened in another process; None: this process loads it.
 
         Raises:
             UserError: the model, a head, the tagger or the device is missing or not usable.
         """
         self.config = config
         self.tagger = load_tagger(config.tagger)
-        self.model = open_model(config, choose_device(config.device))
+        opened = RemoteModel(call) if call is not None else open_model(config, choose_device(config.device))
+        self.model: HeadModel = opened
         self.tokenizer = load_backend_tokenizer(config.model)
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
@@ -73,6 +80,11 @@ class SAMRank(Predictor[PreparedDocument]):
         self.segment_tokens = min(config.segment_tokens or self.model.longest, self.model.longest)
         # Fails early if SAMRank cannot read the model's attention.
         self.score_segments([np.zeros(2 + len(self.prefix) + len(self.suffix), dtype=np.int64)])
+
+    @classmethod
+    @override
+    def open_model(cls, config: SAMRankConfig) -> Callable[..., Any]:
+        return ModelServer(open_model(config, choose_device(config.device)))
 
     @override
     def prepare(self, document: Document) -> PreparedDocument:

@@ -16,7 +16,7 @@ import pytest
 from kpray import failures
 from kpray.batch.chunks import read_source
 from kpray.batch.config import BatchConfig
-from kpray.batch.extract import BatchRun, _PredictChunk, check_manifest, placement
+from kpray.batch.extract import BatchRun, _PredictChunk, check_manifest, model_process_count, placement
 from kpray.corpus.ids import count_repeated_ids
 from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.records import Reject, parse_chunk
@@ -25,6 +25,7 @@ from kpray.corpus.units import split_document
 from kpray.corpus.writing import read_predictions
 from kpray.document import Document, Record
 from kpray.errors import UserError
+from kpray.predictor import PREDICTOR_FILE
 from kpray.registry import open_predictor
 from kpray.samrank.config import SAMRankConfig
 from kpray.selection import SelectionOptions, options_from
@@ -89,6 +90,26 @@ def test_placement(resources: dict[str, float], config: BatchConfig, actors: tup
     pool = arguments.pop("compute")
     assert (pool.min_size, pool.max_size) == actors
     assert arguments == {"num_cpus": 0.9, "num_gpus": gpus}
+
+
+@pytest.mark.parametrize(
+    ("resources", "config", "device", "count"),
+    [
+        ({"CPU": 64.0, "GPU": 8.0}, BatchConfig(), "auto", 8),
+        ({"CPU": 64.0, "GPU": 8.0}, BatchConfig(), "cuda", 8),
+        ({"CPU": 64.0, "GPU": 8.0}, BatchConfig(), "cpu", 0),
+        ({"CPU": 64.0, "GPU": 8.0}, BatchConfig(actors=5), "auto", 0),
+        ({"CPU": 64.0}, BatchConfig(), "auto", 0),
+        ({"CPU": 64.0, "GPU": 0.5}, BatchConfig(), "auto", 0),
+    ],
+)
+def test_two_stages_where_there_are_gpus(
+    run: BatchRun, resources: dict[str, float], config: BatchConfig, device: str, count: int, tmp_path: Path
+) -> None:
+    on_device = replace(run, config={**run.config, "device": device})
+    assert model_process_count(on_device, config, resources) == count
+    (tmp_path / PREDICTOR_FILE).write_text('{"kind": "unikeyphrase", "config": {}}', encoding="utf-8")
+    assert model_process_count(replace(on_device, predictor=str(tmp_path)), config, resources) == 0
 
 
 @pytest.mark.parametrize(
