@@ -2,8 +2,9 @@
 
 The first stage has as many processes as there are cores. Each handles its chunks as without a GPU, from the raw records
 to the part that it writes, but for the model: it sends the token ids of a chunk to a process of the second stage, which
-sends the scores back. So a GPU runs large batches, and never waits for the text of one process. A chunk is a call of
-its own, and its result does not depend on other chunks.
+sends the scores back. So a GPU runs large batches, and does not wait for the text of a single process. A chunk is a
+call of its own, and its result does not depend on other chunks. The processes of GPUs are no stage of Ray Data, because
+prepared documents would have to travel through them to the ranking, which takes longer than the model.
 
 A process of a GPU may die at a record, as any worker may. It notes the call that it runs in a file. When it starts
 again, it refuses this call, and the worker that sent the call ends itself, which counts as a death (`deaths.py`).
@@ -18,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -123,24 +125,30 @@ def model_caller(actors: tuple[Any, ...]) -> Callable[..., Any]:
         repeated; if it died because of this call, this process ends itself.
     """
     here = ray.get_runtime_context().get_node_id()
-    nodes = ray.get([actor.node.remote() for actor in actors])
+    nodes = [_result(actor.node.remote) for actor in actors]
     near = [actor for actor, node in zip(actors, nodes, strict=True) if node == here] or list(actors)
     random.shuffle(near)
     turns = cycle(near)
 
     def call(method: str, *arguments: Any, **options: Any) -> Any:
-        actor, id = next(turns), uuid4().hex
-        for _ in range(_MOST_CALLS):
-            try:
-                return ray.get(actor.call.remote(id, method, arguments, options))
-            except ray.exceptions.RayTaskError as error:
-                if isinstance(error.cause, Killer):
-                    os.kill(os.getpid(), signal.SIGKILL)
-                raise error.cause from error
-            except ray.exceptions.RayActorError:
-                time.sleep(_SECONDS_BETWEEN_CALLS)
-        raise UserError(
-            "the process that runs the model on a GPU does not start again", fix="see Ray's log for the reason"
-        )
+        return _result(partial(next(turns).call.remote, uuid4().hex, method, arguments, options))
 
     return call
+
+
+def _result(send: Callable[[], Any]) -> Any:
+    """Send a call until it is answered, and return the result or raise what it raised there.
+
+    Raises:
+        UserError: the process dies again and again, or no node is left for it.
+    """
+    for _ in range(_MOST_CALLS):
+        try:
+            return ray.get(send())
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, Killer):
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise error.cause from error
+        except ray.exceptions.RayError:  # the process or its node was lost
+            time.sleep(_SECONDS_BETWEEN_CALLS)
+    raise UserError("the process that runs the model on a GPU does not start again", fix="see Ray's log for the reason")

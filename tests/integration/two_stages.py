@@ -17,7 +17,7 @@ from ray.data import ActorPoolStrategy
 
 from kpray.batch.chunks import process_chunks
 from kpray.batch.config import BatchConfig
-from kpray.batch.deaths import MOST_DEATHS, WHOLE
+from kpray.batch.deaths import MOST_DEATHS, RECORD_DEATHS, WHOLE
 from kpray.batch.extract import BatchRun, _PredictChunk, check_manifest, predict_files
 from kpray.batch.stages import ModelProcess, model_processes
 from kpray.cluster.session import ray_session
@@ -52,11 +52,11 @@ def run_of(output: Path, model: str) -> BatchRun:
 
 
 def _leave_notes(run: BatchRun, source: Source) -> None:
-    """As if most of the deaths at the poison had happened before, which saves the time that they take."""
+    """As if all deaths at the poison but the last had happened before, which saves the time that they take."""
     folder = run.state / "deaths"
     folder.mkdir(exist_ok=True)
     path = folder / f"{run.part(source)}-{POISON // CHUNK:06d}"
-    path.write_text(" ".join([*[WHOLE] * (MOST_DEATHS - 1), str(POISON % CHUNK)]), encoding="utf-8")
+    path.write_text(" ".join([*[WHOLE] * MOST_DEATHS, *[str(POISON % CHUNK)] * (RECORD_DEATHS - 1)]), encoding="utf-8")
 
 
 def main() -> None:
