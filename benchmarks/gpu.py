@@ -109,7 +109,7 @@ Measure = Callable[[Bench, float], Iterator[Result]]
 def measure(job: GPUBenchmark) -> int:
     """Measure all rows and print the table; 1 where a row failed."""
     from benchmarks.gpu_ramkg import embedding, exact_search, generation
-    from benchmarks.gpu_samrank import extraction_base, extraction_minilm, extraction_texts
+    from benchmarks.gpu_samrank import extraction_base, extraction_job, extraction_minilm, extraction_texts
     from benchmarks.gpu_unikeyphrase import decoding, training_base, training_minilm
 
     if not job.tiny and not torch.cuda.is_available():
@@ -129,6 +129,7 @@ def measure(job: GPUBenchmark) -> int:
         ("generation, mBART-large shape", 14, generation),
         ("UniKeyphrase training, MiniLM shape", 8, training_minilm),
         ("SAMRank, real texts", 6, extraction_texts),
+        ("SAMRank, kpray batch", 6, extraction_job),
     ]
     scale, end = job.seconds / sum(share for _, share, _ in measures), time.perf_counter() + job.seconds
     rows: list[dict[str, Cell]] = []

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,6 +22,7 @@ from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.predictor import SAMRank
 
 TOKENS, MOST_TOKENS = 200, 510
+JOB_CHUNKS = 5  # of 200 documents, for each core
 
 
 def extraction_minilm(bench: Bench, seconds: float) -> Iterator[Result]:
@@ -114,3 +119,33 @@ def extraction_texts(bench: Bench, seconds: float) -> Iterator[Result]:
         yield Result(
             f"SAMRank, real texts: {title}", units, "document", 0, 0, bench.time(run, seconds / len(stages)), note
         )
+
+
+def extraction_job(bench: Bench, seconds: float) -> Iterator[Result]:
+    """`kpray batch` in two stages on this machine: all cores prepare and rank, and the GPU scores. Nothing on a CPU.
+
+    The rate is that between the first and the last part that the job writes, without the start of Ray.
+    """
+    if bench.device.type != "cuda":
+        return
+    from kpray.batch.config import BatchConfig
+    from kpray.batch.extract import BatchRun, check_manifest, predict_files
+    from kpray.cluster.session import ray_session
+    from kpray.corpus.limits import Reading
+    from kpray.corpus.sources import find_sources
+
+    cores, batch = len(os.sched_getaffinity(0)), BatchConfig()
+    english = [record.document for record in quickstart_records() if record.document.lang == "en"]
+    lines = [json.dumps({"title": each.title, "abstract": each.body}) for each in english]
+    text = "\n".join(islice(cycle(lines), JOB_CHUNKS * batch.chunk_records))
+    with TemporaryDirectory() as folder:
+        for core in range(cores):  # one task reads one file
+            Path(folder, f"{core}.jsonl").write_text(text, encoding="utf-8")
+        config = {"model": bench.model} if bench.model else {}
+        run = BatchRun.pinned(Path(folder, "output"), "samrank", config, 15, Reading(lang="en"), batch)
+        sources = check_manifest(run, find_sources([f"{folder}/{core}.jsonl" for core in range(cores)]))
+        with ray_session(None):
+            predict_files(run, sources, batch)
+        times = [path.stat().st_mtime for path in Path(folder, "output").glob("part-*.parquet")]
+    documents, took = (len(times) - 1) * batch.chunk_records, max(times) - min(times)
+    yield Result("SAMRank, kpray batch in two stages", documents, "document", 0, 0, took, f"{cores} cores")

@@ -47,6 +47,7 @@ def benchmark(paper: SAMRankConfig, records: Sequence[Record], rounds: int) -> l
         floor, and F1 in percent.
     """
     torch.set_num_threads(1)
+    paper = paper.model_copy(update={"dtype": "float32"})  # like the published code
     tagger, seconds_of_tagging = _tag_beforehand(load_tagger(paper.tagger), records)
 
     def build(config: SAMRankConfig) -> SAMRank:

@@ -125,11 +125,27 @@ def all_or_each(
     except BaseException as error:
         if not isinstance(error, RejectedDocument) and not is_failure(error):
             raise
+    return each_or_reject(lambda item: function([item])[0], items, names)
+
+
+def each_or_reject(
+    function: Callable[[Item], Result], items: Sequence[Item], names: Sequence[str]
+) -> list[Result | RejectedDocument]:
+    """Apply a function to one item after the other.
+
+    Args:
+        function: takes an item.
+        items: the items.
+        names: name of each item for the log.
+
+    Returns:
+        The result of each item; a `RejectedDocument` if the function fails for this item.
+    """
     results: list[Result | RejectedDocument] = []
     for item, name in zip(items, names, strict=True):
         try:
             with rejecting_failures(name):
-                results += function([item])
+                results.append(function(item))
         except RejectedDocument as reject:
             results.append(reject)
     return results

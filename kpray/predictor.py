@@ -9,12 +9,13 @@ from copy import copy
 from dataclasses import dataclass
 from functools import lru_cache
 from inspect import getdoc
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar, Unpack, overload
 
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
-from kpray.failures import all_or_each, rejecting_failures
+from kpray.failures import all_or_each, each_or_reject
 from kpray.hub import PREDICTOR_FILE as PREDICTOR_FILE
 from kpray.json_files import read_object
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from kpray.texts import Text
 
 Prepared = TypeVar("Prepared")
+
+_PREPARED_AT_ONCE = 200
 
 # A `RejectedDocument` in a list of results. Its type is `Any`, as typeshed types rare results, so that programs whose
 # documents are all accepted need no check.
@@ -105,7 +108,22 @@ class Predictor(ABC, Generic[Prepared]):
     """Whether the method gives `Explanation.embeddings`."""
     gives_support: ClassVar[bool] = False
     """Whether the method gives `Explanation.support`."""
+    shares_model: ClassVar[bool] = False
+    """Whether other processes can use the model of one process: `open_model` opens it there, and the class takes a
+    function that calls it, besides the configuration."""
     _selection: Selection | None = None
+
+    @classmethod
+    def open_model(cls, config: Any) -> Callable[..., Any]:
+        """Open the model alone. `shares_model` says whether that is possible.
+
+        Returns:
+            Answers calls: the name of a method, then its arguments.
+
+        Raises:
+            UserError: the model cannot be opened.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def prepare(self, document: Document) -> Prepared:
@@ -114,6 +132,15 @@ class Predictor(ABC, Generic[Prepared]):
         Raises:
             RejectedDocument: the document cannot be processed, for example because of its language or size.
         """
+
+    def prepare_each(self, documents: Sequence[Document], names: Sequence[str]) -> list[Prepared | RejectedDocument]:
+        """Like `prepare`, for many documents, which may take less time. Those that cannot be processed are rejected.
+
+        Args:
+            documents: the documents.
+            names: name of each document for the log.
+        """
+        return each_or_reject(self.prepare, documents, names)
 
     @abstractmethod
     def tokens(self, prepared: Prepared) -> int:
@@ -279,17 +306,21 @@ class Predictor(ABC, Generic[Prepared]):
         prepared: list[Prepared] = []
         ids: list[str] = []
         results: list[Explanation | RejectedDocument | None] = []  # None: is predicted below
-        for document in documents:
-            if isinstance(document, RejectedDocument):
-                results.append(document)
-                continue
-            try:
-                with rejecting_failures(f"document {document.id}"):
-                    prepared.append(self.prepare(document))
-                ids.append(document.id)
-                results.append(None)
-            except RejectedDocument as error:
-                results.append(type(error)(error.reason, document.id))
+        remaining = iter(documents)
+        while several := list(islice(remaining, _PREPARED_AT_ONCE)):
+            accepted = [each for each in several if not isinstance(each, RejectedDocument)]
+            ready = iter(self.prepare_each(accepted, [f"document {each.id}" for each in accepted]))
+            for document in several:
+                if isinstance(document, RejectedDocument):
+                    results.append(document)
+                    continue
+                found = next(ready)
+                if isinstance(found, RejectedDocument):
+                    results.append(type(found)(found.reason, document.id))
+                else:
+                    prepared.append(found)
+                    ids.append(document.id)
+                    results.append(None)
         predicted = self.predict_each(prepared, top, [f"document {id}" for id in ids])
         explanations = iter(
             type(each)(each.reason, id) if isinstance(each, RejectedDocument) else each

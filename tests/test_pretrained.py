@@ -17,7 +17,15 @@ from transformers import AutoConfig
 from transformers.utils import logging
 
 from kpray.errors import UserError
-from kpray.pretrained import MINILM, choose_device, choose_dtype, find_model, load_pretrained, load_tokenizer
+from kpray.pretrained import (
+    MINILM,
+    choose_device,
+    choose_dtype,
+    find_model,
+    has_bfloat16,
+    load_pretrained,
+    load_tokenizer,
+)
 from kpray.ramkg.bitext import embed_texts
 from kpray.ramkg.config import BitextConfig, GeneratorConfig, RetrieverConfig
 from kpray.unikeyphrase.config import ModelConfig
@@ -130,6 +138,22 @@ def test_a_missing_gpu_is_refused(device: str) -> None:
 )
 def test_dtype(dtype: str, device: str, chosen: torch.dtype) -> None:
     assert choose_dtype(dtype, torch.device(device)) is chosen
+
+
+@pytest.mark.parametrize(
+    ("flags", "found"),
+    [
+        ("fpu avx2 avx512_bf16 xsaves", True),
+        ("fpu amx_bf16 avx512_vnni", True),
+        ("fpu avx512f avx512_vnni amx_tile", False),
+        ("", False),
+    ],
+)
+def test_instructions_for_bfloat16(flags: str, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kpray.pretrained._PROCESSOR", tmp_path / "cpuinfo")
+    assert has_bfloat16.__wrapped__() is False  # not Linux
+    (tmp_path / "cpuinfo").write_text(f"model name\t: CPU\nflags\t\t: {flags}\n", "utf-8")
+    assert has_bfloat16.__wrapped__() is found
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,8 @@ def test_pinned_configuration_names_the_tagger(bert: str) -> None:
     tagger = load_tagger("auto").name
     for given in ({"heads": ["1-1"]}, {"tagger": "auto"}, {"tagger": tagger}):
         settings = SAMRankConfig(**{**given, "tagger": tagger})  # type: ignore[arg-type]
-        assert pin_config("samrank", given) == settings.model_dump(mode="json")
+        assert settings.pinned_dtype != "auto"
+        assert pin_config("samrank", given) == {**settings.model_dump(mode="json"), "dtype": settings.pinned_dtype}
 
 
 def test_pinned_configuration_of_a_saved_predictor(bert: str, tmp_path: Path) -> None:

@@ -84,7 +84,8 @@ def predict_data_sets(
         for run, sources in work:
             owned.enter_context(claimed(run.output))
             checked.append((run, check_manifest(run, sources)))
-        with ray_session(address, runs[0].output if runs else None, [model for run in runs for model in run.models()]):
+        models, bfloat16 = [model for run in runs for model in run.models()], any(run.bfloat16() for run in runs)
+        with ray_session(address, runs[0].output if runs else None, models, bfloat16=bfloat16):
             for run, sources in checked:
                 predict_files(run, sources, batch)
 

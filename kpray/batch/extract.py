@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeVar
 
 import pyarrow as pa
 import ray
@@ -15,6 +15,7 @@ from kpray.batch import deaths
 from kpray.batch.actors import RecordActor
 from kpray.batch.chunks import ACTOR_CPUS, Counts, process_chunks
 from kpray.batch.config import BatchConfig
+from kpray.batch.stages import model_caller, model_processes
 from kpray.cluster.inputs import bundles, identify
 from kpray.cluster.job import STATE_FOLDER, bind_output, recorded_inputs, writing
 from kpray.cluster.preflight import check_room, node_resources
@@ -24,14 +25,16 @@ from kpray.corpus.records import Reject, parse_chunk
 from kpray.corpus.sources import Source
 from kpray.corpus.units import Split, split_record
 from kpray.corpus.writing import predictions_table
-from kpray.document import Keyphrase, Record
+from kpray.document import Record
 from kpray.errors import RejectedDocument
 from kpray.failures import rejecting_failures
 from kpray.hub import pin_name
-from kpray.predictor import Explanation, Predictor
-from kpray.registry import KINDS, open_predictor, pin_config
+from kpray.predictor import Predictor
+from kpray.registry import KINDS, open_predictor, pin_config, shares_model
 from kpray.selection import PLAIN, Selection, SelectionOptions
 from kpray.storage import Location
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class BatchRun:
         chunk_records: see `BatchConfig`.
         selection: which keyphrases are written.
         split: whether sentences or sections get keyphrases of their own.
+        processes: the processes of GPUs that run the model (`kpray.batch.stages`); empty: each worker has the model.
     """
 
     output: Location
@@ -57,6 +61,7 @@ class BatchRun:
     chunk_records: int
     selection: SelectionOptions = PLAIN.options
     split: Split | None = None
+    processes: tuple[Any, ...] = ()
 
     @classmethod
     def pinned(
@@ -85,6 +90,10 @@ class BatchRun:
         """Folder or hub id of the model that every node loads; empty if the predictor has none."""
         return (str(self.config["model"]),) if "model" in self.config else ()
 
+    def bfloat16(self) -> bool:
+        """Whether the model runs in bfloat16 on a processor."""
+        return str(self.config.get("dtype")).startswith("bfloat16")
+
     def part(self, source: Source) -> str:
         """Prefix of the names of a file's parts. The given folder may be renamed."""
         return f"part-{hashlib.sha256(source.inside.encode()).hexdigest()[:12]}"
@@ -112,11 +121,32 @@ def predict_files(run: BatchRun, sources: Sequence[Source], batch: BatchConfig) 
     Raises:
         UserError: a worker found a user's mistake or could not write, or not even one actor fits on the cluster.
     """
+    resources, size = ray.cluster_resources(), sum(source.bytes for source in sources)
+    gpus = model_process_count(run, batch, resources)
+    if gpus:
+        for count, needs in ((gpus, {"GPU": 1}), (1, {"CPU": ACTOR_CPUS})):
+            check_room(count, needs, node_resources(), "batch")
+        with model_processes(run.predictor, run.config, gpus) as processes:
+            first_stage = placement(batch, {"CPU": resources.get("CPU", 1)})
+            return process_chunks(replace(run, processes=processes), sources, size, _PredictChunk, first_stage)
     if batch.actors is None:  # with a given maximum, the pool may wait for an autoscaling cluster to grow
-        gpu = {"GPU": batch.gpu_fraction} if ray.cluster_resources().get("GPU") else {}
-        check_room(1, {"CPU": ACTOR_CPUS, **gpu}, node_resources(), "batch")
-    size = sum(source.bytes for source in sources)
+        share = {"GPU": batch.gpu_fraction} if resources.get("GPU") else {}
+        check_room(1, {"CPU": ACTOR_CPUS, **share}, node_resources(), "batch")
     return process_chunks(run, sources, size, _PredictChunk, placement(batch))
+
+
+def model_process_count(run: BatchRun, batch: BatchConfig, resources: dict[str, float]) -> int:
+    """Number of processes of GPUs for a run in two stages (`kpray.batch.stages`); 0: each worker has a model.
+
+    Args:
+        run: the run.
+        batch: how the work is distributed. With a given number of processes with a model, each has one of its own.
+        resources: resources of the cluster.
+    """
+    gpus = int(resources.get("GPU", 0))
+    if not gpus or batch.actors is not None or run.config.get("device") == "cpu":
+        return 0
+    return gpus if shares_model(run.predictor) else 0
 
 
 def placement(
@@ -171,42 +201,66 @@ class _PredictChunk(RecordActor[BatchRun]):
     predictor: Predictor[Any]
 
     def open(self) -> None:
-        self.predictor = open_predictor(self.run.predictor, self.run.config).selecting(self.run.selection)
+        model = model_caller(self.run.processes) if self.run.processes else None
+        self.predictor = open_predictor(self.run.predictor, self.run.config, model).selecting(self.run.selection)
 
     def results(self, chunk: Chunk) -> tuple[pa.Table, list[Reject]]:
-        records: list[Record] = []
-        owners: list[int] = []  # for each unit, the index of its record
-        units: list[Record] = []  # what gets keyphrases: whole records, or their sentences or sections
-        prepared, rejects = [], []
-        for parsed in parse_chunk(chunk, self.run.reading):
+        rejects: dict[int, Reject] = {}  # index of a record in the chunk -> why it is rejected
+        units: list[_Unit] = []  # what gets keyphrases: whole records, or their sentences or sections
+        for index, parsed in enumerate(parse_chunk(chunk, self.run.reading)):
             if isinstance(parsed, Reject):
-                rejects.append(parsed)
+                rejects[index] = parsed
                 continue
             try:
                 with rejecting_failures(f"{parsed.source}:{parsed.line}"):
-                    parts = split_record(parsed, self.run.split)
-                    ready = [self.predictor.prepare(each.document) for each in parts]  # it never sees the gold
+                    units += [_Unit(index, unit) for unit in split_record(parsed, self.run.split)]
             except RejectedDocument as error:
-                rejects.append(Reject(parsed.source, parsed.line, error.reason))
-            else:
-                owners += [len(records)] * len(parts)
-                records.append(parsed)
-                units += parts
-                prepared += ready
-        names = [f"{records[owner].source}:{records[owner].line}" for owner in owners]
-        predicted = self.predictor.predict_each(prepared, self.run.top, names)
-        # A record is rejected as a whole, even if only one of its units fails.
-        failed: dict[int, str] = {}
-        for owner, each in zip(owners, predicted, strict=True):
-            if isinstance(each, RejectedDocument):
-                failed.setdefault(owner, each.reason)
-        rejects += [Reject(records[owner].source, records[owner].line, reason) for owner, reason in failed.items()]
-        rejects.sort(key=lambda reject: reject.line)
-        rows: list[tuple[str, str, list[Keyphrase]]] = []
-        written: list[Record] = []
-        for unit, owner, each in zip(units, owners, predicted, strict=True):
-            if owner not in failed and isinstance(each, Explanation):
-                rows.append((unit.document.id, unit.document.lang, each.keyphrases))
-                written.append(unit)
+                rejects[index] = Reject(parsed.source, parsed.line, error.reason)
+        documents = [unit.record.document for unit in units]  # the predictor never sees the gold
+        units, prepared = _accepted(units, self.predictor.prepare_each(documents, _names(units)), rejects)
+        found = self.predictor.predict_each(prepared, self.run.top, _names(units))
+        units, explanations = _accepted(units, found, rejects)
+        records = [unit.record for unit in units]
+        rows = [
+            (record.document.id, record.document.lang, explanation.keyphrases)
+            for record, explanation in zip(records, explanations, strict=True)
+        ]
         described, keep = self.predictor.describe(), bool(self.run.reading.keep)
-        return predictions_table(rows, described, records=written, metadata=keep), rejects
+        table = predictions_table(rows, described, records=records, metadata=keep)
+        return table, [rejects[index] for index in sorted(rejects)]
+
+
+class _Unit(NamedTuple):
+    """A record or a part of it.
+
+    Attributes:
+        owner: index of the record in its chunk.
+        record: the record or the part.
+    """
+
+    owner: int
+    record: Record
+
+
+def _names(units: Sequence[_Unit]) -> list[str]:
+    return [f"{unit.record.source}:{unit.record.line}" for unit in units]
+
+
+def _accepted(
+    units: Sequence[_Unit], results: Sequence[Result | RejectedDocument], rejects: dict[int, Reject]
+) -> tuple[list[_Unit], list[Result]]:
+    """The units whose records are not rejected, and their results. A record is rejected as a whole.
+
+    Args:
+        units: the units.
+        results: result of each unit.
+        rejects: rejects by index of the record; those of `results` are added.
+    """
+    kept = []
+    for unit, result in zip(units, results, strict=True):
+        if isinstance(result, RejectedDocument):
+            rejects.setdefault(unit.owner, Reject(unit.record.source, unit.record.line, result.reason))
+        else:
+            kept.append((unit, result))
+    kept = [(unit, result) for unit, result in kept if unit.owner not in rejects]
+    return [unit for unit, _ in kept], [result for _, result in kept]

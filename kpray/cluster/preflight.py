@@ -16,6 +16,7 @@ from kpray.cluster.job import writing
 from kpray.errors import UserError
 from kpray.hub import download, is_hub_id
 from kpray.log import say
+from kpray.pretrained import has_bfloat16
 from kpray.storage import Location, is_object, location, reason_of
 from kpray.versions import versions
 
@@ -23,12 +24,13 @@ SAME_VERSIONS = ("python", "kpray", "ray", "torch", "transformers")
 _SECONDS_TO_ANSWER = 120.0  # includes the start of a worker process, which takes seconds on an idle node
 
 
-def preflight(output: Location | None, models: Sequence[str] = ()) -> None:
+def preflight(output: Location | None, models: Sequence[str] = (), *, bfloat16: bool = False) -> None:
     """Check versions, the output folder and the models on every node. Logs the results if there are several nodes.
 
     Args:
         output: absolute path of the output folder, which all nodes must share; None: the job writes no output.
         models: folders or hub ids of the models that the nodes will load.
+        bfloat16: whether models run in bfloat16 on processors. GPUs have instructions for it.
 
     Raises:
         UserError: a check failed. The error names the first problem, the node and the fix.
@@ -40,9 +42,9 @@ def preflight(output: Location | None, models: Sequence[str] = ()) -> None:
         if not others:
             return  # problems of this machine are reported when the job meets them
         answers = _ask(others, shared, tuple(models))
-    for id, answer in answers.items():
-        _check_answer(answer, others[id], output)
     total = {name: sum(resources.get(name, 0) for resources in node_resources()) for name in _UNITS}
+    for id, answer in answers.items():
+        _check_answer(answer, others[id], output, bfloat16=bfloat16 and not total["GPU"])
     _say(f"{len(nodes)} nodes, {_amounts(total)}")
     _say("all nodes have the same versions: " + ", ".join(f"{name} {versions()[name]}" for name in SAME_VERSIONS))
     if output is not None:
@@ -148,8 +150,15 @@ def _answer(shared: Location | None, models: tuple[str, ...]) -> dict[str, Any]:
     Returns:
         `versions`: versions of its libraries. `write`: why it cannot write to the output folder; empty: it can.
         `shared`: whether it sees the shared file. `models`: model -> why it cannot be read; empty: it can.
+        `bfloat16`: whether its processor has instructions for it.
     """
-    found: dict[str, Any] = {"versions": versions(), "write": "", "shared": True, "models": {}}
+    found: dict[str, Any] = {
+        "versions": versions(),
+        "write": "",
+        "shared": True,
+        "models": {},
+        "bfloat16": has_bfloat16(),
+    }
     if shared is not None:
         try:
             found["shared"] = shared.exists()
@@ -188,7 +197,7 @@ def _unreadable(model: str) -> str:
     return ""
 
 
-def _check_answer(answer: Mapping[str, Any], address: str, output: Location | None) -> None:
+def _check_answer(answer: Mapping[str, Any], address: str, output: Location | None, *, bfloat16: bool = False) -> None:
     for name in SAME_VERSIONS:
         # The part after the + names the device that torch was built for. It may differ.
         here, there = (found.get(name, "none").partition("+")[0] for found in (versions(), answer["versions"]))
@@ -208,3 +217,6 @@ def _check_answer(answer: Mapping[str, Any], address: str, output: Location | No
         if reason:
             fix = "put the model at the same path on every node, or into a shared folder"
             raise UserError(f"the node cannot read the model {model}: {reason}", where=address, fix=fix)
+    if bfloat16 and not answer["bfloat16"]:
+        what = "the job computes in bfloat16, for which the node's processor has no instructions"
+        raise UserError(what, where=address, fix="set the dtype of the predictor to float32, or leave the node out")

@@ -30,7 +30,9 @@ _LOCAL = {
 
 
 @contextmanager
-def ray_session(address: str | None, output: Location | None = None, models: Sequence[str] = ()) -> Iterator[None]:
+def ray_session(
+    address: str | None, output: Location | None = None, models: Sequence[str] = (), *, bfloat16: bool = False
+) -> Iterator[None]:
     """Connect to Ray for the block, and check the nodes (`kpray.cluster.preflight`).
 
     A nested block reuses the connection.
@@ -40,6 +42,7 @@ def ray_session(address: str | None, output: Location | None = None, models: Seq
             otherwise a local Ray that ends with the block.
         output: output folder that all nodes must share; None: the job has none.
         models: folders or hub ids of the models that the nodes will load.
+        bfloat16: whether models run in bfloat16 on processors.
 
     Raises:
         UserError: no cluster answers at the address, it refuses the connection, or a node fails a check.
@@ -53,7 +56,7 @@ def ray_session(address: str | None, output: Location | None = None, models: Seq
         _connect(where)
         try:
             with Activity("checking the nodes"):
-                preflight(output, models)
+                preflight(output, models, bfloat16=bfloat16)
             yield
         finally:
             ray.shutdown()

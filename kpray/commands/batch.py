@@ -74,7 +74,7 @@ def main(arguments: Sequence[str], prog: str) -> int:
         bundled = check_manifest(run, sources)
         say_encodings(sources, run.reading)
         write_configuration(job, output)
-        with ray_session(job.address, run.output, run.models()):
+        with ray_session(job.address, run.output, run.models(), bfloat16=run.bfloat16()):
             counts = predict_files(run, bundled, job.batch)
         say_repeated_ids(count_repeated_ids(run.output), "columns of the output")
     print_result(f"{counts.written:,} documents written to {output}, {counts.rejected:,} rejected ({REJECTS_FILE})")

@@ -156,7 +156,9 @@ class AttentionModel:
         architecture = load_architecture(config.model)
         config.check_heads(architecture.num_hidden_layers, architecture.num_attention_heads)
         cut_layers(architecture, 1 + max(layer for layer, _ in config.layer_heads))
-        dtype = "float32" if architecture.model_type == "deberta" else config.dtype  # its code mixes formats
+        dtype: str = "auto" if "/" in config.dtype else config.dtype  # bfloat16/float16 is float32 here, on a CPU
+        if architecture.model_type == "deberta":
+            dtype = "float32"  # its code mixes formats
         model = load_pretrained(
             AutoModel,
             config.model,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
@@ -13,8 +14,10 @@ from typing_extensions import override
 from kpray.errors import UserError
 from kpray.log import say
 from kpray.predictor_config import PredictorConfig
-from kpray.pretrained import is_minilm
+from kpray.pretrained import find_model, has_bfloat16, is_minilm
+from kpray.samrank.bert_config import read_bert_config
 
+Dtype = Literal["auto", "float32", "bfloat16", "float16", "float32/float16", "bfloat16/float16"]
 _HEAD = re.compile(r"([1-9]\d*)-([1-9]\d*)")
 _DEFAULT_HEADS = ("6-11", "5-5", "6-9", "4-10", "6-3", "6-5", "6-2", "6-4")
 _HEADS_OF_MINILM = (_DEFAULT_HEADS, ("4-12",))  # the second: `--config samrank-paper`
@@ -104,9 +107,10 @@ class SAMRankConfig(PredictorConfig):
     """Maximum number of tokens in a segment of a long document. If null, the maximum of the model."""
     batch_tokens: Annotated[int, Field(ge=1)] | None = None
     """Maximum number of tokens in one forward pass, including padding. If null, 1,024 on a CPU and 65,536 on a GPU."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Floating-point format of the model. `auto` is float32 on a CPU and float16 on a GPU. Attention scores are always
-    float32."""
+    dtype: Dtype = "auto"
+    """Floating-point format of the model. `auto` is float16 on a GPU. On a CPU it is bfloat16 for BERT models if the
+    processor has instructions for it (AMX, AVX-512), and float32 otherwise. A job decides this once for all processes:
+    `A/B` is A on a CPU and B on a GPU. Attention scores are always float32."""
     device: str = "auto"
     """Device of the model: `cpu`, `cuda`, `cuda:1`. `auto` uses a GPU if there is one."""
 
@@ -114,6 +118,18 @@ class SAMRankConfig(PredictorConfig):
     def layer_heads(self) -> tuple[tuple[int, int], ...]:
         """The heads as (layer, head) pairs, counted from 0."""
         return tuple(parse_head(head) for head in self.heads)
+
+    @property
+    def pinned_dtype(self) -> Dtype:
+        """`dtype`, or for `auto` what this machine chooses.
+
+        Raises:
+            UserError: the model cannot be copied to this machine.
+        """
+        if self.dtype != "auto":
+            return self.dtype
+        packed = has_bfloat16() and read_bert_config(Path(find_model(self.model))) is not None
+        return "bfloat16/float16" if packed else "float32/float16"
 
     def check_heads(self, layers: int, heads_per_layer: int) -> None:
         """Check that the model has the heads. Warn if they are the default heads, which belong to another model.
@@ -144,4 +160,4 @@ class SAMRankConfig(PredictorConfig):
 
         if self._heads_of_another_model():  # on the user's terminal: Ray does not show the lines of workers
             _warn(self.model)
-        return self.model_copy(update={"tagger": load_tagger(self.tagger).name})
+        return self.model_copy(update={"tagger": load_tagger(self.tagger).name, "dtype": self.pinned_dtype})

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from kpray.pretrained import choose_dtype, find_model
+from kpray.samrank.bert_config import read_bert_config
 from kpray.samrank.config import SAMRankConfig
-from kpray.samrank.packed_bert import PackedBert, read_bert_config
+from kpray.samrank.packed_bert import PackedBert
 from kpray.samrank.scores import HeadScores, Redistribution, Weighting
 
 
@@ -68,7 +69,8 @@ def open_model(config: SAMRankConfig, device: torch.device) -> HeadModel:
     if bert is not None:
         config.check_heads(bert["num_hidden_layers"], bert["num_attention_heads"])
         layers = 1 + max(layer for layer, _ in config.layer_heads)
-        packed = PackedBert.load(folder, bert, layers, choose_dtype(config.dtype, device))
+        on_cpu, _, _ = config.pinned_dtype.partition("/")
+        packed = PackedBert.load(folder, bert, layers, choose_dtype(on_cpu, device))
         if packed is not None:
             return packed
     from kpray.samrank.attention import AttentionModel  # imports the model classes of transformers

@@ -9,7 +9,6 @@ Shape legend: T tokens of all documents, N tokens of one document, A heads, D he
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,11 +29,6 @@ from kpray.samrank.scores import (
 )
 
 BATCH_TOKENS = 1024
-_SIZES = (
-    *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
-    *("max_position_embeddings", "vocab_size", "type_vocab_size"),
-)
-_EPS = "layer_norm_eps"
 
 
 class _Layer(NamedTuple):
@@ -71,7 +65,7 @@ class PackedBert:
         """
         self.layers = layers
         self.longest: int = config["max_position_embeddings"]
-        self._eps: float = config[_EPS]
+        self._eps: float = config["layer_norm_eps"]
         self._head_size: int = config["hidden_size"] // config["num_attention_heads"]
         start = "embeddings."
         self._words = weights[f"{start}word_embeddings.weight"]
@@ -86,7 +80,7 @@ class PackedBert:
 
         Args:
             folder: the folder.
-            config: from `read_bert_config`.
+            config: from `kpray.samrank.bert_config`.
             layers: number of layers to keep.
             dtype: format of the weights.
         """
@@ -243,20 +237,3 @@ def _scores(
     global_ = global_scores(maps, real_BN, muted_BN)
     proportional = [proportional_scores(maps, global_, real_BN, *mode)[0] for mode in modes]
     return global_[0], torch.stack(proportional)
-
-
-def read_bert_config(folder: Path) -> dict[str, Any] | None:
-    """`config.json` of a model folder, if `PackedBert` can run the model."""
-    path = folder / "config.json"
-    if not path.is_file() or not (folder / "model.safetensors").is_file():
-        return None
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError):
-        return None  # transformers says what is wrong
-    if not isinstance(config, dict) or config.get("model_type") != "bert":
-        return None
-    if not all(isinstance(config.get(name), int) for name in _SIZES) or not isinstance(config.get(_EPS), float):
-        return None
-    right = config.get("hidden_act") == "gelu" and config.get("position_embedding_type", "absolute") == "absolute"
-    return config if right and not config.get("is_decoder") and not config.get("auto_map") else None

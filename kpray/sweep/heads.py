@@ -74,7 +74,9 @@ def run_head_sweep(job: HeadSweepSettings) -> int:
         at_once = trials_at_once(demand, nodes, 0.0, job.sweep.at_once)
         config = SearchConfig(seeds=(0,), **job.sweep.model_dump())
         space = {"model": job.models, "shard": list(chain.from_iterable(shards))}
-        work = HeadWork(job.model_dump(mode="json"), tuple(paths))
+        values = job.model_dump(mode="json")
+        values["samrank"]["dtype"] = job.samrank.model_copy(update={"model": job.models[0]}).pinned_dtype
+        work = HeadWork(values, tuple(paths))
         trials = run_sweep(Sweep(folder, space, config, work, demand, at_once, reuse_processes=True))
     passes = [_trial(model, shard) for model in job.models for names in shards for shard in names]
     left = sum(folder.result(trial) is None for trial in passes)

@@ -11,7 +11,9 @@ Each word's tag is written as one letter. A grammar is then a regular expression
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import numpy as np
@@ -20,12 +22,63 @@ from kpray.text.content_words import content_word_phrases
 from kpray.text.general_words import PAPER_STOP_WORDS
 from kpray.text.languages import primary_language, split_language
 from kpray.text.noun_phrases import MAX_WORDS, MIN_CHARACTERS, is_word, noun_phrases
+from kpray.text.tagged_words import Untagged, divide
 from kpray.text.tagging import Tagger
 from kpray.text.words import Words
 
 CandidateRule = Literal["paper", "extended"]
 
 _PAPER_GRAMMAR = re.compile(r"[NJ]*N")
+
+
+@dataclass(frozen=True, slots=True)
+class SplitText:
+    """The words of a text, before those of an English text are tagged.
+
+    Attributes:
+        words: the words.
+        sentences: the sentences to tag; empty if the language needs no tags.
+        language: the language without region.
+        untagged: the words for the rule `extended`; None: another rule or language.
+    """
+
+    words: Words
+    sentences: list[list[str]]
+    language: str
+    untagged: Untagged | None
+
+    def candidates(self, tags: Sequence[list[str]]) -> np.ndarray:
+        """The candidates in text order, int32 [candidates, 2]: first word and one past the last word.
+
+        Args:
+            tags: Penn Treebank tags of `sentences`.
+
+        Raises:
+            RejectedDocument: kpray has no stop words for the language.
+        """
+        if self.untagged is not None:
+            spans = noun_phrases(self.untagged.tagged(tags))
+        elif self.language == "en":
+            spans = _paper_phrases(self.words, list(chain.from_iterable(tags)))
+        else:
+            spans = content_word_phrases(self.words, self.language)
+        return np.array(spans, dtype=np.int32).reshape(-1, 2)
+
+
+def split_text(text: str, lang: str, rule: CandidateRule) -> SplitText:
+    """Split a text into words and, if it is English, into sentences for the tagger. See `find_candidates`.
+
+    Raises:
+        RejectedDocument: kpray cannot split the language into words.
+    """
+    language = primary_language(lang)
+    words = split_language(text, language)
+    if language != "en":
+        return SplitText(words, [], language, None)
+    if rule == "paper":
+        return SplitText(words, words.by_sentence(), language, None)
+    untagged = divide(words)
+    return SplitText(words, untagged.sentences, language, untagged)
 
 
 def find_candidates(text: str, lang: str, rule: CandidateRule, tagger: Tagger) -> tuple[Words, np.ndarray]:
@@ -44,13 +97,8 @@ def find_candidates(text: str, lang: str, rule: CandidateRule, tagger: Tagger) -
     Raises:
         RejectedDocument: kpray cannot split the language into words, or has no stop words for it.
     """
-    language = primary_language(lang)
-    words = split_language(text, language)
-    if language == "en":
-        spans = noun_phrases(words, tagger) if rule == "extended" else _paper_phrases(words, tagger.tag(words))
-    else:
-        spans = content_word_phrases(words, language)
-    return words, np.array(spans, dtype=np.int32).reshape(-1, 2)
+    split = split_text(text, lang, rule)
+    return split.words, split.candidates(tagger.tag_sentences(split.sentences) if split.sentences else [])
 
 
 def _paper_phrases(words: Words, tags: list[str]) -> list[tuple[int, int]]:

@@ -23,8 +23,7 @@ from kpray.text.general_words import (
     NUMBERED_PARTS,
     STOP_WORDS,
 )
-from kpray.text.tagged_words import DOTTED, NO_SENTENCE_END, Tagged, tag_words
-from kpray.text.tagging import Tagger
+from kpray.text.tagged_words import DOTTED, NO_SENTENCE_END, Tagged
 from kpray.text.verb_forms import THIRD_PERSONS
 from kpray.text.verbs import find_verbs
 from kpray.text.words import Words
@@ -48,17 +47,16 @@ _EMPHASIS = frozenset(
 )
 
 
-def noun_phrases(words: Words, tagger: Tagger) -> list[tuple[int, int]]:
+def noun_phrases(tagged: Tagged) -> list[tuple[int, int]]:
     """Find the noun phrases.
 
     Args:
-        words: words of an English text.
-        tagger: tagger for English.
+        tagged: words of an English text.
 
     Returns:
         First word and one past the last word of each phrase, in text order. Two phrases never overlap.
     """
-    tagged = tag_words(words, tagger)
+    words = tagged.words
     single = Counter(tagged.lowered)
     letters = _letters(tagged, single)
     pairs = Counter(zip(tagged.lowered, tagged.lowered[1:], strict=False))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from kpray.text.general_words import STOP_WORDS
-from kpray.text.tagging import Tagger
 from kpray.text.verb_forms import ADVERBS, BASES, NUMBERS, PURE_VERBS, THIRD_PERSONS, VERBS, is_past
 from kpray.text.words import Words
 
@@ -46,8 +46,50 @@ class Tagged:
     shouted: list[bool]
 
 
-def tag_words(words: Words, tagger: Tagger) -> Tagged:
-    """Tag the words of an English text."""
+@dataclass(frozen=True, slots=True)
+class Untagged:
+    """Words of an English text before they are tagged.
+
+    Attributes:
+        words: the words.
+        lowered: the words in lower case.
+        starts: as in `Tagged`.
+        capitals: how each sentence uses capitals, see `_capitals`.
+        sentences: what must be tagged: the words of each sentence, then those of titles and capitals in lower case.
+    """
+
+    words: Words
+    lowered: list[str]
+    starts: list[int]
+    capitals: list[str]
+    sentences: list[list[str]]
+
+    def tagged(self, found: Sequence[list[str]]) -> Tagged:
+        """The words with their tags.
+
+        Args:
+            found: tags of `sentences`.
+        """
+        number = len(self.capitals)
+        sentences, in_small = self.sentences[:number], self.sentences[number:]
+        small = zip(in_small, found[number:], strict=True)
+        tags: list[str] = []
+        for sentence_tags, use in zip(found[:number], self.capitals, strict=True):
+            if use == "plain":
+                tags += sentence_tags
+            else:
+                words_in_small, tags_in_small = next(small)
+                shouts = use == "shouted"
+                tags += tags_in_small if shouts else _title_tags(words_in_small, sentence_tags, tags_in_small)
+        plain = [use == "plain" for sentence, use in zip(sentences, self.capitals, strict=True) for _ in sentence]
+        shouted = [use == "shouted" for sentence, use in zip(sentences, self.capitals, strict=True) for _ in sentence]
+        tagged = Tagged(self.words, self.lowered, tags, self.starts, frozenset(self.starts), plain, shouted)
+        _mend_tags(tagged)
+        return tagged
+
+
+def divide(words: Words) -> Untagged:
+    """Divide the words of an English text into sentences for the tagger."""
     texts, lowered = words.texts, [word.lower() for word in words.texts]
     starts = [start for start in words.sentences if not _continues(start, words, lowered)]
     bars = [index for index, text in enumerate(texts) if text == "|"]
@@ -57,21 +99,7 @@ def tag_words(words: Words, tagger: Tagger) -> Tagged:
     sentences = [texts[first:last] for first, last in ranges]
     capitals = list(map(_capitals, sentences))
     in_small = [lowered[first:last] for (first, last), use in zip(ranges, capitals, strict=True) if use != "plain"]
-    found = tagger.tag_sentences([*sentences, *in_small])
-    small = zip(in_small, found[len(sentences) :], strict=True)
-    tags: list[str] = []
-    for sentence_tags, use in zip(found[: len(sentences)], capitals, strict=True):
-        if use == "plain":
-            tags += sentence_tags
-        else:
-            words_in_small, tags_in_small = next(small)
-            shouts = use == "shouted"
-            tags += tags_in_small if shouts else _title_tags(words_in_small, sentence_tags, tags_in_small)
-    plain = [use == "plain" for sentence, use in zip(sentences, capitals, strict=True) for _ in sentence]
-    shouted = [use == "shouted" for sentence, use in zip(sentences, capitals, strict=True) for _ in sentence]
-    tagged = Tagged(words, lowered, tags, starts, frozenset(starts), plain, shouted)
-    _mend_tags(tagged)
-    return tagged
+    return Untagged(words, lowered, starts, capitals, [*sentences, *in_small])
 
 
 def _continues(start: int, words: Words, lowered: list[str]) -> bool:

@@ -16,7 +16,7 @@ import pytest
 from kpray import failures
 from kpray.batch.chunks import read_source
 from kpray.batch.config import BatchConfig
-from kpray.batch.extract import BatchRun, _PredictChunk, check_manifest, placement
+from kpray.batch.extract import BatchRun, _PredictChunk, check_manifest, model_process_count, placement
 from kpray.corpus.ids import count_repeated_ids
 from kpray.corpus.limits import Limits, Reading
 from kpray.corpus.records import Reject, parse_chunk
@@ -25,9 +25,12 @@ from kpray.corpus.units import split_document
 from kpray.corpus.writing import read_predictions
 from kpray.document import Document, Record
 from kpray.errors import UserError
+from kpray.predictor import PREDICTOR_FILE
 from kpray.registry import open_predictor
 from kpray.samrank.config import SAMRankConfig
 from kpray.selection import SelectionOptions, options_from
+from kpray.text.cleaning import Cleaned, clean
+from kpray.text.tagging import Tagger, load_tagger
 from tests.samrank.tiny_models import save_bert
 
 TEXTS = ["Sparse graphs describe large networks.", "A fast algorithm ranks phrases.", "Graph theory helps."]
@@ -90,6 +93,26 @@ def test_placement(resources: dict[str, float], config: BatchConfig, actors: tup
 
 
 @pytest.mark.parametrize(
+    ("resources", "config", "device", "count"),
+    [
+        ({"CPU": 64.0, "GPU": 8.0}, BatchConfig(), "auto", 8),
+        ({"CPU": 64.0, "GPU": 8.0}, BatchConfig(), "cuda", 8),
+        ({"CPU": 64.0, "GPU": 8.0}, BatchConfig(), "cpu", 0),
+        ({"CPU": 64.0, "GPU": 8.0}, BatchConfig(actors=5), "auto", 0),
+        ({"CPU": 64.0}, BatchConfig(), "auto", 0),
+        ({"CPU": 64.0, "GPU": 0.5}, BatchConfig(), "auto", 0),
+    ],
+)
+def test_two_stages_where_there_are_gpus(
+    run: BatchRun, resources: dict[str, float], config: BatchConfig, device: str, count: int, tmp_path: Path
+) -> None:
+    on_device = replace(run, config={**run.config, "device": device})
+    assert model_process_count(on_device, config, resources) == count
+    (tmp_path / PREDICTOR_FILE).write_text('{"kind": "unikeyphrase", "config": {}}', encoding="utf-8")
+    assert model_process_count(replace(on_device, predictor=str(tmp_path)), config, resources) == 0
+
+
+@pytest.mark.parametrize(
     ("actors", "chunks", "size"), [(None, 3, 3), (None, 99, 8), (5, 99, 5), (5, 2, 2), (None, 0, 1)]
 )
 def test_few_chunks_have_a_small_pool(actors: int | None, chunks: int, size: int) -> None:
@@ -100,7 +123,10 @@ def test_few_chunks_have_a_small_pool(actors: int | None, chunks: int, size: int
 def test_run_has_a_resolved_configuration(tmp_path: Path, model: str, nltk_tagger: None) -> None:
     config, batch = {"model": model}, BatchConfig(chunk_records=7)
     run = BatchRun.pinned(tmp_path / "output", "samrank", config, 5, Reading(lang="fr"), batch)
-    assert run.config == SAMRankConfig(model=model, tagger="nltk").model_dump(mode="json")
+    dtype = SAMRankConfig(model=model).pinned_dtype
+    assert dtype != "auto"
+    assert run.config == SAMRankConfig(model=model, tagger="nltk", dtype=dtype).model_dump(mode="json")
+    assert run.bfloat16() == (dtype == "bfloat16/float16")
     assert (run.top, run.reading.lang, run.chunk_records, run.output) == (5, "fr", 7, tmp_path / "output")
 
 
@@ -343,27 +369,34 @@ def test_metadata_is_a_column_of_json(run: BatchRun, tmp_path: Path) -> None:
 
 def poison(actor: _PredictChunk, monkeypatch: pytest.MonkeyPatch, step: str, word: str) -> None:
     """Make a step of the actor's predictor fail for documents with a word."""
-    prepare, predict = actor.predictor.prepare, actor.predictor.predict_prepared
-    poisoned: list[int] = []
+    predict = actor.predictor.predict_prepared
 
-    def prepare_or_fail(document: Document) -> Any:
-        if word in document.text and step == "prepare":
+    def clean_or_fail(text: str, language: str) -> Cleaned:
+        if word in text:
             raise KeyError("the word")
-        prepared = prepare(document)
-        if word in document.text:
-            poisoned.append(id(prepared))
-        return prepared
+        return clean(text, language)
+
+    def tag_or_fail(sentences: Sequence[Sequence[str]]) -> list[list[str]]:
+        if any(word in sentence for sentence in sentences):
+            raise IndexError
+        return load_tagger("auto").tag_sentences(sentences)
 
     def predict_or_fail(prepared: Sequence[Any], top: int) -> Any:
-        if any(id(each) in poisoned for each in prepared) and step == "predict":
+        if any(word.lower() in each.words.stems for each in prepared):
             raise ZeroDivisionError
         return predict(prepared, top)
 
-    monkeypatch.setattr(actor.predictor, "prepare", prepare_or_fail)
-    monkeypatch.setattr(actor.predictor, "predict_prepared", predict_or_fail)
+    if step == "prepare":
+        monkeypatch.setattr("kpray.samrank.predictor.clean", clean_or_fail)
+    elif step == "tag":
+        monkeypatch.setattr(actor.predictor, "tagger", Tagger("nltk", tag_or_fail))
+    else:
+        monkeypatch.setattr(actor.predictor, "predict_prepared", predict_or_fail)
 
 
-@pytest.mark.parametrize(("step", "error"), [("prepare", "KeyError"), ("predict", "ZeroDivisionError")])
+@pytest.mark.parametrize(
+    ("step", "error"), [("prepare", "KeyError"), ("tag", "IndexError"), ("predict", "ZeroDivisionError")]
+)
 @pytest.mark.parametrize("split", [None, "sentences"])
 def test_a_document_with_an_unexpected_exception_is_a_reject(
     step: str, error: str, split: Any, run: BatchRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -409,10 +442,10 @@ def test_other_errors_are_not_rejects(
 ) -> None:
     actor = _PredictChunk(run)
 
-    def fail(document: Document) -> None:
+    def fail(text: str, language: str) -> None:
         raise error
 
-    monkeypatch.setattr(actor.predictor, "prepare", fail)
+    monkeypatch.setattr("kpray.samrank.predictor.clean", fail)
     table = chunks(run, sources[0])[0]
     if isinstance(error, UserError):
         assert actor(table).to_pylist()[0]["error"] == "no such model"

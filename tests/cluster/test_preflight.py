@@ -15,7 +15,7 @@ NODES = [{"CPU": 0.0}, {"CPU": 4.0}, {"CPU": 4.0, "GPU": 2.0}]
 
 
 def answer(**other: Any) -> dict[str, Any]:
-    return {"versions": versions(), "write": "", "shared": True, "models": {"/model": ""}, **other}
+    return {"versions": versions(), "write": "", "shared": True, "models": {"/model": ""}, "bfloat16": False, **other}
 
 
 def test_good_answer() -> None:
@@ -43,6 +43,13 @@ def test_torch_may_be_built_for_another_device() -> None:
 def test_bad_answer(other: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         _check_answer(answer(**other), "10.0.0.2", Path("/output"))
+
+
+def test_a_processor_without_bfloat16() -> None:
+    message = r"10\.0\.0\.2: the job computes in bfloat16, for which the node's processor has no instructions \(set"
+    with pytest.raises(UserError, match=message):
+        _check_answer(answer(), "10.0.0.2", Path("/output"), bfloat16=True)
+    _check_answer(answer(bfloat16=True), "10.0.0.2", Path("/output"), bfloat16=True)
 
 
 def test_room() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -10,6 +10,14 @@ from kpray.errors import UserError
 from kpray.pretrained import MINILM, find_model
 from kpray.text.tagging import Tagger, load_tagger
 from tests.samrank.tiny_models import SAVE, TinyModel
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_bfloat16() -> Iterator[None]:
+    """`dtype: auto` is float32 on every processor, for comparisons with exact values."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kpray.samrank.config.has_bfloat16", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="session")

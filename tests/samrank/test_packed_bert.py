@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,8 +72,51 @@ def test_minilm(dtype: str, tolerance: float) -> None:
     compare(found, expected, tolerance)
 
 
-def test_documents_do_not_depend_on_their_batch(tiny_model: Callable[[str], TinyModel], tagger: Tagger) -> None:
-    predictor = SAMRank(SAMRankConfig(model=tiny_model("bert").folder, heads=("2-1", "3-3")))
+@pytest.mark.parametrize("bfloat16", [True, False])
+@pytest.mark.parametrize(("kind", "on_bfloat16"), [("bert", "bfloat16/float16"), ("gpt2", "float32/float16")])
+def test_the_processor_chooses_the_format_once(
+    kind: str,
+    on_bfloat16: str,
+    bfloat16: bool,
+    tiny_model: Callable[[str], TinyModel],
+    tagger: Tagger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def on_a_processor(with_bfloat16: bool) -> None:
+        monkeypatch.setattr("kpray.samrank.config.has_bfloat16", lambda: with_bfloat16)
+
+    def dtype(config: SAMRankConfig) -> torch.dtype:
+        return open_model(config, CPU).dtype
+
+    config = SAMRankConfig(model=tiny_model(kind).folder, heads=("2-1",))
+    on_a_processor(bfloat16)
+    pinned = config.pinned()
+    assert pinned.dtype == (on_bfloat16 if bfloat16 else "float32/float16")
+    expected = torch.bfloat16 if pinned.dtype == "bfloat16/float16" else torch.float32
+    assert dtype(config) == dtype(pinned) == expected
+    on_a_processor(not bfloat16)  # another node
+    assert dtype(pinned) == expected
+    assert pinned.pinned().dtype == pinned.dtype
+
+
+def test_transformers_runs_in_float32_what_was_not_packed(
+    tiny_model: Callable[[str], TinyModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kpray.samrank.config.has_bfloat16", lambda: True)
+    folder = shutil.copytree(tiny_model("bert").folder, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    renamed = {name.replace("LayerNorm.weight", "LayerNorm.gamma"): value for name, value in weights.items()}
+    save_file(renamed, folder / "model.safetensors", metadata={"format": "pt"})
+    model = open_model(SAMRankConfig(model=str(folder), heads=("1-1",), dtype="bfloat16/float16"), CPU)
+    assert isinstance(model, AttentionModel)
+    assert model.dtype == torch.float32
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_documents_do_not_depend_on_their_batch(
+    dtype: Any, tiny_model: Callable[[str], TinyModel], tagger: Tagger
+) -> None:
+    predictor = SAMRank(SAMRankConfig(model=tiny_model("bert").folder, heads=("2-1", "3-3"), dtype=dtype))
     texts = ["Sparse graph solvers.", "Neural networks learn large graphs from a sparse corpus.", "One graph"]
     documents = [Document(str(index), text, lang="en") for index, text in enumerate(texts)]
     assert predictor.predict(documents, top=9) == [predictor.predict([each], top=9)[0] for each in documents]
