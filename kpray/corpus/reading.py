@@ -20,7 +20,7 @@ from kpray.storage import location, reason_of
 
 _BUNDLE = "bundle"
 _SMALL_DOCUMENT, _SMALL_RECORDS = 1 << 16, 1 << 12  # bytes
-CHUNK_BYTES = 64 * 1024 * 1024  #: a chunk with this much raw text is closed, even if it has few records
+CHUNK_BYTES = 1024 * 1024  #: a chunk with this much raw text is closed, so that workers share long documents
 
 _STREAMED: dict[str, Callable[[BinaryIO, Reading], Items]] = {
     "jsonl": read_json_lines,

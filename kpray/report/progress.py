@@ -142,7 +142,7 @@ class Progress(Activity):
         first: what happens before the first documents are done, for a log.
     """
 
-    def __init__(self, name: str, total: int, first: str = "starting the workers") -> None:
+    def __init__(self, name: str, total: int, first: str = "no document is done yet") -> None:
         self.before = first
         self.total, self.done, self.documents = total, 0, 0
         self.new = self.new_done = 0  # documents and bytes that this run did since `first`

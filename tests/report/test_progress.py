@@ -53,7 +53,7 @@ def test_an_activity_that_waits_is_not_silent(capsys: pytest.CaptureFixture[str]
 def test_the_innermost_activity_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with Activity("step embed"):
         with Progress("embedding passages", total=10) as shown:
-            assert "embedding passages, 0 s: starting the workers" in read_lines(capsys, 1)[-1]
+            assert "embedding passages, 0 s: no document is done yet" in read_lines(capsys, 1)[-1]
             shown.advance(1, 1, new=True)
             shown.advance(1, 1, new=True)
             assert "embedding passages: 2 documents, 20% of the input" in read_lines(capsys, 2)[-1]
@@ -76,9 +76,9 @@ def test_progress_goes_on_while_standard_error_is_dropped(
 
 def test_what_was_done_before_and_the_start_do_not_count_as_speed(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress("predicting", total=1000) as shown:
-        assert shown.state()[0] == "predicting, 0 s: starting the workers"
+        assert shown.state()[0] == "predicting, 0 s: no document is done yet"
         shown.advance(300, 3000, new=False)  # an earlier run did them
-        assert shown.state()[0] == "predicting, 0 s: starting the workers"
+        assert shown.state()[0] == "predicting, 0 s: no document is done yet"
         shown.advance(100, 10, new=True)  # the clock starts when these are done
         assert shown.state()[0] == "predicting: 3,010 documents, 40% of the input"
         shown.advance(100, 10, new=True)
