@@ -94,4 +94,5 @@ def _of_beams(rows: Tensor, beams_BK: Tensor) -> Tensor:
     documents, heads, beams = rows.shape[:3]
     first_BA1 = torch.arange(documents * heads, device=rows.device).reshape(documents, heads, 1) * beams
     index_BAK = first_BA1 + beams_BK[:, None]
-    return rows.flatten(0, 2).index_select(0, index_BAK.flatten()).unflatten(0, index_BAK.shape)
+    chosen = rows.flatten(0, 2).index_select(0, index_BAK.flatten())
+    return chosen.reshape(*index_BAK.shape, *rows.shape[3:])

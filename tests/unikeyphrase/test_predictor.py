@@ -128,7 +128,7 @@ def prepared_document(text: str) -> PreparedDocument:
 
 
 def rank(
-    text: str, labels: dict[int, tuple[int, float]], generated: list[tuple[str, float]], **decode: float
+    text: str, labels: dict[int, tuple[int, float]], generated: list[tuple[str, float]], **decode: Any
 ) -> list[Any]:
     document = prepared_document(text)
     probabilities = np.zeros((len(text.split()), 4))
