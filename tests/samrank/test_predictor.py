@@ -150,21 +150,25 @@ def test_document_that_fails_unexpectedly_is_rejected_in_its_position(
 ) -> None:
     predictor = open_samrank(tiny_model("bert"))
     expected = predictor.predict([SENTENCES[0], SENTENCES[1]])
-    whole, ready = predictor.predict_prepared, predictor.prepare
+    whole, begin, finish = predictor.predict_prepared, predictor._begin, predictor._finish
     poisoned: list[int] = []
 
-    def prepare(document: Document) -> Any:
-        prepared = ready(document)
-        poisoned.extend([id(prepared)] if "Poison" in document.text else [])
+    def begin_or_fail(document: Document) -> Any:
         if "Early" in document.text:
             raise RecursionError
+        return begin(document)
+
+    def finish_and_note(begun: Any, tags: Any) -> Any:
+        prepared = finish(begun, tags)
+        poisoned.extend([id(prepared)] if "Poison" in begun.document.text else [])
         return prepared
 
     def fail(prepared: Any, top: int) -> Any:
         return whole(prepared, top // (not any(id(each) in poisoned for each in prepared)))
 
     monkeypatch.setattr(predictor, "predict_prepared", fail)
-    monkeypatch.setattr(predictor, "prepare", prepare)
+    monkeypatch.setattr(predictor, "_begin", begin_or_fail)
+    monkeypatch.setattr(predictor, "_finish", finish_and_note)
     first, early, poison, last = predictor.predict([SENTENCES[0], "Early.", "Poison.", SENTENCES[1]])
     assert [first, last] == expected
     assert str(early) == "document 2: internal error: RecursionError"
