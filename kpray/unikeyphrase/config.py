@@ -106,6 +106,10 @@ class DecodeConfig(Settings):
     """Take generated phrases from all beams' hypotheses whose probability is at least this fraction of the best one's.
     The score of a phrase is then the mean of its scores in them, weighted by their probability. 1: only from the best
     hypothesis, as in the paper."""
+    generation_weight: Annotated[float, Field(ge=0)] = 0.0
+    """Weight w of generation in the score of a present phrase. The score is (e + w g) / (1 + w), where e is the score
+    of its labels, and g its score as a generated phrase, or 0. It needs a model that generates present phrases too
+    (`model.target` all). 0: labels alone, as in the paper."""
     min_score: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Leave out present phrases with a lower score, but keep the two best of a document."""
     outside_bias: float = 0.0

@@ -200,8 +200,9 @@ def rank_keyphrases(
     """Rank present and absent keyphrases in one list by score; at equal scores, present ones come first.
 
     In a window, the score of a present phrase is the mean probability of its tokens' labels (App. E), maximized over
-    its occurrences. Phrases with equal stems are merged; `merge_windows` merges their scores. A phrase with a low score
-    that the first window lacks is dropped. Punctuation at the edges of a phrase is dropped (`phrase_span`).
+    its occurrences, with a part for generation (`DecodeConfig.generation_weight`). Phrases with equal stems are merged;
+    `merge_windows` merges their scores. A phrase with a low score that the first window lacks is dropped. Punctuation
+    at the edges of a phrase is dropped (`phrase_span`).
 
     A generated phrase that occurs in its own window is not added, because extraction decides about the phrases of a
     window. If it occurs in another window, it is present. If it occurs only in what is not read, it is dropped.
@@ -210,16 +211,21 @@ def rank_keyphrases(
         document: from `prepare`.
         probabilities: for each window float64 [S, C], label probabilities without [CLS] and [SEP].
         generated: for each window the generated phrases with scores.
-        decode: gives the minimum score of present phrases.
+        decode: the weight of generation and the minimum score of present phrases.
         extracts: whether the model was trained to label (`ModelConfig.extraction`). If false, labels are ignored, and
             generated phrases that occur in the document are present.
     """
     found: dict[str, Keyphrase] = {}  # without scores
     scores: dict[str, dict[int, float]] = {}  # of each window where the phrase was found
+    written = [[(text, stemmed_words(text, document.lang), score) for text, score in phrases] for phrases in generated]
+    weight = decode.generation_weight
     labelled = zip(document.windows, probabilities, strict=True) if extracts else ()
     for number, (window, labels) in enumerate(labelled):
         spans = window.spans[1:-1]
-        for first, end, score in extract_phrases(labels, window):
+        chances: dict[str, float] = {}  # of the phrases that this window generated
+        for _, stems, score in written[number]:
+            chances.setdefault(" ".join(stems), score)
+        for first, end, of_labels in extract_phrases(labels, window):
             begin, stop = phrase_span(document.text, int(spans[first, 0]), int(spans[end - 1, 1]))
             text = " ".join(document.text[begin:stop].split())
             stems = stemmed_words(text, document.lang)
@@ -229,11 +235,11 @@ def rank_keyphrases(
             if key not in found:
                 present = contains_phrase(document.stems, stems)  # False if the tokenizer splits a word of `stems`
                 found[key] = Keyphrase(text, 0.0, present)
+            score = (of_labels + weight * chances.get(key, 0.0)) / (1 + weight)
             of_windows = scores.setdefault(key, {})
             of_windows[number] = max(score, of_windows.get(number, 0.0))
-    for number, phrases in enumerate(generated):
-        for text, score in phrases:
-            stems = stemmed_words(text, document.lang)
+    for number, phrases in enumerate(written):
+        for text, stems, score in phrases:
             if not stems or (extracts and contains_phrase(document.window_stems[number], stems)):
                 continue
             present = any(contains_phrase(window, stems) for window in document.window_stems)

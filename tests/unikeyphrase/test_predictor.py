@@ -163,18 +163,21 @@ def test_ranking_of_present_and_absent_together() -> None:
     ]
 
 
-def test_present_phrases_with_low_scores_are_left_out() -> None:
+def test_generation_raises_the_scores_of_present_phrases() -> None:
     text = "Sparse graphs describe large networks of edges"
-    labels = {0: (BEGIN, 0.9), 1: (INSIDE, 0.7), 4: (BEGIN, 0.7), 6: (BEGIN, 0.6)}
-    graphs, networks, edges = ("Sparse graphs", pytest.approx(0.8), True), ("networks", 0.7, True), ("edges", 0.6, True)
-    absent = ("graph theory", 0.3, False)
-    for least, expected in (
-        (0.0, [graphs, networks, edges, absent]),
-        (0.6, [graphs, networks, edges, absent]),
-        (0.61, [graphs, networks, absent]),
-        (0.9, [graphs, networks, absent]),  # two are kept
-    ):
-        assert rank(text, labels, [("graph theory", 0.3)], min_score=least) == expected
+    labels = {0: (BEGIN, 0.9), 1: (INSIDE, 0.7), 4: (BEGIN, 0.9), 6: (BEGIN, 0.6)}
+    generated = [("sparse graph", 0.6), ("describe", 0.9), ("graph theory", 0.3)]
+    ranked = [
+        ("Sparse graphs", pytest.approx((0.8 + 0.5 * 0.6) / 1.5, abs=1e-5), True),
+        ("networks", pytest.approx(0.9 / 1.5, abs=1e-5), True),
+        ("edges", pytest.approx(0.6 / 1.5, abs=1e-5), True),
+        ("graph theory", 0.3, False),
+    ]
+    assert rank(text, labels, generated, generation_weight=0.5) == ranked
+    assert rank(text, labels, generated, generation_weight=0.5, min_score=0.4) == ranked
+    without_edges = [phrase for phrase in ranked if phrase[0] != "edges"]
+    assert rank(text, labels, generated, generation_weight=0.5, min_score=0.41) == without_edges
+    assert rank(text, labels, generated, generation_weight=0.5, min_score=0.9) == without_edges  # two are kept
 
 
 def test_phrases_of_several_hypotheses_have_their_share(trained: tuple[UniKeyphraseTask, UniKeyphraseModel]) -> None:

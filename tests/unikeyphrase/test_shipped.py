@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -97,3 +98,18 @@ def test_other_weights_are_another_version(shipped: Path) -> None:
     after = pin_config("unikeyphrase", {})
     assert before["weights"] != after["weights"]
     assert predictor_version("unikeyphrase", before) != predictor_version("unikeyphrase", after)
+
+
+def test_the_model_that_comes_with_kpray() -> None:
+    """Its card has its checksum, and it finds present and absent keyphrases of an abstract."""
+    weights = kpray.hub.SHIPPED / "unikeyphrase/model.safetensors"
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() in weights.with_name("README.md").read_text("utf-8")
+    assert weights.stat().st_size < 50_000_000
+    text = (
+        "Fast and accurate maximum inner product recommendations on map-reduce. We recommend items by matrix "
+        "factorization. The search for the items with the maximum inner product takes most of the time, so we "
+        "partition the items, and search the partitions in parallel on Hadoop."
+    )
+    found = open_predictor("unikeyphrase").predict(text)
+    assert {"map-reduce", "maximum inner product"} <= {phrase.text for phrase in found if phrase.present}
+    assert "recommender systems" in {phrase.text for phrase in found if not phrase.present}

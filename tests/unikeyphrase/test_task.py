@@ -93,6 +93,7 @@ def test_validation_is_an_evaluation_of_the_saved_predictor(trained: Trained, tm
         empty=False,
         windows=3,
         alternatives=0.01,
+        generation_weight=0.5,
         min_score=0.2,
     )
     task = UniKeyphraseTask(TaskConfig(model=trained[0].config.model, decode=decode))
@@ -245,6 +246,7 @@ def test_saved_folder_says_how_it_was_trained(saved: Path) -> None:
         "length_penalty": 0,
         "empty": True,
         "alternatives": 1.0,
+        "generation_weight": 0.0,
         "min_score": 0.0,
         "outside_bias": 0.25,
         "windows": 8,
