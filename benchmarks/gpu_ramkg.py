@@ -16,7 +16,7 @@ from kpray.ramkg.beams import share_sources
 from kpray.ramkg.codemix import NO_LANGUAGE, CodeMixer
 from kpray.ramkg.config import GenerateConfig, GeneratorConfig
 from kpray.ramkg.encoder import PassageEncoder, embed
-from kpray.ramkg.generator import generate_phrases
+from kpray.ramkg.generator import generate_sequences
 
 PASSAGE_TOKENS = 160
 TARGET_TOKENS, BEAMS, SOURCE_TOKENS = 32, 5, 200
@@ -128,7 +128,7 @@ def generation(bench: Bench, seconds: float) -> Iterator[Result]:
     flops = encoder_flops(lengths, layers, hidden, inner) + documents * BEAMS * TARGET_TOKENS * row
     keys = 2 * 2 * layers * hidden * SOURCE_TOKENS  # of the source, read once for all beams of a document
     moved = float(TARGET_TOKENS * documents * (keys + 2 * 2 * BEAMS * vocabulary))
-    took = bench.time(lambda: generate_phrases(model, mixer, sources, [NO_LANGUAGE] * documents, search), seconds)
+    took = bench.time(lambda: generate_sequences(model, mixer, sources, [NO_LANGUAGE] * documents, search), seconds)
     title = f"RAMKG generation, mBART-large shape, {BEAMS} beams, float16"
     note = f"{SOURCE_TOKENS} source and at most {TARGET_TOKENS} target tokens, vocabulary {vocabulary:,}"
     yield Result(title, documents, "document", flops, moved, took, note)

@@ -108,22 +108,7 @@ class Predictor(ABC, Generic[Prepared]):
     """Whether the method gives `Explanation.embeddings`."""
     gives_support: ClassVar[bool] = False
     """Whether the method gives `Explanation.support`."""
-    shares_model: ClassVar[bool] = False
-    """Whether other processes can use the model of one process: `open_model` opens it there, and the class takes a
-    function that calls it, besides the configuration."""
     _selection: Selection | None = None
-
-    @classmethod
-    def open_model(cls, config: Any) -> Callable[..., Any]:
-        """Open the model alone. `shares_model` says whether that is possible.
-
-        Returns:
-            Answers calls: the name of a method, then its arguments.
-
-        Raises:
-            UserError: the model cannot be opened.
-        """
-        raise NotImplementedError
 
     @abstractmethod
     def prepare(self, document: Document) -> Prepared:

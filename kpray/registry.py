@@ -109,21 +109,23 @@ def open_predictor(
 
 
 def shares_model(name: str) -> bool:
-    """Whether `open_model` can open the model of a predictor.
+    """Whether `open_model` can open the model of a predictor: its class has a method of this name.
 
     Raises:
         UserError: the predictor does not exist.
     """
-    found: bool = resolve_name(METHODS[kind_of(name)].predictor).shares_model
-    return found
+    return hasattr(resolve_name(METHODS[kind_of(name)].predictor), "open_model")
 
 
 def open_model(name: str, config: Mapping[str, Any]) -> Callable[..., Any]:
-    """Open the model of a predictor alone, for predictors in other processes (`Predictor.open_model`).
+    """Open the model of a predictor alone, for predictors in other processes.
 
     Args:
-        name: as in `open_predictor`.
+        name: as in `open_predictor`, of a method that `shares_model`.
         config: as in `open_predictor`.
+
+    Returns:
+        Answers calls: the name of a method, then its arguments.
 
     Raises:
         UserError: the predictor does not exist, its configuration is wrong, or the model cannot be opened.

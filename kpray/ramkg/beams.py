@@ -20,6 +20,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 from transformers.modeling_outputs import BaseModelOutput
 
+from kpray.beams import Steps, of_parents
+
 _SHARING = "kpray_sharing"  # name of the attention function in transformers
 
 
@@ -84,20 +86,11 @@ class ModelSteps:
         self.cache = EncoderDecoderCache(DynamicCache(config=config), DynamicCache(config=config))
 
     def start(self) -> Tensor:
-        """Log-probabilities of the first token: float32 [B, 1, V]."""
+        """See `Steps`."""
         return self._next(self.starts_BP)
 
     def advance(self, documents: Tensor, parents: Tensor, tokens: Tensor) -> Tensor:
-        """Append a token to each beam, and compute the log-probabilities of the next one.
-
-        Args:
-            documents: int64 [new B], ascending indices of the documents to continue; the others are dropped.
-            parents: int64 [new B, K], the former beam that each new beam continues.
-            tokens: int64 [new B, K], the token that each new beam appends.
-
-        Returns:
-            Float32 [new B, K, V].
-        """
+        """See `Steps`."""
         rows = (documents[:, None] * self.beams + parents).flatten()
         self.cache.self_attention_cache.batch_select_indices(rows)
         sources = documents if self.model.config._attn_implementation == _SHARING else rows
@@ -121,7 +114,7 @@ class ModelSteps:
 
 
 def beam_search(
-    steps: ModelSteps, *, beams: int, target_tokens: int, end_id: int, length_penalty: float = 1.0
+    steps: Steps, *, beams: int, target_tokens: int, end_id: int, length_penalty: float = 1.0
 ) -> list[Hypothesis]:
     """Search for the most probable sequence of each document, with the rules of `generate` of transformers.
 
@@ -152,8 +145,8 @@ def beam_search(
         continuations, choices = next_token.topk(width, dim=2)
         totals, chosen = (live[:, :, None] + continuations).flatten(1).topk(width, dim=1)
         parents, appended = chosen // width, choices.flatten(1).gather(1, chosen)
-        tokens = torch.cat([_of_parents(tokens, parents), appended[:, :, None]], dim=2)
-        each = torch.cat([_of_parents(each, parents), continuations.flatten(1).gather(1, chosen)[:, :, None]], dim=2)
+        tokens = torch.cat([of_parents(tokens, parents), appended[:, :, None]], dim=2)
+        each = torch.cat([of_parents(each, parents), continuations.flatten(1).gather(1, chosen)[:, :, None]], dim=2)
 
         ended = (appended == end_id) | (length == target_tokens)
         scores = (totals / length**length_penalty).masked_fill(~ended, -torch.inf)[:, :beams]
@@ -166,11 +159,6 @@ def beam_search(
         if length == target_tokens or not len(going_on):
             break
         rows, live, finished, kept = rows[going_on], live[going_on], finished[going_on], kept[going_on]
-        tokens, each = _of_parents(tokens[going_on], kept), _of_parents(each[going_on], kept)
+        tokens, each = of_parents(tokens[going_on], kept), of_parents(each[going_on], kept)
         next_token = steps.advance(going_on, parents[going_on].gather(1, kept), tokens[:, :, -1])
     return [Hypothesis(ids.tolist(), chances.exp().tolist()) for ids, chances in best]
-
-
-def _of_parents(of_beams: Tensor, parents: Tensor) -> Tensor:
-    """Rows of each new beam's parent: [B, K, n] and int64 [B, new K] to [B, new K, n]."""
-    return of_beams.gather(1, parents[:, :, None].expand(-1, -1, of_beams.shape[2]))

@@ -61,6 +61,11 @@ class Generated(NamedTuple):
     ids: list[int]
     phrases: list[Phrase]
 
+    @property
+    def scored(self) -> list[tuple[str, float]]:
+        """Text and score of each phrase."""
+        return [(phrase.text, phrase.score) for phrase in self.phrases]
+
 
 class Generator:
     """A trained generator.
@@ -91,8 +96,7 @@ class Generator:
         Raises:
             UserError: the model has language tokens, but none for one of the languages.
         """
-        found = self.sequences(sources, langs, batch_tokens)
-        return [[(phrase.text, phrase.score) for phrase in each.phrases] for each in found]
+        return [each.scored for each in self.sequences(sources, langs, batch_tokens)]
 
     def sequences(
         self, sources: Sequence[np.ndarray], langs: Sequence[str], batch_tokens: int | None = None
@@ -213,19 +217,6 @@ def _rows_only(output_layer: nn.Module, rows_N: Tensor) -> Iterator[None]:
         yield
     finally:
         hook.remove()
-
-
-def generate_phrases(
-    model: Any,
-    mixer: CodeMixer,
-    sources: Sequence[np.ndarray],
-    languages: Sequence[int],
-    search: GenerateConfig,
-    batch_tokens: int | None = None,
-) -> list[list[tuple[str, float]]]:
-    """`Generator.generate` for a model in evaluation mode; `languages` are ids from `CodeMixer.language`."""
-    found = generate_sequences(model, mixer, sources, languages, search, batch_tokens)
-    return [[(phrase.text, phrase.score) for phrase in each.phrases] for each in found]
 
 
 def generate_sequences(

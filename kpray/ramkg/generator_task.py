@@ -27,7 +27,7 @@ from kpray.ramkg.codemix import PROTOCOL, CodeMixer, load_mixer
 from kpray.ramkg.config import GenerateConfig, GeneratorConfig, RAMKGConfig
 from kpray.ramkg.generator import (
     collate_targets,
-    generate_phrases,
+    generate_sequences,
     load_model,
     save_generator,
     target_logits,
@@ -273,7 +273,7 @@ class GeneratorTask(TrainingTask):
         sources = self._sources([record for record, _ in gold])
         readable = [source for source in sources if not isinstance(source, str)]
         generated = iter(
-            generate_phrases(
+            generate_sequences(
                 bare,
                 self.mixer,
                 [source for source, _ in readable],
@@ -286,7 +286,7 @@ class GeneratorTask(TrainingTask):
         sums: defaultdict[str, float] = defaultdict(float)
         for (record, wanted), source in zip(gold, sources, strict=True):
             lang = record.document.lang
-            texts = [] if isinstance(source, str) else [text for text, _ in next(generated)]
+            texts = [] if isinstance(source, str) else [phrase.text for phrase in next(generated).phrases]
             predicted = list(unique_phrases(texts, lang, PROTOCOL.normalization))
             scores = precision_recall_f1(predicted, wanted, "M")
             values = {"f1@M": scores.f1, "precision@M": scores.precision, "recall@M": scores.recall, "documents": 1}

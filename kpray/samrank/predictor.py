@@ -57,7 +57,6 @@ class SAMRank(Predictor[PreparedDocument]):
     kind: ClassVar[str] = "samrank"
     takes_options: ClassVar[bool] = True
     gives_embeddings: ClassVar[bool] = True
-    shares_model: ClassVar[bool] = True
 
     def __init__(self, config: SAMRankConfig, call: Callable[..., Any] | None = None) -> None:
         """Load the tokenizer, the tagger and the model's layers up to the last selected head.
@@ -82,8 +81,12 @@ class SAMRank(Predictor[PreparedDocument]):
         self.score_segments([np.zeros(2 + len(self.prefix) + len(self.suffix), dtype=np.int64)])
 
     @classmethod
-    @override
     def open_model(cls, config: SAMRankConfig) -> Callable[..., Any]:
+        """Open the model alone, for predictors in other processes (`kpray.registry.open_model`).
+
+        Raises:
+            UserError: the model cannot be opened.
+        """
         return ModelServer(open_model(config, choose_device(config.device)))
 
     @override

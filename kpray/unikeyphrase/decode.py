@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from kpray.batches import BatchTokens, batches_by_length
+from kpray.beams import Steps, of_parents
 from kpray.unikeyphrase.cache import SourceCache
 from kpray.unikeyphrase.config import DecodeConfig
 from kpray.unikeyphrase.inputs import Encoder, Source
@@ -159,25 +160,6 @@ def extract_phrases(probabilities: np.ndarray, source: Source) -> list[tuple[int
     return read_phrases(labels, probabilities.max(axis=1), source.starts_word[1:-1])
 
 
-class Steps(Protocol):
-    """A model for beam search. It gives the log-probabilities of the next token for all beams of all documents."""
-
-    def start(self) -> Tensor:
-        """Log-probabilities of the first token: float32 [B, 1, V]."""
-
-    def advance(self, documents: Tensor, parents: Tensor, tokens: Tensor) -> Tensor:
-        """Append a token to each beam, and compute the log-probabilities of the next one.
-
-        Args:
-            documents: int64 [new B], ascending indices of the documents to continue; the others are dropped.
-            parents: int64 [new B, K], the former beam that each new beam continues.
-            tokens: int64 [new B, K], the token that each new beam appends.
-
-        Returns:
-            Float32 [new B, K, V].
-        """
-
-
 class CachedSteps:
     """Steps that compute only the new rows."""
 
@@ -216,7 +198,7 @@ class FullSteps:
     def advance(self, documents: Tensor, parents: Tensor, tokens: Tensor) -> Tensor:
         """See `Steps`."""
         self.input_ids, self.source_lengths = self.input_ids[documents], self.source_lengths[documents]
-        self.emitted = torch.cat([_of_parents(self.emitted[documents], parents), tokens[:, :, None]], dim=2)
+        self.emitted = torch.cat([of_parents(self.emitted[documents], parents), tokens[:, :, None]], dim=2)
         return self.start()
 
 
@@ -284,8 +266,8 @@ def beam_search(
         continuations, choices = (part.reshape(*live.shape, -1) for part in top_stable(next_token.flatten(0, 1), beams))
         live, chosen = top_stable((live[:, :, None] + continuations).flatten(1), beams)
         parents, appended = chosen // choices.shape[2], choices.flatten(1).gather(1, chosen)
-        tokens = torch.cat([_of_parents(tokens, parents), appended[:, :, None]], dim=2)
-        each = torch.cat([_of_parents(each, parents), continuations.flatten(1).gather(1, chosen)[:, :, None]], dim=2)
+        tokens = torch.cat([of_parents(tokens, parents), appended[:, :, None]], dim=2)
+        each = torch.cat([of_parents(each, parents), continuations.flatten(1).gather(1, chosen)[:, :, None]], dim=2)
 
         ended = (appended == end_id) & ~live.isneginf()
         candidates = torch.where(ended, live, -torch.inf) / length**length_penalty
@@ -296,8 +278,8 @@ def beam_search(
         scores = torch.cat([best[rows], candidates], dim=1)
         order = scores.sort(dim=1, descending=True, stable=True).indices[:, :kept]
         room = (0, target_tokens - length)
-        best_tokens[rows] = _of_parents(torch.cat([best_tokens[rows], pad(tokens, room, value=end_id)], dim=1), order)
-        best_each[rows] = _of_parents(torch.cat([best_each[rows], pad(each, room)], dim=1), order)
+        best_tokens[rows] = of_parents(torch.cat([best_tokens[rows], pad(tokens, room, value=end_id)], dim=1), order)
+        best_each[rows] = of_parents(torch.cat([best_each[rows], pad(each, room)], dim=1), order)
         lengths[rows] = torch.cat([lengths[rows], torch.full_like(appended, length)], dim=1).gather(1, order)
         best[rows] = scores.gather(1, order)
 
@@ -340,8 +322,3 @@ def top_stable(scores: Tensor, number: int) -> tuple[Tensor, Tensor]:
     first = torch.searchsorted(rows[order], torch.arange(len(scores), device=scores.device))
     taken = order[first[:, None] + torch.arange(number, device=scores.device)]
     return values[taken], columns[taken]
-
-
-def _of_parents(rows: Tensor, parents: Tensor) -> Tensor:
-    """Rows of each new beam's parent: [B, K, n] and int64 [B, new K] to [B, new K, n]."""
-    return rows.gather(1, parents[:, :, None].expand(-1, -1, rows.shape[2]))

@@ -13,7 +13,7 @@ from transformers import BertConfig, BertModel
 from kpray.ramkg.codemix import CodeMixer, load_mixer
 from kpray.ramkg.config import GenerateConfig
 from kpray.ramkg.encoder import PassageEncoder, embed
-from kpray.ramkg.generator import generate_phrases
+from kpray.ramkg.generator import generate_sequences
 from tests.gpu.conftest import Close
 from tests.ramkg.tiny_generator import PASSAGES, RECORDS, make_task, save_backbone, save_english, train
 
@@ -63,8 +63,10 @@ def test_generation(trained: tuple[CodeMixer, Any], device: torch.device, dtype:
     rows = [source for source in sources if isinstance(source, np.ndarray)]
     assert len(rows) == len(RECORDS)
     search = GenerateConfig(beams=beams)
-    reference = generate_phrases(model, mixer, rows, languages, search)
-    found = generate_phrases(deepcopy(model).to(device, dtype), mixer, rows, languages, search)
+    reference, found = (
+        [each.scored for each in generate_sequences(one, mixer, rows, languages, search)]
+        for one in (model, deepcopy(model).to(device, dtype))
+    )
     assert sum(map(len, reference)) >= 4
     assert all(0 < score <= 1 for phrases in found for _, score in phrases)
     if dtype == torch.float32:
