@@ -22,7 +22,7 @@ from kpray.errors import UserError
 from kpray.metrics.evaluate import gold_phrases
 from kpray.metrics.f1 import precision_recall_f1
 from kpray.metrics.normalization import unique_phrases
-from kpray.predictor import write_predictor_file
+from kpray.predictor_file import write_predictor_file
 from kpray.ramkg.codemix import PROTOCOL, CodeMixer, load_mixer
 from kpray.ramkg.config import GenerateConfig, GeneratorConfig, RAMKGConfig
 from kpray.ramkg.generator import (

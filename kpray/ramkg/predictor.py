@@ -16,15 +16,8 @@ from typing_extensions import override
 from kpray.corpus.store import PassageStore
 from kpray.document import Document, Keyphrase
 from kpray.errors import RejectedDocument, UserError
-from kpray.predictor import (
-    Evidence,
-    Explanation,
-    Predictor,
-    Support,
-    read_training,
-    saved_folder,
-    write_predictor_file,
-)
+from kpray.predictor import Evidence, Explanation, Predictor, Support, saved_folder
+from kpray.predictor_file import read_training, write_predictor_file
 from kpray.pretrained import choose_device, choose_dtype
 from kpray.ramkg.config import ENGLISH, GENERATOR, INDEX, RETRIEVER, RAMKGConfig
 from kpray.ramkg.encoder import embed, open_retriever

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,43 +19,22 @@ from kpray.batch.actors import ChunkActor
 from kpray.batch.chunks import process_parts
 from kpray.batch.config import BatchConfig
 from kpray.batch.extract import placement
-from kpray.cluster.job import STATE_FOLDER
 from kpray.cluster.step_cache import Step, StepCache
 from kpray.corpus.store import PassageStore
 from kpray.ramkg.config import BitextConfig, GenerateConfig, IndexConfig, RetrieverConfig
-from kpray.storage import whole_file
-
-Side = Literal["query", "passage"]
+from kpray.rgit.retrieval_workers import (
+    GENERATED,
+    Embed,
+    EmbedBitext,
+    Generate,
+    RetrievalRun,
+    Search,
+    Side,
+    Tokenize,
+)
 
 ROWS = 1000  # documents per part of tokens, vectors and neighbours
-_GENERATED = ("row", "phrases", "scores")  # columns of generated phrases
 _POOL = 20  # number of parts whose documents are sorted by length together
-
-
-@dataclass(frozen=True, slots=True)
-class RetrievalRun:
-    """Description of a step that every actor receives.
-
-    Attributes:
-        output: folder of the parts.
-        input: folder of the input: a `PassageStore`, tokens, or an index.
-        model: folder or hub id of the model.
-        config: further settings of the step.
-        side: whether the documents are queries or passages of the search.
-        english: folder of the `PassageStore` of English documents, if the step needs it.
-    """
-
-    output: Path
-    input: Path
-    model: str
-    config: Any = None
-    side: Side = "query"
-    english: Path | None = None
-
-    @property
-    def state(self) -> Path:
-        """Folder with the state for resuming the step."""
-        return self.output / STATE_FOLDER
 
 
 def tokenize(steps: StepCache, store: PassageStore, config: RetrieverConfig, tokenizer: str, side: Side) -> Step:
@@ -77,7 +55,7 @@ def tokenize(steps: StepCache, store: PassageStore, config: RetrieverConfig, tok
 
     def work(folder: Path) -> dict[str, Any]:
         run = RetrievalRun(folder, store.folder, config.backbone, config, side)
-        _process(run, _row_ranges(len(store)), _Tokenize, BatchConfig(), num_cpus=1, num_gpus=0)
+        _process(run, _row_ranges(len(store)), Tokenize, BatchConfig(), num_cpus=1, num_gpus=0)
         return {"documents": len(store)}
 
     return steps.do("tokenize", inputs, work)
@@ -98,7 +76,7 @@ def embed_passages(steps: StepCache, tokens: Step, retriever: tuple[Path, str], 
 
     def work(folder: Path) -> dict[str, Any]:
         run = RetrievalRun(folder, tokens.folder, str(retriever[0]))
-        _process(run, _parts(tokens.folder), _Embed, batch)
+        _process(run, _parts(tokens.folder), Embed, batch)
         return dict(tokens.outcome)
 
     return steps.do("embed", {"tokens": tokens.key, "retriever": retriever[1]}, work)
@@ -138,7 +116,7 @@ def search(
 
     def work(folder: Path) -> dict[str, Any]:
         run = RetrievalRun(folder, index.folder, str(retriever[0]), (k, retriever[1]))
-        _process(run, _parts(tokens.folder), _Search, batch)
+        _process(run, _parts(tokens.folder), Search, batch)
         return dict(tokens.outcome)
 
     return steps.do("search", {"index": index.key, "tokens": tokens.key, "k": k}, work)
@@ -187,7 +165,7 @@ def generate(
         run = RetrievalRun(folder, store.folder, str(generator[0]), config, english=english.folder)
         lengths = [len(store.record(int(row)).document.text) for row in rows]
         parts = [((rows[indices], passages[indices]), len(indices)) for indices in length_parts(lengths, batch)]
-        _process(run, parts, _Generate, batch)
+        _process(run, parts, Generate, batch)
         return {"documents": len(rows)}
 
     return steps.do("generate", inputs, work)
@@ -219,7 +197,7 @@ def read_phrases(generated: Step) -> dict[int, list[tuple[str, float]]]:
     tables = [pq.read_table(path) for path, _ in _parts(generated.folder)]
     found: dict[int, list[tuple[str, float]]] = {}
     for table in tables:
-        for row, phrases, scores in zip(*(table[name].to_pylist() for name in _GENERATED), strict=True):
+        for row, phrases, scores in zip(*(table[name].to_pylist() for name in GENERATED), strict=True):
             found[row] = list(zip(phrases, scores, strict=True))
     return found
 
@@ -230,7 +208,7 @@ def embed_bitext(steps: StepCache, store: PassageStore, config: BitextConfig, ba
 
     def work(folder: Path) -> dict[str, Any]:
         run = RetrievalRun(folder, store.folder, config.model, config)
-        _process(run, _row_ranges(len(store)), _EmbedBitext, batch)
+        _process(run, _row_ranges(len(store)), EmbedBitext, batch)
         return {"documents": len(store)}
 
     return steps.do("bitext", inputs, work)
@@ -239,112 +217,6 @@ def embed_bitext(steps: StepCache, store: PassageStore, config: BitextConfig, ba
 def read_vectors(vectors: Step) -> np.ndarray:
     """All vectors of a step, float16 or float32 [documents, D]."""
     return np.concatenate(list(_vectors(vectors.folder)))
-
-
-class _Tokenize(ChunkActor[RetrievalRun]):
-    activity = "tokenizing"
-
-    def open(self) -> None:
-        from kpray.pretrained import load_tokenizer
-        from kpray.ramkg.encoder import TextEncoder
-
-        self.store = PassageStore(self.run.input)
-        self.texts = TextEncoder(load_tokenizer(self.run.model), self.run.config)
-
-    def process(self, chunk: tuple[int, int], part: str) -> None:
-        records = [self.store.record(row) for row in range(*chunk)]
-        if self.run.side == "query":
-            ids = self.texts.encode_queries([record.document for record in records])
-        else:
-            ids = self.texts.encode_passages(records)
-        _write({"ids": pa.array(ids, pa.list_(pa.int32()))}, self.run, part)
-
-
-class _Embed(ChunkActor[RetrievalRun]):
-    activity = "embedding passages"
-
-    def open(self) -> None:
-        from kpray.pretrained import choose_device, choose_dtype
-        from kpray.ramkg.encoder import open_retriever
-
-        device = choose_device("auto")
-        self.encoder = open_retriever(self.run.model).encoder.to(device, choose_dtype("auto", device))
-
-    def process(self, chunk: str, part: str) -> None:
-        from kpray.ramkg.encoder import embed
-
-        _write({"vectors": _lists(embed(self.encoder, _read_ids(chunk), dtype="float16"))}, self.run, part)
-
-
-class _EmbedBitext(ChunkActor[RetrievalRun]):
-    activity = "embedding documents"
-
-    def open(self) -> None:
-        self.store = PassageStore(self.run.input)
-
-    def process(self, chunk: tuple[int, int], part: str) -> None:
-        from kpray.ramkg.bitext import embed_texts
-
-        texts = [self.store.record(row).document.text for row in range(*chunk)]
-        _write({"vectors": _lists(embed_texts(texts, self.run.config))}, self.run, part)
-
-
-class _Search(_Embed):
-    activity = "searching passages"
-
-    def open(self) -> None:
-        import faiss
-
-        from kpray.ramkg.index import PassageIndex
-
-        super().open()
-        faiss.omp_set_num_threads(1)  # each actor has one core
-        self.depth, encoder = self.run.config
-        self.index = PassageIndex(self.run.input, encoder)
-
-    def process(self, chunk: str, part: str) -> None:
-        from kpray.ramkg.encoder import embed
-
-        scores, rows = self.index.search(embed(self.encoder, _read_ids(chunk)), self.depth)
-        _write({"rows": _lists(rows), "scores": _lists(scores)}, self.run, part)
-
-
-class _Generate(ChunkActor[RetrievalRun]):
-    activity = "generating keyphrases"
-
-    def open(self) -> None:
-        from kpray.ramkg.generator import open_generator
-
-        self.store = PassageStore(self.run.input)
-        self.english = PassageStore(self.run.english) if self.run.english else None
-        self.generator = open_generator(self.run.model, self.run.config)
-
-    def process(self, chunk: tuple[np.ndarray, np.ndarray], part: str) -> None:
-        rows, passages = chunk
-        documents = [self.store.record(int(row)).document for row in rows]
-        hints: list[list[str]] = [
-            [
-                phrase
-                for row in found
-                if row >= 0 and self.english
-                for phrase in self.english.record(int(row)).keyphrases
-            ]
-            for found in passages
-        ]
-        mixer = self.generator.mixer
-        langs = [document.lang for document in documents]
-        sources = mixer.sources(
-            [document.text for document in documents], [mixer.language(lang) for lang in langs], hints
-        )
-        valid = [index for index, source in enumerate(sources) if not isinstance(source, str)]
-        generated = self.generator.generate(
-            [source for source in sources if not isinstance(source, str)], [langs[index] for index in valid]
-        )
-        by_index = dict(zip(valid, generated, strict=True))
-        phrases = [by_index.get(index, []) for index in range(len(documents))]
-        texts = pa.array([[text for text, _ in pairs] for pairs in phrases], pa.list_(pa.string()))
-        scores = pa.array([[score for _, score in pairs] for pairs in phrases], pa.list_(pa.float64()))
-        _write(dict(zip(_GENERATED, (pa.array(rows), texts, scores), strict=True)), self.run, part)
 
 
 def _process(
@@ -383,16 +255,6 @@ def _parts(folder: Path) -> list[tuple[str, int]]:
     return [(str(path), pq.read_metadata(path).num_rows) for path in paths]
 
 
-def _read_ids(path: str) -> list[np.ndarray]:
-    column = pq.read_table(path)["ids"].combine_chunks()
-    offsets = column.offsets.to_numpy()
-    return np.split(column.values.to_numpy(), offsets[1:-1])
-
-
-def _lists(values: np.ndarray) -> pa.Array:
-    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
-
-
 def _vectors(folder: Path) -> Iterator[np.ndarray]:
     for path, _ in _parts(folder):
         yield _read_vectors(Path(path))
@@ -402,11 +264,6 @@ def _read_vectors(path: Path) -> np.ndarray:
     column = pq.read_table(path)["vectors"].combine_chunks()
     values: np.ndarray = column.flatten().to_numpy(zero_copy_only=False)
     return values.reshape(len(column), -1)
-
-
-def _write(columns: dict[str, pa.Array], run: RetrievalRun, part: str) -> None:
-    with whole_file(run.output / f"{part}.parquet") as unfinished:
-        pq.write_table(pa.table(columns), unfinished, compression="zstd")
 
 
 def _digest(values: np.ndarray) -> str:

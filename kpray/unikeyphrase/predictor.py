@@ -16,7 +16,8 @@ from typing_extensions import override
 
 from kpray.document import Document, Keyphrase
 from kpray.errors import UserError
-from kpray.predictor import Explanation, Predictor, read_training, saved_folder, write_predictor_file
+from kpray.predictor import Explanation, Predictor, saved_folder
+from kpray.predictor_file import read_training, write_predictor_file
 from kpray.pretrained import choose_device, choose_dtype, load_pretrained
 from kpray.selection import select_generated
 from kpray.text.edges import phrase_span, trim_phrase

@@ -17,7 +17,7 @@ from kpray.metrics.evaluate import gold_phrases, split_by_presence
 from kpray.metrics.f1 import precision_recall_f1
 from kpray.metrics.normalization import unique_phrases
 from kpray.metrics.protocols import PROTOCOLS
-from kpray.predictor import write_predictor_file
+from kpray.predictor_file import write_predictor_file
 from kpray.pretrained import save_model
 from kpray.text.stems import stemmed_words
 from kpray.training import TrainingTask, Validation, check_keyphrases, unwrap

@@ -19,8 +19,8 @@ from kpray.ramkg.bitext import embed_texts
 from kpray.ramkg.config import BitextConfig, GenerateConfig, IndexConfig
 from kpray.ramkg.encoder import TextEncoder, embed, load_encoder, open_retriever, save_retriever
 from kpray.ramkg.generator import open_generator
-from kpray.rgit import retrieval
-from kpray.rgit.retrieval import RetrievalRun, Side
+from kpray.rgit import retrieval, retrieval_workers
+from kpray.rgit.retrieval_workers import RetrievalRun, Side
 from tests.ramkg import tiny_generator
 from tests.ramkg.tiny_retriever import make_config, make_pairs, save_backbone, save_store
 
@@ -67,17 +67,17 @@ def found(folder: Path, stores: tuple[PassageStore, PassageStore], retriever: tu
     sides: tuple[tuple[Side, PassageStore], ...] = (("query", stores[0]), ("passage", stores[1]))
     for side, store in sides:
         run = RetrievalRun(folder / f"tokens-{side}", store.folder, config.backbone, config, side)
-        tokens[side] = do(retrieval._Tokenize, run, ranges)
+        tokens[side] = do(retrieval_workers.Tokenize, run, ranges)
     paths = {side: [path for path, _ in retrieval._parts(step.folder)] for side, step in tokens.items()}
     vectors = do(
-        retrieval._Embed,
+        retrieval_workers.Embed,
         RetrievalRun(folder / "vectors", tokens["passage"].folder, str(retriever[0])),
         paths["passage"],
     )
     index = retrieval.index_passages(StepCache(folder / "steps"), vectors, IndexConfig(), retriever[1])
     assert index.outcome["vectors"] == PAIRS
     run = RetrievalRun(folder / "found", index.folder, str(retriever[0]), (5, retriever[1]))
-    return do(retrieval._Search, run, paths["query"])
+    return do(retrieval_workers.Search, run, paths["query"])
 
 
 def test_neighbours_are_those_of_a_matrix_product(
@@ -98,7 +98,7 @@ def test_neighbours_are_those_of_a_matrix_product(
 
 def test_an_index_of_another_encoder_is_refused(found: Step, folder: Path, retriever: tuple[Path, str]) -> None:
     [index] = (folder / "steps").glob("index-*")
-    worker = retrieval._Search(RetrievalRun(folder / "refused", index, str(retriever[0]), (5, "another")))
+    worker = retrieval_workers.Search(RetrievalRun(folder / "refused", index, str(retriever[0]), (5, "another")))
     assert "another" in worker.error
 
 
@@ -117,7 +117,9 @@ def test_generation_does_not_depend_on_the_parts(folder: Path, tmp_path: Path) -
         run = RetrievalRun(
             tmp_path / name, documents.folder, str(tmp_path / "generator"), search, english=english.folder
         )
-        return retrieval.read_phrases(do(retrieval._Generate, run, [(rows[part], passages[part]) for part in parts]))
+        return retrieval.read_phrases(
+            do(retrieval_workers.Generate, run, [(rows[part], passages[part]) for part in parts])
+        )
 
     whole = generate("whole", slice(None))
     assert whole == generate("parts", slice(2), slice(2, None))
@@ -138,7 +140,9 @@ def test_bitext_vectors(stores: tuple[PassageStore, PassageStore], tmp_path: Pat
 
     config = BitextConfig(model=find_model(MINILM))
     step = do(
-        retrieval._EmbedBitext, RetrievalRun(tmp_path / "v", stores[1].folder, config.model, config), [(0, 3), (3, 5)]
+        retrieval_workers.EmbedBitext,
+        RetrievalRun(tmp_path / "v", stores[1].folder, config.model, config),
+        [(0, 3), (3, 5)],
     )
     texts = [stores[1].record(row).document.text for row in range(5)]
     np.testing.assert_allclose(retrieval.read_vectors(step), embed_texts(texts, config), atol=1e-5)
