@@ -21,12 +21,16 @@ from scipy import stats
 
 from benchmarks.settings import AblationSettings
 from kpray.commands import evaluate
+from kpray.errors import UserError
 from kpray.train.config import TrainSettings
 from kpray.train.job import train
 from kpray.unikeyphrase.config import TaskConfig
 from kpray.unikeyphrase.task import UniKeyphraseTask
 
-METRICS = ("present_f1@5", "present_f1@M", "absent_f1@5", "absent_f1@M", "total_f1@M", "#PK", "#AK")
+METRICS = (
+    *("present_f1@5", "present_f1@M", "absent_f1@5", "absent_f1@M", "total_f1@M"),
+    *("#PK", "#AK", "bag_of_words_distance"),
+)
 # What differs from `task`, by the name of its section and field.
 VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "mean": {"loss": {"reduction": "mean"}},
@@ -37,6 +41,7 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "sum": {"loss": {"reduction": "sum"}},
     "sum, BWC of all target tokens": {"loss": {"reduction": "sum", "bow_rows": "all"}},
     "sum, no BWC": {"loss": {"reduction": "sum", "bow_weight": 0.0}},
+    "sum, no SRL": {"loss": {"reduction": "sum"}, "model": {"relation_layers": 0}},
     "mean, 1 relation layer": {"loss": {"reduction": "mean"}, "model": {"relation_layers": 1}},
     "mean, 3 relation layers": {"loss": {"reduction": "mean"}, "model": {"relation_layers": 3}},
     "mean, generation only": {
@@ -52,6 +57,9 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
 
 def ablations(settings: AblationSettings) -> list[dict[str, Any]]:
     """Train and score the variants of UniKeyphrase; one row each."""
+    for name in settings.variants:
+        if name not in VARIANTS:
+            raise UserError(f"no variant is called {name!r}", where="variants", fix=f"choose from {list(VARIANTS)}")
     start = time.monotonic()
     results = settings.output / "results.jsonl"
     settings.output.mkdir(parents=True, exist_ok=True)
@@ -59,6 +67,8 @@ def ablations(settings: AblationSettings) -> list[dict[str, Any]]:
     done = [json.loads(line) for line in lines]
     for seed in settings.seeds:
         for name, changes in VARIANTS.items():
+            if settings.variants and name not in settings.variants:
+                continue
             late = settings.seconds is not None and time.monotonic() - start > settings.seconds
             if late or any((one["variant"], one["seed"]) == (name, seed) for one in done):
                 continue

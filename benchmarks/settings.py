@@ -158,6 +158,8 @@ class AblationSettings(BenchmarkSettings):
     """Train on the first N records only. If null, train on all."""
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0, 1, 2)
     """Random seeds. Each variant is trained with each of them."""
+    variants: tuple[str, ...] = ()
+    """Names of the variants to train. If empty, train all."""
     test: tuple[str, ...] = ()
     """Files and folders of documents with keyphrases for the tables and figures of the paper. The models of the first
     seed are kept for them, and evaluated at the end (tables.html, figures/)."""

@@ -13,6 +13,7 @@ from typing_extensions import override
 
 from kpray.document import Keyphrase, Record
 from kpray.errors import RejectedDocument
+from kpray.metrics.bag_of_words import bag_of_words_distance
 from kpray.metrics.evaluate import gold_phrases, split_by_presence
 from kpray.metrics.f1 import precision_recall_f1
 from kpray.metrics.normalization import unique_phrases
@@ -42,7 +43,8 @@ PROTOCOL = PROTOCOLS["meng"]
 # B, I and X have a larger weight than O in Eq. 13, so a model labels too many phrases. The best bias is near the
 # logarithm of that weight.
 OUTSIDE_BIASES = tuple(quarter / 4 for quarter in range(-4, 13))
-METRICS = ("present_f1@M", "present_f1@5", "absent_f1@M", "absent_f1@5", "total_f1@M", "#PK", "#AK")
+_F1 = ("present_f1@M", "present_f1@5", "absent_f1@M", "absent_f1@5", "total_f1@M")
+METRICS = (*_F1, "#PK", "#AK", "bag_of_words_distance")
 
 
 class UniKeyphraseTask(TrainingTask):
@@ -180,7 +182,7 @@ class UniKeyphraseTask(TrainingTask):
             return sums.get(f"{metric} {bias:g}", 0) / documents if documents else 0.0
 
         best = max(self._biases, key=lambda bias: (mean("present_f1@M", bias), -abs(bias)))
-        metrics = {metric: (1 if metric.startswith("#") else 100) * mean(metric, best) for metric in METRICS}
+        metrics = {metric: (100 if metric in _F1 else 1) * mean(metric, best) for metric in METRICS}
         return Validation(metrics["total_f1@M"], {**metrics, "outside_bias": best}, {"outside_bias": best})
 
     @override
@@ -224,4 +226,5 @@ class _Gold:
             "total_f1@M": precision_recall_f1(list(phrases), self.all, "M").f1,
             "#PK": len(present),
             "#AK": len(absent),
+            "bag_of_words_distance": bag_of_words_distance(phrases, self.all),
         }
