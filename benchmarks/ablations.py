@@ -31,6 +31,7 @@ METRICS = (
     *("present_f1@5", "present_f1@M", "absent_f1@5", "absent_f1@M", "total_f1@M"),
     *("#PK", "#AK", "bag_of_words_distance"),
 )
+CHANGES = ("present_f1@M", "absent_f1@M", "total_f1@M", "bag_of_words_distance")  # also compared, seed by seed
 # What differs from `task`, by the name of its section and field.
 VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "mean": {"loss": {"reduction": "mean"}},
@@ -77,7 +78,7 @@ def ablations(settings: AblationSettings) -> list[dict[str, Any]]:
                 file.write(json.dumps(done[-1]) + "\n")
     if settings.test:
         _evaluate(settings)
-    return _rows(done)
+    return table(done)
 
 
 def _evaluate(settings: AblationSettings) -> None:
@@ -120,22 +121,30 @@ def _train(settings: AblationSettings, name: str, changes: Mapping[str, Any], se
     return {**metrics, "seconds": seconds}
 
 
-def _rows(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def table(done: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row for each variant: means over the seeds, and changes against the same reduction with nothing changed."""
+    by_seed: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in VARIANTS}
+    for one in done:
+        by_seed[one["variant"]][one["seed"]] = one
     rows = []
-    for name in VARIANTS:
-        found = [one for one in done if one["variant"] == name]
+    for name, found in by_seed.items():
         if found:
             row: dict[str, Any] = {"variant": name, "seeds": len(found)}
-            for metric in METRICS:
-                values = [one[metric] for one in found]
-                row[metric] = f"{statistics.mean(values):.2f}{_interval(values)}"
+            row |= {metric: _mean([one[metric] for one in found.values()]) for metric in METRICS}
+            whole = by_seed[name.partition(",")[0]]  # the same reduction, with nothing changed
+            both = [seed for seed in found if seed in whole]
+            if whole is not found and both:
+                for metric in CHANGES:
+                    changes = [found[seed][metric] - whole[seed][metric] for seed in both]
+                    row[f"{metric}, change"] = _mean(changes, sign="+")
             rows.append(row)
     return rows
 
 
-def _interval(values: list[float]) -> str:
-    """Half of Student's 95% interval of the mean."""
+def _mean(values: list[float], sign: str = "") -> str:
+    """Mean, and half of its 95% interval by Student's t."""
+    mean = f"{statistics.mean(values):{sign}.2f}"
     if len(values) < 2:
-        return ""
+        return mean
     half = stats.t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    return f" ± {half:.2f}"
+    return f"{mean} ± {half:.2f}"
