@@ -84,8 +84,9 @@ class LossConfig(Settings):
     the unmasked ones see themselves. The gold counts are over the same tokens."""
     null_weight: Annotated[float, Field(gt=0)] = 0.1
     """Weight in Eq. 14 of the [SEP] of a slot without a phrase (`model.target` set). Other tokens have weight 1."""
-    reduction: Literal["sum", "mean"] = "sum"
-    """Reduction of Eq. 13 and 14 over a document's tokens: their sum (as in the paper), or their weighted mean."""
+    reduction: Literal["mean", "sum"] = "mean"
+    """Reduction of Eq. 13 and 14 over a document's tokens: their weighted mean (as in the published code, and in Eq.
+    11), or their sum (as the paper writes them)."""
 
 
 class DecodeConfig(Settings):
