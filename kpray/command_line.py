@@ -1,8 +1,7 @@
 """The command line of a schema, a pydantic model: tyro parses it, prints its help and writes its shell completion.
 
-All three read a type that is derived from the schema: a TypedDict of its fields, in which each section is a TypedDict
-again. tyro returns the texts of the options that were given, and only these. Pydantic then validates the texts together
-with the rest of the configuration.
+All three read a type that is derived from the schema: a TypedDict of its fields. tyro returns the texts of the options
+that were given, and only these. Pydantic then validates the texts together with the rest of the configuration.
 """
 
 from __future__ import annotations
@@ -71,29 +70,27 @@ def read_command_line(
     tokens = [re.sub(r"^--[^=]+", lambda name: name[0].replace("_", "-"), token) for token in arguments]
     if {"-h", *_HELPS}.intersection(tokens):
         shortened = bool(usual) and "--help-all" not in tokens
-        derived = _arrange(_derive(schema, config(), positional, shown=True), schema, usual, shortened)
+        derived = _arrange(_derive_shown(schema, config(), positional), schema, usual, shortened)
         last = f"--help-all shows all {len({*leaves} - {(positional,)}) + 1} options.\n" if shortened else ""
         sys.stdout.write(_help(derived, prog, _with_examples(description, prog, examples)) + last)
         sys.exit(0)
     completion = _completion(arguments)
     if completion:
-        _run_tyro(
-            _derive(schema, config(), positional, shown=True), completion, prog, description, console_outputs=True
-        )
+        _run_tyro(_derive_shown(schema, config(), positional), completion, prog, description, console_outputs=True)
         raise AssertionError("the completion ends the process")
     options = {option_of(path): leaf for path, leaf in leaves.items() if path != (positional,)}
     options[option_of((_CONFIG,))] = str
     switches = {name: f"{option}={text}" for option in options for name, text in _switches(option, options[option])}
     tokens = list(_in_full(tokens, options, switches))
     try:
-        derived = _derive(schema, "", positional, shown=False)
+        derived = _derive_parsed({**leaves, (_CONFIG,): str}, positional)
         values, rest = _run_tyro(derived, tokens, prog, description, console_outputs=False)
     except SystemExit as error:  # the one thing that tyro itself refuses: an option without its value
         raise UserError(
             f"{_without_value(tokens, options)}: expected 1 argument",
             fix="see --help; a value that begins with - is written --option=VALUE",
         ) from error
-    given = dict(_flat(values))
+    given: dict[FieldPath, Any] = {tuple(name.split(".")): value for name, value in values.items()}
     others = _other_arguments(rest, [*options, *switches, *_HELPS])
     if positional is not None:
         others = given.pop((positional,), []) + others
@@ -141,27 +138,44 @@ def nearest(name: str, known: Collection[str], otherwise: str) -> str:
 # The type that tyro reads
 
 
-def _derive(schema: type[pydantic.BaseModel], config: str, positional: str | None, *, shown: bool) -> Any:
-    """The TypedDict of a schema.
+def _derive_parsed(leaves: dict[FieldPath, Any], positional: str | None) -> Any:
+    """The TypedDict to parse: dotted names that take any text, because pydantic refuses the values that do not fit.
 
-    `shown` is for the help and the completion, which name choices and both forms of a switch. To parse, each option
-    takes any text, because pydantic refuses the values that do not fit.
+    With the types of the schema, tyro would import typeguard to check that they fit their defaults.
     """
     import tyro
 
-    derived = _derive_section(schema, None, shown)
+    fields: dict[str, Any] = {}
+    for path, annotation in leaves.items():
+        spec = tyro.constructors.PrimitiveConstructorSpec(
+            nargs="*" if _is_sequence(annotation) else 1,
+            metavar="",
+            instance_from_str=partial(_from_texts, annotation),
+            is_instance=lambda _: True,
+            str_from_instance=lambda value: [value],
+        )
+        fields[".".join(path)] = Annotated[str, spec, tyro.conf.arg(help="")]
+    if positional is not None:
+        fields[positional] = Annotated[fields[positional], tyro.conf.Positional]
+    return _typed_dict("Options", fields, None)
+
+
+def _derive_shown(schema: type[pydantic.BaseModel], config: str, positional: str | None) -> Any:
+    """The TypedDict for the help and the completion, which name choices and both forms of a switch."""
+    import tyro
+
+    derived = _derive_section(schema, None)
     fields = derived.__annotations__
     fields[_CONFIG] = Annotated[str, tyro.conf.arg(metavar="FILE", help=config, help_behavior_hint="")]
-    if shown:
-        about = tyro.conf.arg(help="Show all options.", help_behavior_hint="")
-        fields[_HELP_ALL] = Annotated[int, tyro.conf.UseCounterAction, about]  # a bool would be --no-help-all
+    about = tyro.conf.arg(help="Show all options.", help_behavior_hint="")
+    fields[_HELP_ALL] = Annotated[int, tyro.conf.UseCounterAction, about]  # a bool would be --no-help-all
     if positional is not None:
         name = tyro.conf.arg(metavar=f"{positional.upper()}...")
         fields[positional] = Annotated[fields[positional], tyro.conf.Positional, name]
     return derived
 
 
-def _derive_section(schema: type[pydantic.BaseModel], default: pydantic.BaseModel | None, shown: bool) -> Any:
+def _derive_section(schema: type[pydantic.BaseModel], default: pydantic.BaseModel | None) -> Any:
     import tyro
 
     fields: dict[str, Any] = {}
@@ -170,16 +184,15 @@ def _derive_section(schema: type[pydantic.BaseModel], default: pydantic.BaseMode
         value = getattr(default, name) if default is not None else info.get_default(call_default_factory=True)
         section = schema_section(info.annotation)
         if section is not None:
-            derived = _derive_section(section, None if required else value, shown)
+            derived = _derive_section(section, None if required else value)
             fields[name] = Annotated[derived, tyro.conf.arg(help=_in_one_line(info.description))]
         else:
-            hint = "(required)" if required else _default_text(info.annotation, value) if shown else ""
             about = tyro.conf.arg(
-                metavar=_metavar(info.annotation) if shown else None,
+                metavar=_metavar(info.annotation),
                 help=_in_one_line(info.description) or "",
-                help_behavior_hint=hint,
+                help_behavior_hint="(required)" if required else _default_text(info.annotation, value),
             )
-            fields[name] = Annotated[_leaf(info.annotation, shown), about]
+            fields[name] = Annotated[_leaf(info.annotation), about]
     return _typed_dict(schema.__name__, fields, schema.__doc__)
 
 
@@ -220,18 +233,14 @@ def _tyros_spec(annotation: Any) -> Any:
     return spec
 
 
-def _leaf(annotation: Any, shown: bool) -> Any:
-    """The type of an option: its texts."""
-    if shown and _is_switch(annotation):
+def _leaf(annotation: Any) -> Any:
+    """The type of an option that the help shows."""
+    if _is_switch(annotation):
         return bool  # which tyro shows as --flag, --no-flag
     spec = _tyros_spec(annotation)
     arity: Any = "*" if _is_sequence(annotation) else 1
-    choices = tuple(choice for choice in spec.choices if choice != "None") if shown and spec.choices else None
-    read = partial(_from_texts, annotation)
-    return Annotated[
-        str if _is_switch(annotation) else annotation,
-        replace(spec, nargs=arity, choices=choices, instance_from_str=read),
-    ]
+    choices = tuple(choice for choice in spec.choices if choice != "None") if spec.choices else None
+    return Annotated[annotation, replace(spec, nargs=arity, choices=choices)]
 
 
 def _metavar(annotation: Any) -> str | None:
@@ -366,12 +375,6 @@ def _without_value(tokens: Sequence[str], options: dict[str, Any]) -> str:
     pairs = pairwise([*tokens, "--"])
     found = (token for token, after in pairs if token in takes_one and re.match(r"--$|-+[^\W\d_]", after))
     return next(found, "an option")
-
-
-def _flat(values: dict[str, Any], above: FieldPath = ()) -> Iterator[tuple[FieldPath, Any]]:
-    for name, value in values.items():
-        path = (*above, name)
-        yield from _flat(value, path) if isinstance(value, dict) else [(path, value)]
 
 
 def _other_arguments(rest: Sequence[str], known: Collection[str]) -> list[str]:
