@@ -11,8 +11,9 @@ import regex
 
 from kpray.lean import without
 from kpray.text.languages import primary_language
+from kpray.text.porter import porter_stem
 
-# ISO 639-1 code -> language name of NLTK's SnowballStemmer; English uses the PorterStemmer instead.
+# ISO 639-1 code -> language name of NLTK's SnowballStemmer; English has a stemmer of its own instead.
 _SNOWBALL = {
     "ar": "arabic",
     "da": "danish",
@@ -45,8 +46,9 @@ def stem_word(word: str, lang: str = "en") -> str:
         lang: ISO code, with or without region or script (`pt`, `pt_BR`, `zh-Hans`); only its first part matters.
 
     Returns:
-        For English, the stem by NLTK's PorterStemmer in its default mode, which also made SAMRank's gold stems for
-        Inspec. For a language of NLTK's SnowballStemmer, the stem by that. For other languages, the lower-cased word.
+        For English, the stem of NLTK's PorterStemmer in its default mode (`kpray.text.porter`), which also made
+        SAMRank's gold stems for Inspec. For a language of NLTK's SnowballStemmer, the stem by that. For other
+        languages, the lower-cased word.
     """
     return _stemmer(primary_language(lang))(word.lower())
 
@@ -114,13 +116,12 @@ def _origins(text: str) -> list[tuple[int, int]]:
 
 @cache
 def _stemmer(language: str) -> Callable[[str], str]:
-    if language != "en" and language not in _SNOWBALL:
-        return str
-    with without("scipy", "sklearn"):  # even so the import takes time, and some commands need no stems
-        from nltk.stem.porter import PorterStemmer
-        from nltk.stem.snowball import SnowballStemmer
     if language == "en":
-        return cast(Callable[[str], str], PorterStemmer().stem)
+        return porter_stem
+    if language not in _SNOWBALL:
+        return str
+    with without("scipy", "sklearn"):  # even so the import takes time, and some commands need no such stems
+        from nltk.stem.snowball import SnowballStemmer
     if language == "ar":
         # NLTK's Arabic stemmer never resets the flag suffixes_verb_step1_success, so a stem would depend on earlier
         # words. Therefore each word gets a new stemmer.
