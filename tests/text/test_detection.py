@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kpray.text import detection
 from kpray.text.detection import document_language
 
 
@@ -38,3 +39,29 @@ def test_a_short_text_in_another_script_is_not_english() -> None:
 @pytest.mark.parametrize("lang", ["de", "English", "xx"])
 def test_a_named_language_counts(lang: str) -> None:
     assert document_language(lang, "Le glacier recule.") == (lang, "named")
+
+
+PROSE = (
+    "We describe an algorithm for the ranking of the nodes in graphs that are too large for the memory of one machine. "
+    "The nodes are divided by the community to which they belong, and each community is ranked on its own."
+)
+
+
+def test_english_prose_needs_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert detection._identifier().classify(PROSE)[0] == "en"
+    monkeypatch.delattr(detection, "_identifier")
+    assert document_language("auto", PROSE) == ("en", "detected")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Wir beschreiben ein Verfahren, das Knoten in Graphen ordnet, die für den Speicher zu groß sind. " * 3,
+        "We ordenen de knopen in een graaf: is de graaf te groot of het geheugen te klein, dan lezen we in delen. " * 2,
+        "The glacier retreats because the summers become warmer every year.",  # too short
+        f"{PROSE} Nous décrivons un algorithme qui classe les nœuds de graphes trop grands pour une seule machine.",
+    ],
+    ids=["German", "Dutch", "short", "two languages"],
+)
+def test_all_other_texts_are_left_to_the_model(text: str) -> None:
+    assert not detection._is_plain_english(text)
