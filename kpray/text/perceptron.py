@@ -10,7 +10,6 @@ Shape legend: N words, S sentences that have a word at a position, T tags, F fea
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic_core import from_json
 
 NLTK_TAGGER = "averaged_perceptron_tagger_eng"
 _START = ("-START-", "-START2-")  # the tags and words before a sentence
@@ -59,7 +59,7 @@ class PerceptronTagger:
 
     def __init__(self, folder: Path) -> None:
         weights, known, tags = (
-            json.loads((folder / f"{NLTK_TAGGER}.{part}.json").read_text(encoding="utf-8"))
+            from_json((folder / f"{NLTK_TAGGER}.{part}.json").read_bytes())  # in half the time of `json`
             for part in ("weights", "tagdict", "classes")
         )
         # Of equal scores, NLTK takes the tag that is last in the alphabet; `argmax` takes the first.
@@ -192,7 +192,7 @@ def _matrix(weights: Iterable[Mapping[str, float]], numbers: Mapping[str, int], 
     weights = list(weights)
     sizes = [len(row) for row in weights]
     values = np.fromiter(chain.from_iterable(row.values() for row in weights), dtype=np.float64, count=sum(sizes))
-    columns = np.fromiter((numbers[tag] for row in weights for tag in row), dtype=np.int64, count=sum(sizes))
+    columns = np.fromiter(map(numbers.__getitem__, chain.from_iterable(weights)), dtype=np.int64, count=sum(sizes))
     matrix = np.zeros((len(weights) + 1, tags), dtype=np.int32)
     matrix[np.repeat(np.arange(1, len(weights) + 1), sizes), columns] = np.rint(values * _DECIMALS)
     return matrix
