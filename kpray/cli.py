@@ -78,7 +78,8 @@ def _unknown(command: str, known: Sequence[str], otherwise: str) -> UserError:
 
 
 def _call(command: str, arguments: Sequence[str]) -> int:
-    entry = resolve_name(f"kpray.commands.{COMMANDS[command][0]}")
+    with lean.uncollected():
+        entry = resolve_name(f"kpray.commands.{COMMANDS[command][0]}")
     code: int = entry(arguments, f"kpray {command}")
     return code
 

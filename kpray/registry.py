@@ -14,6 +14,7 @@ from pydantic import create_model
 from kpray.corpus.limits import ReadingSettings
 from kpray.errors import UserError
 from kpray.hub import is_shipped, pin_name, predictor_folder
+from kpray.lean import uncollected
 from kpray.predictor import PREDICTOR_FILE, Predictor
 from kpray.predictor_config import PredictorConfig, TrainedConfig
 from kpray.settings import Settings, merge_sections, validate_settings
@@ -104,7 +105,8 @@ def open_predictor(
         UserError: the predictor does not exist, or its configuration is wrong.
     """
     method, settings = _configure(name, config or {})
-    predictor: Predictor[Any] = resolve_name(method.predictor)(settings, *(() if model is None else (model,)))
+    with uncollected():
+        predictor: Predictor[Any] = resolve_name(method.predictor)(settings, *(() if model is None else (model,)))
     return predictor
 
 
@@ -158,7 +160,9 @@ def pin_config(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
         UserError: the predictor does not exist, its configuration is wrong, or this machine cannot provide it.
     """
     _, settings = _configure(name, config)
-    return settings.pinned().model_dump(mode="json")
+    with uncollected():
+        pinned = settings.pinned()
+    return pinned.model_dump(mode="json")
 
 
 def predictor_version(name: str, pinned: Mapping[str, Any], deployment: str = "") -> str:

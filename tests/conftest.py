@@ -13,7 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from kpray import cli
+from kpray import cli, lean
 from kpray.report import progress
 from tests.commands import ROOT, Finished, RunHere
 
@@ -70,6 +70,7 @@ def kpray(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
     def run(*arguments: str | Path, stdin: str = "") -> Finished:
         monkeypatch.setattr("sys.argv", ["kpray", *map(str, arguments)])
+        monkeypatch.setattr(lean, "own_process", False)  # which `main` sets, until the end of the test
         monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         with pytest.raises(SystemExit) as end:
             cli.main()

