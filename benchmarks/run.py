@@ -25,6 +25,7 @@ from benchmarks.settings import (
     BenchmarkSettings,
     GenerationBenchmark,
     GPUBenchmark,
+    RealRGITSettings,
     RGITBenchmark,
     SAMRankBenchmark,
     SchedulingConfig,
@@ -122,6 +123,14 @@ def train_ablations(config: AblationSettings) -> int:
     return 0
 
 
+def train_real_rgit(config: RealRGITSettings) -> int:
+    from benchmarks.real_rgit import measure
+
+    print_tables(measure(config))
+    print_result(f"the tables: {config.output / 'real_rgit.md'}")
+    return 0
+
+
 def draw_map(config: AttentionMapSettings) -> int:
     from benchmarks.attention_map import draw_attention_map
 
@@ -149,14 +158,26 @@ OTHERS: dict[str, tuple[type[BenchmarkSettings], Callable[[Any], int], str]] = {
     "ray_overhead": (SchedulingConfig, measure_ray_overhead, "Measure Ray's overhead per task and chunk."),
     "baselines": (BaselinesBenchmark, compare_baselines, "Score SAMRank and the methods that the papers compare with."),
     "ablations": (AblationSettings, train_ablations, "Train variants of UniKeyphrase and compare their scores."),
+    "real_rgit": (RealRGITSettings, train_real_rgit, "Train RAMKG and RGIT on real text with a backbone from scratch."),
     "attention_map": (AttentionMapSettings, draw_map, "Draw the attention map of one of SAMRank's heads."),
     "capacity": (PlanConfig, estimate_capacity, "Estimate, without measuring, how long jobs take on a cluster."),
 }
-INPUTS = ("input", "background", "train", "valid", "test")  # settings with files
+INPUTS = (
+    "input",
+    "background",
+    "train",
+    "valid",
+    "test",
+    "foreign",
+    "english",
+    "pretrain",
+    "others",
+)  # settings with files
 EXAMPLES = {
     "gpu": ("", "--tiny"),
     "baselines": ("--input test.jsonl --background train.jsonl --output baselines/",),
     "ablations": ("--train train.jsonl --valid valid.jsonl --output ablations/",),
+    "real_rgit": ("--foreign fr.jsonl --english en.jsonl --pretrain acm.jsonl --output real/",),
     "attention_map": ("--input abstract.txt --output map.svg",),
 }
 USUAL = {
@@ -164,6 +185,7 @@ USUAL = {
     "unikeyphrase": ("predictor", "workers"),
     "serve": ("users", "seconds", "request_documents"),
     "ablations": ("train_documents", "seeds", "seconds"),
+    "real_rgit": ("others", "seeds", "backbone.documents", "rgit.rounds"),
 }
 
 

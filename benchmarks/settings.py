@@ -9,7 +9,7 @@ from pydantic import Field, PositiveInt
 
 from benchmarks.baselines.config import Contestant
 from kpray.pretrained import MINILM
-from kpray.ramkg.config import GenerateConfig, RetrieverConfig
+from kpray.ramkg.config import GenerateConfig, GeneratorConfig, RetrieverConfig, RGITConfig
 from kpray.samrank.config import SAMRankConfig
 from kpray.serve.config import ReplicasConfig
 from kpray.settings import Settings
@@ -62,6 +62,74 @@ class RGITBenchmark(Benchmark):
 
     retriever: RetrieverConfig = RetrieverConfig(backbone=MINILM, marks=None, passage_tokens=64)
     """Encoder that embeds the documents. A useful measurement takes some thousands of documents."""
+
+
+class RealSplit(Settings):
+    """Sizes of the parts of the pairs of documents. The other pairs are hidden."""
+
+    given: Annotated[int, Field(ge=1)] = 300
+    """Number of pairs that are given."""
+    valid: Annotated[int, Field(ge=1)] = 150
+    """Number of pairs to choose models by, and to measure recall."""
+    test: Annotated[int, Field(ge=1)] = 300
+    """Number of documents to report on."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Random seed of the parts."""
+
+
+class RealBackbone(Settings):
+    """The small multilingual sequence-to-sequence model, and what it is pretrained on."""
+
+    vocabulary: Annotated[int, Field(ge=100)] = 8000
+    """Number of tokens."""
+    layers: Annotated[int, Field(ge=1)] = 2
+    """Number of layers of the encoder, and of the decoder."""
+    hidden: Annotated[int, Field(ge=8)] = 256
+    """Hidden size, a multiple of `heads`."""
+    heads: Annotated[int, Field(ge=1)] = 4
+    """Number of attention heads."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Dropout of hidden states."""
+    documents: Annotated[int, Field(ge=1)] = 4000
+    """Maximum number of documents of --pretrain."""
+    sentences: Annotated[int, Field(ge=1)] = 4
+    """Number of sentences of each document to restore from their remains, as in BART."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Random seed of the weights and of the sentences."""
+
+
+class RealRGITSettings(BenchmarkSettings):
+    """Settings of RAMKG and RGIT on real text, with a backbone that is trained from scratch."""
+
+    foreign: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files of documents with keyphrases in another language than English. Those with an id of --english are pairs."""
+    english: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files of English documents with keyphrases. Their titles are not used."""
+    pretrain: Annotated[tuple[str, ...], Field(min_length=1)]
+    """Files of other English documents with keyphrases, to pretrain the backbone."""
+    others: tuple[str, ...] = ()
+    """Files of documents with keyphrases in languages without pairs. They train and test generators without
+    retrieval."""
+    output: Path
+    """Output folder for the finished steps and the table (real_rgit.md). The same command continues."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0, 1, 2)
+    """Random seeds of the trainings. All have the same parts and the same backbone."""
+    split: RealSplit = RealSplit()
+    backbone: RealBackbone = RealBackbone()
+    retriever: RetrieverConfig = RetrieverConfig(
+        backbone=MINILM, pooling="mean", marks=None, passage_tokens=48, negatives=0, valid_passages=300
+    )
+    generator: GeneratorConfig = GeneratorConfig(
+        backbone="trained", source_tokens=128, keyphrase_tokens=40, target_tokens=48
+    )
+    """The generator. Its backbone is the one that is trained."""
+    generate: GenerateConfig = GenerateConfig(beams=3)
+    rgit: RGITConfig = RGITConfig(rounds=2)
+    pretraining: OptimConfig = OptimConfig(lr=1e-3, epochs=1, batch=16)
+    """Optimizer and schedule of the backbone's pretraining."""
+    train_retriever: OptimConfig = OptimConfig(lr=5e-5, epochs=4, batch=32)
+    train_generator: OptimConfig = OptimConfig(lr=5e-4, epochs=5, batch=8)
+    run: RunConfig = RunConfig(zero=0, validate_every=200, valid_documents=100)
 
 
 class GenerationBenchmark(Benchmark):

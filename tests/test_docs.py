@@ -34,7 +34,7 @@ PAPERS = {"SAMRank": (7, 6), "UniKeyphrase": (6, 6), "RAMKG and RGIT": (7, 4)}  
 RECORD = {"title": "Tides", "abstract": "Tides follow the moon.", "keyphrases": ["tides"]}
 # What follows these options, or none, is read.
 INPUTS = {"--input", "--train", "--valid", "--test", "--english", "--parallel", "--passages", "--answers", "--exclude"}
-INPUTS |= {"--valid-pairs", "--background"}
+INPUTS |= {"--valid-pairs", "--background", "--foreign", "--pretrain", "--others"}
 
 
 def _commands(page: str) -> Iterator[list[str]]:
