@@ -162,17 +162,8 @@ OTHERS: dict[str, tuple[type[BenchmarkSettings], Callable[[Any], int], str]] = {
     "attention_map": (AttentionMapSettings, draw_map, "Draw the attention map of one of SAMRank's heads."),
     "capacity": (PlanConfig, estimate_capacity, "Estimate, without measuring, how long jobs take on a cluster."),
 }
-INPUTS = (
-    "input",
-    "background",
-    "train",
-    "valid",
-    "test",
-    "foreign",
-    "english",
-    "pretrain",
-    "others",
-)  # settings with files
+# Settings with files.
+INPUTS = ("input", "background", "train", "valid", "test", "foreign", "english", "pretrain", "others")
 EXAMPLES = {
     "gpu": ("", "--tiny"),
     "baselines": ("--input test.jsonl --background train.jsonl --output baselines/",),
