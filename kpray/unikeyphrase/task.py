@@ -145,17 +145,16 @@ class UniKeyphraseTask(TrainingTask):
             sums["total"] += 1
             sums["present"] += bool(phrases.present)
             sums["absent"] += bool(phrases.absent)
-            if document is None:
-                continue
-            of_windows = [next(readings) for _ in document.windows]
+            of_windows = [next(readings) for _ in document.windows] if document else []
             generated = [split_phrases(reading, self.encoder) for reading in of_windows]
             for bias in self._biases:
-                probabilities = [label_probabilities(reading.label_logits, bias) for reading in of_windows]
-                keyphrases = rank_keyphrases(
-                    document, probabilities, generated, self.config.decode, self.config.model.extraction
-                )
-                keyphrases = keyphrases[: PROTOCOL.top]
-                for metric, value in phrases.score(keyphrases).items():
+                keyphrases: list[Keyphrase] = []
+                if document:
+                    probabilities = [label_probabilities(reading.label_logits, bias) for reading in of_windows]
+                    keyphrases = rank_keyphrases(
+                        document, probabilities, generated, self.config.decode, self.config.model.extraction
+                    )
+                for metric, value in phrases.score(keyphrases[: PROTOCOL.top]).items():
                     sums[f"{metric} {bias:g}"] += value
         return dict(sums)
 
