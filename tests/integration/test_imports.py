@@ -57,13 +57,13 @@ def test_parsing_takes_neither_torch_nor_ray() -> None:
     assert not loaded & {"torch", "ray", "numpy", "transformers"}
 
 
-def test_parsing_sections_and_sequences_takes_no_typeguard_and_no_docstrings() -> None:
+def test_parsing_sections_and_sequences_takes_no_typeguard() -> None:
     loaded = loaded_after(
         "from kpray.commands.extract import ExtractCommand",
         "from kpray.settings import parse_settings",
         "parse_settings(ExtractCommand, ['a', '--top', '2'], prog='p', description='', positional='files')",
     )
-    assert not loaded & {"typeguard", "docstring_parser", "asyncio"}
+    assert not loaded & {"typeguard", "unittest"}
 
 
 @pytest.mark.usefixtures("nltk_tagger")
