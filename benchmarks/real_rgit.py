@@ -32,7 +32,7 @@ from kpray.ramkg.generator import open_generator
 from kpray.ramkg.generator_task import GeneratorTask
 from kpray.registry import open_predictor
 from kpray.report.tables import markdown_table
-from kpray.rgit.config import RGITSettings
+from kpray.rgit.config import RGITSettings, System
 from kpray.rgit.corpora import write_documents
 from kpray.rgit.job import run_rgit
 from kpray.rgit.rounds import PROTOCOL, document_f1, model_identity
@@ -43,7 +43,7 @@ from kpray.training import OptimConfig
 
 Tables = dict[str, list[dict[str, Any]]]
 _INPUTS = ("foreign", "english", "pretrain", "others")
-_SYSTEMS = ("generator", "ramkg", "rgit")
+_SYSTEMS: tuple[System, ...] = ("generator", "ramkg", "rgit")
 _VALID = 40  # each document of --pretrain with this distance validates the pretraining
 _TOP = 100  # more keyphrases than a generator writes
 
@@ -277,8 +277,5 @@ def _interval(score: Sequence[float]) -> str:
 
 def _read(paths: Sequence[str]) -> list[Record]:
     """Documents with gold keyphrases."""
-    return (
-        [record for record in read_records(paths) if not isinstance(record, Reject) and record.keyphrases]
-        if paths
-        else []
-    )
+    found = read_records(paths) if paths else ()
+    return [record for record in found if not isinstance(record, Reject) and record.keyphrases]

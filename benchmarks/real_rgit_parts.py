@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -54,15 +55,9 @@ def split_pairs(foreign: Iterable[Record], english: Iterable[Record], split: Rea
             where="--foreign, --english",
             fix="give smaller numbers in --split",
         )
-    given, valid, test, hidden = (
-        pairs[start:stop]
-        for start, stop in (
-            (0, split.given),
-            (split.given, split.given + split.valid),
-            (split.given + split.valid, held),
-            (held, None),
-        )
-    )
+    starts = (0, split.given, split.given + split.valid, held)
+    given, valid, test = (pairs[start:stop] for start, stop in pairwise(starts))
+    hidden = pairs[held:]
     alone = [record for record in records if record.document.id not in names]
     return {
         "english": [
