@@ -7,10 +7,10 @@ RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH names. `kpray serve` and serve_config.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import time
-from collections import deque
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -162,7 +162,7 @@ class Repeats:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        received: list[Message] = []
+        received, reading = list[Message](), asyncio.Lock()
         done = False  # the response has started, or the client has disconnected
 
         async def send_noted(message: Message) -> None:
@@ -171,21 +171,28 @@ class Repeats:
             received.clear()
             await send(message)
 
+        def from_the_beginning() -> Receive:
+            count = 0
+
+            async def receive_kept() -> Message:
+                nonlocal count, done
+                if count >= len(received):
+                    async with (
+                        reading
+                    ):  # an attempt that has ended may still wait here: its message is for the next one
+                        if count >= len(received):
+                            message = await receive()
+                            done = done or message["type"] == "http.disconnect"
+                            if done:
+                                return message
+                            received.append(message)
+                count += 1
+                return received[count - 1]
+
+            return receive_kept
+
         for _ in range(_ATTEMPTS):
-            again = deque(received)
-
-            async def receive_kept(again: deque[Message] = again) -> Message:
-                nonlocal done
-                if again:
-                    return again.popleft()
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    done = True
-                elif not done:
-                    received.append(message)
-                return message
-
-            await self._app(dict(scope), receive_kept, send_noted)
+            await self._app(dict(scope), from_the_beginning(), send_noted)
             if done:
                 return
         await _answer(unavailable(), _request_id(scope))(scope, receive, send)

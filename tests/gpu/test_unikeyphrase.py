@@ -69,7 +69,7 @@ def test_training_steps(device: torch.device, scaled: bool) -> None:
     scaler = torch.amp.GradScaler(device.type, enabled=scaled, init_scale=2.0**10)
     batch = {name: tensor.to(device) for name, tensor in build_batch(SOURCES, TARGETS).items()}
     found = []
-    for _ in range(12):
+    for _ in range(20):
         with torch.autocast(device.type, torch.float16 if scaled else torch.bfloat16):
             output = model(batch["input_ids"], batch["source_lengths"], batch["lengths"], batch["target_rows"])
             loss = uni_losses(output, batch, LossConfig(), 0.5, IGNORED_IDS.to(device))["loss"]

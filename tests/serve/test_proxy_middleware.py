@@ -204,6 +204,33 @@ def test_a_request_is_repeated_if_its_ingress_dies(reads: bool) -> None:
     assert dying.bodies == [b"01234" if reads else b"", b"01234"]
 
 
+def test_a_dead_ingress_that_still_waits_for_the_body_does_not_take_it() -> None:
+    async def scenario() -> tuple[list[bytes], list[str]]:
+        arriving: asyncio.Queue[Any] = asyncio.Queue()
+        waiting: list[asyncio.Task[Any]] = []
+        bodies: list[bytes] = []
+        sent: list[str] = []
+
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            if not waiting:
+                waiting.append(asyncio.create_task(receive()))
+                await asyncio.sleep(0)  # it waits now
+                arriving.put_nowait({"type": "http.request", "body": b"body", "more_body": False})
+                return
+            bodies.append((await receive())["body"])
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        async def send(message: Any) -> None:
+            sent.append(message["type"])
+
+        async with asyncio.timeout(5):
+            await Repeats(app)({"type": "http", "headers": []}, arriving.get, send)
+            await waiting[0]
+        return bodies, sent
+
+    assert asyncio.run(scenario()) == ([b"body"], ["http.response.start"])
+
+
 def test_a_request_is_not_repeated_forever() -> None:
     dying = Dying(9, reads=True)
     answer = ask(Repeats(dying), content=b"body", headers={"X-Request-ID": "mine"})
