@@ -25,12 +25,8 @@ from kpray.errors import UserError
 from kpray.train.config import TrainSettings
 from kpray.train.job import train
 from kpray.unikeyphrase.config import TaskConfig
-from kpray.unikeyphrase.task import UniKeyphraseTask
+from kpray.unikeyphrase.task import METRICS, UniKeyphraseTask
 
-METRICS = (
-    *("present_f1@5", "present_f1@M", "absent_f1@5", "absent_f1@M", "total_f1@M"),
-    *("#PK", "#AK", "bag_of_words_distance"),
-)
 CHANGES = ("present_f1@M", "absent_f1@M", "total_f1@M", "bag_of_words_distance")  # also compared, seed by seed
 # What differs from `task`, by the name of its section and field.
 VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {

@@ -14,12 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.real_rgit_parts import (
-    sentence_rows,
-    split_languages,
-    split_pairs,
-    write_backbone,
-)
+from benchmarks.real_rgit_parts import sentence_rows, split_languages, split_pairs, write_backbone
 from benchmarks.settings import RealRGITSettings
 from kpray.cluster.inputs import identify_options, step_inputs
 from kpray.cluster.step_cache import Step, StepCache
@@ -221,10 +216,10 @@ def hint_scores(run: Path, parts: Path, search: GenerateConfig) -> dict[str, flo
     scores: dict[str, float] = {}
     for name, hints in (("true passage", true), ("another passage", [*true[1:], true[0]])):
         made = generator.mixer.sources([record.document.text for record in records], languages, hints)
-        readable = [place for place, source in enumerate(made) if not isinstance(source, str)]
+        readable = [index for index, source in enumerate(made) if not isinstance(source, str)]
         sources = [source for source in made if not isinstance(source, str)]
-        found = dict(zip(readable, generator.generate(sources, [langs[place] for place in readable]), strict=True))
-        f1 = [document_f1(record, [text for text, _ in found.get(place, [])]) for place, record in enumerate(records)]
+        found = dict(zip(readable, generator.generate(sources, [langs[index] for index in readable]), strict=True))
+        f1 = [document_f1(record, [text for text, _ in found.get(index, [])]) for index, record in enumerate(records)]
         scores[name] = float(np.mean(f1))
     return scores
 

@@ -111,11 +111,11 @@ def _with_gaps(sentence: str, random: Random) -> tuple[str, str]:
     joint = " " if " " in sentence else ""
     words = sentence.split(" ")[:_WORDS] if joint else list(sentence[:_CHARACTERS])
     kept: list[str] = []
-    place = 0
-    while place < len(words):
+    index = 0
+    while index < len(words):
         gap = random.random() < _GAPS
-        kept.append(_GAP if gap else words[place])
-        place += random.randint(1, _LONGEST_GAP) if gap else 1
+        kept.append(_GAP if gap else words[index])
+        index += random.randint(1, _LONGEST_GAP) if gap else 1
     return joint.join(kept), joint.join(words)
 
 

@@ -110,12 +110,7 @@ class Losses(torch.nn.Module):
         return self.task.losses(self.model, batch, progress)
 
 
-def train_worker(
-    plan: Plan,
-    tables: Callable[[], Iterable[Any]],
-    report: Report,
-    show: Show | None = None,
-) -> State:
+def train_worker(plan: Plan, tables: Callable[[], Iterable[Any]], report: Report, show: Show | None = None) -> State:
     """Train from the last checkpoint to the end. All workers of a process group call this function.
 
     Args:
@@ -134,13 +129,7 @@ def train_worker(
 
 
 class _Training:
-    def __init__(
-        self,
-        plan: Plan,
-        tables: Callable[[], Iterable[Any]],
-        report: Report,
-        show: Show | None,
-    ) -> None:
+    def __init__(self, plan: Plan, tables: Callable[[], Iterable[Any]], report: Report, show: Show | None) -> None:
         self.plan, self.report, self.show = plan, report, show
         self.skipped_in_row = 0
         self.rank, self.workers = dist.get_rank(), dist.get_world_size()

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.ablations import METRICS, VARIANTS, ablations, table
+from benchmarks.ablations import VARIANTS, ablations, table
 from benchmarks.settings import AblationSettings
 from kpray.errors import UserError
+from kpray.unikeyphrase.task import METRICS
 
 
 def training(variant: str, seed: int, value: float) -> dict[str, Any]:
