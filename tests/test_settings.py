@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
 
 import hypothesis.strategies as st
 import pydantic
@@ -13,70 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 
 import kpray.settings
-from kpray.errors import UserError
-from kpray.settings import Settings, dump_settings, parse_settings, run_main, validate_settings
-
-Head = Annotated[str, pydantic.Field(pattern=r"^\d+-\d+$")]
-
-
-class Optim(Settings):
-    """How to step."""
-
-    lr: float = pydantic.Field(default=1e-5, gt=0)
-    """Peak learning rate."""
-    warmup_steps: int = pydantic.Field(default=0, ge=0, le=1000)
-    """Steps until the peak."""
-    amp: bool = False
-    """Compute in bfloat16."""
-    stage: Literal[0, 1, 2, 3] = 1
-    """ZeRO stage."""
-
-
-class Heads(Settings):
-    names: tuple[Head, ...] = ("4-12",)
-    """Attention heads, `layer-head`, both from 1."""
-    mode: Literal["both", "global", "proportional"] = "both"
-    """Which scores to add."""
-    range: tuple[int, int] = (0, 10)
-    """First and last."""
-
-    @pydantic.model_validator(mode="after")
-    def _in_order(self) -> Heads:
-        if self.range[0] > self.range[1]:
-            raise ValueError(f"range goes backward: {self.range[0]} to {self.range[1]}")
-        return self
-
-
-class Job(Settings):
-    """A job."""
-
-    input: Path
-    """File to read."""
-    label: Annotated[str, pydantic.Field(max_length=1000)] | None = None
-    """Shown in the table."""
-    dry_run: bool = False
-    """Print the configuration, start nothing."""
-    optim: Optim = Optim()
-    """Optimiser."""
-    samrank: Heads = Heads()
-    """SAMRank."""
-
-
-class FilesJob(Settings):
-    files: tuple[Path, ...]
-    """Documents."""
-    explain: bool = False
-    """Show the scores."""
-    top: int = 10
-    """Most keyphrases."""
-
-
-def job(*arguments: str) -> Job:
-    return parse_settings(Job, arguments, prog="job.py", description="Does a job.")
-
-
-def files_job(*arguments: str) -> FilesJob:
-    return parse_settings(FilesJob, arguments, prog="files", description="Reads files.", positional="files")
+from kpray.settings import Settings, dump_settings, validate_settings
+from tests.settings_schemas import FilesJob, Heads, Job, Optim, files_job, job, message
 
 
 @pytest.fixture
@@ -87,13 +24,6 @@ def write(tmp_path: Path) -> Callable[[str], str]:
         return str(path)
 
     return write
-
-
-def message(call: Callable[[], object]) -> str:
-    with pytest.raises(UserError) as caught:
-        call()
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_command_line_types() -> None:
@@ -406,30 +336,3 @@ def test_dump_reads_back(tmp_path_factory: pytest.TempPathFactory, dumped: Job) 
     assert dump_settings(job("--config", str(path))) == text
     sections = [line.split(":")[0] for line in text.splitlines() if re.match(r"(input|dry_run|optim|samrank):", line)]
     assert sections == ["input", "dry_run", "optim", "samrank"]  # the schema's order
-
-
-def fail(error: BaseException) -> Callable[[], int | None]:
-    def main() -> int | None:
-        raise error
-
-    return main
-
-
-@pytest.mark.parametrize(
-    ("main", "code", "error"),
-    [
-        (lambda: None, 0, ""),
-        (lambda: 3, 3, ""),
-        (fail(UserError("no file", where="a", fix="give one")), 2, "kpray: error: a: no file (give one)\n"),
-        (fail(KeyboardInterrupt()), 130, "kpray: interrupted; run the same command again\n"),
-    ],
-)
-def test_run_main(main: Callable[[], int | None], code: int, error: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exited:
-        run_main(main)
-    assert (exited.value.code, capsys.readouterr().err) == (code, error)
-
-
-def test_run_main_does_not_hide_another_broken_pipe() -> None:
-    with pytest.raises(BrokenPipeError, match="a socket"):
-        run_main(fail(BrokenPipeError("a socket")))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kpray.ramkg.index import PassageIndex, build_index
-from tests.ramkg.test_index import FLOAT16, SHARD, random_vectors
+from tests.ramkg.index_data import FLOAT16, SHARD, random_vectors
 
 
 def hold_open(folder: str, pipe: Any) -> None:

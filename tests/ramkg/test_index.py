@@ -7,7 +7,7 @@ import pickle
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,15 +21,9 @@ from kpray.errors import UserError
 from kpray.ramkg.config import IndexConfig
 from kpray.ramkg.index import PassageIndex, build_index, gpu_options
 from kpray.ramkg.index_info import IndexInfo, read_index_info
+from tests.ramkg.index_data import FLOAT16, FLOAT32, SHARD, batches, random_vectors
 
 Config = Callable[..., IndexConfig]
-FLOAT32 = IndexConfig(storage="float32")
-FLOAT16 = IndexConfig(storage="float16")
-SHARD = 100  # maximum number of passages in one file
-
-
-def random_vectors(count: int, dimension: int = 32, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((count, dimension), dtype=np.float32)
 
 
 def whole_numbers(count: int, dimension: int = 8, seed: int = 0, most: int = 2) -> np.ndarray:
@@ -46,11 +40,6 @@ def naive_search(passages: np.ndarray, queries: np.ndarray, k: int) -> tuple[lis
         all_scores.append([scores[row] for row in rows] + [-np.inf] * (k - len(rows)))
         all_rows.append(rows + [-1] * (k - len(rows)))
     return all_scores, all_rows
-
-
-def batches(vectors: np.ndarray, size: int) -> Iterator[np.ndarray]:
-    for start in range(0, len(vectors), size):
-        yield vectors[start : start + size]
 
 
 @pytest.mark.parametrize("config", [FLOAT32, FLOAT16], ids=["float32", "float16"])
@@ -281,56 +270,6 @@ def test_index_json_of_another_index(name: str, change: Any, tmp_path: Path) -> 
     (tmp_path / "index.json").write_text(json.dumps(stored))
     with pytest.raises(UserError, match=r"does not fit .*\(build the index again\)$"):
         PassageIndex(tmp_path, None)
-
-
-def test_index_without_checksums(tmp_path: Path) -> None:
-    build_index([random_vectors(10)], tmp_path, FLOAT16, "checksum", SHARD)
-    stored = json.loads((tmp_path / "index.json").read_text())
-    for shard in stored["shards"]:
-        del shard["checksum"]
-    (tmp_path / "index.json").write_text(json.dumps(stored))
-    with pytest.raises(UserError) as caught:
-        PassageIndex(tmp_path, None)
-    assert str(caught.value) == (
-        f"{tmp_path}: the index has no checksums: an earlier version of kpray built it "
-        "(remove the folder and run the command again that made it)"
-    )
-
-
-@pytest.mark.parametrize("contents", [None, "", "[]", "{}", "1"])
-def test_other_folders_are_refused(contents: str | None, tmp_path: Path) -> None:
-    if contents is not None:
-        (tmp_path / "index.json").write_text(contents)
-    with pytest.raises(
-        UserError, match=rf"^{tmp_path}(/index\.json)?: (the folder has no valid index\.json|encoder is required)"
-    ):
-        PassageIndex(tmp_path, None)
-
-
-@pytest.mark.parametrize("vectors", [[], [np.empty((0, 8), np.float32)]])
-def test_empty_input(vectors: list[np.ndarray], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"^{tmp_path}: there are no passages to index \(give files with passages\)$"):
-        build_index(vectors, tmp_path, FLOAT16, "checksum", SHARD)
-
-
-@pytest.mark.parametrize(
-    ("value", "config", "message"),
-    [
-        (np.nan, FLOAT32, "the vector of passage 130 has NaN or infinite values (check the encoder)"),
-        (-np.inf, FLOAT16, "the vector of passage 130 has NaN or infinite values (check the encoder)"),
-        (7e4, FLOAT16, "index.storage: the vector of passage 130 exceeds float16 (choose float32)"),
-    ],
-)
-def test_vectors_that_cannot_be_stored(value: float, config: IndexConfig, message: str, tmp_path: Path) -> None:
-    """The old index is kept, and no file of the new one is left."""
-    old = build_index([random_vectors(30)], tmp_path, FLOAT16, "old", SHARD)
-    vectors = random_vectors(150)
-    vectors[130, 3] = value
-    with pytest.raises(UserError) as caught:
-        build_index(batches(vectors, 70), tmp_path, config, "new", SHARD)
-    assert str(caught.value) == message
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["index.json", old.shards[0].file])
-    assert len(PassageIndex(tmp_path, "old")) == 30
 
 
 def test_pickling_only_passes_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
