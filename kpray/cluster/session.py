@@ -87,6 +87,10 @@ def _connect(where: str) -> None:
         raise
     except Exception as error:  # Ray raises a bare Exception when a node does not start in time
         reason = str(error).partition("\n")[0]
+        if where == "local":
+            raise UserError(
+                f"cannot start Ray: {reason}", fix="run the command again when this machine is less busy"
+            ) from error
         raise UserError(
             f"cannot connect to Ray: {reason}",
             where=where,

@@ -152,6 +152,10 @@ class Repeats:
 
     Every request can be repeated, because predictions have no side effects. Serve answers nothing if the ingress dies,
     and waits for another one when the request is sent again.
+
+    If the ingress dies before Serve knows that it has accepted the request, Serve itself gives the request to another
+    one, but not the body that the first one has taken. The second one waits in vain and answers 408. Such an answer is
+    discarded: the body is here.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -164,9 +168,14 @@ class Repeats:
             return
         received, reading = list[Message](), asyncio.Lock()
         done = False  # the response has started, or the client has disconnected
+        lost = False  # Serve has lost the body
 
         async def send_noted(message: Message) -> None:
-            nonlocal done
+            nonlocal done, lost
+            if message["type"] == "http.response.start" and message["status"] == 408:
+                lost = bool(received) and not received[-1].get("more_body", False)
+            if lost:
+                return
             done = True
             received.clear()
             await send(message)
@@ -177,9 +186,7 @@ class Repeats:
             async def receive_kept() -> Message:
                 nonlocal count, done
                 if count >= len(received):
-                    async with (
-                        reading
-                    ):  # an attempt that has ended may still wait here: its message is for the next one
+                    async with reading:  # an attempt that has ended may still wait here, for a message of the next one
                         if count >= len(received):
                             message = await receive()
                             done = done or message["type"] == "http.disconnect"
@@ -192,6 +199,7 @@ class Repeats:
             return receive_kept
 
         for _ in range(_ATTEMPTS):
+            lost = False
             await self._app(dict(scope), from_the_beginning(), send_noted)
             if done:
                 return

@@ -25,6 +25,15 @@ def test_nobody_listens(capfd: pytest.CaptureFixture[str]) -> None:
     assert capfd.readouterr() == ("", "")
 
 
+def test_local_ray_does_not_start_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise Exception("The current node timed out.\nDetails.")
+
+    monkeypatch.setattr("ray.init", fail)
+    with pytest.raises(UserError, match=r"^cannot start Ray: The current node timed out\.[^\n]*less busy"):
+        ray_session("local").__enter__()
+
+
 @pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:99999999", ":6379:", "no.such.host.invalid:6379"])
 def test_invalid_address(address: str) -> None:
     with pytest.raises(UserError) as error:

@@ -142,18 +142,19 @@ def test_ray_compat_takes_neither_ray_nor_deepspeed() -> None:
         *("kpray.serve.deployment", "kpray.rgit.retrieval", "benchmarks.run, benchmarks.ray_overhead"),
     ],
 )
-def test_token_authentication_is_on_before_ray_is_imported(module: str) -> None:
+def test_ray_is_configured_before_it_is_imported(module: str) -> None:
+    variables = {"RAY_AUTH_MODE": "token", "RAY_ENABLE_AUTO_CONNECT": "0"}
     program = f"""
 import os, sys
 class Watch:
     def find_spec(self, name, path=None, target=None):
         if name == "ray":
-            print(os.environ.get("RAY_AUTH_MODE"))
+            print(*map(os.environ.get, {list(variables)}))
 sys.meta_path.insert(0, Watch())
 import {module}
 """
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_AUTH_MODE"}
+    environment = {name: value for name, value in os.environ.items() if name not in variables}
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), environment.get("PYTHONPATH", "")])
     command = [sys.executable, "-c", program]
     finished = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    assert finished.stdout.splitlines()[0] == "token"
+    assert finished.stdout.splitlines()[0].split() == list(variables.values())

@@ -231,6 +231,29 @@ def test_a_dead_ingress_that_still_waits_for_the_body_does_not_take_it() -> None
     assert asyncio.run(scenario()) == ([b"body"], ["http.response.start"])
 
 
+@pytest.mark.parametrize(("whole", "statuses"), [(True, [200]), (False, [408])])
+def test_an_answer_that_the_body_is_slow_is_discarded_if_it_has_arrived(whole: bool, statuses: list[int]) -> None:
+    attempts: list[bytes] = []
+    sent: list[int] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        attempts.append((await receive())["body"])
+        status = 408 if len(attempts) == 1 else 200
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"body", "more_body": not whole}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            sent.append(message["status"])
+
+    asyncio.run(Repeats(app)({"type": "http", "headers": []}, receive, send))
+    assert sent == statuses
+    assert attempts == [b"body"] * (2 if whole else 1)
+
+
 def test_a_request_is_not_repeated_forever() -> None:
     dying = Dying(9, reads=True)
     answer = ask(Repeats(dying), content=b"body", headers={"X-Request-ID": "mine"})
