@@ -30,7 +30,8 @@ from kpray.samrank.predictor import SAMRank
 from kpray.text.tagging import Tagger
 from tests.commands import ROOT
 from tests.samrank.naive import attention_maps, token_scores
-from tests.samrank.tiny_models import HEADS, MOST_TOKENS, SENTENCES, SIZES, save_model, word_pieces
+from tests.samrank.tiny_models import HEADS, MOST_TOKENS, SENTENCES, SIZES, save_model
+from tests.word_pieces import word_pieces
 
 LAYERS = 4
 WINDOW = 8  # much shorter than the sequences
@@ -70,7 +71,7 @@ SEQUENCES = [np.random.default_rng(length).integers(5, 100, length) for length i
 
 def save(folder: Path, kind: str, **options: Any) -> str:
     sizes = {**SIZES, "num_hidden_layers": LAYERS, "pad_token_id": 0, **SPECIFIC.get(kind, {}), **options}
-    tokenizer = word_pieces()
+    tokenizer = word_pieces(SENTENCES)
     return save_model(folder, AutoConfig.for_model(kind, vocab_size=len(tokenizer), **sizes), tokenizer)
 
 

@@ -45,6 +45,8 @@ SHORT = Document("short", SENTENCES[1][:64])
 FRENCH = Document("french", "Les réseaux de neurones apprennent la structure des graphes épars.", lang="fr")
 WITHOUT_CANDIDATES = Document("none", "It is so.")
 DOCUMENTS = (LONG, SHORT, WITHOUT_CANDIDATES, FRENCH, Document("one", "networks"))
+FIVE_DIGITS = 1e-4
+"""Largest error of a share of the best score: both scores are rounded to five digits of the best one."""
 
 
 @cache
@@ -81,9 +83,8 @@ def assert_as_naive(predictor: SAMRank, model: TinyModel, document: Document, *,
     np.testing.assert_allclose(explanation.scores, shares.mean(axis=0), rtol=1e-5, atol=1e-5)
     scores = {stem_phrase(phrase.text, document.lang): phrase.score for phrase in explanation.keyphrases}
     assert len(scores) == len(explanation.keyphrases)
-    # Scores are rounded to five digits of the best one, and divided by it.
     best = max(expected.values())
-    assert scores == pytest.approx({stems: score / best for stems, score in expected.items()}, rel=0, abs=6e-5)
+    assert scores == pytest.approx({stems: score / best for stems, score in expected.items()}, rel=0, abs=FIVE_DIGITS)
     assert all(one.score >= other.score for one, other in pairwise(explanation.keyphrases))
     assert all(phrase.present and phrase.text in text for phrase in explanation.keyphrases)
 
@@ -278,8 +279,8 @@ def test_phrases_with_equal_stems_are_one_and_shown_in_the_best_spelling(
     assert merged.text == apart.text == "graphes épars"
     assert other.text == same.text == "soleil"
     assert merged.score == apart.score == 1
-    assert other.score == pytest.approx(ONCE * sun / (one + several), abs=1.6e-5)
-    assert same.score == pytest.approx(ONCE * sun / several, abs=1.6e-5)
+    assert other.score == pytest.approx(ONCE * sun / (one + several), abs=FIVE_DIGITS)
+    assert same.score == pytest.approx(ONCE * sun / several, abs=FIVE_DIGITS)
 
 
 def test_markup_is_left_out_and_offsets_point_into_the_text_as_given(

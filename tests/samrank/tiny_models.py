@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModel,
     BartConfig,
@@ -21,6 +21,8 @@ from transformers import (
     RobertaConfig,
     T5Config,
 )
+
+from tests.word_pieces import word_pieces
 
 LAYERS, HEADS = 3, 4
 MOST_TOKENS = 64  # that a model takes, special tokens included
@@ -61,23 +63,6 @@ class TinyModel:
     most_tokens: int = MOST_TOKENS
 
 
-def word_pieces() -> PreTrainedTokenizerFast:
-    """A tokenizer of BERT's type: [CLS] text [SEP]."""
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=150, special_tokens=special, show_progress=False)
-    tokenizer.train_from_iterator(SENTENCES, trainer)
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        **dict(zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], special, strict=True)),
-    )
-
-
 def bytes_bpe(*, start: bool) -> PreTrainedTokenizerFast:
     """A tokenizer of GPT-2's type, without special tokens, or with one at the start as in Llama."""
     tokenizer = Tokenizer(models.BPE())
@@ -105,19 +90,19 @@ def save_model(folder: Path, config: PreTrainedConfig, tokenizer: PreTrainedToke
 
 
 def save_bert(folder: Path) -> TinyModel:
-    tokenizer = word_pieces()
+    tokenizer = word_pieces(SENTENCES)
     return TinyModel(save_model(folder, BertConfig(vocab_size=len(tokenizer), **SIZES), tokenizer), (2,), (3,), -1)
 
 
 def save_sized_bert(folder: Path, *, layers: int, heads: int) -> str:
-    tokenizer = word_pieces()
+    tokenizer = word_pieces(SENTENCES)
     sizes = {**SIZES, "hidden_size": 4 * heads, "num_hidden_layers": layers, "num_attention_heads": heads}
     return save_model(folder, BertConfig(vocab_size=len(tokenizer), **sizes), tokenizer)
 
 
 def save_roberta(folder: Path) -> TinyModel:
     """BERT whose positions start after the id of the padding token, so that it reads fewer tokens."""
-    tokenizer = word_pieces()
+    tokenizer = word_pieces(SENTENCES)
     config = RobertaConfig(vocab_size=len(tokenizer), pad_token_id=0, bos_token_id=2, eos_token_id=3, **SIZES)
     return TinyModel(save_model(folder, config, tokenizer), (2,), (3,), -1, MOST_TOKENS - 1)
 
@@ -154,12 +139,12 @@ def save_mistral(folder: Path) -> TinyModel:
 
 
 def save_t5(folder: Path) -> str:
-    tokenizer = word_pieces()
+    tokenizer = word_pieces(SENTENCES)
     return save_model(folder, T5Config(vocab_size=len(tokenizer), d_model=32, num_layers=1, num_heads=2), tokenizer)
 
 
 def save_bart(folder: Path) -> str:
-    tokenizer = word_pieces()
+    tokenizer = word_pieces(SENTENCES)
     config = BartConfig(
         vocab_size=len(tokenizer),
         d_model=32,

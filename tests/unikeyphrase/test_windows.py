@@ -41,7 +41,7 @@ def encoder(saved: Path) -> Encoder:
 
 @pytest.fixture(scope="module")
 def first(encoder: Encoder) -> Document:
-    """A document that fills one window. Its pieces differ between runs, so dots fill it up."""
+    """A document that fills one window."""
     text = " ".join(record.document.text for record in RECORDS[:2])
     dots = SOURCE_TOKENS - len(encoder.encode_source(text, 1000).ids)
     return Document("first", text + " ." * dots)

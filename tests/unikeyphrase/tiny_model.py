@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import BertConfig, BertModel
 
 from kpray.document import Document, Record
 from kpray.unikeyphrase.config import ModelConfig, TaskConfig
 from kpray.unikeyphrase.model import UniKeyphraseModel
 from kpray.unikeyphrase.task import UniKeyphraseTask
+from tests.word_pieces import word_pieces
 
 SOURCE_TOKENS, TARGET_TOKENS = 40, 16
 
@@ -39,21 +39,8 @@ RECORDS = [
 
 def save_backbone(folder: Path, **config: Any) -> str:
     """Write a BERT of a hundred thousand random weights, and a tokenizer that knows the pieces of `RECORDS`."""
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=special, show_progress=False)
     texts = [text for record in RECORDS for text in (record.document.text, *record.keyphrases)]
-    tokenizer.train_from_iterator([*texts, ";"], trainer)
-    tokenizer.decoder = decoders.WordPiece()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        **dict(zip(["pad_token", "unk_token", "cls_token", "sep_token", "mask_token"], special, strict=True)),
-    )
+    fast = word_pieces([*texts, ";"])
     fast.save_pretrained(folder)
     sizes = {
         "hidden_size": 48,
