@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu, scaled_dot_product_attention
+from torch.nn.functional import relu
 
 from kpray.unikeyphrase.backbone import Pair, attend_step
 
@@ -61,6 +61,7 @@ class RelationLayer(nn.Module):
         """Eq. 5-6 over full sequences.
 
         At scale 1 the scores of normalized rows can be as large as H, so co-attention is computed at least in float32.
+        Both directions use the same scores, which a fused attention kernel would compute twice.
 
         Args:
             specific: P' and A', [B, T, H] each.
@@ -71,8 +72,9 @@ class RelationLayer(nn.Module):
         """
         with torch.autocast(specific[0].device.type, enabled=False):
             extraction, generation = one_head(specific)
-            on_generation = scaled_dot_product_attention(extraction, generation, generation, mask, scale=self.scale)
-            on_extraction = scaled_dot_product_attention(generation, extraction, extraction, mask, scale=self.scale)
+            scores = extraction @ (self.scale * generation).mT
+            on_generation = _weights(scores, mask) @ generation
+            on_extraction = _weights(scores.mT, mask) @ extraction
         return self._add(specific, (on_generation.squeeze(1), on_extraction.squeeze(1)))
 
     def step(self, specific: Pair, source: Pair, emitted: Pair, source_mask_BS: Tensor) -> tuple[Pair, Pair]:
@@ -99,6 +101,11 @@ class RelationLayer(nn.Module):
         extraction = self.extraction_output_norm(specific[0] + attended[0].to(specific[0].dtype))
         generation = self.generation_output_norm(specific[1] + attended[1].to(specific[1].dtype))
         return self.dropout(extraction), self.dropout(generation)
+
+
+def _weights(scores: Tensor, mask: Tensor) -> Tensor:
+    """Attention weights [B, 1, T (queries), T (keys)] of scores."""
+    return scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)
 
 
 def one_head(pair: Pair) -> Pair:
