@@ -73,8 +73,9 @@ class RelationLayer(nn.Module):
         with torch.autocast(specific[0].device.type, enabled=False):
             extraction, generation = one_head(specific)
             scores = extraction @ (self.scale * generation).mT
-            on_generation = _weights(scores, mask) @ generation
-            on_extraction = _weights(scores.mT, mask) @ extraction
+            unseen = ~mask
+            on_generation = _weights(scores, unseen) @ generation
+            on_extraction = _weights(scores.mT, unseen) @ extraction
         return self._add(specific, (on_generation.squeeze(1), on_extraction.squeeze(1)))
 
     def step(self, specific: Pair, source: Pair, emitted: Pair, source_mask_BS: Tensor) -> tuple[Pair, Pair]:
@@ -103,9 +104,9 @@ class RelationLayer(nn.Module):
         return self.dropout(extraction), self.dropout(generation)
 
 
-def _weights(scores: Tensor, mask: Tensor) -> Tensor:
-    """Attention weights [B, 1, T (queries), T (keys)] of scores."""
-    return scores.masked_fill(~mask, -torch.inf).softmax(dim=-1)
+def _weights(scores: Tensor, unseen: Tensor) -> Tensor:
+    """Attention weights [B, 1, T (queries), T (keys)]; `unseen` is True where a query does not see a key."""
+    return scores.masked_fill(unseen, -torch.inf).softmax(dim=-1)
 
 
 def one_head(pair: Pair) -> Pair:

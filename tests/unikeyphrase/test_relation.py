@@ -130,8 +130,8 @@ def test_dropout_acts_only_in_training_and_on_the_outputs() -> None:
 def test_co_attention_is_computed_in_float32(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.dtype] = []
 
-    def watched(scores: Tensor, mask: Tensor) -> Tensor:
-        weights = weights_of(scores, mask)
+    def watched(scores: Tensor, unseen: Tensor) -> Tensor:
+        weights = weights_of(scores, unseen)
         seen.extend((scores.dtype, weights.dtype))
         return weights
 
