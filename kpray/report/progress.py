@@ -221,12 +221,18 @@ class TrainingProgress(Activity):
         self.latest = self.started  # when it had its last line
         self.text, self.values = "", dict[str, Any]()
         self.left: float | None = None  # seconds after `latest`
+        self.validating = ""  # what a validation reads, while it runs
 
     def show(self, values: Mapping[str, Any]) -> None:
         """Show a line of `metrics.jsonl`."""
-        if "note" in values:
+        if "validating" in values:
+            self.validating, self.latest = values["validating"], time.monotonic()
+            if self.task is not None:
+                self.live.update(self.task, above=f"validating on {self.validating}")
+        elif "note" in values:
             say("progress", values["note"])
         elif "validation" in values:
+            self.validating = ""
             metrics = "  ".join(f"{name} {value:.4g}" for name, value in values["validation"].items())
             text = f"step {values['step']:,}: validation score {values['score']:.4g}  {metrics}"
             say("progress", text, **values)
@@ -240,6 +246,7 @@ class TrainingProgress(Activity):
         if self.task is None:
             self.task = self.live.add_task(self.name, total=steps, above=losses)
         self.live.update(self.task, completed=step, above=losses)
+        self.validating = ""  # also where the validation was interrupted
         is_first = self.first is None
         self.first = self.first or (now, step)
         done = step - self.first[1]
@@ -254,7 +261,9 @@ class TrainingProgress(Activity):
             text, values = super().state()
             return f"{text}: no step is reported yet", values
         seconds = time.monotonic() - self.latest
-        since = f" ({seconds:.0f} s ago)" if seconds > _SECONDS_BETWEEN_LINES else ""  # a validation takes time
+        if self.validating:
+            return f"{self.text}, validating on {self.validating}, {seconds:.0f} s", self.values
+        since = f" ({seconds:.0f} s ago)" if seconds > _SECONDS_BETWEEN_LINES else ""
         left = "" if self.left is None else f", about {max(0.0, self.left - seconds):.0f} s left"
         return self.text + since + left, self.values
 

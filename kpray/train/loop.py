@@ -309,6 +309,7 @@ class _Training:
     def _validate(self, last: bool) -> None:
         """Validate, keep the best model, and write a checkpoint."""
         plan, state = self.plan, self.state
+        self._write({"validating": f"{len(plan.valid):,} documents"})
         model = whole_model(self.engine, self.losses.model, plan.task.build)
         model.eval()
         validation = plan.task.conclude(_add(gather(plan.task.validate(model, plan.valid[self.rank :: self.workers]))))

@@ -110,12 +110,16 @@ def test_training_in_a_log(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         shown.show(line(20))
         second = shown.state()[0]
         shown.show({"step": 20, "epoch": 1, "seen": 100})  # is for the file only
+        shown.show({"step": 20, "validating": "400 documents"})
+        shown.latest -= 100
+        validating = shown.state()[0]
+        assert re.fullmatch(r"step 20 of 100  .* tokens/s, validating on 400 documents, 10\d s", validating)
         shown.show({"step": 20, "score": 0.25, "best": 0.5, "validation": {"f1@M": 0.25, "[x]": 2}})
         shown.show({"step": 20, "note": "a checkpoint is damaged"})
         monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 3600)
-        shown.latest -= 4000  # the validation takes more than an hour
+        shown.latest -= 3900  # the last step was more than an hour ago
         waited = shown.state()[0]
-        assert re.fullmatch(r"step 20 of 100  loss 0.5  1,234 tokens/s \(400\d s ago\), about 0 s left", waited)
+        assert re.fullmatch(r"step 20 of 100  loss 0.5  1,234 tokens/s \(4\d\d\d s ago\), about 0 s left", waited)
     first, *rest = capsys.readouterr().err.splitlines()
     assert first == "kpray: step 10 of 100  loss 0.5  extraction 0.125  1,234 tokens/s"
     assert re.fullmatch(r"step 20 of 100  loss 0.5  1,234 tokens/s, about \d+ s left", second)
