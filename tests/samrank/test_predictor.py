@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections.abc import Callable
 from copy import copy
@@ -45,8 +46,6 @@ SHORT = Document("short", SENTENCES[1][:64])
 FRENCH = Document("french", "Les réseaux de neurones apprennent la structure des graphes épars.", lang="fr")
 WITHOUT_CANDIDATES = Document("none", "It is so.")
 DOCUMENTS = (LONG, SHORT, WITHOUT_CANDIDATES, FRENCH, Document("one", "networks"))
-FIVE_DIGITS = 1e-4
-"""Largest error of a share of the best score: both scores are rounded to five digits of the best one."""
 
 
 @cache
@@ -56,6 +55,11 @@ def _predictor(config: SAMRankConfig) -> SAMRank:
 
 def open_samrank(model: TinyModel, **fields: Any) -> SAMRank:
     return _predictor(SAMRankConfig.model_validate({"model": model.folder, "heads": HEADS, **fields}))
+
+
+def largest_rounding(best: float) -> float:
+    """Largest error of a share of the best score. Scores are rounded to five digits of it before they are divided."""
+    return 10.0 ** (math.ceil(math.log10(best)) - 5) / best
 
 
 def assert_as_naive(predictor: SAMRank, model: TinyModel, document: Document, *, several: bool) -> None:
@@ -84,7 +88,8 @@ def assert_as_naive(predictor: SAMRank, model: TinyModel, document: Document, *,
     scores = {stem_phrase(phrase.text, document.lang): phrase.score for phrase in explanation.keyphrases}
     assert len(scores) == len(explanation.keyphrases)
     best = max(expected.values())
-    assert scores == pytest.approx({stems: score / best for stems, score in expected.items()}, rel=0, abs=FIVE_DIGITS)
+    shares_of_best = {stems: score / best for stems, score in expected.items()}
+    assert scores == pytest.approx(shares_of_best, rel=0, abs=largest_rounding(best))
     assert all(one.score >= other.score for one, other in pairwise(explanation.keyphrases))
     assert all(phrase.present and phrase.text in text for phrase in explanation.keyphrases)
 
@@ -279,8 +284,8 @@ def test_phrases_with_equal_stems_are_one_and_shown_in_the_best_spelling(
     assert merged.text == apart.text == "graphes épars"
     assert other.text == same.text == "soleil"
     assert merged.score == apart.score == 1
-    assert other.score == pytest.approx(ONCE * sun / (one + several), abs=FIVE_DIGITS)
-    assert same.score == pytest.approx(ONCE * sun / several, abs=FIVE_DIGITS)
+    assert other.score == pytest.approx(ONCE * sun / (one + several), abs=largest_rounding(one + several))
+    assert same.score == pytest.approx(ONCE * sun / several, abs=largest_rounding(several))
 
 
 def test_markup_is_left_out_and_offsets_point_into_the_text_as_given(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from kpray.unikeyphrase import relation
-from kpray.unikeyphrase.backbone import padding_mask, unilm_mask
+from kpray.unikeyphrase.backbone import Pair, padding_mask, unilm_mask
 from kpray.unikeyphrase.relation import RelationLayer
 from tests.unikeyphrase.random_model import build_batch, build_model
 
@@ -135,11 +135,16 @@ def test_co_attention_is_computed_in_float32(dtype: torch.dtype, monkeypatch: py
         seen.extend((scores.dtype, weights.dtype))
         return weights
 
-    weights_of = relation._weights
+    def watched_add(self: RelationLayer, specific: Pair, attended: Pair) -> Pair:
+        seen.extend(tensor.dtype for tensor in attended)
+        return add(self, specific, attended)
+
+    weights_of, add = relation._weights, RelationLayer._add
     monkeypatch.setattr(relation, "_weights", watched)
+    monkeypatch.setattr(RelationLayer, "_add", watched_add)
     layer = build_layer().to(dtype)
     rows, mask = torch.randn(1, 5, HIDDEN).to(dtype), padding_mask(torch.tensor([5]), 5)
     assert [found.dtype for found in layer(rows, rows, mask)] == [dtype, dtype]
     with torch.autocast("cpu", torch.bfloat16):
         layer.float()(rows.float(), rows.float(), mask)
-    assert seen == [torch.float32] * 8
+    assert seen == [torch.float32] * 12
