@@ -219,39 +219,43 @@ class TrainingProgress(Activity):
         self.task: TaskID | None = None
         self.first: tuple[float, int] | None = None  # when this run had its first line, and its step
         self.latest = self.started  # when it had its last line
-        self.text, self.values = "", dict[str, Any]()
+        self.text, self.losses, self.values = "", "", dict[str, Any]()
         self.left: float | None = None  # seconds after `latest`
         self.validating = ""  # what a validation reads, while it runs
 
     def show(self, values: Mapping[str, Any]) -> None:
         """Show a line of `metrics.jsonl`."""
         if "validating" in values:
-            self.validating, self.latest = values["validating"], time.monotonic()
-            if self.task is not None:
-                self.live.update(self.task, above=f"validating on {self.validating}")
+            self._validates(values["validating"])
         elif "note" in values:
             say("progress", values["note"])
         elif "validation" in values:
-            self.validating = ""
+            self._validates("")
             metrics = "  ".join(f"{name} {value:.4g}" for name, value in values["validation"].items())
             text = f"step {values['step']:,}: validation score {values['score']:.4g}  {metrics}"
             say("progress", text, **values)
         elif "loss" in values:
             self._advance(values)
 
+    def _validates(self, documents: str) -> None:
+        """A validation on these documents begins; empty: it has ended."""
+        self.validating, self.latest = documents, time.monotonic()
+        if self.task is not None:
+            self.live.update(self.task, above=f"validating on {documents}" if documents else self.losses)
+
     def _advance(self, values: Mapping[str, Any]) -> None:
         step, steps, now = values["step"], values["steps"], time.monotonic()
         parts = [f"{name} {values[name]:.4g}" for name in values if name not in self._OTHERS]
-        losses = "  ".join([*parts, f"{values['tokens_per_second']:,.0f} tokens/s"])
+        self.losses = "  ".join([*parts, f"{values['tokens_per_second']:,.0f} tokens/s"])
         if self.task is None:
-            self.task = self.live.add_task(self.name, total=steps, above=losses)
-        self.live.update(self.task, completed=step, above=losses)
+            self.task = self.live.add_task(self.name, total=steps, above=self.losses)
+        self.live.update(self.task, completed=step, above=self.losses)
         self.validating = ""  # also where the validation was interrupted
         is_first = self.first is None
         self.first = self.first or (now, step)
         done = step - self.first[1]
         self.left = (now - self.first[0]) * (steps - step) / done if done else None
-        self.text, self.values, self.latest = f"step {step:,} of {steps:,}  {losses}", dict(values), now
+        self.text, self.values, self.latest = f"step {step:,} of {steps:,}  {self.losses}", dict(values), now
         if is_first and not self.is_live:
             _LOG.print_if_due(now=True)
 

@@ -112,14 +112,15 @@ def test_training_in_a_log(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
         shown.show({"step": 20, "epoch": 1, "seen": 100})  # is for the file only
         shown.show({"step": 20, "validating": "400 documents"})
         shown.latest -= 100
-        validating = shown.state()[0]
-        assert re.fullmatch(r"step 20 of 100  .* tokens/s, validating on 400 documents, 10\d s", validating)
+        step, _, validating = shown.state()[0].partition(", validating")
+        assert step == "step 20 of 100  loss 0.5  1,234 tokens/s"
+        assert re.fullmatch(r" on 400 documents, 10\d s", validating)
         shown.show({"step": 20, "score": 0.25, "best": 0.5, "validation": {"f1@M": 0.25, "[x]": 2}})
         shown.show({"step": 20, "note": "a checkpoint is damaged"})
         monkeypatch.setattr(progress, "_SECONDS_BETWEEN_LINES", 3600)
-        shown.latest -= 3900  # the last step was more than an hour ago
+        shown.latest -= 4000  # the next step takes more than an hour
         waited = shown.state()[0]
-        assert re.fullmatch(r"step 20 of 100  loss 0.5  1,234 tokens/s \(4\d\d\d s ago\), about 0 s left", waited)
+        assert re.fullmatch(r"step 20 of 100  loss 0.5  1,234 tokens/s \(400\d s ago\), about 0 s left", waited)
     first, *rest = capsys.readouterr().err.splitlines()
     assert first == "kpray: step 10 of 100  loss 0.5  extraction 0.125  1,234 tokens/s"
     assert re.fullmatch(r"step 20 of 100  loss 0.5  1,234 tokens/s, about \d+ s left", second)
@@ -131,10 +132,13 @@ def test_training_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     monkeypatch.setenv("COLUMNS", "200")
     with TrainingProgress() as shown:
         shown.show(line(10, **{"#PK [a]": 2.5}))
+        shown.show({"step": 10, "validating": "400 documents"})
+        shown.live.refresh()
         shown.show({"step": 20, "note": "a checkpoint [bold]is damaged"})
         shown.show(line(100))
     err = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", capsys.readouterr().err)
     assert "loss 0.5  1,234 tokens/s" in err
+    assert "validating on 400 documents" in err
     assert "step 100 of 100" in err
     assert "kpray: a checkpoint [bold]is damaged\n" in err  # a line of its own, above the live one
 
