@@ -94,14 +94,14 @@ def test_ramkg_and_the_passages_that_helped(start_service: StartService, tiny_ra
 
 
 def test_errors_of_single_documents(start_service: StartService) -> None:
-    service = start_service(limits={"characters": 500, "tokens": 100})
+    service = start_service(limits={"characters": 500, "tokens": 80})
     texts = [SENTENCES[0], "", " \n ", "x" * 501, " ".join(SENTENCES), SENTENCES[1]]
     results = service.keyphrases(*texts).json()["results"]
     assert [result.get("error", {}).get("code", "ok") for result in results] == [
         *("ok", "rejected", "rejected", "too_long", "too_long", "ok")
     ]
     assert results[3]["error"]["message"] == "the document has 501 characters, but the limit is 500"
-    assert results[4]["error"]["message"].endswith("tokens, but the limit is 100")
+    assert results[4]["error"]["message"].endswith("tokens, but the limit is 80")
     assert results[1]["keyphrases"] == []
 
 
