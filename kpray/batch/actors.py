@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
@@ -76,7 +77,7 @@ class ChunkActor(ABC, Generic[Run]):
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Process a chunk unless it is finished, and return its counts or its error as a row."""
-        row = table.to_pylist()[0]
+        started, row = time.monotonic(), table.to_pylist()[0]
         error, written, rejected, new = row["error"] or self.error, 0, 0, bool(row["chunk"])
         logs = [row["logs"]] if row["logs"] else []
         if not error:
@@ -92,7 +93,13 @@ class ChunkActor(ABC, Generic[Run]):
             except OSError as failure:
                 error = str(UserError(f"cannot write: {reason_of(failure)}", where=str(self.run.output)))
         return result_row(
-            written=written, rejected=rejected, bytes=row["bytes"], new=new, error=error, logs="\n".join(logs)
+            written=written,
+            rejected=rejected,
+            bytes=row["bytes"],
+            seconds=time.monotonic() - started,
+            new=new,
+            error=error,
+            logs="\n".join(logs),
         )
 
     def _process(self, chunk: Any, part: str) -> None:

@@ -247,7 +247,8 @@ def _consume(results: Iterable[pa.Table], activity: str, size: int) -> Counts:
                 written += row["written"]
                 rejected += row["rejected"]
                 done += row["bytes"]
-                progress.advance(row["bytes"], row["written"] + row["rejected"], new=row["new"])
+                documents = row["written"] + row["rejected"]
+                progress.advance(row["bytes"], documents, seconds=row["seconds"], new=row["new"])
                 if row["new"]:
                     count("kpray_job_documents", row["written"], outcome="written")
                     count("kpray_job_documents", row["rejected"], outcome="rejected")

@@ -145,9 +145,9 @@ class Progress(Activity):
     def __init__(self, name: str, total: int, first: str = "no document is done yet") -> None:
         self.before = first
         self.total, self.done, self.documents = total, 0, 0
-        self.new = self.new_done = 0  # documents and bytes that this run did since `first`
-        self.first: float | None = None  # when its first documents were done: the workers start before that
-        self.rate = 0.0
+        self.new = self.new_done = 0  # documents and bytes that this run did
+        self.begun: float | None = None  # when it began with its first documents: the workers start before that
+        self.seconds = self.rate = 0.0  # from `begun` to the last finished work, and documents per second in that time
         super().__init__(
             name,
             _wrapped("{task.description}: {task.fields[documents]:,} documents, {task.fields[rate]:.1f} documents/s"),
@@ -158,35 +158,37 @@ class Progress(Activity):
         )
         self.task = self.live.add_task(name, total=max(total, 1), documents=0, rate=0.0)
 
-    def advance(self, size: int, documents: int, *, new: bool) -> None:
+    def advance(self, size: int, documents: int, *, seconds: float, new: bool) -> None:
         """Add finished work.
 
         Args:
             size: bytes of the input.
             documents: how many documents these are.
+            seconds: how long a worker needed for them. Others may have worked at the same time.
             new: whether this run did them, not an earlier one.
         """
         self.done += size
         self.documents += documents
-        now = time.monotonic()
-        if new and self.first is None:
-            self.first = now
-        elif new and self.first is not None:
+        if new:
+            now = time.monotonic()
+            self.begun = now - seconds if self.begun is None else self.begun
             self.new += documents
             self.new_done += size
-            self.rate = self.new / max(now - self.first, 1e-9)
+            self.seconds = max(now - self.begun, 1e-9)
+            self.rate = self.new / self.seconds
         self.live.update(self.task, completed=self.done, documents=self.documents, rate=self.rate)
 
     def state(self) -> tuple[str, dict[str, Any]]:
         """The line for a log, and its values."""
-        if self.first is None:
+        if self.begun is None:
             text, values = super().state()
             return f"{text}: {self.before}", values
         share = self.done / max(self.total, 1)
         text = f"{self.name}: {self.documents:,} documents, {100 * share:.0f}% of the input"
         values = {"activity": self.name, "documents": self.documents, "share": share}
         if self.new_done:
-            left = (time.monotonic() - self.first) * (self.total - self.done) / self.new_done
+            whole = self.seconds * (1 + (self.total - self.done) / self.new_done)
+            left = max(0.0, self.begun + whole - time.monotonic())
             text += f", {self.rate:.1f} documents/s, about {left:.0f} s left"
             values |= {"documents_per_second": self.rate, "left_s": left}
         return text, values

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -161,7 +162,7 @@ def f1_by_head(predictor: SAMRank, records: Iterable[Record]) -> np.ndarray:
         for document in score_documents(predictor, records, [scoring.candidates], modes):
             scored = document[scoring.candidates]
             documents.append(scored.f1(scored.scores(scoring, modes), merge))
-            progress.advance(1, 1, new=True)
+            progress.advance(1, 1, seconds=time.monotonic() - progress.started, new=True)
     if not documents:
         raise UserError("no record has gold keyphrases", fix="score heads on data with a field `keyphrases`")
     means: np.ndarray = 100 * np.mean(documents, axis=0)

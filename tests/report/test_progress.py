@@ -54,8 +54,8 @@ def test_the_innermost_activity_is_printed(capsys: pytest.CaptureFixture[str]) -
     with Activity("step embed"):
         with Progress("embedding passages", total=10) as shown:
             assert "embedding passages, 0 s: no document is done yet" in read_lines(capsys, 1)[-1]
-            shown.advance(1, 1, new=True)
-            shown.advance(1, 1, new=True)
+            shown.advance(1, 1, seconds=0.1, new=True)
+            shown.advance(1, 1, seconds=0.1, new=True)
             assert "embedding passages: 2 documents, 20% of the input" in read_lines(capsys, 2)[-1]
         capsys.readouterr()
         assert read_lines(capsys, 2)[-1].startswith("kpray: step embed, ")
@@ -77,23 +77,25 @@ def test_progress_goes_on_while_standard_error_is_dropped(
 def test_what_was_done_before_and_the_start_do_not_count_as_speed(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress("predicting", total=1000) as shown:
         assert shown.state()[0] == "predicting, 0 s: no document is done yet"
-        shown.advance(300, 3000, new=False)  # an earlier run did them
+        shown.advance(300, 3000, seconds=0.1, new=False)  # an earlier run did them
         assert shown.state()[0] == "predicting, 0 s: no document is done yet"
-        shown.advance(100, 10, new=True)  # the clock starts when these are done
-        assert shown.state()[0] == "predicting: 3,010 documents, 40% of the input"
-        shown.advance(100, 10, new=True)
+        shown.advance(100, 10, seconds=100, new=True)  # the clock started then
+        shown.advance(100, 30, seconds=90, new=True)  # by another worker, at the same time
         line, values = shown.state()
-    pattern = r"predicting: 3,020 documents, 50% of the input, [\d.]+ documents/s, about \d+ s left"
-    assert re.fullmatch(pattern, line)
-    assert (shown.new, shown.new_done) == (10, 100)
-    assert (values["documents"], values["share"]) == (3020, 0.5)
+        assert shown.begun is not None
+        shown.begun -= 100  # nothing is done in the next 100 s
+        later = shown.state()[0]
+    assert later.endswith("0.4 documents/s, about 150 s left")
+    assert line == "predicting: 3,040 documents, 50% of the input, 0.4 documents/s, about 250 s left"
+    assert shown.rate == pytest.approx(0.4, rel=0.01)
+    assert (values["documents"], values["share"]) == (3040, 0.5)
     assert capsys.readouterr().err == ""  # a short job needs no line
 
 
 def test_empty_input(capsys: pytest.CaptureFixture[str]) -> None:
     with Progress("predicting", total=0) as shown:
-        shown.advance(0, 0, new=True)
-        shown.advance(0, 0, new=True)
+        shown.advance(0, 0, seconds=0.1, new=True)
+        shown.advance(0, 0, seconds=0.1, new=True)
         assert shown.state()[0] == "predicting: 0 documents, 0% of the input"
     assert capsys.readouterr().err == ""
 
@@ -149,8 +151,8 @@ def test_nothing_is_live_where_lines_are_json(
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("KPRAY_LOG", "json")
     with Progress("predicting", total=1000) as documents:
-        documents.advance(100, 10, new=True)
-        documents.advance(100, 10, new=True)
+        documents.advance(100, 10, seconds=0.1, new=True)
+        documents.advance(100, 10, seconds=0.1, new=True)
         progress._LOG.print_if_due(now=True)
     with TrainingProgress() as training:
         training.show(line(10))
@@ -200,7 +202,7 @@ def test_nothing_is_cut_on_a_narrow_terminal(
     with TrainingProgress() as training:
         training.show(line(10, **losses))
     with Progress("generating the keyphrases of all documents", total=1000) as documents:
-        documents.advance(100, 1234567, new=True)
+        documents.advance(100, 1234567, seconds=0.1, new=True)
     with SweepProgress(2) as sweep:
         sweep.show(TrialRow("a", {f"task.long_name_{number}": 0.5 for number in range(8)}, 0, "finished", 0.5, {}))
     err = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", capsys.readouterr().err)
