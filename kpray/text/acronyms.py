@@ -45,7 +45,7 @@ def _is_acronym(word: str) -> bool:
 
 def _spell(words: Sequence[str], acronym: str) -> bool:
     """Whether an acronym consists of the initials of the words. Stop words may have none, and `ex` may give an x."""
-    if words[0].lower() in STOP_WORDS:
+    if not words or words[0].lower() in STOP_WORDS:
         return False
     pattern = ""
     for piece in [piece for word in words for piece in _PIECE.findall(word.lower())]:
