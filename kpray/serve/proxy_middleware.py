@@ -155,7 +155,7 @@ class Repeats:
 
     If the ingress dies before Serve knows that it has accepted the request, Serve itself gives the request to another
     one, but not the body that the first one has taken. The second one waits in vain and answers 408. Such an answer is
-    discarded: the body is here.
+    discarded: the body is here. So is Serve's own 408, which says that no ingress has answered in time.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -168,7 +168,7 @@ class Repeats:
             return
         received, reading = list[Message](), asyncio.Lock()
         done = False  # the response has started, or the client has disconnected
-        lost = False  # Serve has lost the body
+        lost = False  # Serve has lost the body, or has given up
 
         async def send_noted(message: Message) -> None:
             nonlocal done, lost

@@ -87,6 +87,7 @@ def test_what_was_done_before_and_the_start_do_not_count_as_speed(capsys: pytest
         later = shown.state()[0]
     assert later.endswith("0.4 documents/s, about 150 s left")
     assert line == "predicting: 3,040 documents, 50% of the input, 0.4 documents/s, about 250 s left"
+    assert (shown.new, shown.new_done) == (40, 200)
     assert shown.rate == pytest.approx(0.4, rel=0.01)
     assert (values["documents"], values["share"]) == (3040, 0.5)
     assert capsys.readouterr().err == ""  # a short job needs no line
