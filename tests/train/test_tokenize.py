@@ -67,11 +67,17 @@ def test_rows_are_in_the_order_of_the_records(run: TokenRun) -> None:
     assert json.loads(rejects[1])["reason"] == "no keyphrases"
 
 
+def without_seconds(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Check how long the workers say that they needed, and return the rest of their rows."""
+    assert all(row["seconds"] > 0 for row in rows)
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]
+
+
 def test_finished_parts_are_skipped(run: TokenRun) -> None:
-    before = tokenize(run)
+    before = without_seconds(tokenize(run))
     times = {name: (run.output / name).stat().st_mtime_ns for name in parts(run)}
     (run.output / parts(run)[1]).unlink()
-    after = tokenize(run)
+    after = without_seconds(tokenize(run))
     assert [row["new"] for row in after] == [False, True, False]
     assert [{**row, "new": True} for row in after] == before
     del times[parts(run)[1]]
