@@ -35,7 +35,7 @@ class State:
     Attributes:
         step: number of completed optimizer steps.
         best: highest validation score; None before the first validation.
-        best_step: step of the highest score.
+        best_step: step of the highest score, the last one that has it.
         stale: number of validations since then.
         skipped: number of steps that were skipped because of fp16 overflow.
         finished: whether the training has ended.

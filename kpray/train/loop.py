@@ -315,11 +315,11 @@ class _Training:
         validation = plan.task.conclude(_add(gather(plan.task.validate(model, plan.valid[self.rank :: self.workers]))))
         model.train()
         score = -math.inf if math.isnan(validation.score) else validation.score
-        if state.best is None or score > state.best:
-            state = replace(state, best=score, best_step=state.step, stale=0)
+        better = state.best is None or score > state.best
+        if better or score == state.best:  # of two equal scores, often 0, the later model has learnt more
+            state = replace(state, best=score, best_step=state.step)
             self._save_model("best", model, validation)
-        else:
-            state = replace(state, stale=state.stale + 1)
+        state = replace(state, stale=0 if better else state.stale + 1)
         finished = last or (plan.run.patience is not None and state.stale >= plan.run.patience)
         if finished:
             self._save_model("last", model, validation)

@@ -182,9 +182,10 @@ def test_loss_that_is_nan(folder: Path, ends: dict[str, str]) -> None:
 
 
 def test_training_stops_without_improvement(folder: Path, ends: dict[str, str]) -> None:
-    # All scores are equal, so the first is the best. The training ends two validations later, long before step 63.
+    # All scores are equal: the last model is kept, but none is better than the first. So the training ends two
+    # validations after it, long before step 63.
     assert [line["step"] for line in metrics(folder / "patience") if "validation" in line] == [5, 10, 15]
-    assert json.loads((folder / "patience/best/training.json").read_text("utf-8"))["step"] == 5
+    assert json.loads((folder / "patience/best/training.json").read_text("utf-8"))["step"] == 15
     assert json.loads((folder / "patience/last/training.json").read_text("utf-8"))["step"] == 15
 
 
