@@ -90,9 +90,9 @@ class RealBackbone(Settings):
     """Number of attention heads."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Dropout of hidden states."""
-    documents: Annotated[int, Field(ge=1)] = 4000
+    documents: Annotated[int, Field(ge=1)] = 12000
     """Maximum number of documents of --pretrain."""
-    sentences: Annotated[int, Field(ge=1)] = 4
+    sentences: Annotated[int, Field(ge=1)] = 2
     """Number of sentences of each document to restore from their remains, as in BART."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Random seed of the weights and of the sentences."""
@@ -125,7 +125,7 @@ class RealRGITSettings(BenchmarkSettings):
     """The generator. Its backbone is the one that is trained."""
     generate: GenerateConfig = GenerateConfig(beams=3)
     rgit: RGITConfig = RGITConfig(rounds=2)
-    pretraining: OptimConfig = OptimConfig(lr=1e-3, epochs=1, batch=16)
+    pretraining: OptimConfig = OptimConfig(lr=1e-3, epochs=4, batch=16)
     """Optimizer and schedule of the backbone's pretraining."""
     train_retriever: OptimConfig = OptimConfig(lr=5e-5, epochs=4, batch=32)
     train_generator: OptimConfig = OptimConfig(lr=5e-4, epochs=5, batch=8)
