@@ -65,9 +65,8 @@ def benchmark(paper: SAMRankConfig, records: Sequence[Record], rounds: int) -> l
     heads = all_heads(paper.model)
     every = build(paper.model_copy(update={"heads": heads}))
     default = build(SAMRankConfig(model=paper.model))
-    default.prepare_each(
-        documents, [document.id for document in documents]
-    )  # its rule also tags titles in small letters
+    for document in documents:
+        default.prepare(document)  # its rule also tags titles in small letters
     eager = load_pretrained(_auto_model(), paper.model, attn_implementation="eager").eval()
     floor = _layers_below(paper)
 
@@ -80,10 +79,6 @@ def benchmark(paper: SAMRankConfig, records: Sequence[Record], rounds: int) -> l
 
     head = heads.index(paper.heads[0])
     place = np.unravel_index(head, (every.model.layers, len(heads) // every.model.layers))
-
-    def ranked() -> Ranking:
-        return _texts([explanation.keyphrases for explanation in one.predict_prepared(ready, top=TOP)])
-
     contestants: dict[str, Callable[[], Any]] = {
         "(a) published way, one head": lambda: [rankings[0] for rankings in published(one)],
         "(a) published way, all heads": lambda: [rankings[head] for rankings in published(every)],

@@ -36,7 +36,7 @@ class State:
         step: number of completed optimizer steps.
         best: highest validation score; None before the first validation.
         best_step: step of the highest score, the last one that has it.
-        stale: number of validations since then.
+        stale: number of validations since one scored more than all before it.
         skipped: number of steps that were skipped because of fp16 overflow.
         finished: whether the training has ended.
         workers: number of workers that wrote the checkpoint.
