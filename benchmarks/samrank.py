@@ -26,7 +26,7 @@ from kpray.samrank.heads import CUTOFFS, all_heads, f1_by_head
 from kpray.samrank.packed_bert import BATCH_TOKENS
 from kpray.samrank.predictor import SAMRank
 from kpray.samrank.prepared import PreparedDocument
-from kpray.text.tagging import Tagger, load_tagger
+from kpray.text.tagging import Tagger, load_tagger, remembering
 from kpray.text.words import split_words
 
 TOP = max(CUTOFFS)
@@ -50,11 +50,11 @@ def benchmark(paper: SAMRankConfig, records: Sequence[Record], rounds: int) -> l
     paper = paper.model_copy(update={"dtype": "float32"})  # like the published code
     tagger = load_tagger(paper.tagger)
     seconds_of_tagging = _seconds_of_tagging(tagger, records)
-    remembering = _remembering(tagger)
+    tagged_once = remembering(tagger, None)
 
     def build(config: SAMRankConfig) -> SAMRank:
         predictor = SAMRank(config)
-        predictor.tagger = remembering
+        predictor.tagger = tagged_once
         return predictor
 
     one = build(paper)
@@ -127,18 +127,6 @@ def _f1(result: Any, records: Sequence[Record]) -> np.ndarray | None:
 
 def _texts(keyphrases: list[list[Keyphrase]]) -> Ranking:
     return [[keyphrase.text for keyphrase in ranked] for ranked in keyphrases]
-
-
-def _remembering(tagger: Tagger) -> Tagger:
-    """The tagger, which tags no sentence a second time."""
-    known: dict[tuple[str, ...], list[str]] = {}
-
-    def tag_sentences(sentences: Sequence[Sequence[str]]) -> list[list[str]]:
-        new = [sentence for sentence in sentences if tuple(sentence) not in known]
-        known.update(zip(map(tuple, new), tagger.tag_sentences(new) if new else [], strict=True))
-        return [list(known[tuple(sentence)]) for sentence in sentences]
-
-    return Tagger(tagger.name, tag_sentences)
 
 
 def _seconds_of_tagging(tagger: Tagger, records: Sequence[Record]) -> float:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +23,7 @@ from kpray.samrank.predictor import SAMRank, best_of_groups, group_scores
 from kpray.samrank.prepared import PreparedDocument
 from kpray.samrank.scores import HeadScores, Redistribution, Weighting
 from kpray.text.candidates import CandidateRule
-from kpray.text.tagging import Tagger, one_by_one
+from kpray.text.tagging import remembering
 
 CUTOFFS = (5, 10, 15)
 _DOCUMENTS_AT_ONCE, _CHARACTERS_AT_ONCE = 64, 200_000
@@ -219,11 +218,7 @@ def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
 def _preparers(predictor: SAMRank, rules: Sequence[CandidateRule]) -> dict[CandidateRule, SAMRank]:
     """One copy of the predictor for each rule. The copies share the model and a cache of tagged sentences."""
     preparers = {}
-    tagger = predictor.tagger
-    if len(rules) > 1:
-        tag_sentences = tagger.tag_sentences
-        tag = lru_cache(_SENTENCES_KEPT)(lambda words: tag_sentences([words])[0])
-        tagger = Tagger(tagger.name, one_by_one(lambda sentence: tag(tuple(sentence))))
+    tagger = predictor.tagger if len(rules) == 1 else remembering(predictor.tagger, _SENTENCES_KEPT)
     for rule in rules:
         preparers[rule] = copy(predictor)
         preparers[rule].config = predictor.config.model_copy(update={"candidates": rule})

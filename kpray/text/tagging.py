@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 
 from kpray.errors import UserError
@@ -37,6 +37,12 @@ class Tagger:
 def one_by_one(tag_sentence: Callable[[list[str]], list[str]]) -> Callable[[Sequence[Sequence[str]]], list[list[str]]]:
     """`tag_sentences` of a tagger that takes one sentence. It gets no empty sentence."""
     return lambda sentences: [tag_sentence(list(words)) if words else [] for words in sentences]
+
+
+def remembering(tagger: Tagger, kept: int | None) -> Tagger:
+    """The tagger, which remembers the tags of the last `kept` sentences, or of all."""
+    tag = lru_cache(kept)(lambda words: tagger.tag_sentences([words])[0])
+    return Tagger(tagger.name, one_by_one(lambda words: list(tag(tuple(words)))))
 
 
 @cache

@@ -1,16 +1,13 @@
-"""The benchmark of SAMRank: every contestant ranks the documents, and no sentence is tagged in the timed part."""
+"""The benchmark of SAMRank: every contestant ranks the documents."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import pytest
 import torch
 
-from benchmarks.samrank import _remembering, benchmark
+from benchmarks.samrank import benchmark
 from benchmarks.settings import SAMRankBenchmark
 from kpray.document import Document, Record
-from kpray.text.tagging import Tagger
 
 TEXT = "Lithium dendrites limit the life of anodes. A ceramic layer protects the anode."
 
@@ -33,17 +30,3 @@ def test_every_contestant_ranks_the_documents() -> None:
             assert float(row["F1@5"] or 0) > 0, name
     published = [contestants[f"{way} one head"]["F1@5"] for way in ("(a) published way,", "(b) kpray,")]
     assert published[0] == pytest.approx(published[1])
-
-
-def test_no_sentence_is_tagged_twice() -> None:
-    seen: list[Sequence[str]] = []
-
-    def tag(sentences: Sequence[Sequence[str]]) -> list[list[str]]:
-        seen.extend(sentences)
-        return [["NN"] * len(sentence) for sentence in sentences]
-
-    tagger = _remembering(Tagger("some", tag))
-    first = tagger.tag_sentences([["a", "b"], ["c"]])
-    first[0][0] = "changed"
-    assert tagger.tag_sentences([["c"], ["d", "e"], ["a", "b"]]) == [["NN"], ["NN", "NN"], ["NN", "NN"]]
-    assert seen == [["a", "b"], ["c"], ["d", "e"]]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
 import pytest
 
 from kpray.errors import UserError
-from kpray.text.tagging import Tagger, TaggerName, load_tagger, one_by_one
+from kpray.text.tagging import Tagger, TaggerName, load_tagger, one_by_one, remembering
 from kpray.text.words import split_words, words_from_spans
 
 TEXT = "The large networks are in a structure. They learn quickly."
@@ -122,3 +122,17 @@ def test_missing_tagger_is_an_error_of_one_line(
     [line] = str(caught.value).splitlines()
     assert line.startswith(message)
     assert caplog.messages == []
+
+
+def test_no_sentence_is_tagged_twice() -> None:
+    seen: list[list[str]] = []
+
+    def tag(sentences: Sequence[Sequence[str]]) -> list[list[str]]:
+        seen.extend(map(list, sentences))
+        return [["NN"] * len(sentence) for sentence in sentences]
+
+    tagger = remembering(Tagger("some", tag), None)
+    first = tagger.tag_sentences([["a", "b"], ["c"]])
+    first[0][0] = "changed"
+    assert tagger.tag_sentences([["c"], ["d", "e"], ["a", "b"]]) == [["NN"], ["NN", "NN"], ["NN", "NN"]]
+    assert seen == [["a", "b"], ["c"], ["d", "e"]]
