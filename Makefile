@@ -7,13 +7,14 @@ STAMP := $(VENV)/.kpray-setup
 SETUP_EXTRAS := cluster,cpu,bitext,offline,sklearn,spacy,langchain,baselines,dev,docs,languages
 
 .DELETE_ON_ERROR:
-.PHONY: help setup quickstart test test-fast coverage check docs bench submission bundle
+.PHONY: help setup quickstart test test-ci test-fast coverage check docs bench submission bundle
 
 help:
 	@echo "make setup       create $(VENV) with everything that the jobs and the tests need"
 	@echo "make quickstart  a small real run of the whole system, ending in a table"
 	@echo "make test        run all the tests"
-	@echo "make test-fast   those that start no Ray and no other process"
+	@echo "make test-ci     those that are not marked as slow, as in .ci/run"
+	@echo "make test-fast   those of them that start no Ray and no other process"
 	@echo "make coverage    all the tests, and which lines they run (slower)"
 	@echo "make check       lint, types, which module may import which, and the documentation"
 	@echo "make docs        build/docs: the documentation as web pages"
@@ -24,25 +25,31 @@ help:
 
 setup: $(STAMP)
 
-# The constraints also keep other packages from bringing along a newer PyTorch, of several GB.
+# The constraints also keep other packages from bringing along a newer PyTorch, of several GB. Most modules are never imported:
+# Python compiles those that are when it first imports them.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(SETUP_PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[$(SETUP_EXTRAS)]'
+	$(BIN)/python -m pip install --no-compile --constraint constraints.txt --editable '.[$(SETUP_EXTRAS)]'
 	touch $@
 
 quickstart: $(STAMP)
 	$(BIN)/python jobs/quickstart.py
 
 # In the order of tests/conftest.py, and not files of many tests first: those take the least time.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
 test: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST)
+
+test-ci: $(STAMP)
+	$(PYTEST) -m "not slow"
 
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --ignore tests/integration
+	$(PYTEST) -m "not slow" --ignore tests/integration
 
 # Not part of `make test`: measuring the coverage takes more than half of the tests' time again.
 coverage: $(STAMP)
-	$(BIN)/python -m pytest --cov --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) --cov
 
 check: $(STAMP)
 	$(BIN)/ruff check

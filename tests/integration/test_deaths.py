@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from kpray.batch.deaths import KILLED
 from tests.batch.test_deaths import Run, rows
 from tests.commands import ROOT
 from tests.integration.conftest import StartJob
 
 
+@pytest.mark.slow
 def test_only_the_record_that_kills_is_lost(start_job: StartJob, tmp_path: Path) -> None:
     lines = [json.dumps({"id": str(number), "abstract": "poison" if number == 50 else "graph"}) for number in range(90)]
     (tmp_path / "in.jsonl").write_text("\n".join(lines), "utf-8")

@@ -32,6 +32,7 @@ def read(report: Path) -> dict[str, Any]:
     return contents
 
 
+@pytest.mark.slow
 def test_predictor_scores_as_its_predictions_do(
     uninterrupted: tuple[Path, Finished],
     options: list[str],

@@ -77,6 +77,7 @@ def test_other_tools_can_read_the_output_folder(uninterrupted: tuple[Path, Finis
     assert {id for (id,) in duckdb.execute(f"select id from read_parquet('{output}')").fetchall()} == corpus.ids
 
 
+@pytest.mark.slow
 def test_finished_job_writes_nothing_again(
     uninterrupted: tuple[Path, Finished], start_shared: StartJob, extract_options: list[str]
 ) -> None:
@@ -87,6 +88,7 @@ def test_finished_job_writes_nothing_again(
     assert {path: path.stat().st_mtime_ns for path in output.rglob("part-*")} == before
 
 
+@pytest.mark.slow
 def test_result_is_the_same_after_any_interruption(
     uninterrupted: tuple[Path, Finished], corpus: Corpus, start_extract: StartJob, tmp_path: Path
 ) -> None:
@@ -116,6 +118,7 @@ def test_result_is_the_same_after_any_interruption(
     assert contents(output) == contents(uninterrupted[0])
 
 
+@pytest.mark.slow
 def test_head_that_does_not_exist(start_shared: StartJob, extract_options: list[str], tmp_path: Path) -> None:
     options = [*extract_options, "--output", tmp_path / "output", "--samrank.heads", "9-1"]
     finished = start_shared(ROOT / "jobs/extract.py", *options).finish()

@@ -7,12 +7,15 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.commands import ROOT
 from tests.integration.jobs import Job
 
 DASHBOARD = json.loads((ROOT / "deploy/grafana.json").read_text("utf-8"))
 
 
+@pytest.mark.slow
 def test_dashboard_shows_the_exported_metrics(
     start_job: Callable[..., Job], model_options: list[str], tmp_path: Path
 ) -> None:

@@ -57,6 +57,7 @@ def test_command_line(kpray: Path) -> None:
     assert json.loads(run(kpray, "extract", "documents.jsonl", *options))["made_by"]["config"]["window"] == 5
 
 
+@pytest.mark.slow
 def test_batch_and_evaluation(kpray: Path) -> None:
     run(kpray, "batch", "--input", "documents.jsonl", "--output", "output", "--predictor", "textrank")
     [row] = pq.read_table(kpray / "output").to_pylist()

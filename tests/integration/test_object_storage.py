@@ -17,6 +17,7 @@ from tests.integration.object_store import object_store
 RECORDS = 30  # per chunk; the server needs a few requests for each part of the output
 
 
+@pytest.mark.slow
 def test_extract(
     corpus: Corpus,
     start_job: StartJob,

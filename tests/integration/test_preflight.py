@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from kpray.versions import versions
 from tests.commands import ROOT, Finished
 from tests.integration.jobs import Job
@@ -12,6 +14,7 @@ from tests.integration.jobs import Job
 VARIABLES = {"RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}  # only this test uses the cluster
 
 
+@pytest.mark.slow
 def test_two_nodes(start_job: Callable[..., Job], tmp_path: Path) -> None:
     cluster = start_job(Path(__file__).with_name("two_nodes.py"), variables=VARIABLES)
     address = cluster.read_line()

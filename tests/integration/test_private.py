@@ -6,10 +6,13 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.integration.conftest import StartJob
 from tests.integration.jobs import parts
 
 
+@pytest.mark.slow
 def test_a_job_opens_no_port_and_no_file_to_others(start_extract: StartJob, tmp_path: Path) -> None:
     output = tmp_path / "output"
     job = start_extract(output, variables={"RAY_TMPDIR": ""})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from kpray.cluster.step_cache import Step
 from kpray.pretrained import load_tokenizer
@@ -16,6 +17,7 @@ from tests.ramkg.tiny_retriever import make_config, make_pairs, save_backbone, s
 SCRIPT = Path(__file__).with_name("retrieval_parts.py")
 
 
+@pytest.mark.slow
 def test_parts_of_ray_are_those_of_one_process(start_shared: StartJob, tmp_path: Path) -> None:
     _, english = make_pairs(20, seed=4)
     store = save_store(english, tmp_path / "english")

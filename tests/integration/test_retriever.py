@@ -35,6 +35,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [*files, *task, *optim, *run]
 
 
+@pytest.mark.slow
 def test_training_of_two_workers(start_shared: StartJob, options: list[str], tmp_path: Path) -> None:
     output = tmp_path / "output"
     finished = start_shared(ROOT / "jobs/train_retriever.py", *options, "--output", output).finish()

@@ -57,6 +57,7 @@ def run(start_job: StartJob, start_shared: StartJob, tmp_path_factory: pytest.Te
     return Run(output, finished, before)
 
 
+@pytest.mark.slow
 def test_report(run: Run) -> None:
     output, finished = run.output, run.finished
     report = report_of(output)
@@ -86,6 +87,7 @@ def test_report(run: Run) -> None:
     assert str(output / "best") in finished.out
 
 
+@pytest.mark.slow
 def test_predictions_and_predictor(run: Run, tmp_path: Path) -> None:
     output = run.output
     shutil.move(output / "best", tmp_path / "model")  # it does not need the output folder
@@ -112,6 +114,7 @@ def test_predictions_and_predictor(run: Run, tmp_path: Path) -> None:
         assert [phrase["text"] for phrase in row["keyphrases"]][:5] == [phrase.text for phrase in phrases]
 
 
+@pytest.mark.slow
 def test_finished_steps_are_not_repeated(run: Run) -> None:
     log = report_of(run.output)["steps"]
     first_use: dict[str, bool] = {}
@@ -121,6 +124,7 @@ def test_finished_steps_are_not_repeated(run: Run) -> None:
     assert {name.split("-")[0] for name in run.before} >= {"generator", "generate", "retriever", "index", "search"}
 
 
+@pytest.mark.slow
 def test_another_threshold_reuses_independent_steps(run: Run, start_shared: StartJob, tmp_path: Path) -> None:
     shared = run.output / "steps"
     before = finished_steps(run.output)

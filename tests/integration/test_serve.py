@@ -24,6 +24,8 @@ from tests.ramkg.tiny_ramkg import save_ramkg
 from tests.samrank.tiny_models import SENTENCES
 from tests.unikeyphrase.tiny_model import make_task, save_backbone
 
+pytestmark = pytest.mark.slow
+
 DEADLINE = 10
 BODY_BYTES = 10_000_000
 MALFORMED = int(os.environ.get("KPRAY_TEST_MALFORMED", "300"))

@@ -82,6 +82,7 @@ def history(sweep: Sweep, index: int) -> list[str]:
     return [name for name in names if name != "report"]
 
 
+@pytest.mark.slow
 def test_each_trial_of_a_killed_sweep_is_done_once(sweep: Sweep) -> None:
     output, finished = sweep.output, sweep.finished
     assert finished.code == 0, finished.err
@@ -95,6 +96,7 @@ def test_each_trial_of_a_killed_sweep_is_done_once(sweep: Sweep) -> None:
     assert not list(output.glob("trials/*/checkpoints"))
 
 
+@pytest.mark.slow
 def test_a_crashed_trial_is_retried_and_reported(sweep: Sweep) -> None:
     assert history(sweep, 0) == ["started", "crashed", "started", "finished"]
     [crash] = [event for event in events(sweep.output) if event["name"] == "crashed"]
@@ -102,6 +104,7 @@ def test_a_crashed_trial_is_retried_and_reported(sweep: Sweep) -> None:
     assert "Trials that crashed or failed" in (sweep.output / "report.md").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_asha_stops_a_trial_and_the_next_one_starts(sweep: Sweep) -> None:
     assert history(sweep, 1) == ["started", "stopped"]
     order = [(event["name"], event["key"]) for event in events(sweep.output) if event["name"] != "report"]
@@ -112,6 +115,7 @@ def test_asha_stops_a_trial_and_the_next_one_starts(sweep: Sweep) -> None:
     assert max(third) == 20  # its worker got the cores of the stopped trial
 
 
+@pytest.mark.slow
 def test_best_configuration(sweep: Sweep) -> None:
     values = json.loads((sweep.output / "report.json").read_text("utf-8"))
     best = yaml.safe_load((sweep.output / "best.yaml").read_text("utf-8"))

@@ -6,10 +6,13 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.commands import ROOT
 from tests.integration.jobs import HEAD, Job, wait_for_head
 
 
+@pytest.mark.slow
 def test_token(start_job: Callable[..., Job], tmp_path: Path) -> None:
     token = secrets.token_hex(32)
     here = {

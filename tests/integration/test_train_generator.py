@@ -44,6 +44,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_training(options: list[str | Path], start_shared: StartJob, tmp_path: Path) -> None:
     output = tmp_path / "output"
     arguments = [ROOT / "jobs/train_generator.py", *options, "--langs", "de", "fr", "zh", "--output", output]

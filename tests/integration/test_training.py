@@ -52,6 +52,7 @@ def checkpoints(output: Path) -> list[Path]:
     return sorted((output / "checkpoints/run").glob("step-*"))
 
 
+@pytest.mark.slow
 def test_training_of_two_workers(
     two_workers: tuple[Path, Finished], start_shared: StartJob, options: list[str | Path]
 ) -> None:
@@ -73,6 +74,7 @@ def test_training_of_two_workers(
     assert before.items() >= {path: path.stat().st_mtime_ns for path in output.rglob("*.pt")}.items()
 
 
+@pytest.mark.slow
 def test_one_worker_learns_the_same_until_its_loss_is_nan(
     two_workers: tuple[Path, Finished], start_shared: StartJob, options: list[str | Path], tmp_path: Path
 ) -> None:
@@ -100,6 +102,7 @@ def weights_at(output: Path, step: int) -> dict[str, torch.Tensor]:
     return weights
 
 
+@pytest.mark.slow
 def test_model_is_the_same_after_any_interruption(
     two_workers: tuple[Path, Finished], start_job: StartJob, options: list[str | Path], tmp_path: Path
 ) -> None:
@@ -163,6 +166,7 @@ def test_dry_run_and_mistakes_start_nothing(run_here: RunHere, tmp_path: Path) -
     assert wrong in untracked.err
 
 
+@pytest.mark.slow
 def test_output_of_another_training_is_refused(two_workers: tuple[Path, Finished], run_here: RunHere) -> None:
     output, _ = two_workers
     config = (output / "_config.yaml").read_bytes()

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.commands import Finished
 from tests.integration.jobs import Corpus, Job, contents
 
 WITHOUT_TOKEN = {"RAY_AUTH_MODE": "disabled"}  # only this test uses the cluster
 
 
+@pytest.mark.slow
 def test_loss_of_a_node(
     uninterrupted: tuple[Path, Finished],
     corpus: Corpus,

@@ -21,6 +21,7 @@ from tests.integration.two_stages import CHUNK, POISON, TOP, run_of
 from tests.samrank.tiny_models import SENTENCES, save_bert
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nltk_tagger")
 def test_two_stages(start_job: StartJob, tmp_path: Path) -> None:
     model = save_bert(tmp_path / "model").folder

@@ -248,6 +248,7 @@ def folder(learnt: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return saved
 
 
+@pytest.mark.slow
 def test_absent_phrases_are_learnt_in_any_order(learnt: Trained, folder: Path) -> None:
     predicted = open_predictor(str(folder)).predict([record.document for record in RECORDS])
     for record, keyphrases in zip(RECORDS, predicted, strict=True):
