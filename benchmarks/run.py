@@ -28,6 +28,7 @@ from benchmarks.settings import (
     RealRGITSettings,
     RGITBenchmark,
     SAMRankBenchmark,
+    SchedulesBenchmark,
     SchedulingConfig,
     ServeBenchmark,
     UniKeyphraseBenchmark,
@@ -76,6 +77,18 @@ def measure_rgit(job: RGITBenchmark, records: list[Record]) -> list[dict[str, An
     options = ["--config", "planted-small", "--output", "unused"]
     rounds = parse_settings(RGITSettings, options, prog="jobs/rgit.py", description="")
     return benchmark(job.retriever, rounds, records)
+
+
+def compare_schedules(config: SchedulesBenchmark) -> int:
+    from benchmarks.schedules import measure
+    from kpray.rgit.config import RGITSettings
+
+    options = ["--config", "planted" if config.plant == "full" else "planted-small", "--output", str(config.output)]
+    options += ["--planted.seed", str(config.seed), "--local"]
+    job = parse_settings(RGITSettings, options, prog="jobs/rgit.py", description="")
+    title = f"Retrievers of round 2, seed {config.seed}: recall@1 in percent of the validation / the hidden pairs"
+    print_tables({title: measure(job)})
+    return 0
 
 
 def measure_generation(job: GenerationBenchmark, records: list[Record]) -> list[dict[str, Any]]:
@@ -159,6 +172,7 @@ OTHERS: dict[str, tuple[type[BenchmarkSettings], Callable[[Any], int], str]] = {
     "baselines": (BaselinesBenchmark, compare_baselines, "Score SAMRank and the methods that the papers compare with."),
     "ablations": (AblationSettings, train_ablations, "Train variants of UniKeyphrase and compare their scores."),
     "real_rgit": (RealRGITSettings, train_real_rgit, "Train RAMKG and RGIT on real text with a backbone from scratch."),
+    "schedules": (SchedulesBenchmark, compare_schedules, "Compare RGIT's schedules with wrong and with right pairs."),
     "attention_map": (AttentionMapSettings, draw_map, "Draw the attention map of one of SAMRank's heads."),
     "capacity": (PlanConfig, estimate_capacity, "Estimate, without measuring, how long jobs take on a cluster."),
 }
@@ -169,6 +183,7 @@ EXAMPLES = {
     "baselines": ("--input test.jsonl --background train.jsonl --output baselines/",),
     "ablations": ("--train train.jsonl --valid valid.jsonl --output ablations/",),
     "real_rgit": ("--foreign fr.jsonl --english en.jsonl --pretrain acm.jsonl --output real/",),
+    "schedules": ("--output schedules/", "--plant small --output schedules/"),
     "attention_map": ("--input abstract.txt --output map.svg",),
 }
 USUAL = {

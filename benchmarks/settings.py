@@ -10,6 +10,7 @@ from pydantic import Field, PositiveInt
 from benchmarks.baselines.config import Contestant
 from kpray.pretrained import MINILM
 from kpray.ramkg.config import GenerateConfig, GeneratorConfig, RetrieverConfig, RGITConfig
+from kpray.rgit.planted import PlantedSize
 from kpray.samrank.config import SAMRankConfig
 from kpray.serve.config import ReplicasConfig
 from kpray.settings import Settings
@@ -130,6 +131,17 @@ class RealRGITSettings(BenchmarkSettings):
     train_retriever: OptimConfig = OptimConfig(lr=5e-5, epochs=4, batch=32)
     train_generator: OptimConfig = OptimConfig(lr=5e-4, epochs=5, batch=8)
     run: RunConfig = RunConfig(zero=0, validate_every=200, valid_documents=100)
+
+
+class SchedulesBenchmark(BenchmarkSettings):
+    """Settings of the comparison of RGIT's schedules on a planted corpus."""
+
+    plant: PlantedSize = "full"
+    """Size of the planted corpus."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Random seed of the corpus and of the models."""
+    output: Path
+    """Output folder for the corpus and the finished steps. The same command continues."""
 
 
 class GenerationBenchmark(Benchmark):

@@ -61,20 +61,8 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     check_apart([path for name in CORPORA for path in getattr(job, name)], location(job.output))
     output, given = working_folder(job.output), absolute(job.output)
     if job.plant:
-        job = _planted(job, job.plant, output / "planted")
-    paths = {name: getattr(job, name) for name in CORPORA}
-    files = CorpusFiles(**paths, reading=job.reading(), parallel_documents=job.parallel_documents)
-    models = Models(
-        retriever=job.retriever,
-        index=job.index,
-        generator=job.generator,
-        generate=job.generate,
-        train_retriever=job.train_retriever,
-        train_generator=job.train_generator,
-        run=job.run,
-        local=job.local,
-        batch=job.batch,
-    )
+        job = plant_corpus(job, job.plant, output / "planted")
+    files, models = files_of(job), models_of(job)
     with Activity("reading the documents"):
         corpora = read_corpora(files, output)
     _check(corpora, job.retriever, job.generator)
@@ -114,7 +102,28 @@ def run_rgit(job: RGITSettings) -> dict[str, Any]:
     return report
 
 
-def _planted(job: RGITSettings, size: PlantedSize, folder: Path) -> RGITSettings:
+def files_of(job: RGITSettings) -> CorpusFiles:
+    """The input files of a job."""
+    paths = {name: getattr(job, name) for name in CORPORA}
+    return CorpusFiles(**paths, reading=job.reading(), parallel_documents=job.parallel_documents)
+
+
+def models_of(job: RGITSettings) -> Models:
+    """The configurations of a job's models."""
+    return Models(
+        retriever=job.retriever,
+        index=job.index,
+        generator=job.generator,
+        generate=job.generate,
+        train_retriever=job.train_retriever,
+        train_generator=job.train_generator,
+        run=job.run,
+        local=job.local,
+        batch=job.batch,
+    )
+
+
+def plant_corpus(job: RGITSettings, size: PlantedSize, folder: Path) -> RGITSettings:
     """Make a planted corpus and its models, and return the job with their paths."""
     planted = plant(size, job.planted, folder)
     files = planted.files

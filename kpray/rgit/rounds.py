@@ -67,12 +67,14 @@ class Retrieved:
         index: step of the index of the English passages.
         found: rows of English passages for each row of `Corpora.documents`, int64 [documents, DEPTH], -1 for missing
             ones.
+        scores: their inner products with the document, float32 [documents, DEPTH].
         recall: k -> recall@k on the validation pairs, in percent.
     """
 
     step: Step
     index: Step
     found: np.ndarray
+    scores: np.ndarray
     recall: Mapping[int, float]
 
 
@@ -219,10 +221,10 @@ class RoundSteps:
         vectors = retrieval.embed_passages(self.steps, passages, retriever, models.batch)
         index = retrieval.index_passages(self.steps, vectors, models.index, retriever[1])
         queries = retrieval.tokenize(self.steps, self.corpora.documents, models.retriever, self._tokenizer, "query")
-        found, _ = retrieval.read_neighbours(
+        found, scores = retrieval.read_neighbours(
             retrieval.search(self.steps, index, queries, retriever, DEPTH, models.batch)
         )
-        return Retrieved(trained, index, found, self._recall(found[self._rows("valid_pairs")]))
+        return Retrieved(trained, index, found, scores, self._recall(found[self._rows("valid_pairs")]))
 
     def _valid_english(self) -> np.ndarray:
         """Row of the English passage of each validation pair, int64 [pairs]."""

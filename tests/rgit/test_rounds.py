@@ -49,7 +49,7 @@ class FakeSteps:
 
     def __init__(self, folder: Path) -> None:
         step = Step(folder, "key", {}, reused=False)
-        self.retriever = Retrieved(step, step, np.zeros((3, 1), np.int64), {1: 50.0})
+        self.retriever = Retrieved(step, step, np.zeros((3, 1), np.int64), np.zeros((3, 1), np.float32), {1: 50.0})
 
     def base_f1(self) -> np.ndarray:
         return np.zeros(3)
@@ -107,9 +107,10 @@ def test_label_accuracy_on_the_validation_pairs(tmp_path: Path) -> None:
     found[3] = found[7]  # a wrong passage for the second validation pair
     found[5] = found[7]  # retrieval does not help the last one
     step = Step(tmp_path, "key", {}, reused=False)
-    mined, accuracy = steps.label_accuracy(Retrieved(step, step, found, {1: 50.0}), 5)
+    retriever = Retrieved(step, step, found, np.zeros_like(found, np.float32), {1: 50.0})
+    mined, accuracy = steps.label_accuracy(retriever, 5)
     assert (mined, round(accuracy or 0, 4)) == (3, 66.6667)
-    assert steps.label_accuracy(Retrieved(step, step, found, {1: 50.0}), 30) == (0, None)
+    assert steps.label_accuracy(retriever, 30) == (0, None)
 
 
 def make_job(folder: Path, **more: object) -> RGITSettings:

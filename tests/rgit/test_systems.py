@@ -38,7 +38,8 @@ def steps(passages: int) -> Any:
 
 def retriever(folder: Path) -> Retrieved:
     step = Step(folder, "key", {}, reused=False)
-    return Retrieved(step, step, np.array([[0, 0, 0], [0, 0, 0], [1, 2, -1]]), {})
+    found = np.array([[0, 0, 0], [0, 0, 0], [1, 2, -1]])
+    return Retrieved(step, step, found, np.zeros_like(found, np.float32), {})
 
 
 def test_case_study(tmp_path: Path) -> None:
