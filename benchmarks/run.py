@@ -86,8 +86,7 @@ def compare_schedules(config: SchedulesBenchmark) -> int:
     options = ["--config", "planted" if config.plant == "full" else "planted-small", "--output", str(config.output)]
     options += ["--planted.seed", str(config.seed), "--local"]
     job = parse_settings(RGITSettings, options, prog="jobs/rgit.py", description="")
-    title = f"Retrievers of round 2, seed {config.seed}: recall@1 in percent of the validation / the hidden pairs"
-    print_tables({title: measure(job)})
+    print_tables(measure(job))
     return 0
 
 

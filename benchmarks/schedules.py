@@ -12,27 +12,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 
 from kpray.cluster.session import ray_session
-from kpray.ramkg.rgit import run_rounds
+from kpray.ramkg.rgit import Round, can_qualify, run_rounds
 from kpray.rgit.config import RGITSettings
 from kpray.rgit.corpora import read_answers, read_corpora
 from kpray.rgit.job import files_of, models_of, plant_corpus
-from kpray.rgit.rounds import RoundSteps
+from kpray.rgit.rounds import Retrieved, RoundSteps
 
 _NEIGHBOURS = 4  # in the margin, as in Artetxe and Schwenk
 _KEPT = (0.8, 0.6)  # shares of the mined pairs
 
 
-def measure(job: RGITSettings) -> list[dict[str, Any]]:
+def measure(job: RGITSettings) -> dict[str, list[dict[str, Any]]]:
     """Train the retrievers, and count what they find. The same call continues after an interruption.
 
     Args:
         job: a job on a planted corpus. One round of it is run.
 
     Returns:
-        A row for each set of pseudo pairs: how many there are, how many of them are right, and with each schedule the
-        recall@1 on the validation pairs / on the hidden pairs, in percent.
+        Two tables. For each set of pseudo pairs: how many there are, how many of them are right, and with each schedule
+        the recall@1 on the validation pairs / on the hidden pairs, in percent. For each number that is known of a mined
+        pair: how well it tells right pairs from wrong ones, which must both be there.
     """
     assert job.plant is not None
     output = Path(job.output).resolve()
@@ -40,31 +42,51 @@ def measure(job: RGITSettings) -> list[dict[str, Any]]:
     files = files_of(job)
     corpora = read_corpora(files, output)
     answers = read_answers(files, corpora)
-    hidden, start = np.array(sorted(answers)), corpora.parts["passages"].start
-    english = np.array([answers[row] for row in hidden.tolist()])
     with ray_session(None, output, (job.retriever.backbone, job.generator.backbone)):
         steps = RoundSteps(output / "steps", corpora, models_of(job), job.limits)
         [first] = run_rounds(steps, job.rgit.model_copy(update={"rounds": 1}))
         assert first.mined is not None
-        mined, part = first.mined, slice(start, corpora.parts["passages"].stop)
-        order = np.argsort(-ratio_margins(mined, first.retriever.found[part], first.retriever.scores[part]))
-        right = are_right(mined, answers)
-        sets = {
-            "none": mined[:0],
-            "all": mined,
-            **{f"margin, top {share:.0%}": mined[np.sort(order[: int(share * len(mined))])] for share in _KEPT},
-            "the right": mined[right],
-        }
-        rows = []
-        for name, pairs in sets.items():
-            share = 100 * float(are_right(pairs, answers).mean()) if len(pairs) else None
-            row = {"pseudo pairs": name, "number": len(pairs), "right": share}
-            for schedule in ("union", "sequential"):
-                retriever = steps.train_retriever(pairs, schedule)
-                recall = 100 * float((retriever.found[start + hidden, 0] == english).mean())
-                row[schedule] = f"{retriever.recall[1]:.1f} / {recall:.1f}"
-            rows.append(row)
-    return rows
+        known, right = _known_of_pairs(first, steps, job.rgit.tau), are_right(first.mined, answers)
+        sets = {"none": first.mined[:0], "all": first.mined}
+        for share in _KEPT:
+            best = np.argsort(-known["ratio margin"])[: int(share * len(first.mined))]
+            sets[f"margin, top {share:.0%}"] = first.mined[np.sort(best)]
+        rows = [
+            _recalls(name, pairs, steps, answers) for name, pairs in {**sets, "the right": first.mined[right]}.items()
+        ]
+    curves = [{"known of a pair": name, "area": roc_auc_score(right, values)} for name, values in known.items()]
+    return {
+        "Retrievers of round 2: recall@1 in percent of the validation / the hidden pairs": rows,
+        "Area under the ROC curve of right pairs among the mined ones": curves,
+    }
+
+
+def _known_of_pairs(first: Round[Retrieved], steps: RoundSteps, tau: float) -> dict[str, np.ndarray]:
+    """Numbers by which the mined pairs could be filtered: name -> float64 [pairs]."""
+    assert first.mined is not None
+    part = steps.corpora.parts["passages"]
+    found, scores = (values[part.start : part.stop] for values in (first.retriever.found, first.retriever.scores))
+    rows, base = first.mined[:, 0], steps.base_f1()
+    qualified = can_qualify(base, tau)  # those that the round evaluated, so that nothing is generated again
+    f1 = steps.retrieved_f1(first.retriever, qualified)
+    return {
+        "ratio margin": ratio_margins(first.mined, found, scores),
+        "distance to the second passage": scores[rows, 0] - scores[rows, 1],
+        "score": scores[rows, 0],
+        "gain in F1": f1[np.searchsorted(qualified, rows)] - base[rows],
+    }
+
+
+def _recalls(name: str, pairs: np.ndarray, steps: RoundSteps, answers: Mapping[int, int]) -> dict[str, Any]:
+    hidden, start = np.array(sorted(answers)), steps.corpora.parts["passages"].start
+    english = np.array([answers[row] for row in hidden.tolist()])
+    share = 100 * float(are_right(pairs, answers).mean()) if len(pairs) else None
+    row = {"pseudo pairs": name, "number": len(pairs), "right": share}
+    for schedule in ("union", "sequential"):
+        retriever = steps.train_retriever(pairs, schedule)
+        recall = 100 * float((retriever.found[start + hidden, 0] == english).mean())
+        row[schedule] = f"{retriever.recall[1]:.1f} / {recall:.1f}"
+    return row
 
 
 def are_right(pairs: np.ndarray, answers: Mapping[int, int]) -> np.ndarray:
