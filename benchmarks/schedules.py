@@ -51,9 +51,8 @@ def measure(job: RGITSettings) -> dict[str, list[dict[str, Any]]]:
         for share in _KEPT:
             best = np.argsort(-known["ratio margin"])[: int(share * len(first.mined))]
             sets[f"margin, top {share:.0%}"] = first.mined[np.sort(best)]
-        rows = [
-            _recalls(name, pairs, steps, answers) for name, pairs in {**sets, "the right": first.mined[right]}.items()
-        ]
+        sets["the right"] = first.mined[right]
+        rows = [_recalls(name, pairs, steps, answers) for name, pairs in sets.items()]
     curves = [{"known of a pair": name, "area": roc_auc_score(right, values)} for name, values in known.items()]
     return {
         "Retrievers of round 2: recall@1 in percent of the validation / the hidden pairs": rows,
