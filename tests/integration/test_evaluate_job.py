@@ -14,6 +14,8 @@ from tests.commands import ROOT, Finished, RunHere
 from tests.integration.conftest import StartJob
 from tests.integration.jobs import MAX_RECORD_BYTES, Corpus
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="session")
 def options(corpus: Corpus) -> list[str]:
@@ -32,7 +34,6 @@ def read(report: Path) -> dict[str, Any]:
     return contents
 
 
-@pytest.mark.slow
 def test_predictor_scores_as_its_predictions_do(
     uninterrupted: tuple[Path, Finished],
     options: list[str],

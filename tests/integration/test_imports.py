@@ -129,6 +129,7 @@ def test_ray_compat_takes_neither_ray_nor_deepspeed() -> None:
     assert not loaded_after("import kpray.cluster.ray_compat") & {"ray", "deepspeed"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [

@@ -17,6 +17,7 @@ from tests.train.tiny_task import NewHeadTask, TinyConfig, WholeStepsTask
 DROPOUT = TinyConfig(masked=0.2, dropout=0.3)
 NEW_LR = OPTIM.model_copy(update={"new_lr": 0.1})
 STAGES = (0, 1, 2, 3)
+pytestmark = pytest.mark.slow
 
 
 def metrics(output: Path) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [*files, "--lang", "de", "--bitext.model", find_model(MINILM), "--bitext.margin", "1.01"]
 
 
+@pytest.mark.slow
 def test_pairs(options: list[str], start_shared: StartJob, tmp_path: Path) -> None:
     output = tmp_path / "output"
     finished = start_shared(ROOT / "jobs/mine_pairs.py", *options, "--output", output).finish()

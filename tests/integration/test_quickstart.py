@@ -10,6 +10,8 @@ import pytest
 from tests.commands import ROOT, Finished
 from tests.integration.conftest import StartJob
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def output(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -46,8 +46,8 @@ def tamper(checkpoint: Path, name: str, **more: Any) -> Path:
     [
         (Case(Path(), local=True, zero=0), "engine.pt", 1),
         (Case(Path(), 0), MODEL, 1),
-        (Case(Path(), 2), OPTIMIZER, 1),
-        (Case(Path(), 1), OPTIMIZER, 2),  # it would be converted for two workers
+        pytest.param(Case(Path(), 2), OPTIMIZER, 1, marks=pytest.mark.slow),
+        pytest.param(Case(Path(), 1), OPTIMIZER, 2, marks=pytest.mark.slow),  # it would be converted for two workers
     ],
 )
 def test_code_in_a_checkpoint_is_refused_and_does_not_run(case: Case, name: str, workers: int, tmp_path: Path) -> None:
@@ -65,6 +65,7 @@ def test_code_in_a_checkpoint_is_refused_and_does_not_run(case: Case, name: str,
     assert mark.exists()  # it is code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("case", "name"), [(Case(Path(), local=True, zero=0), "engine.pt"), (Case(Path(), 1), MODEL)])
 def test_checkpoint_of_other_data(case: Case, name: str, tmp_path: Path) -> None:
     case = replace(case, output=tmp_path / "output")
@@ -94,6 +95,7 @@ def load_tampered(folder: Path, mark: Path, safely: bool) -> str:
     return ""
 
 
+@pytest.mark.slow
 def test_deepspeed_itself_loads_data_only(tmp_path: Path) -> None:
     """If DeepSpeed does not run the code without `loading_data_only`, that function can be removed."""
     mark = tmp_path / "ran"

@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.commands import ROOT, RunHere
 from tests.integration.conftest import StartJob
 from tests.unikeyphrase.tiny_model import learn_by_heart, save_backbone, write_records
 
 
+@pytest.mark.slow
 def test_jobs(start_shared: StartJob, run_here: RunHere, tmp_path: Path) -> None:
     (tmp_path / "backbone").mkdir()
     task, model = learn_by_heart(save_backbone(tmp_path / "backbone"))
