@@ -102,6 +102,7 @@ def collect(
     return set(found), left_out
 
 
+@pytest.mark.slow
 def test_wheels_are_those_that_the_other_machine_needs(index: Path, tmp_path: Path) -> None:
     write_wheel(index, "below")
     write_wheel(index, "shared")
@@ -126,6 +127,7 @@ def test_wheels_are_those_that_the_other_machine_needs(index: Path, tmp_path: Pa
     assert collect(project, tmp_path / "c", target=newest) == ({"with-extra", "shared", "new-only"}, set())
 
 
+@pytest.mark.slow
 def test_what_the_machine_has_is_left_out_with_what_only_it_needs(index: Path, tmp_path: Path) -> None:
     write_wheel(index, "big", "only_big", "shared")
     write_wheel(index, "only_big")
@@ -156,6 +158,7 @@ def test_versions_that_contradict_each_other_are_named(index: Path, tmp_path: Pa
         collect(project, tmp_path / "a")
 
 
+@pytest.mark.slow
 def test_source_code_in_pure_python_is_built(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deploy.bundle.SOURCES", ("pure", "compiled"))
     write_wheel(index, "below")
