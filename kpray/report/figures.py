@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,10 +71,16 @@ def colour_axes(axes: Axes) -> None:
 
 
 def add_legend(figure: Figure) -> None:
-    """Put the legend, if any, below the axes, where it hides nothing."""
+    """Put the legend, if any, below the axes, where it hides nothing, in as many of three columns as fit."""
     [axes] = figure.axes
-    if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside lower center", ncols=3, fontsize=10, frameon=False, markerscale=2.5, labelcolor=INK)
+    if not axes.get_legend_handles_labels()[0]:
+        return
+    options: dict[str, Any] = {"fontsize": 10, "frameon": False, "markerscale": 2.5, "labelcolor": INK}
+    for columns in (3, 2, 1):
+        legend = figure.legend(loc="outside lower center", ncols=columns, **options)
+        if columns == 1 or legend.get_window_extent().width < 0.95 * figure.bbox.width:
+            return
+        legend.remove()
 
 
 def write_figure(figure: Figure, path: Path) -> None:

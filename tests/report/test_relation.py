@@ -87,3 +87,12 @@ def test_every_pair_is_a_point_of_its_model_s_colour(tmp_path: Path) -> None:
 def test_nothing_to_draw_is_refused(distances: dict[str, NDArray[np.float64]], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no distances"):
         draw_relation(distances, tmp_path / "relation.png")
+
+
+def test_legend_of_long_names_is_inside_the_figure(tmp_path: Path) -> None:
+    distances = {f"a model with a long name {number}": np.ones(2) for number in range(3)}
+    figure = draw_relation(distances, tmp_path / "relation.png")
+    [legend] = figure.legends
+    extent = legend.get_window_extent()
+    assert 0 <= extent.x0 < extent.x1 <= figure.bbox.width
+    assert len(legend.get_texts()) == 3
