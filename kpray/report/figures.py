@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,9 +75,10 @@ def add_legend(figure: Figure) -> None:
     [axes] = figure.axes
     if not axes.get_legend_handles_labels()[0]:
         return
-    options: dict[str, Any] = {"fontsize": 10, "frameon": False, "markerscale": 2.5, "labelcolor": INK}
     for columns in (3, 2, 1):
-        legend = figure.legend(loc="outside lower center", ncols=columns, **options)
+        legend = figure.legend(
+            loc="outside lower center", ncols=columns, fontsize=10, frameon=False, markerscale=2.5, labelcolor=INK
+        )
         if columns == 1 or legend.get_window_extent().width < 0.95 * figure.bbox.width:
             return
         legend.remove()

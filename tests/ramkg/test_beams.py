@@ -23,6 +23,7 @@ from kpray.ramkg.beams import ModelSteps, beam_search, share_sources
 END, PAD, VOCABULARY, TARGET = 2, 1, 150, 12
 FORBIDDEN = [0, PAD, 3, 149]
 LENGTHS = [3, 17, 9, 1, 30, 12]
+KINDS = ("mbart", "bart", "t5", "eager")
 
 
 def make_model(kind: str) -> Any:
@@ -90,13 +91,8 @@ def shared(model: Any, starts: list[list[int]], beams: int, penalty: float) -> A
     return beam_search(steps, beams=beams, target_tokens=TARGET, end_id=END, length_penalty=penalty), steps
 
 
-@pytest.mark.parametrize(
-    ("kind", "beams", "penalty"),
-    [
-        *(("mbart", beams, penalty) for beams, penalty in ((1, 1.0), (2, 1.0), (5, 0.0), (5, 1.0), (5, 2.0))),
-        *((kind, beams, 1.0) for kind in ("bart", "t5", "eager") for beams in (1, 5)),
-    ],
-)
+@pytest.mark.parametrize(("beams", "penalty"), [(1, 1.0), (2, 1.0), (5, 0.0), (5, 1.0), (5, 2.0)])
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_sequences_are_those_of_generate(kind: str, beams: int, penalty: float) -> None:
     model = make_model(kind)
     starts = [[4 + row, 20][: 2 if kind == "bart" else 1] for row in range(len(LENGTHS))]
